@@ -1,0 +1,52 @@
+# The commands of this repository. `make` alone lists them.
+#
+# `make dev` and `make test` work on a fresh Debian or Ubuntu with Rust and make: what else they need they install
+# from the distribution (packaging/apt-packages.txt), and nothing when it is there already.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# A shell older than the Rust installation does not have it on its path.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# Further arguments of `zpack dev`, such as ARGS="--port 5000".
+ARGS ?=
+
+.PHONY: help
+help: ## List the commands.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: dev
+dev: ## Run the whole company on this machine, with simulated peers (ARGS="--port 5000" passes flags on).
+	@packaging/install-packages.sh dev
+	@cargo run --locked -- dev $(ARGS)
+
+# The longest step stands last, so that the test runner's own summary ends the output.
+.PHONY: test
+test: ## Run every check and every test, exactly as CI does.
+	@packaging/install-packages.sh test
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --lib --no-deps --document-private-items --locked
+	packaging/check-dependencies.sh
+	systemd/check.sh
+	cargo test --locked --doc
+	cargo test --locked --no-fail-fast --lib --bins --test it
+
+.PHONY: check
+check: ## Check what a machine can in a minute: format, lints, unit tests.
+	@packaging/install-packages.sh dev
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	cargo test --locked --lib
+
+.PHONY: packages
+packages: ## Install the distribution packages that `make dev` and `make test` need.
+	@packaging/install-packages.sh test
+
+.PHONY: clean
+clean: ## Remove what was built; the state of `make dev` in .zpack/ stays.
+	cargo clean

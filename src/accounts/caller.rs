@@ -1,0 +1,190 @@
+//! Who makes a request, found out from its credentials before any handler runs.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use sea_orm::DatabaseConnection;
+
+use super::store;
+use super::token::{Claims, TokenError, TokenSigner};
+use crate::db::entities::user::{self, Role};
+use crate::kernel::{Clock, Secret};
+use crate::web::{ApiError, ApiResult, Code};
+
+/// Who makes a request.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// Someone without credentials.
+    Anonymous,
+    /// Someone with an account.
+    Customer(SignedIn),
+    /// Someone with an account and the role admin.
+    Admin(SignedIn),
+    /// A part of our own system.
+    Internal,
+    /// The service discovery of the monitoring.
+    Discovery,
+}
+
+/// An account, and the token it was proved with.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// The account.
+    pub user: user::Model,
+    /// The token.
+    pub claims: Claims,
+}
+
+impl Caller {
+    /// The account of the caller, if it has one.
+    pub fn signed_in(&self) -> Option<&SignedIn> {
+        match self {
+            Self::Customer(account) | Self::Admin(account) => Some(account),
+            Self::Anonymous | Self::Internal | Self::Discovery => None,
+        }
+    }
+
+    /// How the audit log and the rate limits name the caller.
+    pub fn actor(&self) -> String {
+        match self {
+            Self::Anonymous => "anonymous".to_owned(),
+            Self::Customer(account) | Self::Admin(account) => account.user.id.to_string(),
+            Self::Internal => "internal".to_owned(),
+            Self::Discovery => "discovery".to_owned(),
+        }
+    }
+}
+
+/// Turns credentials into a [`Caller`]. A token that is not configured matches nothing.
+#[derive(Clone, Debug)]
+pub struct Authenticator {
+    db: DatabaseConnection,
+    clock: Clock,
+    tokens: TokenSigner,
+    internal: Option<Secret>,
+    discovery: Option<Secret>,
+}
+
+const INTERNAL_HEADERS: [&str; 2] = ["x-zlh-internal-token", "x-internal-token"];
+
+impl Authenticator {
+    /// Verifies tokens of `tokens`, and the `internal` and `discovery` secrets where they are set.
+    pub fn new(
+        db: DatabaseConnection,
+        clock: Clock,
+        tokens: TokenSigner,
+        internal: Option<Secret>,
+        discovery: Option<Secret>,
+    ) -> Self {
+        let set = |secret: Option<Secret>| secret.filter(|secret| !secret.expose().is_empty());
+        Self { db, clock, tokens, internal: set(internal), discovery: set(discovery) }
+    }
+
+    /// The caller behind `headers`. The internal headers count only where the route `takes_internal`; a credential
+    /// that is sent and wrong is refused, whatever else is sent. Asks the database once, for an access token only.
+    pub async fn authenticate(&self, headers: &HeaderMap, takes_internal: bool) -> ApiResult<Caller> {
+        if takes_internal {
+            let mut sent = INTERNAL_HEADERS.iter().flat_map(|name| headers.get_all(*name)).peekable();
+            if sent.peek().is_some() {
+                let all_match = sent.all(|value| value.to_str().is_ok_and(|text| matches(&self.internal, text)));
+                return if all_match {
+                    Ok(Caller::Internal)
+                } else {
+                    Err(unauthenticated("The internal token is wrong."))
+                };
+            }
+        }
+        let Some(token) = bearer(headers)? else { return Ok(Caller::Anonymous) };
+        if matches(&self.internal, token) {
+            return Ok(Caller::Internal);
+        }
+        if matches(&self.discovery, token) {
+            return Ok(Caller::Discovery);
+        }
+        let claims = self.tokens.verify(token, self.clock.now()).map_err(|error| match error {
+            TokenError::Expired => unauthenticated("The access token has expired."),
+            TokenError::Foreign | TokenError::WeakSecret | TokenError::Sign(_) => {
+                unauthenticated("The access token is not valid.")
+            }
+        })?;
+        let user = store::find_by_claims(&self.db, &claims).await?;
+        let user = user.ok_or_else(|| unauthenticated("The access token was revoked."))?;
+        Ok(match user.role {
+            Role::Customer => Caller::Customer(SignedIn { user, claims }),
+            Role::Admin => Caller::Admin(SignedIn { user, claims }),
+        })
+    }
+}
+
+/// The failure of a request without a good credential.
+pub fn unauthenticated(detail: &str) -> ApiError {
+    ApiError::new(Code::Unauthenticated, detail).header(WWW_AUTHENTICATE, "Bearer realm=\"zpack\"")
+}
+
+fn matches(secret: &Option<Secret>, candidate: &str) -> bool {
+    secret.as_ref().is_some_and(|secret| secret.matches(candidate))
+}
+
+/// The bearer token; none when nothing was sent, a refusal when something else was sent.
+fn bearer(headers: &HeaderMap) -> ApiResult<Option<&str>> {
+    let mut lines = headers.get_all(AUTHORIZATION);
+    let Some(line) = lines.next() else { return Ok(None) };
+    let token = line.to_str().ok().and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    match token {
+        Some(token) if lines.next().is_none() && !token.is_empty() => Ok(Some(token)),
+        _ => Err(unauthenticated("Send one `Authorization: Bearer <token>` header.")),
+    }
+}
+
+fn of(request: &HttpRequest) -> ApiResult<Caller> {
+    request.extensions().get::<Caller>().cloned().ok_or_else(|| unauthenticated("This needs an account."))
+}
+
+impl FromRequest for Caller {
+    type Error = ApiError;
+    type Future = Ready<ApiResult<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(of(request))
+    }
+}
+
+/// A caller with an account, of any role.
+#[derive(Clone, Debug)]
+pub struct Customer(pub SignedIn);
+
+impl FromRequest for Customer {
+    type Error = ApiError;
+    type Future = Ready<ApiResult<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let account = of(request).and_then(|caller| match caller {
+            Caller::Customer(account) | Caller::Admin(account) => Ok(Self(account)),
+            Caller::Anonymous | Caller::Internal | Caller::Discovery => Err(unauthenticated("This needs an account.")),
+        });
+        ready(account)
+    }
+}
+
+/// A caller whose account has the role admin.
+#[derive(Clone, Debug)]
+pub struct Admin(pub SignedIn);
+
+impl FromRequest for Admin {
+    type Error = ApiError;
+    type Future = Ready<ApiResult<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let account = of(request).and_then(|caller| match caller {
+            Caller::Admin(account) => Ok(Self(account)),
+            Caller::Customer(_) => Err(ApiError::new(Code::Forbidden, "This needs the role admin.")),
+            Caller::Anonymous | Caller::Internal | Caller::Discovery => Err(unauthenticated("This needs an account.")),
+        });
+        ready(account)
+    }
+}

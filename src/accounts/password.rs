@@ -1,0 +1,159 @@
+//! Password hashes: argon2id, on blocking threads, at a bounded rate.
+//!
+//! A hash costs tens of milliseconds of a core and 19 MiB by design. Without a bound, a wave of logins would starve the
+//! rest of the API, so a few run at once, a few wait, and the rest is told to come back.
+
+use std::sync::Arc;
+
+use argon2::{Argon2, PasswordHash, PasswordHasher, PasswordVerifier};
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use crate::kernel::Secret;
+
+/// Hashes and verifies passwords off the async threads.
+#[derive(Clone, Debug)]
+pub struct Passwords {
+    running: Arc<Semaphore>,
+    admitted: Arc<Semaphore>,
+    decoy: Arc<str>,
+}
+
+/// Why a password could not be hashed or verified.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordError {
+    /// Too many are waiting already.
+    #[error("too many password checks are under way")]
+    Overloaded,
+    /// The thread that hashed it went away.
+    #[error("the password thread ended early")]
+    Thread(#[source] tokio::task::JoinError),
+    /// The hash function refused its input.
+    #[error("the password could not be hashed")]
+    Hash(#[source] argon2::password_hash::Error),
+}
+
+/// The outcome of a verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is not the password.
+    Wrong,
+    /// It is the password.
+    Right,
+    /// It is the password, and its hash is of an old kind that should be replaced.
+    RightButOld,
+}
+
+/// How many may wait for each that runs.
+const WAITING: usize = 8;
+/// bcrypt doubles its work with each step; above this an imported hash would block a thread for seconds.
+const MOST_BCRYPT_COST: u32 = 14;
+
+impl Passwords {
+    /// At most `parallel` hashes at once, and eight times as many waiting.
+    pub fn new(parallel: usize) -> Result<Self, PasswordError> {
+        let parallel = parallel.max(1);
+        Ok(Self {
+            running: Arc::new(Semaphore::new(parallel)),
+            admitted: Arc::new(Semaphore::new(parallel * (1 + WAITING))),
+            decoy: hash_now("the password of nobody")?.into(),
+        })
+    }
+
+    /// The argon2id hash of `password`, as a PHC string.
+    pub async fn hash(&self, password: &Secret) -> Result<String, PasswordError> {
+        let password = Zeroizing::new(password.expose().to_owned());
+        self.run(move || hash_now(&password)).await?
+    }
+
+    /// Whether `password` is the one behind `hash`. Without a hash it works as long and says no, so that the time of an
+    /// answer does not tell whether an account exists.
+    pub async fn verify(&self, password: &Secret, hash: Option<&str>) -> Result<Verdict, PasswordError> {
+        let known = hash.is_some();
+        let hash = hash.unwrap_or(&self.decoy).to_owned();
+        let password = Zeroizing::new(password.expose().to_owned());
+        let verdict = self.run(move || verify_now(&password, &hash)).await?;
+        Ok(if known { verdict } else { Verdict::Wrong })
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
+        let _admitted = self.admitted.clone().try_acquire_owned().map_err(|_| PasswordError::Overloaded)?;
+        let running = self.running.clone().acquire_owned().await.map_err(|_| PasswordError::Overloaded)?;
+        // The permit moves along: a caller that gives up does not free the place of work that still runs.
+        let work = move || {
+            let done = work();
+            drop(running);
+            done
+        };
+        tokio::task::spawn_blocking(work).await.map_err(PasswordError::Thread)
+    }
+}
+
+fn hash_now(password: &str) -> Result<String, PasswordError> {
+    let hash = Argon2::default().hash_password(password.as_bytes()).map_err(PasswordError::Hash)?;
+    Ok(hash.to_string())
+}
+
+fn verify_now(password: &str, hash: &str) -> Verdict {
+    if let Ok(parts) = hash.parse::<bcrypt::HashParts>() {
+        let cheap = parts.get_cost() <= MOST_BCRYPT_COST;
+        let right = cheap && bcrypt::verify(password, hash).unwrap_or(false);
+        return if right { Verdict::RightButOld } else { Verdict::Wrong };
+    }
+    let argon2 = Argon2::default();
+    match PasswordHash::new(hash) {
+        Ok(hash) if argon2.verify_password(password.as_bytes(), &hash).is_ok() => {
+            let current = argon2::Params::try_from(&hash).is_ok_and(|params| {
+                let ours = argon2.params();
+                hash.algorithm.as_str() == "argon2id"
+                    && params.m_cost() >= ours.m_cost()
+                    && params.t_cost() >= ours.t_cost()
+            });
+            if current { Verdict::Right } else { Verdict::RightButOld }
+        }
+        _ => Verdict::Wrong,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hash_verifies_its_own_password_only() {
+        let passwords = Passwords::new(2).unwrap();
+        let hash = passwords.hash(&Secret::new("correct horse")).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$"), "{hash}");
+        assert_eq!(passwords.verify(&Secret::new("correct horse"), Some(&hash)).await.unwrap(), Verdict::Right);
+        assert_eq!(passwords.verify(&Secret::new("battery staple"), Some(&hash)).await.unwrap(), Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn old_hashes_are_accepted_and_marked() {
+        let passwords = Passwords::new(2).unwrap();
+        let old = bcrypt::hash("correct horse", 4).unwrap().replacen("$2b$", "$2a$", 1);
+        assert_eq!(passwords.verify(&Secret::new("correct horse"), Some(&old)).await.unwrap(), Verdict::RightButOld);
+        assert_eq!(passwords.verify(&Secret::new("wrong"), Some(&old)).await.unwrap(), Verdict::Wrong);
+        let costly = old.replacen("$04$", "$31$", 1);
+        assert_eq!(passwords.verify(&Secret::new("correct horse"), Some(&costly)).await.unwrap(), Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn nobody_has_no_password() {
+        let passwords = Passwords::new(1).unwrap();
+        for password in ["the password of nobody", ""] {
+            assert_eq!(passwords.verify(&Secret::new(password), None).await.unwrap(), Verdict::Wrong);
+        }
+        assert_eq!(passwords.verify(&Secret::new("x"), Some("garbage")).await.unwrap(), Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_wave_beyond_the_bound_is_turned_away() {
+        let passwords = Passwords::new(1).unwrap();
+        let secret = Secret::new("correct horse");
+        let wave = (0..20).map(|_| passwords.verify(&secret, None));
+        let outcomes = futures_util::future::join_all(wave).await;
+        let refused = outcomes.iter().filter(|o| matches!(o, Err(PasswordError::Overloaded))).count();
+        assert_eq!(refused, 20 - (1 + WAITING));
+    }
+}

@@ -1,0 +1,178 @@
+//! Rows of users and revoked tokens.
+
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, Set,
+};
+
+use super::error::AccountError;
+use super::identity::{EmailAddress, Username};
+use super::token::Claims;
+use crate::db;
+use crate::db::entities::revoked_token;
+use crate::db::entities::standing::{self, StandingState};
+use crate::db::entities::user::{self, Role};
+use crate::kernel::{Timestamp, UserId};
+
+/// What a new account begins with.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// Where to write to.
+    pub email: EmailAddress,
+    /// What it is called.
+    pub username: Username,
+    /// Shown name.
+    pub display_name: Option<String>,
+    /// Given name.
+    pub first_name: Option<String>,
+    /// Family name.
+    pub last_name: Option<String>,
+    /// What it may do.
+    pub role: Role,
+    /// PHC string of its password.
+    pub password_hash: String,
+}
+
+/// Inserts an account; its email address and its username must be free.
+pub async fn insert(db: &impl ConnectionTrait, new: NewUser, now: Timestamp) -> Result<user::Model, AccountError> {
+    let row = user::Model {
+        id: UserId::generate(),
+        email: new.email.to_string(),
+        username: new.username.to_string(),
+        username_key: new.username.key(),
+        display_name: new.display_name,
+        first_name: new.first_name,
+        last_name: new.last_name,
+        role: new.role,
+        password_hash: new.password_hash,
+        token_epoch: 0,
+        billing_status: None,
+        suspended_at: None,
+        created_at: now,
+        updated_at: now,
+    };
+    let inserted = row.clone().into_active_model().reset_all();
+    match user::Entity::insert(inserted).exec_without_returning(db).await {
+        Ok(_) => Ok(row),
+        Err(error) if db::is_duplicate(&error) => Err(AccountError::Exists),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The account that goes by `identifier`, an email address or a username.
+pub async fn find_by_identifier(db: &impl ConnectionTrait, identifier: &str) -> Result<Option<user::Model>, DbErr> {
+    let folded = identifier.trim().to_ascii_lowercase();
+    let column = if folded.contains('@') { user::Column::Email } else { user::Column::UsernameKey };
+    user::Entity::find().filter(column.eq(folded)).one(db).await
+}
+
+/// The account of a token that is still good: not revoked by logout, and of the account's current epoch.
+pub async fn find_by_claims(db: &impl ConnectionTrait, claims: &Claims) -> Result<Option<user::Model>, DbErr> {
+    let revoked = Query::select()
+        .expr(Expr::val(1))
+        .from(revoked_token::Entity)
+        .and_where(revoked_token::Column::TokenId.eq(claims.token))
+        .take();
+    user::Entity::find_by_id(claims.user)
+        .filter(user::Column::TokenEpoch.eq(claims.epoch))
+        .filter(Expr::exists(revoked).not())
+        .one(db)
+        .await
+}
+
+/// The enforcement state of an account; no row means active.
+pub async fn find_standing(db: &impl ConnectionTrait, user: UserId) -> Result<StandingState, DbErr> {
+    let row = standing::Entity::find_by_id(user).one(db).await?;
+    Ok(row.map_or(StandingState::Active, |row| row.state))
+}
+
+/// Revokes one token until it would have ended anyway. Revoking twice is fine.
+pub async fn revoke(db: &impl ConnectionTrait, claims: &Claims) -> Result<(), DbErr> {
+    let row = revoked_token::ActiveModel {
+        token_id: Set(claims.token),
+        user_id: Set(claims.user),
+        expires_at: Set(claims.expires_at),
+    };
+    match revoked_token::Entity::insert(row).exec_without_returning(db).await {
+        Err(error) if !db::is_duplicate(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Forgets revoked tokens that have ended; returns how many.
+pub async fn purge_revoked(db: &impl ConnectionTrait, now: Timestamp) -> Result<u64, DbErr> {
+    let ended = revoked_token::Entity::delete_many().filter(revoked_token::Column::ExpiresAt.lt(now));
+    Ok(ended.exec(db).await?.rows_affected)
+}
+
+/// Replaces the hash `old` by `new`; false when it was changed meanwhile.
+pub async fn replace_hash(
+    db: &impl ConnectionTrait,
+    id: UserId,
+    old: &str,
+    new: &str,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let update = user::Entity::update_many()
+        .col_expr(user::Column::PasswordHash, Expr::val(new))
+        .col_expr(user::Column::UpdatedAt, Expr::val(now))
+        .filter(user::Column::Id.eq(id))
+        .filter(user::Column::PasswordHash.eq(old));
+    Ok(update.exec(db).await?.rows_affected == 1)
+}
+
+/// Sets a new password hash over `old` and ends all tokens of the account; false when it was changed meanwhile.
+pub async fn change_password(
+    db: &impl ConnectionTrait,
+    user: &user::Model,
+    new: &str,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let update = user::Entity::update_many()
+        .col_expr(user::Column::PasswordHash, Expr::val(new))
+        .col_expr(user::Column::TokenEpoch, Expr::col(user::Column::TokenEpoch).add(1))
+        .col_expr(user::Column::UpdatedAt, Expr::val(now))
+        .filter(user::Column::Id.eq(user.id))
+        .filter(user::Column::PasswordHash.eq(user.password_hash.as_str()))
+        .filter(user::Column::TokenEpoch.eq(user.token_epoch));
+    Ok(update.exec(db).await?.rows_affected == 1)
+}
+
+/// Writes the profile fields of `user`.
+pub async fn update_profile(db: &impl ConnectionTrait, user: user::Model) -> Result<user::Model, AccountError> {
+    let changed = user::ActiveModel {
+        id: Set(user.id),
+        email: Set(user.email),
+        username: Set(user.username),
+        username_key: Set(user.username_key),
+        display_name: Set(user.display_name),
+        first_name: Set(user.first_name),
+        last_name: Set(user.last_name),
+        updated_at: Set(user.updated_at),
+        ..Default::default()
+    };
+    match changed.update(db).await {
+        Ok(user) => Ok(user),
+        Err(error) if db::is_duplicate(&error) => Err(AccountError::Exists),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gives an account a role; false when there is no such account.
+pub async fn set_role(db: &impl ConnectionTrait, id: UserId, role: Role, now: Timestamp) -> Result<bool, DbErr> {
+    let update = user::Entity::update_many()
+        .col_expr(user::Column::Role, Expr::val(role))
+        .col_expr(user::Column::UpdatedAt, Expr::val(now))
+        .filter(user::Column::Id.eq(id));
+    Ok(update.exec(db).await?.rows_affected == 1)
+}
+
+/// At most `limit` accounts, in the order of their registration, after the account `after`.
+pub async fn list(db: &impl ConnectionTrait, after: Option<UserId>, limit: u64) -> Result<Vec<user::Model>, DbErr> {
+    let mut query = user::Entity::find().order_by_asc(user::Column::Id).limit(limit);
+    if let Some(after) = after {
+        query = query.filter(user::Column::Id.gt(after));
+    }
+    query.all(db).await
+}

@@ -1,0 +1,335 @@
+//! One HTTP call to a peer, and the only user of the HTTP client library.
+//!
+//! Every call has a deadline, a bounded answer and a log event without address, headers or bodies. Nothing is repeated,
+//! redirected, proxied or remembered. A failure says the one thing a caller must know: whether the peer can have seen
+//! the request. Not here: what an answer means, that is the business of each peer's adapter.
+
+use std::error::Error as _;
+use std::fmt;
+use std::time::Duration;
+
+use hyper::ext::ReasonPhrase;
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue};
+use tokio::time::Instant;
+use url::Url;
+
+use super::tls::{self, TlsVerify};
+use crate::kernel::Secret;
+
+/// How connections to one peer are made and kept.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// The peer's name in log events.
+    pub peer: &'static str,
+    /// The longest wait for a connection, TLS handshake included. Shorter than every deadline, or a peer that is away
+    /// is mistaken for one that may have received the request.
+    pub connect_timeout: Duration,
+    /// How long an unused connection is kept. Without it every call makes its own, so none can meet a connection that
+    /// the peer is closing at that moment.
+    pub keep_idle: Option<Duration>,
+    /// What makes its certificate acceptable.
+    pub tls: TlsVerify,
+}
+
+/// A client could not be made from its settings.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the HTTP client for {peer} could not be made: {detail}")]
+pub struct ClientError {
+    peer: &'static str,
+    detail: String,
+}
+
+/// A client for one peer. Cheap to clone.
+#[derive(Clone)]
+pub struct HttpClient {
+    peer: &'static str,
+    client: reqwest::Client,
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+/// The method of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Read.
+    Get,
+    /// Create or act.
+    Post,
+    /// Replace.
+    Put,
+    /// Change in part.
+    Patch,
+    /// Remove.
+    Delete,
+}
+
+/// One request.
+pub struct Call<'a> {
+    operation: &'a str,
+    method: Method,
+    url: Url,
+    headers: Vec<(&'static str, String)>,
+    authorization: Option<Secret>,
+    body: Body,
+    deadline: Duration,
+    max_body: usize,
+}
+
+enum Body {
+    Empty,
+    Form(Vec<(&'static str, String)>),
+    Json(Vec<u8>),
+}
+
+/// An answer read to its end.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The words of the status line, when they are not the standard ones of the status.
+    pub reason: Option<String>,
+    /// The entity tag.
+    pub etag: Option<String>,
+    /// The body, decompressed.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Whether the status is one of the 200s.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// Why a call has no complete answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TransportError {
+    /// No connection was made: the peer has surely not seen the request.
+    #[error("not connected: {detail}")]
+    NotSent {
+        /// The cause.
+        detail: String,
+    },
+    /// The request was on its way and no answer came: the peer may have seen it or not.
+    #[error("no answer: {detail}")]
+    NoAnswer {
+        /// The cause.
+        detail: String,
+    },
+    /// The answer began and broke off, or is larger than the bound: the peer has seen the request.
+    #[error("the answer with status {status} is incomplete: {detail}")]
+    Incomplete {
+        /// The HTTP status.
+        status: u16,
+        /// The words of the status line, when they are not the standard ones of the status.
+        reason: Option<String>,
+        /// Whether it passed the bound, which it will do again.
+        too_large: bool,
+        /// The cause.
+        detail: String,
+    },
+}
+
+impl<'a> Call<'a> {
+    /// A request to `url`, called `operation` in log events. The deadline is 10 s and the bound 1 MiB unless set.
+    pub fn new(operation: &'a str, method: Method, url: Url) -> Self {
+        Self {
+            operation,
+            method,
+            url,
+            headers: Vec::new(),
+            authorization: None,
+            body: Body::Empty,
+            deadline: Duration::from_secs(10),
+            max_body: 1 << 20,
+        }
+    }
+
+    /// Adds a header; its value may appear in debug output and must not be a secret.
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Sets the whole value of the `Authorization` header.
+    pub fn authorization(mut self, value: Secret) -> Self {
+        self.authorization = Some(value);
+        self
+    }
+
+    /// Sends `fields` as `application/x-www-form-urlencoded`.
+    pub fn form(mut self, fields: Vec<(&'static str, String)>) -> Self {
+        self.body = Body::Form(fields);
+        self
+    }
+
+    /// Sends `document` as `application/json`.
+    pub fn json(mut self, document: Vec<u8>) -> Self {
+        self.body = Body::Json(document);
+        self
+    }
+
+    /// Gives up when the answer is not complete after `deadline`.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Refuses an answer with more than `bytes` bytes of body.
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+}
+
+impl HttpClient {
+    /// A client for the peer of `settings`.
+    pub fn new(settings: ClientSettings) -> Result<Self, ClientError> {
+        let peer = settings.peer;
+        let refused = |detail: String| ClientError { peer, detail };
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("zpack/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .http1_only()
+            .connect_timeout(settings.connect_timeout);
+        let builder = match settings.keep_idle {
+            Some(idle) => builder.pool_idle_timeout(idle),
+            None => builder.pool_max_idle_per_host(0),
+        };
+        let builder = match settings.tls {
+            TlsVerify::SystemRoots => builder,
+            TlsVerify::Authority(pem) => {
+                let authorities = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
+                    .map_err(|error| refused(format!("the certificate authority is unreadable: {}", causes(error))))?;
+                if authorities.is_empty() {
+                    return Err(refused("the certificate authority file holds no certificate".to_owned()));
+                }
+                builder.tls_certs_only(authorities)
+            }
+            TlsVerify::Fingerprints(accepted) => {
+                let config = tls::pinned(accepted).map_err(|error| refused(error.to_string()))?;
+                builder.tls_backend_preconfigured(config)
+            }
+            TlsVerify::Plain => builder.tls_certs_only([]),
+            TlsVerify::Off => builder.tls_danger_accept_invalid_certs(true),
+        };
+        let client = builder.build().map_err(|error| refused(causes(error)))?;
+        Ok(Self { peer, client })
+    }
+
+    /// Makes one call and reads the answer to its end.
+    pub async fn send(&self, call: Call<'_>) -> Result<Answer, TransportError> {
+        let begun = Instant::now();
+        let (operation, method) = (call.operation, call.method);
+        let result = self.exchange(call).await;
+        let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match &result {
+            Ok(answer) => {
+                tracing::debug!(
+                    peer = self.peer,
+                    operation,
+                    ?method,
+                    status = answer.status,
+                    duration_ms,
+                    "called {}",
+                    self.peer
+                );
+            }
+            Err(error) => {
+                tracing::debug!(peer = self.peer, operation, ?method, %error, duration_ms, "called {} in vain", self.peer);
+            }
+        }
+        result
+    }
+
+    async fn exchange(&self, call: Call<'_>) -> Result<Answer, TransportError> {
+        let max_body = call.max_body;
+        let request = self.request(call)?;
+        let mut response = self.client.execute(request).await.map_err(unanswered)?;
+        let status = response.status().as_u16();
+        let reason = response
+            .extensions()
+            .get::<ReasonPhrase>()
+            .map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).trim().to_owned())
+            .filter(|words| !words.is_empty());
+        let etag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        let incomplete =
+            |too_large, detail| TransportError::Incomplete { status, reason: reason.clone(), too_large, detail };
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| incomplete(false, causes(error)))? {
+            if body.len().saturating_add(chunk.len()) > max_body {
+                return Err(incomplete(true, format!("more than {max_body} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, reason, etag, body })
+    }
+
+    fn request(&self, call: Call<'_>) -> Result<reqwest::Request, TransportError> {
+        let method = match call.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Patch => reqwest::Method::PATCH,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let mut builder = self.client.request(method, call.url).timeout(call.deadline);
+        for (name, value) in call.headers {
+            builder = builder.header(name, value);
+        }
+        if let Some(secret) = call.authorization {
+            let mut value = HeaderValue::from_str(secret.expose())
+                .map_err(|_| TransportError::NotSent { detail: "the credentials are no header text".to_owned() })?;
+            value.set_sensitive(true);
+            builder = builder.header(AUTHORIZATION, value);
+        }
+        let changes = matches!(call.method, Method::Post | Method::Put | Method::Patch);
+        let (is_empty, builder) = match call.body {
+            Body::Empty => (true, builder),
+            Body::Form(fields) => (fields.is_empty(), builder.form(&fields)),
+            Body::Json(document) => (false, builder.header(CONTENT_TYPE, "application/json").body(document)),
+        };
+        // Some servers wait for a body unless they are told that there is none.
+        let builder = if is_empty && changes { builder.header(CONTENT_LENGTH, "0") } else { builder };
+        builder.build().map_err(|error| TransportError::NotSent { detail: causes(error) })
+    }
+}
+
+/// The library reports `is_connect` for failures of the connector only (name, TCP, TLS), before a byte of a request is
+/// written. All else, a passed deadline included, may have happened behind the peer's door.
+fn unanswered(error: reqwest::Error) -> TransportError {
+    if error.is_connect() || error.is_builder() {
+        TransportError::NotSent { detail: causes(error) }
+    } else {
+        TransportError::NoAnswer { detail: causes(error) }
+    }
+}
+
+/// The causes of `error`, outermost first, without the address: addresses of some peers carry secrets.
+fn causes(error: reqwest::Error) -> String {
+    let timed_out = error.is_timeout();
+    let error = error.without_url();
+    let mut words = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if words.last() != Some(&text) {
+            words.push(text);
+        }
+        next = cause.source();
+    }
+    if timed_out {
+        "timed out".to_owned()
+    } else if words.is_empty() {
+        error.to_string()
+    } else {
+        words.join(": ")
+    }
+}

@@ -1,0 +1,7 @@
+//! The ports spoken over the wire: one folder a peer, and `http`, the only user of the HTTP client library.
+
+pub mod agent;
+pub mod artifacts;
+pub mod http;
+pub mod proxmox;
+pub mod tls;

@@ -1,0 +1,173 @@
+//! Reads answers into the words of the port. Pure and total: an answer of any shape gives a value or a reason.
+
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use super::loose::{field, filled, flag, scalar, small, text, whole};
+use super::refusal::Refusal;
+use crate::adapters::http::Answer;
+use crate::kernel::VmId;
+use crate::ports::{ContainerConfig, ContainerSummary, HypervisorVersion, Node, NodeName, PowerState};
+
+/// Why an answer is unreadable.
+pub(super) type Unreadable = String;
+
+/// The `data` of a successful answer, or what the refusal says.
+pub(super) fn open(answer: &Answer) -> Result<Result<Value, Unreadable>, Refusal> {
+    if !answer.is_success() {
+        return Err(refusal(answer));
+    }
+    let envelope: Result<Value, _> = serde_json::from_slice(&answer.body);
+    Ok(match envelope {
+        Ok(Value::Object(mut envelope)) => envelope.remove("data").ok_or_else(|| "the answer has no `data`".to_owned()),
+        Ok(_) => Err("the answer is no JSON object".to_owned()),
+        Err(error) => Err(format!("the answer is no JSON: {error}")),
+    })
+}
+
+/// The words of a refusal: the message of the body, else of the status line. Releases before http-server 5.2.0 speak in
+/// the status line only.
+fn refusal(answer: &Answer) -> Refusal {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+    let message = text(&body, "message").map(|message| tidy(&message)).filter(|message| !message.is_empty());
+    let errors = field(&body, "errors").and_then(Value::as_object);
+    let fields = errors.into_iter().flatten().map(|(name, words)| {
+        let words = scalar(words).unwrap_or_else(|| words.to_string());
+        (name.clone(), tidy(&words))
+    });
+    Refusal {
+        status: answer.status,
+        text: message.or_else(|| answer.reason.clone()).unwrap_or_default(),
+        fields: fields.collect(),
+    }
+}
+
+/// Several problems of one field are joined by a backslash and an n, and most texts end in a line break.
+fn tidy(words: &str) -> String {
+    words.replace("\\n", "\n").split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+pub(super) fn version(data: &Value) -> Result<HypervisorVersion, Unreadable> {
+    let version = filled(data, "version").ok_or("no version")?;
+    Ok(HypervisorVersion { version })
+}
+
+pub(super) fn nodes(data: &Value) -> Result<Vec<Node>, Unreadable> {
+    rows(data)?
+        .iter()
+        .map(|row| {
+            Ok(Node {
+                name: NodeName::new(filled(row, "node").ok_or("a node without name")?),
+                online: text(row, "status").as_deref() == Some("online"),
+                memory_bytes: whole(row, "maxmem"),
+                memory_used_bytes: whole(row, "mem"),
+                cpus: small(row, "maxcpu"),
+            })
+        })
+        .collect()
+}
+
+/// The containers among the guests. A row that cannot be read spoils the list: a list with a row left out would look
+/// like proof that the container is gone.
+pub(super) fn containers(data: &Value) -> Result<Vec<ContainerSummary>, Unreadable> {
+    rows(data)?
+        .iter()
+        .filter(|row| text(row, "type").as_deref() == Some("lxc"))
+        .map(|row| {
+            let vmid = text(row, "vmid").ok_or("a container without number")?;
+            Ok(ContainerSummary {
+                vmid: vmid.parse::<VmId>().map_err(|error| error.to_string())?,
+                node: NodeName::new(filled(row, "node").ok_or_else(|| format!("container {vmid} is on no node"))?),
+                name: filled(row, "name"),
+                power: power(row),
+                template: flag(row, "template"),
+                lock: filled(row, "lock"),
+                memory_bytes: whole(row, "maxmem"),
+            })
+        })
+        .collect()
+}
+
+pub(super) fn power(row: &Value) -> PowerState {
+    match text(row, "status").as_deref() {
+        Some("running") => PowerState::Running,
+        Some("stopped") => PowerState::Stopped,
+        Some(_) | None => PowerState::Unknown,
+    }
+}
+
+pub(super) fn config(data: &Value) -> Result<ContainerConfig, Unreadable> {
+    if !data.is_object() {
+        return Err("the configuration is no object".to_owned());
+    }
+    let tags = text(data, "tags").unwrap_or_default();
+    let tags = tags.split([';', ',', ' ']).filter(|tag| !tag.is_empty());
+    Ok(ContainerConfig {
+        hostname: filled(data, "hostname"),
+        description: text(data, "description").map(|words| words.trim_end().to_owned()),
+        lock: filled(data, "lock"),
+        memory_mib: small(data, "memory"),
+        cores: small(data, "cores"),
+        net0: filled(data, "net0"),
+        tags: tags.map(str::to_owned).collect(),
+        template: flag(data, "template"),
+    })
+}
+
+/// The addresses of all interfaces but `lo`, IPv4 first. A container that is off has `null` for a list, and one that
+/// waits for DHCP has interfaces without addresses.
+pub(super) fn addresses(data: &Value) -> Result<Vec<IpAddr>, Unreadable> {
+    if data.is_null() {
+        return Ok(Vec::new());
+    }
+    let mut found: Vec<IpAddr> = Vec::new();
+    for interface in rows(data)?.iter().filter(|row| text(row, "name").as_deref() != Some("lo")) {
+        // The list has every address; before 8.4 there is only the last one of each kind.
+        let listed = field(interface, "ip-addresses").and_then(Value::as_array);
+        let listed = listed.into_iter().flatten().filter_map(|entry| text(entry, "ip-address"));
+        let single = ["inet", "inet6"].iter().filter_map(|kind| text(interface, kind));
+        for address in listed.chain(single).filter_map(|written| plain_address(&written)) {
+            if is_reachable(address) && !found.contains(&address) {
+                found.push(address);
+            }
+        }
+    }
+    found.sort_by_key(IpAddr::is_ipv6);
+    Ok(found)
+}
+
+fn plain_address(written: &str) -> Option<IpAddr> {
+    let (address, _prefix) = written.split_once('/').unwrap_or((written, ""));
+    address.trim().parse().ok()
+}
+
+fn is_reachable(address: IpAddr) -> bool {
+    let link_local = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    !link_local && !address.is_unspecified() && !address.is_multicast()
+}
+
+/// Whether a list of active tasks has one that still runs; tasks that just ended stay in it for a while.
+pub(super) fn any_running(data: &Value) -> Result<bool, Unreadable> {
+    let running = |row: &Value| {
+        let ended = field(row, "endtime").is_some_and(|time| !time.is_null());
+        !ended && text(row, "status").is_none_or(|status| status.eq_ignore_ascii_case("running"))
+    };
+    Ok(rows(data)?.iter().any(running))
+}
+
+fn rows(data: &Value) -> Result<&[Value], Unreadable> {
+    match data {
+        Value::Array(rows) => Ok(rows),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            Err("the answer is no list".to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;

@@ -1,0 +1,218 @@
+//! Sends one request to the cluster: waits for a place, picks an endpoint, shows the token, reads the envelope.
+//!
+//! Changes go over connections of their own, so none can meet a kept connection that the hypervisor is just closing;
+//! such a meeting leaves open whether it was executed. Only a failed connection moves a request to the next endpoint.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+use url::Url;
+
+use super::answer::{self, Unreadable};
+use super::circuit::Circuit;
+use super::limits::Limits;
+use super::operation::Operation;
+use super::refusal::{Refusal, classify, lost};
+use super::request::Request;
+use super::settings::{Deadlines, Endpoint, ProxmoxSettings};
+use crate::adapters::http::{Answer, Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
+use crate::adapters::tls::TlsVerify;
+use crate::kernel::Secret;
+use crate::ports::HypervisorError;
+
+const PEER: &str = "proxmox";
+/// The hypervisor closes idle connections after 5 s.
+const KEEP_IDLE: Duration = Duration::from_secs(3);
+const ROOT: &str = "/api2/json";
+const MAX_READ: usize = 8 << 20;
+const MAX_CHANGE: usize = 256 << 10;
+
+/// The hypervisor client could not be made.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ProxmoxSetupError {
+    /// There is no endpoint.
+    #[error("no endpoint of the hypervisor is given")]
+    NoEndpoint,
+    /// An endpoint is not an HTTP address.
+    #[error("`{0}` is not the address of a hypervisor API: https://HOST:8006 is")]
+    Address(String),
+    /// The HTTP client could not be made.
+    #[error(transparent)]
+    Http(#[from] ClientError),
+}
+
+/// Sends requests to the cluster.
+#[derive(Debug)]
+pub(super) struct Client {
+    reads: HttpClient,
+    changes: HttpClient,
+    endpoints: Vec<Endpoint>,
+    preferred: AtomicUsize,
+    token: RwLock<Secret>,
+    circuit: Circuit,
+    limits: Limits,
+    deadlines: Deadlines,
+}
+
+impl Client {
+    pub(super) fn new(settings: &ProxmoxSettings) -> Result<Self, ProxmoxSetupError> {
+        let first = settings.endpoints.first().ok_or(ProxmoxSetupError::NoEndpoint)?;
+        let is_http = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+        if let Some(wrong) = settings.endpoints.iter().find(|endpoint| !is_http(&endpoint.base)) {
+            return Err(ProxmoxSetupError::Address(wrong.base.to_string()));
+        }
+        let secure = settings.endpoints.iter().find(|endpoint| endpoint.base.scheme() == "https").unwrap_or(first);
+        let tls: TlsVerify = settings.tls.clone().for_address(&secure.base);
+        let client = |keep_idle| {
+            let connect_timeout = settings.deadlines.connect;
+            HttpClient::new(ClientSettings { peer: PEER, connect_timeout, keep_idle, tls: tls.clone() })
+        };
+        Ok(Self {
+            reads: client(Some(KEEP_IDLE))?,
+            changes: client(None)?,
+            endpoints: settings.endpoints.clone(),
+            preferred: AtomicUsize::new(0),
+            token: RwLock::new(authorization(&settings.token)),
+            circuit: Circuit::new(settings.deadlines.cool_down),
+            limits: Limits::new(),
+            deadlines: settings.deadlines,
+        })
+    }
+
+    /// Uses `token` from now on.
+    pub(super) fn replace_token(&self, token: &Secret) {
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = authorization(token);
+        self.circuit.reset();
+    }
+
+    /// Sends `request` and reads its answer with `read`.
+    pub(super) async fn ask<T>(
+        &self,
+        request: Request,
+        read: impl FnOnce(&Value) -> Result<T, Unreadable>,
+    ) -> Result<T, HypervisorError> {
+        let operation = request.operation.clone();
+        match self.send(request).await? {
+            Ok(data) => read(&data).map_err(|detail| unreadable(&operation, detail)),
+            Err(refusal) => Err(classify(&operation, &refusal)),
+        }
+    }
+
+    /// Sends `request`; a refusal is a value, for callers to whom some of them are good news.
+    pub(super) async fn send(&self, request: Request) -> Result<Result<Value, Refusal>, HypervisorError> {
+        let operation = request.operation.clone();
+        let patience = if request.changes() { self.deadlines.change } else { self.deadlines.remote_read };
+        let Some(_place) = self.limits.enter(&request, patience).await else {
+            let detail = "not sent: too many requests are under way already".to_owned();
+            return Err(HypervisorError::Unavailable { operation: operation.to_string(), detail });
+        };
+        let Some(pass) = self.circuit.enter(Instant::now()) else {
+            let detail = "not sent: it was refused a moment ago".to_owned();
+            return Err(HypervisorError::Unauthorized { operation: operation.to_string(), detail });
+        };
+        let answer = match self.exchange(&request).await {
+            Ok(answer) => answer,
+            Err(TransportError::Incomplete { status, reason, .. }) if status >= 400 => {
+                Answer { status, reason, etag: None, body: Vec::new() }
+            }
+            Err(error) => return Err(unanswered(&operation, error)),
+        };
+        if answer.status == 401 {
+            pass.refused(Instant::now());
+        } else {
+            pass.accepted();
+        }
+        match answer::open(&answer) {
+            Ok(Ok(data)) => Ok(Ok(data)),
+            Ok(Err(detail)) => Err(unreadable(&operation, detail)),
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
+    async fn exchange(&self, request: &Request) -> Result<Answer, TransportError> {
+        let count = self.endpoints.len();
+        let preferred = self.preferred.load(Ordering::Relaxed);
+        let mut last = TransportError::NotSent { detail: "no endpoint".to_owned() };
+        for turn in 0..count {
+            let index = preferred.wrapping_add(turn) % count;
+            let Some(endpoint) = self.endpoints.get(index) else { continue };
+            match self.exchange_with(endpoint, request).await {
+                Err(TransportError::NotSent { detail }) => last = TransportError::NotSent { detail },
+                done => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return done;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn exchange_with(&self, endpoint: &Endpoint, request: &Request) -> Result<Answer, TransportError> {
+        let mut url = address(&endpoint.base, &request.path);
+        let in_query = matches!(request.method, Method::Get | Method::Delete);
+        if in_query && !request.parameters.is_empty() {
+            url.query_pairs_mut().extend_pairs(&request.parameters);
+        }
+        let is_near = request.node.is_none() || request.node == endpoint.node;
+        let (client, deadline, max_body) = if request.changes() {
+            (&self.changes, self.deadlines.change, MAX_CHANGE)
+        } else if is_near {
+            (&self.reads, self.deadlines.read, MAX_READ)
+        } else {
+            (&self.reads, self.deadlines.remote_read, MAX_READ)
+        };
+        let name = request.operation.to_string();
+        let token = self.token.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut call = Call::new(&name, request.method, url).authorization(token).deadline(deadline).max_body(max_body);
+        if !in_query {
+            call = call.form(request.parameters.clone());
+        }
+        client.send(call).await
+    }
+}
+
+fn authorization(token: &Secret) -> Secret {
+    Secret::new(format!("PVEAPIToken={}", token.expose()))
+}
+
+fn address(base: &Url, path: &[String]) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty();
+        if !base.path().trim_end_matches('/').ends_with(ROOT) {
+            segments.extend(ROOT.split('/').skip(1));
+        }
+        segments.extend(path);
+    }
+    url
+}
+
+fn unanswered(operation: &Operation, error: TransportError) -> HypervisorError {
+    match error {
+        TransportError::NotSent { detail } => HypervisorError::Unreachable { operation: operation.to_string(), detail },
+        TransportError::NoAnswer { .. } | TransportError::Incomplete { .. } => lost(operation, error.to_string()),
+    }
+}
+
+pub(super) fn unreadable(operation: &Operation, detail: Unreadable) -> HypervisorError {
+    HypervisorError::Protocol { operation: operation.to_string(), detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_of_the_api_may_be_part_of_the_address_or_not() {
+        let path = ["nodes", "pve1", "tasks", "UPID:pve1:1:zpack@pve!ctl:"].map(str::to_owned);
+        for base in ["https://h:8006", "https://h:8006/", "https://h:8006/api2/json", "https://h:8006/api2/json/"] {
+            let url = address(&base.parse().unwrap(), &path);
+            assert_eq!(url.as_str(), "https://h:8006/api2/json/nodes/pve1/tasks/UPID:pve1:1:zpack@pve!ctl:", "{base}");
+        }
+        let odd = address(&"https://h:8006".parse().unwrap(), &["a/../b".to_owned()]);
+        assert_eq!(odd.path(), "/api2/json/a%2F..%2Fb");
+    }
+}

@@ -1,0 +1,171 @@
+//! The hypervisor over the Proxmox VE 8 and 9 API (wire/proxmox.md).
+//!
+//! `request` says what is asked, `client` asks it, `answer`, `task` and `refusal` say what came back; all but `client`
+//! are pure. Nothing here repeats a change: an answer that was lost is [`HypervisorError::OutcomeUnknown`], and its
+//! caller looks at the world before it asks again. Not here: who may have which container number, and whether a
+//! container that is there is ours.
+
+mod answer;
+mod circuit;
+mod client;
+mod limits;
+mod loose;
+mod operation;
+mod refusal;
+mod request;
+mod settings;
+mod task;
+mod upid;
+
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::time::Instant;
+
+pub use client::ProxmoxSetupError;
+pub use settings::{Cloning, Deadlines, Endpoint, ProxmoxSettings};
+
+use self::answer::Unreadable;
+use self::client::{Client, unreadable};
+use self::operation::Operation;
+use self::refusal::{Refusal, classify, is_already_running, is_not_running, is_taken, is_unknown_task};
+use self::request::Request;
+use self::task::Grace;
+use self::upid::Upid;
+use crate::kernel::{Secret, VmId};
+use crate::ports::{
+    CloneRequest, ContainerConfig, ContainerSettings, ContainerSummary, Hypervisor, HypervisorError, HypervisorVersion,
+    Node, NodeName, PowerState, Started, Task, TaskState,
+};
+
+/// The hypervisor cluster behind its API.
+#[derive(Debug)]
+pub struct Proxmox {
+    client: Client,
+    cloning: Cloning,
+    grace: Grace,
+}
+
+impl Proxmox {
+    /// A client of the cluster of `settings`; connects when it is first used.
+    pub fn new(settings: &ProxmoxSettings) -> Result<Self, ProxmoxSetupError> {
+        Ok(Self {
+            client: Client::new(settings)?,
+            cloning: settings.cloning.clone(),
+            grace: Grace::new(settings.deadlines.task_grace),
+        })
+    }
+
+    /// Uses `token` from now on, at once even after the former one was refused.
+    pub fn replace_token(&self, token: &Secret) {
+        self.client.replace_token(token);
+    }
+
+    async fn begin(&self, request: Request) -> Result<Task, HypervisorError> {
+        self.client.ask(request, accepted_task).await
+    }
+
+    /// Begins a change of power; a refusal that `is_there` recognises means that there is nothing to change.
+    async fn switch(&self, request: Request, is_there: fn(&Refusal) -> bool) -> Result<Started, HypervisorError> {
+        let operation = request.operation.clone();
+        match self.client.send(request).await? {
+            Ok(data) => accepted_task(&data).map(Started::Task).map_err(|detail| unreadable(&operation, detail)),
+            Err(refusal) if is_there(&refusal) => Ok(Started::AlreadyThere),
+            Err(refusal) => Err(classify(&operation, &refusal)),
+        }
+    }
+}
+
+fn accepted_task(data: &Value) -> Result<Task, Unreadable> {
+    let text = data.as_str().ok_or("the answer to an accepted change is no task id")?;
+    let upid: Upid = text.parse().map_err(|error: upid::UpidError| error.to_string())?;
+    Ok(Task(upid.as_str().to_owned()))
+}
+
+#[async_trait]
+impl Hypervisor for Proxmox {
+    async fn version(&self) -> Result<HypervisorVersion, HypervisorError> {
+        self.client.ask(request::version(), answer::version).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<Node>, HypervisorError> {
+        self.client.ask(request::nodes(), answer::nodes).await
+    }
+
+    async fn containers(&self) -> Result<Vec<ContainerSummary>, HypervisorError> {
+        self.client.ask(request::containers(), answer::containers).await
+    }
+
+    async fn vmid_is_free(&self, vmid: VmId) -> Result<bool, HypervisorError> {
+        let request = request::next_id(vmid);
+        let operation = request.operation.clone();
+        match self.client.send(request).await? {
+            Ok(data) if loose::scalar(&data) == Some(vmid.to_string()) => Ok(true),
+            Ok(_) => Err(unreadable(&operation, "the answer is another number".to_owned())),
+            Err(refusal) if is_taken(&refusal) => Ok(false),
+            Err(refusal) => Err(classify(&operation, &refusal)),
+        }
+    }
+
+    async fn config(&self, node: &NodeName, vmid: VmId) -> Result<ContainerConfig, HypervisorError> {
+        self.client.ask(request::config(node, vmid), answer::config).await
+    }
+
+    async fn power(&self, node: &NodeName, vmid: VmId) -> Result<PowerState, HypervisorError> {
+        self.client.ask(request::power(node, vmid), |data| Ok(answer::power(data))).await
+    }
+
+    async fn addresses(&self, node: &NodeName, vmid: VmId) -> Result<Vec<IpAddr>, HypervisorError> {
+        self.client.ask(request::interfaces(node, vmid), answer::addresses).await
+    }
+
+    async fn clone_container(&self, wanted: &CloneRequest) -> Result<Task, HypervisorError> {
+        self.begin(request::clone(wanted, &self.cloning)).await
+    }
+
+    async fn clone_is_running(&self, node: &NodeName, template: VmId) -> Result<bool, HypervisorError> {
+        self.client.ask(request::active_clones(node, template), answer::any_running).await
+    }
+
+    async fn configure(
+        &self,
+        node: &NodeName,
+        vmid: VmId,
+        settings: &ContainerSettings,
+    ) -> Result<(), HypervisorError> {
+        self.client.ask(request::configure(node, vmid, settings), |_| Ok(())).await
+    }
+
+    async fn start(&self, node: &NodeName, vmid: VmId) -> Result<Started, HypervisorError> {
+        self.switch(request::start(node, vmid), is_already_running).await
+    }
+
+    async fn stop(&self, node: &NodeName, vmid: VmId) -> Result<Started, HypervisorError> {
+        self.switch(request::stop(node, vmid), is_not_running).await
+    }
+
+    async fn shutdown(&self, node: &NodeName, vmid: VmId, timeout_s: u32) -> Result<Started, HypervisorError> {
+        self.switch(request::shutdown(node, vmid, timeout_s), is_not_running).await
+    }
+
+    async fn destroy(&self, node: &NodeName, vmid: VmId) -> Result<Task, HypervisorError> {
+        self.begin(request::destroy(node, vmid)).await
+    }
+
+    async fn task(&self, task: &Task) -> Result<TaskState, HypervisorError> {
+        let upid: Upid = task.0.parse().map_err(|error: upid::UpidError| {
+            unreadable(&Operation::read("read the state of a task"), error.to_string())
+        })?;
+        let request = request::task(&upid);
+        let operation = request.operation.clone();
+        match self.client.send(request).await? {
+            Ok(data) => {
+                self.grace.found(&upid);
+                task::state(&data).map_err(|detail| unreadable(&operation, detail))
+            }
+            Err(refusal) if is_unknown_task(&refusal) => Ok(self.grace.missed(&upid, Instant::now())),
+            Err(refusal) => Err(classify(&operation, &refusal)),
+        }
+    }
+}

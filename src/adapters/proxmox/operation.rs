@@ -1,0 +1,54 @@
+//! A request by its name in errors and log events, and what repeating it would mean.
+
+use std::fmt;
+
+use crate::kernel::VmId;
+
+/// Whether a request changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It only reads; a lost answer is read again.
+    Read,
+    /// It changes something; a lost answer leaves the outcome open.
+    Change,
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub(super) struct Operation {
+    name: String,
+    effect: Effect,
+    claims: Option<VmId>,
+}
+
+impl Operation {
+    /// A request that only reads.
+    pub(super) fn read(name: impl Into<String>) -> Self {
+        Self { name: name.into(), effect: Effect::Read, claims: None }
+    }
+
+    /// A request that changes something.
+    pub(super) fn change(name: impl Into<String>) -> Self {
+        Self { name: name.into(), effect: Effect::Change, claims: None }
+    }
+
+    /// This request wants `vmid` to be free.
+    pub(super) fn claiming(mut self, vmid: VmId) -> Self {
+        self.claims = Some(vmid);
+        self
+    }
+
+    pub(super) fn effect(&self) -> Effect {
+        self.effect
+    }
+
+    pub(super) fn claims(&self) -> Option<VmId> {
+        self.claims
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}

@@ -1,0 +1,211 @@
+//! What the hypervisor's words mean. Its API reports nearly every refusal as a 500 with a Perl message, so the class of
+//! an error is in its text; matched by substring, because file and line of the source may follow it.
+
+use super::operation::{Effect, Operation};
+use crate::kernel::Failure;
+use crate::ports::{HypervisorError, TaskEnd};
+
+/// An answer that is not a success.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// The message of the body, else the words of the status line.
+    pub(super) text: String,
+    /// Refused parameters and why.
+    pub(super) fields: Vec<(String, String)>,
+}
+
+/// A message with a known meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// A lock, a worker or the cluster file system was not to be had in time.
+    TryLater,
+    /// The container carries this configuration lock.
+    Locked(String),
+    /// The container number, or something made for it, exists.
+    Exists,
+    /// The node has no such container.
+    Missing,
+    /// No room left.
+    NoRoom,
+}
+
+const TRY_LATER: &[&str] = &[
+    "got timeout",
+    "got lock request timeout",
+    "-locked command timed out",
+    "got no worker upid",
+    "unable to fork worker",
+    "no quorum",
+    "RPCEnvironment init request failed",
+    "unable to load access control list",
+    "ipcc_send_rec",
+];
+
+const NO_ROOM: &[&str] = &[
+    "not enough free space",
+    "insufficient free space",
+    "out of space",
+    "No space left on device",
+    "Disk quota exceeded",
+    "ENOSPC",
+    "unable to get any free VMID",
+];
+
+fn meaning(text: &str) -> Option<Meaning> {
+    let has = |needle: &&str| text.contains(*needle);
+    if let Some(lock) = lock(text) {
+        Some(Meaning::Locked(lock))
+    } else if TRY_LATER.iter().any(has) {
+        Some(Meaning::TryLater)
+    } else if NO_ROOM.iter().any(has) {
+        Some(Meaning::NoRoom)
+    } else if text.contains("already exists") || text.contains("File exists") {
+        Some(Meaning::Exists)
+    } else if text.contains("onfiguration file") && text.contains("does not exist") {
+        Some(Meaning::Missing)
+    } else {
+        None
+    }
+}
+
+/// The X of `CT is locked (X)`.
+fn lock(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("is locked (")?;
+    let (lock, _) = rest.split_once(')')?;
+    Some(lock.to_owned())
+}
+
+/// Whether a start was refused because the container runs.
+pub(super) fn is_already_running(refusal: &Refusal) -> bool {
+    matches!(refusal.status, 500 | 501) && refusal.text.contains("already running")
+}
+
+/// Whether a stop was refused because the container does not run.
+pub(super) fn is_not_running(refusal: &Refusal) -> bool {
+    matches!(refusal.status, 500 | 501) && refusal.text.contains("not running")
+}
+
+/// Whether a container number was refused because it is taken.
+pub(super) fn is_taken(refusal: &Refusal) -> bool {
+    let named = |(_, words): &(String, String)| words.contains("already exists");
+    refusal.status == 400 && refusal.fields.iter().any(named)
+}
+
+/// Whether the hypervisor has no record of a task.
+pub(super) fn is_unknown_task(refusal: &Refusal) -> bool {
+    let named = |(_, words): &(String, String)| words.contains("no such task");
+    refusal.status == 400 && (refusal.fields.iter().any(named) || refusal.text.contains("no such task"))
+}
+
+/// The error of a refused `operation`.
+pub(super) fn classify(operation: &Operation, refusal: &Refusal) -> HypervisorError {
+    let name = operation.to_string();
+    let detail = described(refusal);
+    match refusal.status {
+        400 if is_taken(refusal) => taken(operation, detail),
+        400 => {
+            let fields =
+                if refusal.fields.is_empty() { vec![("request".to_owned(), detail)] } else { refusal.fields.clone() };
+            HypervisorError::Invalid { operation: name, fields }
+        }
+        401 => HypervisorError::Unauthorized { operation: name, detail },
+        403 => HypervisorError::Forbidden {
+            operation: name,
+            detail: format!("{detail}{}", hint(operation, &refusal.text)),
+        },
+        // Old releases report some of what is a 500 now as a 501.
+        500 | 501 => said(operation, &refusal.text, detail),
+        595 => HypervisorError::Unreachable { operation: name, detail },
+        // A gateway lost the answer: 596 to 599 are the hypervisor's own, the others come from a proxy before it.
+        502..=504 | 596..=599 => lost(operation, detail),
+        300..=399 => HypervisorError::Refused {
+            operation: name,
+            detail: format!("{detail}: redirected; does the base address begin with https?"),
+        },
+        _ => HypervisorError::Refused { operation: name, detail },
+    }
+}
+
+/// The error of an `operation` whose answer did not arrive. A read without answer can simply be read again.
+pub(super) fn lost(operation: &Operation, detail: String) -> HypervisorError {
+    let name = operation.to_string();
+    match operation.effect() {
+        Effect::Read => HypervisorError::Unavailable { operation: name, detail },
+        Effect::Change => HypervisorError::OutcomeUnknown { operation: name, detail },
+    }
+}
+
+fn said(operation: &Operation, text: &str, detail: String) -> HypervisorError {
+    let name = operation.to_string();
+    match meaning(text) {
+        Some(Meaning::TryLater) => HypervisorError::Unavailable { operation: name, detail },
+        Some(Meaning::Locked(lock)) => HypervisorError::Locked { operation: name, lock },
+        Some(Meaning::Exists) => taken(operation, detail),
+        Some(Meaning::Missing) => HypervisorError::NotFound { operation: name, detail },
+        Some(Meaning::NoRoom) => HypervisorError::NoCapacity { operation: name, detail },
+        None => HypervisorError::Refused { operation: name, detail },
+    }
+}
+
+fn taken(operation: &Operation, detail: String) -> HypervisorError {
+    let name = operation.to_string();
+    match operation.claims() {
+        Some(vmid) => HypervisorError::AlreadyExists { operation: name, vmid },
+        None => HypervisorError::Refused { operation: name, detail },
+    }
+}
+
+fn described(refusal: &Refusal) -> String {
+    let mut words = if refusal.text.is_empty() { format!("status {}", refusal.status) } else { refusal.text.clone() };
+    for (field, message) in &refusal.fields {
+        words.push_str(&format!("; {field}: {message}"));
+    }
+    words
+}
+
+/// What an operator can do about a 403. A rule with alternatives that all failed names no path; the usual one is a clone
+/// by a token whose rights are on a pool, sent without that pool.
+fn hint(operation: &Operation, text: &str) -> String {
+    let inside = text.split_once("Permission check failed (").and_then(|(_, rest)| rest.split_once(')'));
+    match inside {
+        Some((alternatives, _)) if alternatives.starts_with('/') => {
+            let needed = alternatives.split_once(", ").map(|(path, privilege)| format!("{privilege} on {path}"));
+            needed.map(|needed| format!("; the token needs {needed}")).unwrap_or_default()
+        }
+        None if operation.claims().is_some() => {
+            "; when the token has its rights on a pool, the request must name that pool".to_owned()
+        }
+        Some(_) | None => String::new(),
+    }
+}
+
+/// How a task with this exit status ended.
+pub(super) fn end_of_task(exit: Option<&str>) -> TaskEnd {
+    let Some(exit) = exit.map(str::trim) else {
+        return TaskEnd::Unknown { message: "the task stopped without an exit status".to_owned() };
+    };
+    let message = exit.to_owned();
+    if exit == "OK" {
+        TaskEnd::Succeeded
+    } else if let Some(count) = exit.strip_prefix("WARNINGS:") {
+        TaskEnd::Warned(count.trim().parse().unwrap_or(1))
+    } else if exit.starts_with("unexpected status") || exit.starts_with("unable to get last line") || exit.is_empty() {
+        TaskEnd::Unknown { message }
+    } else if exit.starts_with("interrupted by signal") || exit.starts_with("received interrupt") {
+        TaskEnd::Failed { failure: Failure::NeedsOperator, message }
+    } else {
+        let failure = match meaning(exit) {
+            Some(Meaning::TryLater) => Failure::Transient,
+            Some(Meaning::Locked(_)) => Failure::Busy,
+            Some(Meaning::NoRoom) => Failure::NeedsOperator,
+            Some(Meaning::Exists | Meaning::Missing) | None => Failure::Permanent,
+        };
+        TaskEnd::Failed { failure, message }
+    }
+}
+
+#[cfg(test)]
+#[path = "refusal_tests.rs"]
+mod tests;

@@ -1,0 +1,43 @@
+//! Whether this is production.
+
+use super::key::{Key, keys};
+use super::reader::{Noted, Reader, Settings};
+use crate::kernel::text_enum;
+
+keys! { "Environment";
+    /// `production` makes zpack refuse what only a development machine may do, such as `zpack dev`.
+    ZPACK_ENV = Key::default("ZPACK_ENV", "development").expects("development or production");
+    /// A place at which the process kills itself, as `name` or `name@n` for the n-th time; for tests of recovery.
+    ZPACK_FAILPOINT = Key::optional("ZPACK_FAILPOINT").expects("the name of a place").example("claimed@2");
+}
+
+text_enum! {
+    /// What kind of machine this is.
+    pub enum Environment {
+        /// A laptop or a test.
+        Development = "development",
+        /// Customers depend on it.
+        Production = "production",
+    }
+}
+
+/// Whether this is production.
+#[derive(Clone, Debug)]
+pub struct EnvironmentConfig {
+    /// What kind of machine this is.
+    pub environment: Environment,
+    /// Where the process kills itself.
+    pub failpoint: Option<String>,
+}
+
+impl Settings for EnvironmentConfig {
+    fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
+        let environment = env.get(&ZPACK_ENV, str::parse);
+        let failpoint = env.optional(&ZPACK_FAILPOINT, |text| Ok::<_, std::convert::Infallible>(text.to_owned()));
+        let (environment, failpoint) = (environment?, failpoint?);
+        if environment == Environment::Production && failpoint.is_some() {
+            return Err(env.impossible(&[&ZPACK_ENV, &ZPACK_FAILPOINT], "production does not kill itself"));
+        }
+        Ok(Self { environment, failpoint })
+    }
+}

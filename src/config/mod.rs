@@ -1,0 +1,54 @@
+//! Settings: one struct per concern, read once from an injectable source, all problems reported together by name.
+//!
+//! A section declares its keys beside its struct ([`Key`] tells name, default, meaning and a safe example) and reads
+//! them in [`Settings::read`]. A role is a struct of sections, so it demands exactly what it uses:
+//! `ServeConfig::load(&source)?`. `.env.example` is written from the same keys.
+//!
+//! Not here: what the settings are used for; nothing outside this module reads an environment variable.
+
+mod agent;
+mod auth;
+mod catalog;
+mod database;
+mod env_file;
+mod environment;
+mod example;
+mod http;
+mod jobs;
+mod key;
+mod limits;
+mod log;
+mod parse;
+mod poller;
+mod problem;
+mod provision;
+mod proxmox;
+mod reader;
+mod redis;
+mod role;
+mod source;
+mod tokens;
+mod zone;
+
+pub use agent::AgentConfig;
+pub use auth::AuthConfig;
+pub use catalog::CatalogConfig;
+pub use database::{DatabaseConfig, DatabaseKind};
+pub use env_file::{EnvFile, EnvFileError, env_line};
+pub use environment::{Environment, EnvironmentConfig};
+pub use example::env_example;
+pub use http::HttpConfig;
+pub use jobs::JobsConfig;
+pub use key::{Group, Key, Presence, groups};
+pub use limits::LimitsConfig;
+pub use log::LogConfig;
+pub use poller::PollerConfig;
+pub use problem::{ConfigProblems, Problem};
+pub use provision::ProvisionConfig;
+pub use proxmox::{ProxmoxConfig, TlsTrust};
+pub use reader::{Noted, Reader, Settings};
+pub use redis::{RedisConfig, RedisTarget};
+pub use role::{DoctorConfig, OperatorConfig, Role, ServeConfig, StoreConfig, WorkerConfig};
+pub use source::{Layers, MapSource, ProcessEnv, Source, SourceError};
+pub use tokens::TokensConfig;
+pub use zone::ZoneConfig;

@@ -1,0 +1,87 @@
+//! Parsers that several sections share. Their errors complete the sentence "NAME is malformed (…)".
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use url::Url;
+
+/// A whole number within `bounds`.
+pub(super) fn number<T>(bounds: RangeInclusive<T>) -> impl FnOnce(&str) -> Result<T, String>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    move |text| match text.parse::<T>() {
+        Ok(number) if bounds.contains(&number) => Ok(number),
+        _ => Err(format!("`{}` is not a whole number from {} to {}", clip(text), bounds.start(), bounds.end())),
+    }
+}
+
+/// A span written in milliseconds.
+pub(super) fn millis(bounds: RangeInclusive<u64>) -> impl FnOnce(&str) -> Result<Duration, String> {
+    move |text| number(bounds)(text).map(Duration::from_millis)
+}
+
+/// A span written in seconds.
+pub(super) fn seconds(bounds: RangeInclusive<u64>) -> impl FnOnce(&str) -> Result<Duration, String> {
+    move |text| number(bounds)(text).map(Duration::from_secs)
+}
+
+/// Yes or no, in the spellings of systemd.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "on" | "true" | "yes" | "1" => Ok(true),
+        "off" | "false" | "no" | "0" => Ok(false),
+        _ => Err(format!("`{}` is neither on nor off", clip(text))),
+    }
+}
+
+/// A comma separated list; empty places are skipped, the first wrong item is reported.
+pub(super) fn list<T, E: Display>(text: &str, item: impl Fn(&str) -> Result<T, E>) -> Result<Vec<T>, String> {
+    let items = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    items.map(|part| item(part).map_err(|error| error.to_string())).collect()
+}
+
+/// An address a client can call: `http` or `https`, a host, neither credentials nor query.
+pub(super) fn base_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    match url.scheme() {
+        "http" | "https" if url.has_host() && plain && url.fragment().is_none() => Ok(url),
+        "http" | "https" => Err("it has credentials, a query or a fragment".to_owned()),
+        other => Err(format!("`{other}` is not http or https")),
+    }
+}
+
+/// A name made of letters, digits, `-`, `_` and `.`.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let fits = text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if fits && !text.is_empty() { Ok(text.to_owned()) } else { Err(format!("`{}` is not a name", clip(text))) }
+}
+
+/// Enough of `text` to recognise it.
+pub(super) fn clip(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_outside_their_bounds_are_refused() {
+        assert_eq!(number(1..=9u16)("9"), Ok(9));
+        for text in ["0", "10", "-1", "1.5", "", "five", "99999999999999999999"] {
+            assert!(number(1..=9u16)(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn base_urls_carry_nothing_but_an_address() {
+        assert!(base_url("https://artifacts.example.com/zpack/").is_ok());
+        for text in ["ftp://a", "example.com", "http://u:p@a", "http://a/?q", "http://a#f", "https://"] {
+            assert!(base_url(text).is_err(), "{text}");
+        }
+    }
+}

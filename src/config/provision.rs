@@ -1,0 +1,112 @@
+//! How servers are made: numbers, networks, deadlines.
+
+use std::time::Duration;
+
+use super::key::{Key, keys};
+use super::parse::{millis, name, number, seconds, switch};
+use super::proxmox::{self, AGENT_TEMPLATE_VMID};
+use super::reader::{Noted, Reader, Settings};
+use crate::kernel::VmIdRange;
+
+keys! { "Provisioning";
+    /// The VMIDs of game servers.
+    GAME_VMID_RANGE = Key::default("GAME_VMID_RANGE", "5000-5999").expects("<first>-<last>");
+    /// The VMIDs of dev containers.
+    DEV_VMID_RANGE = Key::default("DEV_VMID_RANGE", "6000-6999").expects("<first>-<last>");
+    /// The bridge of game servers.
+    GAME_BRIDGE = Key::default("GAME_BRIDGE", "vmbr3").expects("the name of a bridge");
+    /// The bridge of dev containers.
+    DEV_BRIDGE = Key::default("DEV_BRIDGE", "vmbr2").expects("the name of a bridge");
+    /// How many provisioning jobs run at a time, over all workers.
+    PROVISION_SLOTS = Key::default("PROVISION_SLOTS", "1").expects("1 to 64");
+    /// Whether a worker removes what an interrupted job left behind. When off, it is listed for an operator.
+    PROVISION_UNWIND_STALE = Key::default("PROVISION_UNWIND_STALE", "on").expects("on or off");
+    /// How often a running Proxmox task is looked at.
+    PROXMOX_TASK_POLL_MS = Key::default("PROXMOX_TASK_POLL_MS", "1000").expects("10 to 60000");
+    /// How long a Proxmox task may run.
+    PROXMOX_TASK_TIMEOUT_SECONDS = Key::default("PROXMOX_TASK_TIMEOUT_SECONDS", "900").expects("1 to 86400");
+    /// How long a container must stay unseen after a lost answer before it counts as never made.
+    CLONE_ABSENCE_MS = Key::default("CLONE_ABSENCE_MS", "15000").expects("0 to 600000");
+    /// How often a starting container is asked for its address.
+    ADDRESS_POLL_MS = Key::default("ADDRESS_POLL_MS", "2000").expects("10 to 60000");
+    /// How long a started container may be without an address.
+    ADDRESS_TIMEOUT_SECONDS = Key::default("ADDRESS_TIMEOUT_SECONDS", "120").expects("1 to 86400");
+    /// How often an installing agent is asked for its state.
+    AGENT_POLL_MS = Key::default("AGENT_POLL_MS", "3000").expects("10 to 60000");
+    /// How long an agent may take until its server is ready.
+    AGENT_READY_TIMEOUT_SECONDS = Key::default("AGENT_READY_TIMEOUT_SECONDS", "600").expects("1 to 86400");
+}
+
+/// How servers are made.
+#[derive(Clone, Debug)]
+pub struct ProvisionConfig {
+    /// The VMIDs of game servers.
+    pub game_vmids: VmIdRange,
+    /// The VMIDs of dev containers.
+    pub dev_vmids: VmIdRange,
+    /// The bridge of game servers.
+    pub game_bridge: String,
+    /// The bridge of dev containers.
+    pub dev_bridge: String,
+    /// How many jobs run at a time, over all workers.
+    pub slots: u32,
+    /// Whether leftovers of an interrupted job are removed.
+    pub unwind_stale: bool,
+    /// From one look at a task to the next.
+    pub task_poll: Duration,
+    /// How long a task may run.
+    pub task_timeout: Duration,
+    /// How long a container must stay unseen after a lost answer before it counts as never made.
+    pub clone_absence: Duration,
+    /// From one look for an address to the next.
+    pub address_poll: Duration,
+    /// How long a container may be without an address.
+    pub address_timeout: Duration,
+    /// From one look at an installing agent to the next.
+    pub agent_poll: Duration,
+    /// How long an agent may take until its server is ready.
+    pub ready_timeout: Duration,
+}
+
+impl Settings for ProvisionConfig {
+    fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
+        let game_vmids = env.get(&GAME_VMID_RANGE, str::parse::<VmIdRange>);
+        let dev_vmids = env.get(&DEV_VMID_RANGE, str::parse::<VmIdRange>);
+        let game_bridge = env.get(&GAME_BRIDGE, name);
+        let dev_bridge = env.get(&DEV_BRIDGE, name);
+        let slots = env.get(&PROVISION_SLOTS, number(1..=64));
+        let unwind_stale = env.get(&PROVISION_UNWIND_STALE, switch);
+        let task_poll = env.get(&PROXMOX_TASK_POLL_MS, millis(10..=60_000));
+        let task_timeout = env.get(&PROXMOX_TASK_TIMEOUT_SECONDS, seconds(1..=86_400));
+        let clone_absence = env.get(&CLONE_ABSENCE_MS, millis(0..=600_000));
+        let address_poll = env.get(&ADDRESS_POLL_MS, millis(10..=60_000));
+        let address_timeout = env.get(&ADDRESS_TIMEOUT_SECONDS, seconds(1..=86_400));
+        let agent_poll = env.get(&AGENT_POLL_MS, millis(10..=60_000));
+        let ready_timeout = env.get(&AGENT_READY_TIMEOUT_SECONDS, seconds(1..=86_400));
+        let templates = proxmox::templates(env);
+        let (game_vmids, dev_vmids) = (game_vmids?, dev_vmids?);
+        if game_vmids.overlaps(&dev_vmids) {
+            env.impossible(&[&GAME_VMID_RANGE, &DEV_VMID_RANGE], "the two ranges overlap");
+        }
+        if let Some(vmid) = templates?.into_iter().find(|vmid| game_vmids.contains(*vmid) || dev_vmids.contains(*vmid))
+        {
+            let keys = [&AGENT_TEMPLATE_VMID, &GAME_VMID_RANGE, &DEV_VMID_RANGE];
+            env.impossible(&keys, format!("template {vmid} lies in a range that servers are made in"));
+        }
+        Ok(Self {
+            game_vmids,
+            dev_vmids,
+            game_bridge: game_bridge?,
+            dev_bridge: dev_bridge?,
+            slots: slots?,
+            unwind_stale: unwind_stale?,
+            task_poll: task_poll?,
+            task_timeout: task_timeout?,
+            clone_absence: clone_absence?,
+            address_poll: address_poll?,
+            address_timeout: address_timeout?,
+            agent_poll: agent_poll?,
+            ready_timeout: ready_timeout?,
+        })
+    }
+}

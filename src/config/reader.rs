@@ -1,0 +1,287 @@
+//! Reads settings and notes every problem instead of stopping at the first.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::key::{Key, Presence};
+use super::problem::{ConfigProblems, Problem};
+use super::source::{Source, SourceError};
+use crate::kernel::Secret;
+
+/// The reader holds a note of what went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noted;
+
+/// A group of settings that is read together.
+pub trait Settings: Sized {
+    /// Reads them. An implementation reads all its keys before it returns, so that all problems are noted.
+    fn read(env: &mut Reader<'_>) -> Result<Self, Noted>;
+
+    /// Reads them from `source`, or tells everything that is wrong.
+    fn load(source: &dyn Source) -> Result<Self, ConfigProblems> {
+        let mut env = Reader { source, problems: Vec::new() };
+        let settings = Self::read(&mut env);
+        match settings {
+            Ok(settings) if env.problems.is_empty() => Ok(settings),
+            _ => Err(ConfigProblems::new(env.problems)),
+        }
+    }
+}
+
+/// Reads keys from a source.
+pub struct Reader<'a> {
+    source: &'a dyn Source,
+    problems: Vec<Problem>,
+}
+
+/// A value and the name of the place it was found in.
+struct Found {
+    place: String,
+    value: String,
+}
+
+impl Reader<'_> {
+    /// The value of a key that is required or has a default.
+    pub fn get<T, E: fmt::Display>(&mut self, key: &Key, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, Noted> {
+        match self.optional(key, parse)? {
+            Some(value) => Ok(value),
+            None => Err(self.missing(key)),
+        }
+    }
+
+    /// The value of a key that may be absent.
+    pub fn optional<T, E: fmt::Display>(
+        &mut self,
+        key: &Key,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, Noted> {
+        let found = match (self.find(key)?, key.presence) {
+            (Some(found), _) => found,
+            (None, Presence::Default(value)) => Found { place: key.name.to_owned(), value: value.to_owned() },
+            (None, Presence::Required | Presence::Optional) => return Ok(None),
+        };
+        match parse(&found.value) {
+            Ok(value) => Ok(Some(value)),
+            // What a parser says may quote the value.
+            Err(_) if key.secret => Err(self.malformed(key, found.place, "is malformed".to_owned())),
+            Err(error) => Err(self.malformed(key, found.place, format!("is malformed ({error})"))),
+        }
+    }
+
+    /// A required secret of at least `min_chars` characters.
+    pub fn secret(&mut self, key: &Key, min_chars: usize) -> Result<Secret, Noted> {
+        match self.optional_secret(key, min_chars)? {
+            Some(secret) => Ok(secret),
+            None => Err(self.missing(key)),
+        }
+    }
+
+    /// A secret that may be absent, and has at least `min_chars` characters when it is there.
+    pub fn optional_secret(&mut self, key: &Key, min_chars: usize) -> Result<Option<Secret>, Noted> {
+        match self.find(key)? {
+            Some(found) if found.value.chars().count() < min_chars => {
+                Err(self.malformed(key, found.place, format!("is shorter than {min_chars} characters")))
+            }
+            Some(found) if found.value.chars().any(char::is_control) => {
+                Err(self.malformed(key, found.place, "contains control characters".to_owned()))
+            }
+            found => Ok(found.map(|found| Secret::new(found.value))),
+        }
+    }
+
+    /// Notes that `key` must be given.
+    pub fn missing(&mut self, key: &Key) -> Noted {
+        self.note(Problem::Missing { name: key.name, expects: key.expects, example: key.example })
+    }
+
+    /// Notes that the values of `keys` cannot work together.
+    pub fn impossible(&mut self, keys: &[&Key], why: impl Into<String>) -> Noted {
+        let names: Vec<_> = keys.iter().map(|key| key.name).collect();
+        self.note(Problem::Impossible { names: names.join(", "), why: why.into() })
+    }
+
+    fn malformed(&mut self, key: &Key, name: String, why: String) -> Noted {
+        self.note(Problem::Malformed { name, why, expects: key.expects, example: key.example })
+    }
+
+    /// Two sections may read the same key; one note is enough.
+    fn note(&mut self, problem: Problem) -> Noted {
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+        Noted
+    }
+
+    /// The value of `key`, wherever it is set. Empty means unset, as operators blank lines of an `EnvironmentFile`.
+    fn find(&mut self, key: &Key) -> Result<Option<Found>, Noted> {
+        let mut found: Option<Found> = None;
+        for name in std::iter::once(&key.name).chain(key.aliases) {
+            let direct = self.var(name)?;
+            let file = if key.secret { self.in_files(name)? } else { Vec::new() };
+            for candidate in direct.into_iter().chain(file) {
+                if let Some(earlier) = &found {
+                    self.compare(key, earlier, &candidate)?;
+                } else {
+                    found = Some(candidate);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn compare(&mut self, key: &Key, earlier: &Found, later: &Found) -> Result<(), Noted> {
+        let same_name_twice = later.place == format!("{}_FILE", earlier.place);
+        let how = match (same_name_twice, earlier.value == later.value) {
+            (true, _) => "at once",
+            (false, false) => "to different values",
+            (false, true) => return Ok(()),
+        };
+        let (first, second) = (earlier.place.clone(), later.place.clone());
+        Err(self.note(Problem::Conflict { name: key.name, first, second, how }))
+    }
+
+    fn var(&mut self, name: &str) -> Result<Option<Found>, Noted> {
+        match self.source.var(name) {
+            Ok(value) => {
+                let value = value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+                Ok(value.map(|value| Found { place: name.to_owned(), value }))
+            }
+            Err(error) => Err(self.note(Problem::Unreadable(error))),
+        }
+    }
+
+    /// `NAME_FILE` and the systemd credential `NAME`.
+    fn in_files(&mut self, name: &str) -> Result<Vec<Found>, Noted> {
+        let mut found = Vec::new();
+        let place = format!("{name}_FILE");
+        if let Some(path) = self.var(&place)? {
+            found.extend(self.file(place, PathBuf::from(path.value), true)?);
+        }
+        if let Some(directory) = self.var("CREDENTIALS_DIRECTORY")? {
+            let path = PathBuf::from(directory.value).join(name);
+            found.extend(self.file(format!("the systemd credential {name}"), path, false)?);
+        }
+        Ok(found)
+    }
+
+    fn file(&mut self, place: String, path: PathBuf, must_exist: bool) -> Result<Option<Found>, Noted> {
+        match self.source.file(&path) {
+            Ok(text) => {
+                let value = text.trim().to_owned();
+                Ok((!value.is_empty()).then_some(Found { place, value }))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => Ok(None),
+            Err(error) => {
+                let error = SourceError::File { name: place, path, why: error.to_string() };
+                Err(self.note(Problem::Unreadable(error)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{AuthConfig, JobsConfig, MapSource, OperatorConfig, ServeConfig, TokensConfig, ZoneConfig};
+
+    /// Settings and files in memory.
+    struct Machine(MapSource, &'static [(&'static str, &'static str)]);
+
+    impl Source for Machine {
+        fn var(&self, name: &str) -> Result<Option<String>, SourceError> {
+            self.0.var(name)
+        }
+
+        fn file(&self, path: &Path) -> io::Result<String> {
+            let file = self.1.iter().find(|(name, _)| Path::new(name) == path);
+            file.map(|(_, text)| (*text).to_owned()).ok_or_else(|| io::ErrorKind::NotFound.into())
+        }
+    }
+
+    const TOKEN: &str = "internal-token-0123456789";
+
+    fn problems<T: Settings>(source: &dyn Source) -> String {
+        T::load(source).err().expect("a problem").to_string()
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        let source = MapSource::default()
+            .with("PORT", "70000")
+            .with("API_AUTH_SECRET", "hunter2")
+            .with("REDIS_URL", "redis://:pa55word@")
+            .with("DATABASE_URL", " ");
+        let text = problems::<ServeConfig>(&source);
+        for part in [
+            "8 settings need attention",
+            "DATABASE_URL is missing",
+            "REDIS_URL is malformed",
+            "PORT is malformed (`70000` is not a whole number",
+            "API_AUTH_SECRET is shorter than 32 characters",
+            "ARTIFACT_BASE_URL is missing",
+            "PROXMOX_HOST is missing",
+        ] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+        assert!(!text.contains("hunter2") && !text.contains("pa55word"), "{text}");
+    }
+
+    #[test]
+    fn a_secret_may_stand_in_a_file() {
+        let files = &[("/run/secrets/internal", "internal-token-0123456789\n")];
+        let source = Machine(MapSource::default().with("INTERNAL_API_TOKEN_FILE", "/run/secrets/internal"), files);
+        assert_eq!(TokensConfig::load(&source).unwrap().internal.unwrap().expose(), TOKEN);
+    }
+
+    #[test]
+    fn a_secret_may_be_a_systemd_credential() {
+        let files = &[("/run/credentials/zpack/ZLH_INTERNAL_API_TOKEN", "internal-token-0123456789")];
+        let source = Machine(MapSource::default().with("CREDENTIALS_DIRECTORY", "/run/credentials/zpack"), files);
+        let tokens = TokensConfig::load(&source).unwrap();
+        assert_eq!(tokens.internal.unwrap().expose(), TOKEN);
+        assert!(tokens.discovery.is_none());
+    }
+
+    #[test]
+    fn a_name_and_its_file_exclude_each_other() {
+        let files = &[("/f", TOKEN)];
+        let settings = MapSource::default().with("INTERNAL_API_TOKEN", TOKEN).with("INTERNAL_API_TOKEN_FILE", "/f");
+        let text = problems::<TokensConfig>(&Machine(settings, files));
+        assert!(text.contains("INTERNAL_API_TOKEN and INTERNAL_API_TOKEN_FILE both set INTERNAL_API_TOKEN at once"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let source = MapSource::default().with("API_AUTH_SECRET_FILE", "/does/not/exist");
+        let text = problems::<AuthConfig>(&source);
+        assert!(text.contains("API_AUTH_SECRET_FILE points to /does/not/exist"), "{text}");
+    }
+
+    #[test]
+    fn names_of_one_setting_may_agree_but_not_differ() {
+        let agreeing = MapSource::default().with("ZPACK_ZONE", "a.example").with("DNS_ZONE", "a.example");
+        assert_eq!(ZoneConfig::load(&agreeing).unwrap().zone.as_deref(), Some("a.example"));
+        let text = problems::<ZoneConfig>(&agreeing.with("CF_ZONE_NAME", "b.example"));
+        assert!(text.contains("ZPACK_ZONE and CF_ZONE_NAME both set ZPACK_ZONE to different values"), "{text}");
+    }
+
+    #[test]
+    fn times_that_cannot_go_together_are_refused() {
+        let text = problems::<JobsConfig>(&MapSource::default().with("JOB_RENEW_MS", "30000"));
+        assert!(text.contains("JOB_RENEW_MS, JOB_LEASE_MS"), "{text}");
+        let text = problems::<JobsConfig>(&MapSource::default().with("REDIS_RESPONSE_TIMEOUT_MS", "500"));
+        assert!(text.contains("REDIS_RESPONSE_TIMEOUT_MS, JOB_BLOCK_MS"), "{text}");
+        assert!(JobsConfig::load(&MapSource::default()).is_ok());
+    }
+
+    #[test]
+    fn secrets_are_not_in_debug_output() {
+        let source =
+            MapSource::default().with("DATABASE_URL", "postgres://u:pa55@h/db").with("REDIS_URL", "redis://:pa55@h/0");
+        let text = format!("{:?}", OperatorConfig::load(&source).unwrap());
+        assert!(!text.contains("pa55"), "{text}");
+    }
+}

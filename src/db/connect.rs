@@ -1,0 +1,147 @@
+//! Opens the pool of a process, so that sessions behave alike on the three databases and a dead database is an error
+//! within seconds instead of a hang.
+
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr};
+use tracing::log::LevelFilter;
+
+use crate::kernel::{Classify, Failure, Secret};
+
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a writer of SQLite waits for the one before it.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// SQLite has one writer; more connections only serve readers, and each is a thread.
+const SQLITE_MAX_CONNECTIONS: u32 = 8;
+
+/// What a session of MariaDB must be told, whatever the server's defaults.
+const MARIADB_SESSION: &[&str] = &[
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
+     NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT'",
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SET SESSION innodb_lock_wait_timeout = 10",
+];
+
+/// The database cannot be reached or refuses us.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The scheme is none of `sqlite`, `postgres`, `mysql`.
+    #[error("the address of the database has an unknown scheme")]
+    Scheme,
+    /// It does not answer, or does not let us in.
+    #[error("cannot connect to the database {place}")]
+    Unreachable {
+        /// Its address without credentials.
+        place: String,
+        /// What the driver said.
+        source: DbErr,
+    },
+}
+
+impl Classify for ConnectError {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Scheme => Failure::NeedsOperator,
+            Self::Unreachable { .. } => Failure::Transient,
+        }
+    }
+}
+
+/// Opens a pool of at most `max_connections` to the database at `url` (`sqlite://`, `postgres://` or `mysql://`).
+/// Answers once one connection works. The file of a SQLite database is created when it is not there.
+pub async fn connect(url: &Secret, max_connections: u32) -> Result<DatabaseConnection, ConnectError> {
+    let address = url.expose();
+    let mut options = ConnectOptions::new(address);
+    options
+        .min_connections(1)
+        .max_connections(max_connections)
+        .connect_timeout(ACQUIRE_TIMEOUT)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(Some(Duration::from_secs(300)))
+        .max_lifetime(Some(Duration::from_secs(1800)))
+        .test_before_acquire(true)
+        .sqlx_logging_level(LevelFilter::Debug)
+        .sqlx_slow_statements_logging_settings(LevelFilter::Debug, Duration::from_secs(1))
+        // The values of a statement are not for traces.
+        .record_stmt_in_spans(false);
+    match address.split(':').next() {
+        Some("sqlite") => sqlite(&mut options, max_connections),
+        Some("postgres") => postgres(&mut options),
+        Some("mysql") => mariadb(&mut options),
+        _ => return Err(ConnectError::Scheme),
+    }
+    let unreachable = |source| ConnectError::Unreachable { place: place(address), source };
+    let opening = tokio::time::timeout(ACQUIRE_TIMEOUT + Duration::from_secs(1), Database::connect(options));
+    let silent = |_| unreachable(DbErr::Custom("no answer in time".to_owned()));
+    let db = opening.await.map_err(silent)?.map_err(unreachable)?;
+    db.execute_unprepared("SELECT 1").await.map_err(unreachable)?;
+    Ok(db)
+}
+
+fn sqlite(options: &mut ConnectOptions, max_connections: u32) {
+    options
+        .max_connections(max_connections.min(SQLITE_MAX_CONNECTIONS))
+        // A file does not go away while it is open.
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .map_sqlx_sqlite_opts(|options| {
+            options
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Normal)
+                .busy_timeout(BUSY_TIMEOUT)
+                .foreign_keys(true)
+        });
+}
+
+fn postgres(options: &mut ConnectOptions) {
+    options.map_sqlx_postgres_opts(|options| {
+        options.application_name("zpack").options([
+            ("TimeZone", "UTC"),
+            ("default_transaction_isolation", "read committed"),
+            ("lock_timeout", "10s"),
+            // A worker that died in a transaction must not hold its locks for ever.
+            ("idle_in_transaction_session_timeout", "60s"),
+        ])
+    });
+}
+
+fn mariadb(options: &mut ConnectOptions) {
+    options.map_sqlx_mysql_opts(|options| {
+        options.charset("utf8mb4").collation("utf8mb4_bin").timezone(Some("+00:00".to_owned()))
+    });
+    options.map_sqlx_mysql_pool_opts(|pool| {
+        pool.after_connect(|connection, _| {
+            Box::pin(async move {
+                use sea_orm::sqlx::Executor;
+                for statement in MARIADB_SESSION {
+                    connection.execute(*statement).await?;
+                }
+                Ok(())
+            })
+        })
+    });
+}
+
+/// Where the database is, without what lets one in.
+fn place(address: &str) -> String {
+    match url::Url::parse(address) {
+        Ok(url) if url.has_host() && url.scheme() != "sqlite" => {
+            format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+        }
+        _ => address.split(['?', '@']).next().unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_has_no_credentials() {
+        assert_eq!(place("postgres://u:secret@db:5432/zpack?sslmode=require"), "postgres://db/zpack");
+        assert_eq!(place("sqlite:///var/lib/zpack.db?mode=rwc"), "sqlite:///var/lib/zpack.db");
+    }
+}

@@ -1,0 +1,54 @@
+//! What an owner may do now. No row means active.
+
+use sea_orm::entity::prelude::*;
+
+use crate::kernel::{Timestamp, UserId, text_enum};
+
+text_enum! {
+    /// The enforcement state of an owner (wire/stripe-billing.md section 3).
+    pub enum StandingState {
+        /// Nothing is owed.
+        Active = "active",
+        /// A payment failed; nothing is restricted but new servers.
+        Warning = "warning",
+        /// The last reminder was sent.
+        FinalWarning = "final_warning",
+        /// Backups are blocked too.
+        BackupBlocked = "backup_blocked",
+        /// Servers are shut down.
+        Suspended = "suspended",
+        /// Data is retained for a while.
+        Retained = "retained",
+        /// An operator will delete it.
+        PendingDeletion = "pending_deletion",
+        /// Paid again; everything is open.
+        Restored = "restored",
+    }
+}
+
+/// What an owner may do now. No row means active.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "standings")]
+pub struct Model {
+    /// The owner.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub user_id: UserId,
+    /// The enforcement state.
+    pub state: StandingState,
+    /// An operator holds the account, whatever was paid.
+    pub manual_hold: bool,
+    /// Why, in words for the owner.
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+    /// Counts changes, for compare-and-set.
+    pub version: i64,
+    /// When the row last changed.
+    pub updated_at: Timestamp,
+}
+
+/// No relations: queries join by hand where they need it.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

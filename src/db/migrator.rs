@@ -1,0 +1,6 @@
+//! The migrations of `migrations/`, embedded.
+
+#[path = "../../migrations/mod.rs"]
+mod migrations;
+
+pub use migrations::Migrator;

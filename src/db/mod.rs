@@ -1,0 +1,15 @@
+//! The connection pool, the migrator and the entities (one file per table, typed columns, no logic).
+//!
+//! Stores of the features take `&impl ConnectionTrait`; whoever owns the use case opens the transaction.
+
+mod clock;
+mod connect;
+pub mod entities;
+pub mod migrate;
+mod migrator;
+mod transaction;
+
+pub use clock::{now, now_expr};
+pub use connect::{ConnectError, connect};
+pub use migrator::Migrator;
+pub use transaction::{AsDbErr, begin, failure, is_conflict, is_duplicate, retry_conflicts};

@@ -1,0 +1,171 @@
+//! The live state of servers in Redis: written by the poller, read by whoever shows servers. Losing it costs one interval.
+//!
+//! - `agent:<vmid>`: the last answer of the agent ([`AgentFacts`]), gone three intervals after it.
+//! - `agent:<vmid>:history`: when it was asked and seen, crashes ([`AgentHistory`]); kept for 30 days.
+//! - `host:<vmid>`: the hypervisor's last word ([`HostFacts`]); kept for an hour and judged by its age.
+//! - `poll:<vmid>`, `poll:hosts`: who polls in this interval.
+//!
+//! A reader never waits longer than 200 ms, and never fails: what cannot be read is [`Live::Unreadable`].
+
+use std::time::Duration;
+
+use redis::aio::ConnectionManager;
+use redis::{AsyncCommands, ExistenceCheck, Pipeline, RedisError, SetExpiry, SetOptions};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::facts::{AgentFacts, AgentHistory, Facts, HostFacts, Live};
+use crate::kernel::VmId;
+
+const READ_LIMIT: Duration = Duration::from_millis(200);
+const HISTORY_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const HOST_TTL: Duration = Duration::from_secs(60 * 60);
+/// How many servers one pipeline is about.
+const BATCH: usize = 500;
+
+/// The live state. Cheap to clone.
+#[derive(Clone)]
+pub struct LiveState {
+    redis: ConnectionManager,
+    agent_ttl: Duration,
+}
+
+/// A server this process polls in this interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// What is remembered of its agent.
+    pub history: Option<AgentHistory>,
+    /// Whether its agent was asked before and no answer is in force.
+    pub silent: bool,
+}
+
+impl LiveState {
+    /// The live state behind `redis`; an agent's answer is in force for `agent_ttl`.
+    pub const fn new(redis: ConnectionManager, agent_ttl: Duration) -> Self {
+        Self { redis, agent_ttl }
+    }
+
+    /// What was last observed of each of `vmids`, in their order: one round trip.
+    pub async fn read(&self, vmids: &[VmId]) -> Vec<Live> {
+        if vmids.is_empty() {
+            return Vec::new();
+        }
+        let keys: Vec<String> =
+            vmids.iter().flat_map(|vmid| [agent_key(*vmid), history_key(*vmid), host_key(*vmid)]).collect();
+        let mut redis = self.redis.clone();
+        let reading = tokio::time::timeout(READ_LIMIT, redis.mget::<_, Vec<Option<String>>>(&keys));
+        let values = match reading.await {
+            Ok(Ok(values)) => values,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the live state of {} servers could not be read", vmids.len());
+                return vec![Live::Unreadable; vmids.len()];
+            }
+            Err(_) => {
+                tracing::warn!("the live state of {} servers did not come in time", vmids.len());
+                return vec![Live::Unreadable; vmids.len()];
+            }
+        };
+        let mut values = values.into_iter();
+        let mut next = || values.next().flatten();
+        vmids
+            .iter()
+            .map(|_| {
+                let (agent, history, host) = (next(), next(), next());
+                Live::Facts(Facts { agent: parse(agent), history: parse(history), host: parse(host) })
+            })
+            .collect()
+    }
+
+    /// Claims each of `vmids` for `hold` and tells what is remembered of its agent; `None` where another process polls.
+    pub(super) async fn claim(&self, vmids: &[VmId], hold: Duration) -> Result<Vec<Option<Claimed>>, RedisError> {
+        let mut pipe = redis::pipe();
+        for vmid in vmids {
+            claim_command(&mut pipe, &poll_key(*vmid), hold);
+            pipe.exists(agent_key(*vmid)).get(history_key(*vmid));
+        }
+        if vmids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answers: Vec<redis::Value> = pipe.query_async(&mut self.redis.clone()).await?;
+        answers
+            .chunks(3)
+            .map(|answer| {
+                let [claimed, heard, history] = answer else { return Ok(None) };
+                let claimed: Option<String> = redis::from_redis_value_ref(claimed)?;
+                let heard: bool = redis::from_redis_value_ref(heard)?;
+                let history: Option<AgentHistory> = parse(redis::from_redis_value_ref(history)?);
+                Ok(claimed.map(|_| Claimed { silent: history.is_some() && !heard, history }))
+            })
+            .collect()
+    }
+
+    /// Claims the listing of all containers for `hold`; false when another process has it.
+    pub(super) async fn claim_hosts(&self, hold: Duration) -> Result<bool, RedisError> {
+        let options =
+            SetOptions::default().conditional_set(ExistenceCheck::NX).with_expiration(SetExpiry::PX(millis(hold)));
+        let claimed: Option<String> = self.redis.clone().set_options("poll:hosts", 1, options).await?;
+        Ok(claimed.is_some())
+    }
+
+    /// Writes down that the agent of `vmid` was asked, and what it answered. Without an answer the one before stays in
+    /// force until it expires.
+    pub(super) async fn record_agent(
+        &self,
+        vmid: VmId,
+        answer: Option<&AgentFacts>,
+        history: &AgentHistory,
+    ) -> Result<(), RedisError> {
+        let mut pipe = redis::pipe();
+        if let Some(facts) = answer {
+            pipe.pset_ex(agent_key(vmid), json(facts), millis(self.agent_ttl)).ignore();
+        }
+        pipe.pset_ex(history_key(vmid), json(history), millis(HISTORY_TTL)).ignore();
+        pipe.query_async(&mut self.redis.clone()).await
+    }
+
+    /// Writes down what the hypervisor said.
+    pub(super) async fn record_hosts(&self, hosts: &[(VmId, HostFacts)]) -> Result<(), RedisError> {
+        for batch in hosts.chunks(BATCH) {
+            let mut pipe = redis::pipe();
+            for (vmid, facts) in batch {
+                pipe.pset_ex(host_key(*vmid), json(facts), millis(HOST_TTL)).ignore();
+            }
+            let () = pipe.query_async(&mut self.redis.clone()).await?;
+        }
+        Ok(())
+    }
+}
+
+fn claim_command(pipe: &mut Pipeline, key: &str, hold: Duration) {
+    pipe.cmd("SET").arg(key).arg(1).arg("NX").arg("PX").arg(millis(hold));
+}
+
+fn agent_key(vmid: VmId) -> String {
+    format!("agent:{vmid}")
+}
+
+fn history_key(vmid: VmId) -> String {
+    format!("agent:{vmid}:history")
+}
+
+fn host_key(vmid: VmId) -> String {
+    format!("host:{vmid}")
+}
+
+fn poll_key(vmid: VmId) -> String {
+    format!("poll:{vmid}")
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+/// Plain structs of texts and numbers: writing them cannot fail.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// What another version of zpack wrote and this one cannot read counts as not written.
+fn parse<T: DeserializeOwned>(text: Option<String>) -> Option<T> {
+    serde_json::from_str(&text?).ok()
+}

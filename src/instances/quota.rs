@@ -1,0 +1,167 @@
+//! How much one customer may have. The check is pure; [`usage`] reads what it needs in one statement.
+
+use sea_orm::sea_query::{Expr, ExprTrait, Query, UnionType};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+
+use crate::db::entities::operation::OperationState;
+use crate::db::entities::{instance, operation, user};
+use crate::kernel::{OperationId, UserId, text_enum};
+
+/// What one customer may have at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Quota {
+    /// Servers.
+    pub servers: u32,
+    /// Memory of all servers together.
+    pub memory_mib: u32,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self { servers: 25, memory_mib: 64 * 1024 }
+    }
+}
+
+/// What one customer has, servers that are being made included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Servers.
+    pub servers: u32,
+    /// Memory of all servers together.
+    pub memory_mib: u64,
+}
+
+text_enum! {
+    /// A limit of an account.
+    pub enum QuotaLimit {
+        /// The number of servers.
+        Servers = "servers",
+        /// The memory of all servers together, in MiB.
+        Memory = "memory",
+    }
+}
+
+/// One more server would exceed a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text())]
+pub struct QuotaExceeded {
+    /// The limit.
+    pub limit: QuotaLimit,
+    /// What is allowed.
+    pub allowed: u64,
+    /// What is used already.
+    pub used: u64,
+    /// What was asked for.
+    pub wanted: u64,
+}
+
+impl QuotaExceeded {
+    fn text(&self) -> String {
+        let Self { allowed, used, wanted, .. } = self;
+        match self.limit {
+            QuotaLimit::Servers => format!("the limit `servers` is {allowed}, and {used} exist or are being made"),
+            QuotaLimit::Memory => {
+                format!("the limit `memory` is {allowed} MiB; {used} MiB are in use and {wanted} MiB were asked for")
+            }
+        }
+    }
+}
+
+/// Whether one more server of `memory_mib` stays within `quota`.
+pub fn check(quota: &Quota, usage: &Usage, memory_mib: u32) -> Result<(), QuotaExceeded> {
+    let servers = QuotaExceeded {
+        limit: QuotaLimit::Servers,
+        allowed: quota.servers.into(),
+        used: usage.servers.into(),
+        wanted: 1,
+    };
+    let memory = QuotaExceeded {
+        limit: QuotaLimit::Memory,
+        allowed: quota.memory_mib.into(),
+        used: usage.memory_mib,
+        wanted: memory_mib.into(),
+    };
+    let exceeded = [servers, memory].into_iter().find(|limit| limit.used.saturating_add(limit.wanted) > limit.allowed);
+    exceeded.map_or(Ok(()), Err)
+}
+
+/// Makes other transactions that call this for the same owner wait until the caller's ends, so that two creates at one
+/// moment cannot both pass the check. Returns whether the owner exists.
+pub async fn lock_owner(tx: &impl ConnectionTrait, owner: UserId) -> Result<bool, DbErr> {
+    // An update locks the row on every database; a locking read does nothing on SQLite.
+    let locked = user::Entity::update_many()
+        .col_expr(user::Column::UpdatedAt, Expr::col(user::Column::UpdatedAt))
+        .filter(user::Column::Id.eq(owner))
+        .exec(tx)
+        .await?;
+    Ok(locked.rows_affected > 0)
+}
+
+/// What `owner` has: server rows, and operations of kind `create_kind` under way whose server has no row yet.
+/// `memory_of` reads the memory in MiB out of an operation's payload.
+pub async fn usage(
+    db: &impl ConnectionTrait,
+    owner: UserId,
+    create_kind: &str,
+    memory_of: impl Fn(&str) -> Option<u32>,
+) -> Result<Usage, DbErr> {
+    let under_way = Query::select()
+        .expr_as(Expr::col(operation::Column::Id), "operation_id")
+        .expr_as(Expr::value(0), "memory_mib")
+        .expr_as(Expr::col(operation::Column::Payload), "payload")
+        .from(operation::Entity)
+        .and_where(operation::Column::UserId.eq(owner))
+        .and_where(operation::Column::Kind.eq(create_kind))
+        .and_where(operation::Column::State.is_in([OperationState::Queued, OperationState::Running]))
+        .and_where(
+            Expr::col(operation::Column::Id).not_in_subquery(
+                Query::select()
+                    .column(instance::Column::OperationId)
+                    .from(instance::Entity)
+                    .and_where(instance::Column::UserId.eq(owner))
+                    .take(),
+            ),
+        )
+        .take();
+    let both = Query::select()
+        .expr_as(Expr::col(instance::Column::OperationId), "operation_id")
+        .expr_as(Expr::col(instance::Column::MemoryMib), "memory_mib")
+        .expr_as(Expr::value(""), "payload")
+        .from(instance::Entity)
+        .and_where(instance::Column::UserId.eq(owner))
+        .union(UnionType::All, under_way)
+        .take();
+    let mut usage = Usage::default();
+    for row in db.query_all(&both).await? {
+        let payload: String = row.try_get("", "payload")?;
+        let recorded: i32 = row.try_get("", "memory_mib")?;
+        let memory = if payload.is_empty() { u32::try_from(recorded).ok() } else { memory_of(&payload) };
+        if memory.is_none() {
+            let id: OperationId = row.try_get("", "operation_id")?;
+            tracing::warn!(operation.id = %id, "the memory of {id} cannot be read; it counts as none");
+        }
+        usage.servers = usage.servers.saturating_add(1);
+        usage.memory_mib = usage.memory_mib.saturating_add(memory.unwrap_or(0).into());
+    }
+    Ok(usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_itself_is_allowed_and_one_more_is_not() {
+        let quota = Quota::default();
+        let usage = |servers, memory_mib| Usage { servers, memory_mib };
+        assert_eq!(check(&quota, &usage(24, 0), 65_536), Ok(()));
+        let servers = check(&quota, &usage(25, 0), 512).unwrap_err();
+        assert_eq!(servers.to_string(), "the limit `servers` is 25, and 25 exist or are being made");
+        let memory = check(&quota, &usage(1, 65_000), 1024).unwrap_err();
+        assert_eq!(
+            memory.to_string(),
+            "the limit `memory` is 65536 MiB; 65000 MiB are in use and 1024 MiB were asked for"
+        );
+        assert_eq!(check(&quota, &usage(0, u64::MAX), 1).unwrap_err().limit, QuotaLimit::Memory);
+    }
+}

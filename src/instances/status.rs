@@ -1,0 +1,228 @@
+//! One status out of what the hypervisor and the agent say (wire/agent.md D1). Pure and total; the table is written out in
+//! `docs/server-status.md`.
+
+use crate::db::entities::instance::InstanceKind;
+use crate::kernel::{Timestamp, text_enum};
+use crate::ports::{AgentState, PowerState};
+
+text_enum! {
+    /// What a customer is told about a server.
+    pub enum ServerStatus {
+        /// Its workload runs; a dev container is on.
+        Running = "running",
+        /// It is off, or no workload runs in it.
+        Stopped = "stopped",
+        /// Nothing is installed yet.
+        Idle = "idle",
+        /// An installation is running.
+        Installing = "installing",
+        /// Its workload is starting.
+        Starting = "starting",
+        /// Its workload is stopping.
+        Stopping = "stopping",
+        /// Its workload ended by itself.
+        Crashed = "crashed",
+        /// Its agent gave up.
+        Error = "error",
+        /// It cannot be told right now.
+        Unknown = "unknown",
+    }
+}
+
+text_enum! {
+    /// Whether the container of a server is on, as far as is known.
+    pub enum HostStatus {
+        /// It is on.
+        Online = "online",
+        /// It is off, or nothing is heard of it.
+        Offline = "offline",
+    }
+}
+
+text_enum! {
+    /// What is known of the agent of a server.
+    pub enum AgentStatus {
+        /// Nothing is installed yet.
+        Idle = "idle",
+        /// An installation is running.
+        Installing = "installing",
+        /// The workload is starting.
+        Starting = "starting",
+        /// The workload runs.
+        Running = "running",
+        /// The workload is stopping.
+        Stopping = "stopping",
+        /// The workload was stopped.
+        Stopped = "stopped",
+        /// The workload ended by itself.
+        Crashed = "crashed",
+        /// The agent gave up.
+        Error = "error",
+        /// The agent does not answer.
+        Offline = "offline",
+        /// The agent's state cannot be told.
+        Unknown = "unknown",
+    }
+}
+
+/// What is heard of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// It answered lately, with this state.
+    Reported(AgentState),
+    /// It answers, but says nothing of its state.
+    Alive,
+    /// It has not answered for three intervals.
+    Silent,
+    /// Nobody knows: the live state cannot be read.
+    Unobserved,
+}
+
+/// The three statuses of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MergedStatus {
+    /// What a customer is told.
+    pub status: ServerStatus,
+    /// Its container.
+    pub host: HostStatus,
+    /// Its agent.
+    pub agent: AgentStatus,
+}
+
+/// Merges the power of a container with the voice of its agent.
+pub const fn merge(kind: InstanceKind, power: PowerState, voice: Voice) -> MergedStatus {
+    MergedStatus { status: status(kind, power, voice), host: host(power, voice), agent: agent(power, voice) }
+}
+
+const fn status(kind: InstanceKind, power: PowerState, voice: Voice) -> ServerStatus {
+    match (power, voice) {
+        (PowerState::Stopped, _) => ServerStatus::Stopped,
+        (PowerState::Unknown, Voice::Silent | Voice::Unobserved) => ServerStatus::Unknown,
+        // An answer of the agent proves that the container is on, whatever the hypervisor knows.
+        (PowerState::Running | PowerState::Unknown, voice) => match (kind, voice) {
+            (InstanceKind::Dev, _) => ServerStatus::Running,
+            (InstanceKind::Game, Voice::Reported(state)) => workload(state),
+            (InstanceKind::Game, Voice::Alive | Voice::Unobserved) => ServerStatus::Unknown,
+            (InstanceKind::Game, Voice::Silent) => ServerStatus::Stopped,
+        },
+    }
+}
+
+const fn workload(state: AgentState) -> ServerStatus {
+    match state {
+        AgentState::Idle => ServerStatus::Idle,
+        AgentState::Installing => ServerStatus::Installing,
+        AgentState::Starting => ServerStatus::Starting,
+        AgentState::Running => ServerStatus::Running,
+        AgentState::Stopping => ServerStatus::Stopping,
+        AgentState::Stopped => ServerStatus::Stopped,
+        AgentState::Crashed => ServerStatus::Crashed,
+        AgentState::Error => ServerStatus::Error,
+        AgentState::Unknown => ServerStatus::Unknown,
+    }
+}
+
+const fn host(power: PowerState, voice: Voice) -> HostStatus {
+    match (power, voice) {
+        (PowerState::Running, _) | (PowerState::Unknown, Voice::Reported(_) | Voice::Alive) => HostStatus::Online,
+        (PowerState::Stopped, _) | (PowerState::Unknown, Voice::Silent | Voice::Unobserved) => HostStatus::Offline,
+    }
+}
+
+const fn agent(power: PowerState, voice: Voice) -> AgentStatus {
+    match (power, voice) {
+        (PowerState::Stopped, _) => AgentStatus::Offline,
+        (PowerState::Running | PowerState::Unknown, Voice::Reported(state)) => match state {
+            AgentState::Idle => AgentStatus::Idle,
+            AgentState::Installing => AgentStatus::Installing,
+            AgentState::Starting => AgentStatus::Starting,
+            AgentState::Running => AgentStatus::Running,
+            AgentState::Stopping => AgentStatus::Stopping,
+            AgentState::Stopped => AgentStatus::Stopped,
+            AgentState::Crashed => AgentStatus::Crashed,
+            AgentState::Error => AgentStatus::Error,
+            AgentState::Unknown => AgentStatus::Unknown,
+        },
+        (PowerState::Running | PowerState::Unknown, Voice::Silent) => AgentStatus::Offline,
+        (PowerState::Running | PowerState::Unknown, Voice::Alive | Voice::Unobserved) => AgentStatus::Unknown,
+    }
+}
+
+/// Which power to believe when the hypervisor's word and the agent's last answer have different ages: the listing lags up
+/// to ten seconds behind, and an agent only answers from a container that is on.
+pub fn believed_power(power: Option<(PowerState, Timestamp)>, agent_seen: Option<Timestamp>) -> PowerState {
+    match (power, agent_seen) {
+        (Some((PowerState::Stopped, observed)), Some(seen)) if seen > observed => PowerState::Running,
+        (Some((power, _)), _) => power,
+        (None, _) => PowerState::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    const POWERS: [PowerState; 3] = [PowerState::Running, PowerState::Stopped, PowerState::Unknown];
+
+    fn voices() -> Vec<(String, Voice)> {
+        let reported = AgentState::ALL.iter().map(|&state| (format!("`{state}`"), Voice::Reported(state)));
+        let rest = [
+            ("answers without a state".to_owned(), Voice::Alive),
+            ("silent".to_owned(), Voice::Silent),
+            ("not observed".to_owned(), Voice::Unobserved),
+        ];
+        reported.chain(rest).collect()
+    }
+
+    fn document() -> String {
+        let mut text = String::from(
+            "# The status of a server\n\n\
+             Written from `src/instances/status.rs` by its test; run it with `UPDATE_DOCS=1` to write it anew.\n\n\
+             `silent` means no answer for three poll intervals, `not observed` that the live state cannot be read.\n\
+             A listing that says `stopped` loses against an answer of the agent that is newer than the listing.\n\n\
+             | kind | container | agent | status | hostStatus | agentStatus |\n|---|---|---|---|---|---|\n",
+        );
+        for &kind in InstanceKind::ALL {
+            for power in POWERS {
+                for (words, voice) in voices() {
+                    let MergedStatus { status, host, agent } = merge(kind, power, voice);
+                    let power = format!("{power:?}").to_lowercase();
+                    writeln!(text, "| {kind} | {power} | {words} | {status} | {host} | {agent} |").unwrap();
+                }
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn the_documented_table_is_the_code() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/server-status.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, document()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), document());
+    }
+
+    #[test]
+    fn the_rules_of_the_wire() {
+        let game = |power, voice| merge(InstanceKind::Game, power, voice).status;
+        assert_eq!(game(PowerState::Running, Voice::Reported(AgentState::Crashed)), ServerStatus::Crashed);
+        assert_eq!(game(PowerState::Running, Voice::Silent), ServerStatus::Stopped);
+        assert_eq!(game(PowerState::Stopped, Voice::Reported(AgentState::Running)), ServerStatus::Stopped);
+        assert_eq!(game(PowerState::Running, Voice::Unobserved), ServerStatus::Unknown);
+        let dev = |power| merge(InstanceKind::Dev, power, Voice::Silent).status;
+        assert_eq!(POWERS.map(dev), [ServerStatus::Running, ServerStatus::Stopped, ServerStatus::Unknown]);
+    }
+
+    #[test]
+    fn a_newer_answer_of_the_agent_beats_an_old_listing() {
+        let at = Timestamp::from_millis;
+        let stopped = Some((PowerState::Stopped, at(1000)));
+        assert_eq!(believed_power(stopped, Some(at(1001))), PowerState::Running);
+        assert_eq!(believed_power(stopped, Some(at(1000))), PowerState::Stopped);
+        assert_eq!(believed_power(stopped, None), PowerState::Stopped);
+        assert_eq!(believed_power(None, Some(at(1))), PowerState::Unknown);
+    }
+}

@@ -1,0 +1,163 @@
+//! A server as its owner and as an operator see it.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::facts::Observation;
+use super::status::{AgentStatus, HostStatus, ServerStatus};
+use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
+use crate::kernel::text_enum;
+use crate::kernel::{InstanceId, OperationId, Timestamp, UserId};
+
+text_enum! {
+    /// What a server is, in the words of the Portal.
+    pub enum Category {
+        /// A game server.
+        Game = "GAME",
+        /// A dev container.
+        Dev = "DEV",
+    }
+}
+
+impl From<InstanceKind> for Category {
+    fn from(kind: InstanceKind) -> Self {
+        match kind {
+            InstanceKind::Game => Self::Game,
+            InstanceKind::Dev => Self::Dev,
+        }
+    }
+}
+
+/// A server as its owner sees it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerView {
+    /// Its number as text.
+    #[schema(example = "5001")]
+    id: String,
+    /// The name its owner gave it.
+    name: String,
+    /// `GAME` or `DEV`.
+    #[schema(value_type = String, example = "GAME")]
+    category: Category,
+    /// The game or the runtime.
+    #[schema(example = "minecraft")]
+    runtime: String,
+    /// The variant of the game.
+    #[schema(example = "paper")]
+    flavor: Option<String>,
+    /// The version of game or runtime.
+    version: String,
+    /// Its host name.
+    hostname: String,
+    /// Memory limit in MiB.
+    #[serde(rename = "memoryMiB")]
+    memory_mib: i32,
+    /// Number of cores.
+    cpu_cores: i32,
+    /// `active` or `deleting`.
+    #[schema(value_type = String, example = "active")]
+    lifecycle: Lifecycle,
+    /// When it was made.
+    #[schema(value_type = String, format = "date-time")]
+    created_at: Timestamp,
+    #[serde(flatten)]
+    live: LiveView,
+}
+
+/// What was last observed of a server. Never waited for: `observedAt` and `stale` say how old it is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LiveView {
+    /// What it is doing.
+    #[schema(value_type = String, example = "running")]
+    status: ServerStatus,
+    /// Whether its container is on: `online` or `offline`.
+    #[schema(value_type = String, example = "online")]
+    host_status: HostStatus,
+    /// What its agent says, `offline` when it does not answer.
+    #[schema(value_type = String, example = "running")]
+    agent_status: AgentStatus,
+    /// The installation step at work.
+    install_step: Option<String>,
+    /// How often its workload ended by itself.
+    crash_count: u32,
+    /// When its agent last answered.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    last_seen: Option<Timestamp>,
+    /// When the newest of this was observed.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    observed_at: Option<Timestamp>,
+    /// Whether this is older than it should be.
+    stale: bool,
+}
+
+impl From<Observation> for LiveView {
+    fn from(seen: Observation) -> Self {
+        Self {
+            status: seen.merged.status,
+            host_status: seen.merged.host,
+            agent_status: seen.merged.agent,
+            install_step: seen.install_step,
+            crash_count: seen.crash_count,
+            last_seen: seen.last_seen,
+            observed_at: seen.observed_at,
+            stale: seen.stale,
+        }
+    }
+}
+
+impl ServerView {
+    /// `server` with what was observed of it.
+    pub fn new(server: instance::Model, seen: Observation) -> Self {
+        Self {
+            id: server.vmid.to_string(),
+            name: server.name,
+            category: server.kind.into(),
+            runtime: server.software,
+            flavor: server.variant,
+            version: server.version,
+            hostname: server.hostname.to_string(),
+            memory_mib: server.memory_mib,
+            cpu_cores: server.cpu_cores,
+            lifecycle: server.lifecycle,
+            created_at: server.created_at,
+            live: seen.into(),
+        }
+    }
+}
+
+/// A server as an operator sees it: what its owner sees, and whose it is and where.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InventoryRow {
+    /// Its id in the database.
+    #[schema(value_type = String)]
+    instance_id: InstanceId,
+    /// Its owner.
+    #[schema(value_type = String)]
+    user_id: UserId,
+    /// The operation that made it.
+    #[schema(value_type = String)]
+    operation_id: OperationId,
+    /// The node it was last seen on.
+    node: String,
+    /// The address of its agent.
+    agent_address: String,
+    #[serde(flatten)]
+    server: ServerView,
+}
+
+impl InventoryRow {
+    /// `server` with what was observed of it.
+    pub fn new(server: instance::Model, seen: Observation) -> Self {
+        Self {
+            instance_id: server.id,
+            user_id: server.user_id,
+            operation_id: server.operation_id,
+            node: server.node.clone(),
+            agent_address: server.address.clone(),
+            server: ServerView::new(server, seen),
+        }
+    }
+}

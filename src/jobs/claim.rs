@@ -1,0 +1,146 @@
+//! Winning an operation: one compare-and-set by the clock of the database.
+
+use std::time::Duration;
+
+use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+
+use crate::db;
+use crate::db::entities::operation::{self, OperationState, Unwind};
+use crate::db::entities::queue;
+use crate::kernel::{OperationId, WorkerId};
+
+use super::job::Registry;
+use super::queue::Queue;
+use super::settings::JobSettings;
+use super::slots;
+
+/// What the claim is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimPurpose {
+    /// To do the work.
+    Run,
+    /// To undo what an interrupted run left.
+    Unwind,
+}
+
+/// An operation this worker owns until its lease ends.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The row, with this owner's fence.
+    pub operation: operation::Model,
+    /// What for.
+    pub purpose: ClaimPurpose,
+}
+
+/// What a claim came to.
+#[derive(Clone, Debug)]
+pub enum ClaimOutcome {
+    /// This worker is the owner.
+    Claimed(Box<Claimed>),
+    /// The id has no row that may start now: ended, owned, cancelled, paused, not due, or nobody's.
+    NotDue,
+    /// It may start, but every slot of the queue is taken.
+    NoSlot,
+    /// It may start, but this worker does not know its kind or payload version.
+    Unknown,
+}
+
+/// Tries to become the owner of `id`.
+pub async fn claim(
+    db: &DatabaseConnection,
+    name: Queue,
+    id: OperationId,
+    worker: WorkerId,
+    registry: &Registry,
+    settings: &JobSettings,
+) -> Result<ClaimOutcome, DbErr> {
+    let tx = db::begin(db).await?;
+    let known = known_kinds(registry);
+    let Some(purpose) = win(&tx, name, id, worker, &known, settings.lease).await? else {
+        tx.rollback().await?;
+        return diagnose(db, id, registry).await;
+    };
+    let Some(operation) = operation::Entity::find_by_id(id).one(&tx).await? else {
+        tx.rollback().await?;
+        return Ok(ClaimOutcome::NotDue);
+    };
+    if let Some(limit) = settings.slots
+        && !slots::take(&tx, name, limit, id, operation.fence).await?
+    {
+        tx.rollback().await?;
+        return Ok(ClaimOutcome::NoSlot);
+    }
+    tx.commit().await?;
+    Ok(ClaimOutcome::Claimed(Box::new(Claimed { operation, purpose })))
+}
+
+async fn win(
+    tx: &impl ConnectionTrait,
+    name: Queue,
+    id: OperationId,
+    worker: WorkerId,
+    known: &Condition,
+    lease: Duration,
+) -> Result<Option<ClaimPurpose>, DbErr> {
+    let now = db::now_expr(tx);
+    let owned = || {
+        operation::Entity::update_many()
+            .col_expr(operation::Column::Fence, Expr::col(operation::Column::Fence).add(1))
+            .col_expr(operation::Column::LeaseUntil, now.clone().add(millis(lease)))
+            .col_expr(operation::Column::Worker, Expr::value(worker.to_string()))
+            .col_expr(operation::Column::HeartbeatAt, now.clone())
+            .filter(operation::Column::Id.eq(id))
+            .filter(operation::Column::Queue.eq(name.as_str()))
+            .filter(Expr::col(operation::Column::RunAfter).lte(now.clone()))
+            .filter(Expr::exists(paused(name)).not())
+            .filter(known.clone())
+    };
+    let run = owned()
+        .col_expr(operation::Column::State, Expr::value(OperationState::Running))
+        .col_expr(operation::Column::Starts, Expr::col(operation::Column::Starts).add(1))
+        .col_expr(
+            operation::Column::StartedAt,
+            Func::coalesce([Expr::col(operation::Column::StartedAt), now.clone()]).into(),
+        )
+        .filter(operation::Column::State.eq(OperationState::Queued))
+        .filter(Expr::col(operation::Column::Starts).lt(Expr::col(operation::Column::MaxStarts)));
+    if run.exec(tx).await?.rows_affected == 1 {
+        return Ok(Some(ClaimPurpose::Run));
+    }
+    let unwind = owned()
+        .col_expr(operation::Column::Unwind, Expr::value(Unwind::Running))
+        .filter(operation::Column::State.is_in(OperationState::ENDED.iter().copied()))
+        .filter(operation::Column::Unwind.eq(Unwind::Due));
+    Ok((unwind.exec(tx).await?.rows_affected == 1).then_some(ClaimPurpose::Unwind))
+}
+
+/// A query for the row that says this queue is paused.
+pub(super) fn paused(name: Queue) -> sea_orm::sea_query::SelectStatement {
+    Query::select()
+        .expr(Expr::value(1))
+        .from(queue::Entity)
+        .and_where(queue::Column::Name.eq(name.as_str()))
+        .and_where(queue::Column::Paused.eq(true))
+        .take()
+}
+
+/// A duration as a number the database adds to its clock.
+pub(super) fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn known_kinds(registry: &Registry) -> Condition {
+    registry.kinds().fold(Condition::any().add(Expr::value(1).eq(0)), |any, (kind, newest)| {
+        any.add(operation::Column::Kind.eq(kind).and(operation::Column::SchemaVersion.between(1, newest)))
+    })
+}
+
+/// Why nothing was won: only a queued row of an unknown kind deserves a reason.
+async fn diagnose(db: &DatabaseConnection, id: OperationId, registry: &Registry) -> Result<ClaimOutcome, DbErr> {
+    let row = operation::Entity::find_by_id(id).one(db).await?;
+    let unknown = row.is_some_and(|row| {
+        row.state == OperationState::Queued && registry.find(&row.kind, row.schema_version).is_none()
+    });
+    Ok(if unknown { ClaimOutcome::Unknown } else { ClaimOutcome::NotDue })
+}

@@ -1,0 +1,74 @@
+//! What a running job knows: its operation, its fence, and the three reasons to stop.
+
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+use tokio_util::sync::CancellationToken;
+
+use crate::db;
+use crate::db::entities::operation::{self, OperationState, Unwind};
+use crate::kernel::OperationId;
+
+use super::failpoint::Failpoints;
+
+/// The lease is gone: another owner may be at work, so nothing may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the lease of the operation is lost")]
+pub struct Lost;
+
+/// One run of one operation.
+#[derive(Clone)]
+pub struct JobContext {
+    /// The row as it was when it was claimed.
+    pub operation: operation::Model,
+    /// The database.
+    pub db: DatabaseConnection,
+    /// Fires when the lease is lost: stop at once, write nothing.
+    pub lost: CancellationToken,
+    /// Fires when the user asked to stop: stop between two steps and undo.
+    pub cancelled: CancellationToken,
+    /// Fires when the worker stops: hand back between two steps.
+    pub draining: CancellationToken,
+    /// Places where tests kill the process.
+    pub failpoints: Failpoints,
+}
+
+impl JobContext {
+    /// The operation.
+    pub const fn id(&self) -> OperationId {
+        self.operation.id
+    }
+
+    /// The fence of this owner.
+    pub const fn fence(&self) -> i64 {
+        self.operation.fence
+    }
+
+    /// Inside a transaction: proves that this owner's lease is alive and keeps others from taking over until commit.
+    pub async fn guard(&self, tx: &impl ConnectionTrait) -> Result<Result<(), Lost>, DbErr> {
+        guard(tx, self.id(), self.fence()).await
+    }
+}
+
+/// The rows an owner with this fence may write.
+pub(super) fn owned_by(id: OperationId, fence: i64) -> Condition {
+    Condition::all().add(operation::Column::Id.eq(id)).add(operation::Column::Fence.eq(fence)).add(in_progress())
+}
+
+/// The rows some worker is at work on.
+pub(super) fn in_progress() -> Condition {
+    Condition::any()
+        .add(operation::Column::State.eq(OperationState::Running))
+        .add(operation::Column::Unwind.eq(Unwind::Running))
+}
+
+/// Proves inside a transaction that the owner with `fence` is current, and locks the row until commit.
+pub async fn guard(tx: &impl ConnectionTrait, id: OperationId, fence: i64) -> Result<Result<(), Lost>, DbErr> {
+    let now = db::now_expr(tx);
+    let guarded = operation::Entity::update_many()
+        .col_expr(operation::Column::HeartbeatAt, now.clone())
+        .filter(owned_by(id, fence))
+        .filter(Expr::col(operation::Column::LeaseUntil).gt(now))
+        .exec(tx)
+        .await?;
+    Ok(if guarded.rows_affected == 1 { Ok(()) } else { Err(Lost) })
+}

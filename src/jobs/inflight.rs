@@ -1,0 +1,85 @@
+//! The operations this process owns, shared between the worker and its renewer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::kernel::OperationId;
+
+use super::boottime::since_boot;
+
+/// One owned operation.
+#[derive(Clone)]
+pub(super) struct Owned {
+    pub(super) fence: i64,
+    /// Time since boot just before the last successful renewal was sent.
+    pub(super) renewed: Duration,
+    pub(super) lost: CancellationToken,
+    pub(super) cancelled: CancellationToken,
+}
+
+#[derive(Default)]
+struct State {
+    /// Ids received and not yet let go, owned or not.
+    received: BTreeSet<OperationId>,
+    owned: BTreeMap<OperationId, Owned>,
+}
+
+/// Cheap to clone; the lock is never held across an await.
+#[derive(Clone, Default)]
+pub(super) struct InFlight {
+    state: Arc<Mutex<State>>,
+}
+
+impl InFlight {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that `id` was received. Returns false when it is being handled already.
+    pub(super) fn receive(&self, id: OperationId) -> bool {
+        self.state().received.insert(id)
+    }
+
+    pub(super) fn is_received(&self, id: OperationId) -> bool {
+        self.state().received.contains(&id)
+    }
+
+    /// Lets go of `id`.
+    pub(super) fn release(&self, id: OperationId) {
+        let mut state = self.state();
+        state.received.remove(&id);
+        state.owned.remove(&id);
+    }
+
+    /// Notes a won claim whose request was sent at `claimed` since boot.
+    pub(super) fn own(&self, id: OperationId, fence: i64, claimed: Duration) -> Owned {
+        let owned =
+            Owned { fence, renewed: claimed, lost: CancellationToken::new(), cancelled: CancellationToken::new() };
+        self.state().owned.insert(id, owned.clone());
+        owned
+    }
+
+    pub(super) fn owned(&self) -> Vec<(OperationId, Owned)> {
+        self.state().owned.iter().map(|(id, owned)| (*id, owned.clone())).collect()
+    }
+
+    pub(super) fn renewed(&self, id: OperationId, at: Duration) {
+        if let Some(owned) = self.state().owned.get_mut(&id) {
+            owned.renewed = at;
+        }
+    }
+
+    /// Fences out by ourselves whatever has not been renewed for `limit`: others may take over soon.
+    pub(super) fn fence_overdue(&self, limit: Duration) {
+        let now = since_boot();
+        for (id, owned) in self.owned() {
+            if now.saturating_sub(owned.renewed) >= limit && !owned.lost.is_cancelled() {
+                tracing::warn!(operation.id = %id, "the lease of {id} could not be renewed in time; stopping it");
+                owned.lost.cancel();
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The Redis side of a queue: short commands and scripts on one shared connection. Nothing here decides ownership.
+
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{AsyncCommands, Client, RedisError, Script};
+
+use crate::kernel::{OperationId, WorkerId};
+
+use super::queue::Queue;
+
+/// How many entries one list operation touches at most: scripts stay short and never hit Lua's stack limit.
+pub(super) const PAGE: usize = 200;
+
+/// Length of the lists of one queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Depth {
+    /// Ids that wait to be received.
+    pub ready: u64,
+    /// Living and dead workers on record.
+    pub workers: u64,
+}
+
+/// The lists of all queues, over a connection that reconnects by itself. Cheap to clone.
+#[derive(Clone)]
+pub struct Lists {
+    connection: ConnectionManager,
+}
+
+impl Lists {
+    /// Opens the lists lazily: Redis need not be there yet. Commands fail after 2 s without an answer.
+    pub fn open(client: &Client) -> Result<Self, RedisError> {
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(Duration::from_secs(1)))
+            .set_response_timeout(Some(Duration::from_secs(2)))
+            .set_min_delay(Duration::from_millis(50))
+            .set_max_delay(Duration::from_secs(2))
+            .set_number_of_retries(0);
+        Ok(Self { connection: client.get_connection_manager_lazy(config)? })
+    }
+
+    /// The shared connection, for short commands of other modules.
+    pub fn connection(&self) -> ConnectionManager {
+        self.connection.clone()
+    }
+
+    /// Announces a fresh id. Losing this costs time only: the sweeper offers the row.
+    pub async fn ring(&self, queue: Queue, id: OperationId) -> Result<(), RedisError> {
+        self.connection().lpush(queue.ready_key(), id.to_string()).await
+    }
+
+    /// Puts those of `ids` (oldest first, at most 200) on the ready list that are not there. Returns how many.
+    pub async fn offer(&self, queue: Queue, ids: &[OperationId]) -> Result<usize, RedisError> {
+        let script = Script::new(include_str!("scripts/offer.lua"));
+        let mut call = script.prepare_invoke();
+        call.key(queue.ready_key());
+        for id in ids.iter().take(PAGE) {
+            call.arg(id.to_string());
+        }
+        call.invoke_async(&mut self.connection()).await
+    }
+
+    /// Drops a received entry, whatever it says. Missing ones are normal.
+    pub async fn forget(&self, queue: Queue, worker: WorkerId, entry: &[u8]) -> Result<(), RedisError> {
+        self.connection().lrem(queue.processing_key(worker), 1, entry).await
+    }
+
+    /// Returns a received id to the claim end of the ready list.
+    pub async fn hand_back(&self, queue: Queue, worker: WorkerId, id: OperationId) -> Result<(), RedisError> {
+        let script = Script::new(include_str!("scripts/hand_back.lua"));
+        let mut call = script.prepare_invoke();
+        call.key(queue.ready_key()).key(queue.processing_key(worker)).arg(id.to_string());
+        call.invoke_async(&mut self.connection()).await
+    }
+
+    /// Says that `worker` lives for another `ttl`.
+    pub async fn beat(&self, queue: Queue, worker: WorkerId, ttl: Duration) -> Result<(), RedisError> {
+        let script = Script::new(include_str!("scripts/beat.lua"));
+        let mut call = script.prepare_invoke();
+        call.key(queue.workers_key()).arg(worker.to_string()).arg(ttl.as_millis().to_string());
+        call.invoke_async(&mut self.connection()).await
+    }
+
+    /// Takes `worker` off the record; its processing list must be empty.
+    pub async fn sign_off(&self, queue: Queue, worker: WorkerId) -> Result<(), RedisError> {
+        self.connection().zrem(queue.workers_key(), worker.to_string()).await
+    }
+
+    /// Names of up to 100 workers past their deadline.
+    pub async fn dead_workers(&self, queue: Queue) -> Result<Vec<String>, RedisError> {
+        let script = Script::new(include_str!("scripts/dead.lua"));
+        let mut call = script.prepare_invoke();
+        call.key(queue.workers_key()).arg(100);
+        call.invoke_async(&mut self.connection()).await
+    }
+
+    /// Names of workers that have a processing list but are not on record.
+    pub async fn unrecorded_workers(&self, queue: Queue) -> Result<Vec<String>, RedisError> {
+        let mut connection = self.connection();
+        let prefix = queue.processing_prefix();
+        let mut names = Vec::new();
+        let mut cursor = 0u64;
+        loop {
+            let (next, keys): (u64, Vec<String>) = redis::cmd("SCAN")
+                .arg(cursor)
+                .arg("MATCH")
+                .arg(format!("{}*", prefix.replace('{', "\\{").replace('}', "\\}")))
+                .arg("COUNT")
+                .arg(1000)
+                .query_async(&mut connection)
+                .await?;
+            for name in keys.iter().filter_map(|key| key.strip_prefix(&prefix)) {
+                let score: Option<f64> = connection.zscore(queue.workers_key(), name).await?;
+                if score.is_none() {
+                    names.push(name.to_owned());
+                }
+            }
+            cursor = next;
+            if cursor == 0 || names.len() >= 100 {
+                return Ok(names);
+            }
+        }
+    }
+
+    /// Moves up to 500 ids of a dead worker back. Returns how many, `None` when it lives.
+    pub async fn reap(&self, queue: Queue, worker: &str) -> Result<Option<u64>, RedisError> {
+        let script = Script::new(include_str!("scripts/reap.lua"));
+        let mut call = script.prepare_invoke();
+        call.key(queue.workers_key())
+            .key(format!("{}{worker}", queue.processing_prefix()))
+            .key(queue.ready_key())
+            .arg(worker)
+            .arg(500);
+        let moved: i64 = call.invoke_async(&mut self.connection()).await?;
+        Ok(u64::try_from(moved).ok())
+    }
+
+    /// How long the lists are.
+    pub async fn depth(&self, queue: Queue) -> Result<Depth, RedisError> {
+        let (ready, workers) = redis::pipe()
+            .llen(queue.ready_key())
+            .zcard(queue.workers_key())
+            .query_async(&mut self.connection())
+            .await?;
+        Ok(Depth { ready, workers })
+    }
+
+    /// Identity of the running Redis process; a new one may have lost what the old one held.
+    pub async fn run_id(&self) -> Result<Option<String>, RedisError> {
+        let info: String = redis::cmd("INFO").arg("server").query_async(&mut self.connection()).await?;
+        Ok(info.lines().find_map(|line| line.strip_prefix("run_id:")).map(|id| id.trim().to_owned()))
+    }
+
+    /// Wakes a blocked receiver by the id of its connection; it gets nothing and nothing is moved.
+    pub async fn unblock(&self, connection_id: i64) -> Result<(), RedisError> {
+        redis::cmd("CLIENT").arg("UNBLOCK").arg(connection_id).query_async(&mut self.connection()).await
+    }
+}

@@ -1,0 +1,45 @@
+//! The job runtime shared by all workers: rows in SQL are the truth, ids in Redis lists hand the work out.
+//!
+//! An operation is enqueued by its row; [`Lists::ring`] only makes it start sooner. A worker receives an id, wins the
+//! row by one compare-and-set that bumps its fence ([`claim()`]), renews its lease from a thread no job can starve, and
+//! every later write carries the fence. Two safety nets run in every worker: the sweeper offers due rows again and
+//! recovers those whose owner vanished (load-bearing), the reaper empties lists of dead workers (a speed-up).
+//! The algorithm and its invariants are those of jobs.md section 2.
+//!
+//! Not here: what an operation is for (`operations`), how its work is cut into steps (`saga`), what a job does
+//! (`provision` and its siblings). Knows no feature: jobs are registered by kind.
+
+mod boottime;
+mod claim;
+mod context;
+mod failpoint;
+mod finish;
+mod handle;
+mod inflight;
+mod job;
+mod lists;
+mod queue;
+mod reaper;
+mod receiver;
+mod recover;
+mod renewer;
+mod requirements;
+mod settings;
+mod slots;
+mod sweeper;
+mod worker;
+
+pub use claim::{ClaimOutcome, ClaimPurpose, Claimed, claim};
+pub use context::{JobContext, Lost, guard};
+pub use failpoint::Failpoints;
+pub use finish::{End, finish, hand_back};
+pub use job::{CrashPolicy, Job, JobEnd, JobFailure, Leftover, Registry, UnwindEnd};
+pub use lists::{Depth, Lists};
+pub use queue::Queue;
+pub use reaper::reap;
+pub use recover::{Recovery, recover_expired};
+pub use requirements::{RequirementError, check_redis};
+pub use settings::JobSettings;
+pub use slots::{ensure_slots, is_paused, set_paused};
+pub use sweeper::{Sweep, sweep};
+pub use worker::{Worker, WorkerDeps, WorkerError};

@@ -1,0 +1,109 @@
+//! Renews leases from a thread and a database connection of its own, which no job can starve (jobs.md 0.8).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::sea_query::ExprTrait;
+use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use tokio_util::sync::CancellationToken;
+
+use crate::db;
+use crate::db::entities::operation;
+use crate::kernel::OperationId;
+
+use super::boottime::since_boot;
+use super::claim::millis;
+use super::context::owned_by;
+use super::inflight::{InFlight, Owned};
+use super::settings::JobSettings;
+
+/// Opens the renewer's own connection, inside its own runtime.
+pub type Connect =
+    Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, Result<DatabaseConnection, DbErr>> + Send + Sync>;
+
+/// Starts the thread. It ends when `stop` fires.
+pub(super) fn spawn(
+    connect: Connect,
+    inflight: InFlight,
+    settings: JobSettings,
+    stop: CancellationToken,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new()
+        .name("lease-renewer".to_owned())
+        .spawn(move || runtime.block_on(renew_until(&connect, &inflight, &settings, &stop)))
+}
+
+async fn renew_until(connect: &Connect, inflight: &InFlight, settings: &JobSettings, stop: &CancellationToken) {
+    let mut connection = None;
+    let check = settings.renew.min(Duration::from_secs(1));
+    let mut next = since_boot();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(check) => {}
+        }
+        inflight.fence_overdue(settings.self_fence());
+        if since_boot() < next {
+            continue;
+        }
+        match renew_all(connect, &mut connection, inflight, settings).await {
+            Ok(()) => next = since_boot() + settings.renew,
+            // Tried again at the next check, long before the lease ends.
+            Err(error) => tracing::warn!(%error, "leases could not be renewed; trying again"),
+        }
+    }
+}
+
+async fn renew_all(
+    connect: &Connect,
+    connection: &mut Option<DatabaseConnection>,
+    inflight: &InFlight,
+    settings: &JobSettings,
+) -> Result<(), DbErr> {
+    let owned = inflight.owned();
+    if owned.is_empty() {
+        return Ok(());
+    }
+    let db = match connection {
+        Some(db) => db,
+        None => connection.insert(connect().await?),
+    };
+    for (id, owned) in owned {
+        renew(db, inflight, id, &owned, settings.lease).await?;
+    }
+    Ok(())
+}
+
+async fn renew(
+    db: &DatabaseConnection,
+    inflight: &InFlight,
+    id: OperationId,
+    owned: &Owned,
+    lease: Duration,
+) -> Result<(), DbErr> {
+    let sent = since_boot();
+    let now = db::now_expr(db);
+    let renewed = operation::Entity::update_many()
+        .col_expr(operation::Column::LeaseUntil, now.clone().add(millis(lease)))
+        .col_expr(operation::Column::HeartbeatAt, now)
+        .filter(owned_by(id, owned.fence))
+        .exec(db)
+        .await?;
+    if renewed.rows_affected != 1 {
+        owned.lost.cancel();
+        return Ok(());
+    }
+    inflight.renewed(id, sent);
+    let cancel: Option<bool> = operation::Entity::find()
+        .select_only()
+        .column(operation::Column::CancelRequested)
+        .filter(operation::Column::Id.eq(id))
+        .into_tuple()
+        .one(db)
+        .await?;
+    if cancel == Some(true) {
+        owned.cancelled.cancel();
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! Offers due rows that nobody received. This is what makes an accepted operation certain to run.
+
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use crate::db;
+use crate::db::entities::operation::{self, OperationState, Unwind};
+use crate::kernel::OperationId;
+
+use super::claim::paused;
+use super::lists::{Lists, PAGE};
+use super::queue::Queue;
+
+/// What makes a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sweep {
+    /// Rows never offered, or offered so long ago that the offer was probably lost.
+    Overdue,
+    /// Every due row, because Redis was restarted or emptied.
+    Everything,
+}
+
+/// Why a sweep failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The database did not answer.
+    #[error("due operations of {queue} could not be listed")]
+    Database {
+        /// The queue.
+        queue: Queue,
+        /// The cause.
+        #[source]
+        source: sea_orm::DbErr,
+    },
+    /// Redis did not answer; the rows stay due.
+    #[error("due operations of {queue} could not be offered")]
+    Redis {
+        /// The queue.
+        queue: Queue,
+        /// The cause.
+        #[source]
+        source: redis::RedisError,
+    },
+}
+
+/// Offers a page of due rows, the oldest first. Returns how many rows were due for an offer.
+pub async fn sweep(db: &DatabaseConnection, lists: &Lists, queue: Queue, sweep: Sweep) -> Result<usize, SweepError> {
+    let database = |source| SweepError::Database { queue, source };
+    let redis = |source| SweepError::Redis { queue, source };
+    let ids = due(db, queue, sweep).await.map_err(database)?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    lists.offer(queue, &ids).await.map_err(redis)?;
+    operation::Entity::update_many()
+        .col_expr(operation::Column::OfferedAt, db::now_expr(db))
+        .col_expr(operation::Column::OfferCount, Expr::col(operation::Column::OfferCount).add(1))
+        .filter(operation::Column::Id.is_in(ids.iter().copied()))
+        .filter(startable())
+        .exec(db)
+        .await
+        .map_err(database)?;
+    Ok(ids.len())
+}
+
+/// Whether the lists of a queue with due rows are empty, as after a flush.
+pub(super) async fn lists_lost(db: &DatabaseConnection, lists: &Lists, queue: Queue) -> Result<bool, SweepError> {
+    let depth = lists.depth(queue).await.map_err(|source| SweepError::Redis { queue, source })?;
+    if depth.ready > 0 {
+        return Ok(false);
+    }
+    let due = due(db, queue, Sweep::Everything).await.map_err(|source| SweepError::Database { queue, source })?;
+    Ok(!due.is_empty())
+}
+
+fn startable() -> Condition {
+    Condition::any()
+        .add(
+            operation::Column::State
+                .eq(OperationState::Queued)
+                .and(Expr::col(operation::Column::Starts).lt(Expr::col(operation::Column::MaxStarts))),
+        )
+        .add(operation::Column::Unwind.eq(Unwind::Due))
+}
+
+async fn due(db: &DatabaseConnection, queue: Queue, sweep: Sweep) -> Result<Vec<OperationId>, sea_orm::DbErr> {
+    let now = db::now_expr(db);
+    let overdue = match sweep {
+        Sweep::Everything => Condition::all(),
+        // The n-th offer is given 5 s * 2^(n-1) to be received, 60 s at most.
+        Sweep::Overdue => Condition::any().add(operation::Column::OfferedAt.is_null()).add(
+            Expr::col(operation::Column::OfferedAt).lte(now.clone().sub(Expr::cust(
+                "CASE WHEN offer_count <= 1 THEN 5000 WHEN offer_count = 2 THEN 10000 \
+                 WHEN offer_count = 3 THEN 20000 WHEN offer_count = 4 THEN 40000 ELSE 60000 END",
+            ))),
+        ),
+    };
+    operation::Entity::find()
+        .select_only()
+        .column(operation::Column::Id)
+        .filter(operation::Column::Queue.eq(queue.as_str()))
+        .filter(startable())
+        .filter(Expr::col(operation::Column::RunAfter).lte(now))
+        .filter(overdue)
+        .filter(Expr::exists(paused(queue)).not())
+        .order_by_asc(operation::Column::RunAfter)
+        .order_by_asc(operation::Column::Id)
+        .limit(PAGE as u64)
+        .into_tuple()
+        .all(db)
+        .await
+}

@@ -1,0 +1,22 @@
+//! Leaf words of the whole crate: typed ids, time, secrets, failure classes, text enums, host names.
+//!
+//! Imports nothing of ours, does no I/O, and is the only place that reads the wall clock ([`Clock`]).
+
+mod clock;
+mod failure;
+mod hostname;
+mod id;
+mod retry;
+mod secret;
+mod text_enum;
+mod vmid;
+
+pub use clock::{Clock, Timestamp};
+pub use failure::{Classify, Failure};
+pub use hostname::{Hostname, HostnameError};
+pub use id::{AuditId, DebtId, IdError, InstanceId, OperationId, RequestId, TokenId, UserId, WorkerId};
+pub use retry::Backoff;
+pub use secret::Secret;
+pub use text_enum::UnknownText;
+pub(crate) use text_enum::text_enum;
+pub use vmid::{VmId, VmIdError, VmIdRange};

@@ -1,0 +1,40 @@
+//! The `zpack` executable: parse the command line and call one role.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use zpack::cli::{Cli, Command};
+use zpack::roles::output::Output;
+use zpack::roles::{self, settings};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli).await {
+        Ok(status) => status,
+        Err(error) => roles::exit::report(&error),
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let source = settings::source(&cli.env_file, cli.log_level.as_deref())?;
+    let output = Output { json: cli.json };
+    if cli.command.keeps_a_log() {
+        settings::start_logging(&source)?;
+    }
+    match cli.command {
+        Command::Serve => roles::serve::run(&source).await?,
+        Command::Worker { queue } => roles::worker::run(&source, queue).await?,
+        Command::Dev(args) => roles::dev::run(&source, args, output).await?,
+        Command::Sim(args) => roles::sim::run(&source, args, output).await?,
+        Command::Migrate(command) => return roles::migrate::run(&source, command, output).await,
+        Command::Doctor => return roles::doctor::run(&source, output).await,
+        Command::Ops(command) => roles::ops::run(&source, command, output).await?,
+        Command::Queue(command) => roles::queue::run(&source, command, output).await?,
+        Command::User(command) => roles::user::run(&source, command, output).await?,
+        Command::Openapi => roles::openapi::run()?,
+        Command::Completions { shell } => roles::completions::run(shell)?,
+        Command::Man { dir } => roles::man::run(dir.as_deref())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

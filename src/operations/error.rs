@@ -1,0 +1,43 @@
+//! Why an operation could not be accepted or shown.
+
+use sea_orm::DbErr;
+
+use crate::db::AsDbErr;
+use crate::web::ApiError;
+
+/// A problem with operations.
+#[derive(Debug, thiserror::Error)]
+pub enum OperationError {
+    /// The database failed.
+    #[error("the database could not serve an operation")]
+    Database(#[from] DbErr),
+    /// The payload cannot be written as JSON.
+    #[error("the payload of an operation cannot be written as JSON")]
+    Payload(#[source] serde_json::Error),
+    /// The payload is too large.
+    #[error("the payload of an operation has {bytes} bytes, {limit} are allowed")]
+    PayloadTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl AsDbErr for OperationError {
+    fn as_db_err(&self) -> Option<&DbErr> {
+        match self {
+            Self::Database(error) => Some(error),
+            Self::Payload(_) | Self::PayloadTooLarge { .. } => None,
+        }
+    }
+}
+
+impl From<OperationError> for ApiError {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::Database(source) => ApiError::unavailable(source),
+            error @ (OperationError::Payload(_) | OperationError::PayloadTooLarge { .. }) => ApiError::internal(error),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! `/api/operations`: what became of accepted work, and stopping it.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use actix_web::http::header::{LOCATION, RETRY_AFTER};
+use actix_web::{HttpResponse, web};
+use futures_util::{Stream, StreamExt, stream};
+use sea_orm::DatabaseConnection;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::cancel::{CancelOutcome, cancel};
+use super::events::{self, EventKind};
+use super::store::{self, Scope};
+use super::view::{Accepted, OperationView, status_url};
+use crate::accounts::{Customer, SignedIn};
+use crate::db;
+use crate::db::entities::operation_event;
+use crate::db::entities::user::Role;
+use crate::kernel::{Clock, OperationId};
+use crate::web::sse::{Event, LastEventId, Streams};
+use crate::web::{ApiError, ApiResult, Code, Page, Query};
+
+/// How often an open stream looks for news.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// What the handlers of this file work with.
+#[derive(Clone)]
+pub struct OperationsApi {
+    /// The database.
+    pub db: DatabaseConnection,
+    /// The clock of the process.
+    pub clock: Clock,
+    /// Open event streams.
+    pub streams: Streams,
+}
+
+/// A page of operations, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OperationList {
+    /// The operations.
+    operations: Vec<OperationView>,
+    /// The cursor of the next page; null at the end.
+    next: Option<String>,
+}
+
+/// Customers see their own operations, admins all of them.
+fn scope(account: &SignedIn) -> Scope {
+    match account.user.role {
+        Role::Admin => Scope::All,
+        Role::Customer => Scope::User(account.user.id),
+    }
+}
+
+fn parse(id: &str) -> ApiResult<OperationId> {
+    OperationId::from_str(id).map_err(|_| ApiError::not_found("operation"))
+}
+
+/// The answer to a request whose work goes on as `operation`.
+pub fn accepted(operation: OperationView) -> HttpResponse {
+    HttpResponse::Accepted()
+        .insert_header((LOCATION, status_url(operation.id)))
+        .insert_header((RETRY_AFTER, "1"))
+        .json(Accepted::new(operation))
+}
+
+/// `GET /api/operations`
+pub async fn list(
+    api: web::Data<OperationsApi>,
+    Customer(account): Customer,
+    query: Query,
+) -> ApiResult<web::Json<OperationList>> {
+    let page: Page<OperationId> = query.page()?;
+    let mut operations = store::list(&api.db, scope(&account), page.after, page.rows_to_read()).await?;
+    let next = page.cut(&mut operations, |operation| operation.id);
+    Ok(web::Json(OperationList { operations, next }))
+}
+
+/// `GET /api/operations/{id}`
+pub async fn show(
+    api: web::Data<OperationsApi>,
+    Customer(account): Customer,
+    id: web::Path<String>,
+) -> ApiResult<web::Json<OperationView>> {
+    let view = store::find_view(&api.db, scope(&account), parse(&id)?).await?;
+    view.map(web::Json).ok_or_else(|| ApiError::not_found("operation"))
+}
+
+/// `POST /api/operations/{id}/cancel`
+pub async fn stop(
+    api: web::Data<OperationsApi>,
+    Customer(account): Customer,
+    id: web::Path<String>,
+) -> ApiResult<HttpResponse> {
+    let (scope, id) = (scope(&account), parse(&id)?);
+    let tx = db::begin(&api.db).await?;
+    if store::find(&tx, scope, id).await?.is_none() {
+        return Err(ApiError::not_found("operation"));
+    }
+    let outcome = cancel(&tx, id, api.clock.now()).await?;
+    tx.commit().await?;
+    match outcome {
+        CancelOutcome::Cancelled | CancelOutcome::Requested => {
+            let view = store::find_view(&api.db, scope, id).await?;
+            view.map(accepted).ok_or_else(|| ApiError::not_found("operation"))
+        }
+        CancelOutcome::Ended => {
+            Err(ApiError::new(Code::StateConflict, "The operation has ended; there is nothing left to cancel.")
+                .operation(id))
+        }
+    }
+}
+
+/// `GET /api/operations/{id}/events`: progress as it happens, from the beginning or after `Last-Event-ID`. The last
+/// event is `ended` with the operation's status.
+pub async fn follow(
+    api: web::Data<OperationsApi>,
+    Customer(account): Customer,
+    LastEventId(after): LastEventId,
+    id: web::Path<String>,
+) -> ApiResult<HttpResponse> {
+    let (scope, id) = (scope(&account), parse(&id)?);
+    if store::find(&api.db, scope, id).await?.is_none() {
+        return Err(ApiError::not_found("operation"));
+    }
+    api.streams.open(progress(api.db.clone(), id, i32::try_from(after).unwrap_or(i32::MAX)))
+}
+
+enum Follow {
+    After(i32),
+    Over,
+}
+
+fn progress(db: DatabaseConnection, id: OperationId, after: i32) -> impl Stream<Item = Event> {
+    stream::unfold(Follow::After(after), move |follow| {
+        let db = db.clone();
+        async move {
+            let Follow::After(mut after) = follow else { return None };
+            loop {
+                // The row is read first: what happens after it ends comes with the next look at the events.
+                let row = store::find(&db, Scope::All, id).await.ok().flatten();
+                let news = events::after(&db, id, after).await.unwrap_or_default();
+                if let Some(last) = news.last() {
+                    after = last.seq;
+                    let news: Vec<Event> = news.into_iter().map(event).collect();
+                    return Some((stream::iter(news), Follow::After(after)));
+                }
+                if let Some(row) = row.filter(|row| row.state.is_ended()) {
+                    let data = serde_json::json!({ "status": row.state, "error": row.error_message }).to_string();
+                    let end = Event { id: None, name: "ended", data };
+                    return Some((stream::iter(vec![end]), Follow::Over));
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    })
+    .flatten()
+}
+
+fn event(row: operation_event::Model) -> Event {
+    let name = EventKind::from_str(&row.kind).map_or("progress", EventKind::as_str);
+    Event { id: Some(i64::from(row.seq)), name, data: row.data }
+}

@@ -1,0 +1,104 @@
+//! First answers to requests that carried an `Idempotency-Key`, kept for seven days per principal and route.
+//!
+//! A handler looks up the key, and otherwise writes its answer in the transaction that does the work. Of two requests
+//! with one fresh key the insert of one fails: it rolls back, looks again and finds the answer of the other.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{LOCATION, RETRY_AFTER};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Set};
+
+use crate::db;
+use crate::db::entities::idempotency_key::{ActiveModel, Column, Entity};
+use crate::kernel::{OperationId, Timestamp};
+use crate::web::{ApiError, Code, IDEMPOTENCY_REPLAYED};
+
+/// How long an answer is kept.
+pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// An answer as it was first given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstAnswer {
+    /// Its HTTP status.
+    pub status: u16,
+    /// Its JSON.
+    pub body: String,
+    /// The operation it began.
+    pub operation: Option<OperationId>,
+}
+
+/// What is known about a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It was never used, or so long ago that it was forgotten.
+    Fresh,
+    /// It was used with the same body, and this was the answer.
+    Replay(FirstAnswer),
+    /// It was used with another body.
+    Reused,
+}
+
+impl FirstAnswer {
+    /// The answer once more, marked as a repetition.
+    pub fn replay(self) -> HttpResponse {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
+        let mut response = HttpResponse::build(status);
+        if let Some(operation) = self.operation {
+            response.insert_header((LOCATION, format!("/api/operations/{operation}")));
+            response.insert_header((RETRY_AFTER, "1"));
+        }
+        response.insert_header((IDEMPOTENCY_REPLAYED, "true")).content_type("application/json").body(self.body)
+    }
+}
+
+/// The refusal of a key that was used with another body.
+pub fn key_reused() -> ApiError {
+    ApiError::new(Code::IdempotencyKeyReused, "This `Idempotency-Key` was used before with another body.")
+}
+
+/// What is known about the key with the row id `id`, sent with a body of `digest`.
+pub async fn find(db: &impl ConnectionTrait, id: &str, digest: &str, now: Timestamp) -> Result<Seen, DbErr> {
+    let row = Entity::find_by_id(id).filter(Column::ExpiresAt.gt(now)).one(db).await?;
+    Ok(match row {
+        None => Seen::Fresh,
+        Some(row) if row.body_hash != digest => Seen::Reused,
+        Some(row) => Seen::Replay(FirstAnswer {
+            status: u16::try_from(row.status).unwrap_or(200),
+            body: row.response,
+            operation: row.operation_id,
+        }),
+    })
+}
+
+/// Keeps the first answer under `id`; false when another request was first. The caller then rolls its transaction back
+/// and looks again.
+pub async fn insert(
+    tx: &impl ConnectionTrait,
+    id: &str,
+    digest: &str,
+    answer: &FirstAnswer,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    Entity::delete_many().filter(Column::Id.eq(id)).filter(Column::ExpiresAt.lte(now)).exec(tx).await?;
+    let row = ActiveModel {
+        id: Set(id.to_owned()),
+        body_hash: Set(digest.to_owned()),
+        status: Set(i32::from(answer.status)),
+        response: Set(answer.body.clone()),
+        operation_id: Set(answer.operation),
+        created_at: Set(now),
+        expires_at: Set(now.after(KEPT)),
+    };
+    match Entity::insert(row).exec_without_returning(tx).await {
+        Ok(_) => Ok(true),
+        Err(error) if db::is_duplicate(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Forgets answers whose time is over; returns how many.
+pub async fn purge(db: &impl ConnectionTrait, now: Timestamp) -> Result<u64, DbErr> {
+    Ok(Entity::delete_many().filter(Column::ExpiresAt.lte(now)).exec(db).await?.rows_affected)
+}

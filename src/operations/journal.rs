@@ -1,0 +1,218 @@
+//! The saga's journal in the tables `operation_steps` and `operations`, written under the owner's fence.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder,
+};
+use serde_json::{Value, json};
+
+use crate::db;
+use crate::db::entities::operation_step::StepStatus;
+use crate::db::entities::{operation, operation_step};
+use crate::jobs::JobContext;
+use crate::kernel::{Backoff, Clock, Timestamp, VmId};
+use crate::saga::{Journal, Lost, Reach, Record, RecordStatus, StepRef};
+
+use super::events::{self, EventKind};
+
+/// The waits while the database does not answer; the lease bounds them.
+const TROUBLE: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+
+/// The step log of the operation a job runs.
+pub struct StepJournal {
+    cx: JobContext,
+    clock: Clock,
+}
+
+/// One change of the step log.
+struct Change<'a> {
+    step: StepRef,
+    status: StepStatus,
+    state: Option<&'a Value>,
+    detail: Option<&'a str>,
+    event: Option<EventKind>,
+}
+
+impl StepJournal {
+    /// The journal of the operation in `cx`.
+    pub fn new(cx: JobContext, clock: Clock) -> Self {
+        Self { cx, clock }
+    }
+
+    /// Repeats `work` while the database does not answer, until the lease is lost.
+    async fn persist<T, F>(&self, what: &str, work: impl Fn() -> F) -> Result<T, Lost>
+    where
+        F: Future<Output = Result<Result<T, Lost>, DbErr>>,
+    {
+        let id = self.cx.id();
+        for attempt in 0.. {
+            if self.cx.lost.is_cancelled() {
+                return Err(Lost);
+            }
+            match work().await {
+                Ok(outcome) => return outcome,
+                Err(error) => {
+                    tracing::warn!(operation.id = %id, %error, "could not write `{what}` of {id}; trying again");
+                }
+            }
+            tokio::select! {
+                () = self.cx.lost.cancelled() => return Err(Lost),
+                () = tokio::time::sleep(TROUBLE.jittered(attempt)) => {}
+            }
+        }
+        Err(Lost)
+    }
+
+    async fn write(&self, change: &Change<'_>) -> Result<(), Lost> {
+        self.persist(change.step.name, || async {
+            let tx = db::begin(&self.cx.db).await?;
+            if self.cx.guard(&tx).await?.is_err() {
+                tx.rollback().await?;
+                return Ok(Err(Lost));
+            }
+            self.put(&tx, change).await?;
+            tx.commit().await?;
+            Ok(Ok(()))
+        })
+        .await
+    }
+
+    async fn put(&self, tx: &DatabaseTransaction, change: &Change<'_>) -> Result<(), DbErr> {
+        let now = self.clock.now();
+        self.put_step(tx, change, now).await?;
+        self.put_operation(tx, change.state, Some(change.step.name)).await?;
+        if let Some(kind) = change.event {
+            let data = json!({ "step": change.step.name, "detail": change.detail });
+            events::record(tx, self.cx.id(), kind, &data, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_step(&self, tx: &DatabaseTransaction, change: &Change<'_>, now: Timestamp) -> Result<(), DbErr> {
+        let begun = change.status == StepStatus::Started;
+        let row = operation_step::ActiveModel {
+            operation_id: Set(self.cx.id()),
+            seq: Set(i32::try_from(change.step.seq).unwrap_or(i32::MAX)),
+            name: Set(change.step.name.to_owned()),
+            status: Set(change.status),
+            outside: Set(change.step.reach == Reach::Outside),
+            fence: Set(self.cx.fence()),
+            detail: Set(change.detail.map(str::to_owned)),
+            started_at: Set(now),
+            finished_at: Set((!begun).then_some(now)),
+        };
+        let key = [operation_step::Column::OperationId, operation_step::Column::Seq];
+        let mut replace = OnConflict::columns(key);
+        replace.update_columns([
+            operation_step::Column::Status,
+            operation_step::Column::Fence,
+            operation_step::Column::Detail,
+            operation_step::Column::FinishedAt,
+        ]);
+        if begun {
+            replace.update_column(operation_step::Column::StartedAt);
+        }
+        operation_step::Entity::insert(row).on_conflict(replace).exec_without_returning(tx).await.map(drop)
+    }
+
+    async fn put_operation(
+        &self,
+        tx: &impl ConnectionTrait,
+        state: Option<&Value>,
+        phase: Option<&str>,
+    ) -> Result<(), DbErr> {
+        let mut update = operation::Entity::update_many().filter(operation::Column::Id.eq(self.cx.id()));
+        if let Some(phase) = phase {
+            update = update.col_expr(operation::Column::Phase, Expr::value(phase.to_owned()));
+        }
+        if let Some(state) = state {
+            update = update.col_expr(operation::Column::SagaState, Expr::value(state.to_string()));
+            if let Some(vmid) = state.get("vmid").and_then(Value::as_i64).and_then(|vmid| VmId::new(vmid).ok()) {
+                update = update.col_expr(operation::Column::Vmid, Expr::value(vmid));
+            }
+        }
+        if phase.is_none() && state.is_none() {
+            return Ok(());
+        }
+        update.exec(tx).await.map(drop)
+    }
+
+    fn hit(&self, step: StepRef, place: &str) {
+        self.cx.failpoints.hit(&format!("{}.{place}", step.name));
+    }
+}
+
+#[async_trait]
+impl Journal for StepJournal {
+    async fn history(&self) -> Result<Vec<Record>, Lost> {
+        self.persist("history", || async {
+            let rows = operation_step::Entity::find()
+                .filter(operation_step::Column::OperationId.eq(self.cx.id()))
+                .order_by_asc(operation_step::Column::Seq)
+                .all(&self.cx.db)
+                .await?;
+            let record = |row: operation_step::Model| {
+                let status = match row.status {
+                    StepStatus::Started | StepStatus::Failed | StepStatus::UndoFailed => RecordStatus::Open,
+                    StepStatus::Done => RecordStatus::Done,
+                    StepStatus::Undone => RecordStatus::Undone,
+                };
+                usize::try_from(row.seq).ok().map(|seq| Record { seq, status })
+            };
+            Ok(Ok(rows.into_iter().filter_map(record).collect()))
+        })
+        .await
+    }
+
+    async fn start(&self, step: StepRef, state: &Value) -> Result<(), Lost> {
+        self.hit(step, "before");
+        let event = Some(EventKind::StepStarted);
+        self.write(&Change { step, status: StepStatus::Started, state: Some(state), detail: None, event }).await?;
+        self.hit(step, "started");
+        Ok(())
+    }
+
+    async fn checkpoint(&self, state: &Value) -> Result<(), Lost> {
+        self.persist("checkpoint", || async {
+            let tx = db::begin(&self.cx.db).await?;
+            if self.cx.guard(&tx).await?.is_err() {
+                tx.rollback().await?;
+                return Ok(Err(Lost));
+            }
+            self.put_operation(&tx, Some(state), None).await?;
+            tx.commit().await?;
+            Ok(Ok(()))
+        })
+        .await
+    }
+
+    async fn done(&self, step: StepRef, state: &Value, detail: Option<&str>) -> Result<(), Lost> {
+        self.hit(step, "effect");
+        let event = Some(EventKind::StepDone);
+        self.write(&Change { step, status: StepStatus::Done, state: Some(state), detail, event }).await?;
+        self.hit(step, "done");
+        Ok(())
+    }
+
+    async fn fail(&self, step: StepRef, state: &Value, detail: &str) -> Result<(), Lost> {
+        let event = Some(EventKind::StepFailed);
+        let detail = Some(detail);
+        self.write(&Change { step, status: StepStatus::Failed, state: Some(state), detail, event }).await
+    }
+
+    async fn undone(&self, step: StepRef, state: &Value) -> Result<(), Lost> {
+        self.hit(step, "undo_effect");
+        let event = Some(EventKind::StepUndone);
+        self.write(&Change { step, status: StepStatus::Undone, state: Some(state), detail: None, event }).await?;
+        self.hit(step, "undone");
+        Ok(())
+    }
+
+    async fn undo_failed(&self, step: StepRef, detail: &str) -> Result<(), Lost> {
+        let detail = Some(detail);
+        self.write(&Change { step, status: StepStatus::UndoFailed, state: None, detail, event: None }).await
+    }
+}

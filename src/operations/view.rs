@@ -1,0 +1,215 @@
+//! An operation as its owner sees it (http-api.md section 1).
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::db::entities::debt::{self, DebtState};
+use crate::db::entities::operation::{self, Cleanup, OperationState};
+use crate::db::entities::operation_step::{self, StepStatus};
+use crate::kernel::{OperationId, Timestamp};
+
+/// An operation.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationView {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: OperationId,
+    /// What it does, for example `provision`.
+    pub kind: String,
+    /// `queued`, `running`, `succeeded`, `failed`, `cancelled` or `stale`.
+    #[schema(value_type = String)]
+    pub status: OperationState,
+    /// The step at work or last done.
+    pub phase: Option<String>,
+    /// How far it is.
+    pub progress: Progress,
+    /// Its steps so far, in order.
+    pub steps: Vec<StepView>,
+    /// The server it is about, once known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_id: Option<String>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<OperationFailure>,
+    /// What it left behind.
+    pub cleanup: CleanupView,
+    /// Whether a cancel request can still change anything.
+    pub cancellable: bool,
+    /// When its worker was last heard of.
+    #[schema(value_type = Option<String>)]
+    pub heartbeat_at: Option<Timestamp>,
+    /// When it was accepted.
+    #[schema(value_type = String)]
+    pub created_at: Timestamp,
+    /// When it was first started.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// What was asked for.
+    #[schema(value_type = Object)]
+    pub request: Value,
+}
+
+/// How far an operation is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Progress {
+    /// Steps done.
+    pub step: u32,
+    /// Steps in all, 0 while unknown.
+    pub of: u32,
+    /// Steps done in percent.
+    pub percent: u8,
+}
+
+/// One step of an operation.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepView {
+    /// Its name.
+    pub name: String,
+    /// `started`, `done`, `failed`, `undone` or `undo_failed`.
+    #[schema(value_type = String)]
+    pub status: StepStatus,
+    /// When it was last started.
+    #[schema(value_type = String)]
+    pub started_at: Timestamp,
+    /// When it ended.
+    #[schema(value_type = Option<String>)]
+    pub finished_at: Option<Timestamp>,
+    /// What happened.
+    pub detail: Option<String>,
+}
+
+/// Why an operation failed.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct OperationFailure {
+    /// A code, snake_case.
+    pub code: String,
+    /// The reason in words.
+    pub message: String,
+    /// The step that failed.
+    pub phase: Option<String>,
+}
+
+/// What an operation left behind in the outside world.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CleanupView {
+    /// `none`, `pending`, `done` or `required`.
+    #[schema(value_type = String)]
+    pub state: Cleanup,
+    /// What is or was left.
+    pub items: Vec<CleanupItem>,
+}
+
+/// One thing left behind.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CleanupItem {
+    /// What it is.
+    pub kind: String,
+    /// The server number it concerns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_id: Option<String>,
+    /// `open`, `settled` or `released`.
+    #[schema(value_type = String)]
+    pub state: DebtState,
+    /// What and why, in words.
+    pub detail: String,
+}
+
+/// The answer to a request whose work outlives it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Accepted {
+    /// Always true.
+    pub ok: bool,
+    /// The operation.
+    #[schema(value_type = String)]
+    pub operation_id: OperationId,
+    /// Where to ask how it goes.
+    pub status_url: String,
+    /// The operation as it is now.
+    pub operation: OperationView,
+}
+
+impl Accepted {
+    /// The answer for `operation`.
+    pub fn new(operation: OperationView) -> Self {
+        Self { ok: true, operation_id: operation.id, status_url: status_url(operation.id), operation }
+    }
+}
+
+/// Where an operation is shown.
+pub(super) fn status_url(id: OperationId) -> String {
+    format!("/api/operations/{id}")
+}
+
+impl OperationView {
+    /// The view of `row` with its steps and debts.
+    pub fn new(row: operation::Model, steps: Vec<operation_step::Model>, debts: Vec<debt::Model>) -> Self {
+        let done = steps.iter().filter(|step| step.status == StepStatus::Done).count();
+        let payload: Value = serde_json::from_str(&row.payload).unwrap_or(Value::Null);
+        let cancellable = !row.state.is_ended() && !row.cancel_requested;
+        Self {
+            id: row.id,
+            kind: row.kind,
+            status: row.state,
+            phase: row.phase,
+            progress: progress(row.state, done, row.step_count),
+            steps: steps.into_iter().map(StepView::from).collect(),
+            server_id: row.vmid.map(|vmid| vmid.to_string()),
+            error: row.error_code.map(|code| OperationFailure {
+                code,
+                message: row.error_message.unwrap_or_default(),
+                phase: row.error_phase,
+            }),
+            cleanup: CleanupView { state: row.cleanup, items: debts.into_iter().map(CleanupItem::from).collect() },
+            cancellable,
+            heartbeat_at: row.heartbeat_at,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+            request: payload.get("request").cloned().unwrap_or(Value::Null),
+        }
+    }
+}
+
+fn progress(state: OperationState, done: usize, of: i32) -> Progress {
+    let of = u32::try_from(of).unwrap_or(0);
+    let step = u32::try_from(done).unwrap_or(u32::MAX).min(of);
+    let percent = match (state, of) {
+        (OperationState::Succeeded, _) => 100,
+        (_, 0) => 0,
+        _ => u8::try_from(step * 100 / of).unwrap_or(100),
+    };
+    Progress { step, of, percent }
+}
+
+impl From<operation_step::Model> for StepView {
+    fn from(row: operation_step::Model) -> Self {
+        Self {
+            name: row.name,
+            status: row.status,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+            detail: row.detail,
+        }
+    }
+}
+
+impl From<debt::Model> for CleanupItem {
+    fn from(row: debt::Model) -> Self {
+        Self {
+            kind: row.kind.to_string(),
+            server_id: row.vmid.map(|vmid| vmid.to_string()),
+            state: row.state,
+            detail: row.detail,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! How much memory is promised on a node.
+
+use std::collections::BTreeMap;
+
+use super::types::{Commitment, PlacementPolicy};
+use crate::kernel::VmId;
+use crate::ports::{ContainerSummary, Node, NodeName};
+
+const MIB: u64 = 1024 * 1024;
+
+/// What may be promised on a node altogether; `None` when its memory is not known.
+pub(super) fn budget_mib(node: &Node, policy: &PlacementPolicy) -> Option<u64> {
+    let usable = (node.memory_bytes? / MIB).saturating_sub(policy.host_reserve_mib.into());
+    Some(usable.saturating_mul(policy.overcommit_percent.into()) / 100)
+}
+
+/// What is promised on every node, to running and stopped containers alike: a stopped one may be started at any time.
+///
+/// The cluster's word counts first. Our records fill what it does not tell: the limit of a container it has not measured
+/// yet, and containers that are about to be made.
+pub(super) fn promised_mib<'a>(
+    containers: &'a [ContainerSummary],
+    ours: &'a [Commitment],
+    policy: &PlacementPolicy,
+) -> BTreeMap<&'a NodeName, u64> {
+    let mut records: BTreeMap<VmId, &Commitment> = ours.iter().map(|record| (record.vmid, record)).collect();
+    let mut promised = BTreeMap::new();
+    for container in containers {
+        let record = records.remove(&container.vmid);
+        if container.template {
+            continue;
+        }
+        let told = container.memory_bytes.filter(|bytes| *bytes > 0).map(|bytes| bytes.div_ceil(MIB));
+        let recorded = record.map(|record| u64::from(record.memory_mib));
+        let mib = told.or(recorded).unwrap_or(policy.assumed_container_mib.into());
+        *promised.entry(&container.node).or_insert(0) += mib;
+    }
+    for record in records.into_values() {
+        *promised.entry(&record.node).or_insert(0) += u64::from(record.memory_mib);
+    }
+    promised
+}

@@ -1,0 +1,15 @@
+//! What zpack asks of the world, in its own words: small traits, plain data, typed errors that carry their failure class.
+//!
+//! Features hold `Arc<dyn …>` of these traits; `adapters` implements them over the wire. No third-party type and no
+//! wire text that must be parsed crosses this border; a task or a node is an opaque name here.
+
+mod agent;
+mod catalog;
+mod hypervisor;
+
+pub use agent::{Agent, AgentConfig, AgentEndpoint, AgentError, AgentReport, AgentState, AgentWorkload, PowerAction};
+pub use catalog::{CatalogError, CatalogSource, Fetched};
+pub use hypervisor::{
+    CloneRequest, ContainerConfig, ContainerSettings, ContainerSummary, Hypervisor, HypervisorError, HypervisorVersion,
+    Node, NodeName, PowerState, Started, Task, TaskEnd, TaskState,
+};

@@ -1,0 +1,105 @@
+//! Number, host name, node and template of the new container.
+
+use crate::instances::reservations::{self, ReserveError};
+use crate::instances::{Naming, hostname};
+use crate::placement::{PlacementPolicy, Want, place};
+use crate::saga::{StepContext, StepError};
+
+use super::container::{may_pass, step_failure};
+use super::request::Workload;
+use super::run::Run;
+use super::state::Provisioning;
+use super::task::patience;
+use crate::kernel::Classify;
+
+/// How many numbers are tried that turn out to be used by somebody outside zpack.
+const MAX_BURNED: usize = 20;
+
+/// Decides node and template.
+pub(super) async fn choose_node(
+    run: &Run,
+    cx: &StepContext<'_>,
+    state: &mut Provisioning,
+) -> Result<String, StepError> {
+    let mut patience = patience(run);
+    let (nodes, containers) = loop {
+        let hypervisor = &run.deps.hypervisor;
+        match tokio::try_join!(hypervisor.nodes(), hypervisor.containers()) {
+            Ok(seen) => break seen,
+            Err(error) if may_pass(error.failure()) && patience.again(cx).await? => {}
+            Err(error) => return Err(step_failure(&error)),
+        }
+    };
+    let policy = PlacementPolicy::with_templates(run.deps.policy.templates.clone());
+    let want = Want { memory_mib: run.request.memory_mib, cores: run.request.cpu_cores };
+    let placement = place(&nodes, &containers, &[], want, &policy);
+    let explained = placement.to_string();
+    let Some(choice) = placement.choice else {
+        return Err(StepError::failed("no_capacity", format!("no node can take the server: {explained}")));
+    };
+    state.node = Some(choice.node);
+    state.template = Some(choice.template);
+    Ok(explained)
+}
+
+/// Reserves a number that nobody in the cluster uses, with its host name.
+pub(super) async fn reserve(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Result<(), StepError> {
+    let operation = run.operation();
+    for _ in 0..MAX_BURNED {
+        let range = run.deps.policy.range(run.request.workload.kind());
+        let naming = naming(&run.request.workload);
+        let now = run.deps.clock.now();
+        let held = match reservations::find_by_operation(&run.deps.db, operation).await {
+            Ok(Some(held)) => Ok(held),
+            Ok(None) => reservations::reserve(&run.deps.db, range, |vmid| hostname(naming, vmid), operation, now).await,
+            Err(error) => Err(error.into()),
+        };
+        let held = match held {
+            Ok(held) => held,
+            Err(error @ ReserveError::RangeExhausted { .. }) => {
+                return Err(StepError::failed("no_vmid_left", error.to_string()));
+            }
+            Err(error @ ReserveError::Database(_)) => {
+                return Err(StepError::failed("database_unavailable", error.to_string()));
+            }
+        };
+        state.vmid = Some(held.vmid);
+        state.hostname = Some(held.hostname);
+        if is_free(run, cx, held.vmid).await? {
+            return Ok(());
+        }
+        give_up_number(run, state).await?;
+    }
+    Err(StepError::failed("no_vmid_left", format!("{MAX_BURNED} numbers in a row are used outside zpack")))
+}
+
+/// Burns the number: somebody outside zpack uses it.
+pub(super) async fn give_up_number(run: &Run, state: &mut Provisioning) -> Result<(), StepError> {
+    if let Some(vmid) = state.vmid.take() {
+        tracing::warn!(operation.id = %run.operation(), %vmid, "{vmid} is used outside zpack; taking another number");
+        reservations::burn(&run.deps.db, vmid, run.operation())
+            .await
+            .map_err(|error| StepError::failed("database_unavailable", error.to_string()))?;
+    }
+    state.hostname = None;
+    Ok(())
+}
+
+async fn is_free(run: &Run, cx: &StepContext<'_>, vmid: crate::kernel::VmId) -> Result<bool, StepError> {
+    let mut patience = patience(run);
+    loop {
+        match run.deps.hypervisor.vmid_is_free(vmid).await {
+            Ok(free) => return Ok(free),
+            Err(error) if may_pass(error.failure()) && patience.again(cx).await? => {}
+            Err(error) => return Err(step_failure(&error)),
+        }
+    }
+}
+
+fn naming(workload: &Workload) -> Naming<'_> {
+    match workload {
+        Workload::Game { game, variant, .. } if game == "minecraft" => Naming::Minecraft { variant },
+        Workload::Game { game, .. } => Naming::Game { game },
+        Workload::Dev { .. } => Naming::Dev,
+    }
+}

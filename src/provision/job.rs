@@ -1,0 +1,180 @@
+//! The job of a provisioning operation: rebuilds the saga from the row, runs it or unwinds it, and names leftovers.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sea_orm::{DbErr, EntityTrait};
+
+use crate::db::entities::debt::DebtKind;
+use crate::db::entities::{operation, user};
+use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, UnwindEnd};
+use crate::kernel::UserId;
+use crate::operations::StepJournal;
+use crate::saga::{self, SagaEnd, Stop, Undo};
+use crate::standing::{self, Action, Decision, gate};
+
+use super::plan::plan;
+use super::request::ProvisionPayload;
+use super::run::{ProvisionDeps, Run};
+use super::state::Provisioning;
+use super::steps::steps;
+
+/// The kind of provisioning operations.
+pub const PROVISION: &str = "provision";
+
+/// How many steps provisioning takes.
+pub const STEP_COUNT: usize = 8;
+
+const SCHEMA_VERSION: i32 = 1;
+
+/// Makes servers.
+pub struct ProvisionJob {
+    deps: Arc<ProvisionDeps>,
+}
+
+impl ProvisionJob {
+    /// A job over `deps`.
+    pub fn new(deps: Arc<ProvisionDeps>) -> Self {
+        Self { deps }
+    }
+
+    /// The run that the row of `cx` describes, with the state its last finished step left.
+    fn rebuild(&self, cx: &JobContext) -> Result<(Run, Provisioning), JobFailure> {
+        let unreadable = |what: &str, error: serde_json::Error| JobFailure {
+            code: "unreadable_operation".to_owned(),
+            message: format!("{what} of the operation cannot be read: {error}"),
+            phase: None,
+        };
+        let payload: ProvisionPayload =
+            serde_json::from_str(&cx.operation.payload).map_err(|error| unreadable("the payload", error))?;
+        let state = match &cx.operation.saga_state {
+            Some(text) => serde_json::from_str(text).map_err(|error| unreadable("the state", error))?,
+            None => Provisioning::default(),
+        };
+        let blueprint = plan(&payload.request, cx.id(), &self.deps.policy).map_err(|error| JobFailure {
+            code: "cannot_plan".to_owned(),
+            message: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
+            phase: None,
+        })?;
+        let run = Run {
+            deps: self.deps.clone(),
+            cx: cx.clone(),
+            user_id: payload.user_id,
+            request: payload.request,
+            blueprint,
+        };
+        Ok((run, state))
+    }
+
+    /// The gate, asked again now that the work begins (invariant S7). An owner that is gone may do nothing.
+    async fn pass_gate(&self, user_id: UserId) -> Result<(), JobFailure> {
+        let refuse =
+            |code: &str, message: &str| JobFailure { code: code.to_owned(), message: message.to_owned(), phase: None };
+        let asked = async {
+            let owner = user::Entity::find_by_id(user_id).one(&self.deps.db).await?;
+            Ok::<_, DbErr>((owner, standing::store::find(&self.deps.db, user_id).await?))
+        };
+        let (owner, standing) = asked.await.map_err(|error| {
+            tracing::warn!(%error, "the standing of {user_id} cannot be read");
+            refuse("database_unavailable", "the standing of the owner could not be read")
+        })?;
+        let Some(owner) = owner else { return Err(refuse("owner_gone", "the account no longer exists")) };
+        match gate(Action::Provision, &standing, owner.role) {
+            Decision::Allow | Decision::Override(_) => Ok(()),
+            Decision::Deny(denial) => Err(refuse(denial.code.as_str(), denial.code.meaning())),
+        }
+    }
+
+    fn journal(&self, cx: &JobContext) -> StepJournal {
+        StepJournal::new(cx.clone(), self.deps.clock.clone())
+    }
+}
+
+fn stop(cx: &JobContext) -> Stop {
+    Stop { lost: cx.lost.clone(), cancelled: cx.cancelled.clone(), draining: cx.draining.clone() }
+}
+
+#[async_trait]
+impl Job for ProvisionJob {
+    fn kind(&self) -> &'static str {
+        PROVISION
+    }
+
+    fn schema_version(&self) -> i32 {
+        SCHEMA_VERSION
+    }
+
+    fn crash_policy(&self) -> CrashPolicy {
+        CrashPolicy::UnwindOutsideEffects
+    }
+
+    fn leftovers(&self, operation: &operation::Model) -> Vec<Leftover> {
+        let state = operation.saga_state.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        leftovers(&state.unwrap_or_default())
+    }
+
+    async fn run(&self, cx: &JobContext) -> JobEnd {
+        let (run, mut state) = match self.rebuild(cx) {
+            Ok(rebuilt) => rebuilt,
+            Err(failure) => return JobEnd::Failed { failure, undo: UnwindEnd::Nothing },
+        };
+        if let Err(failure) = self.pass_gate(run.user_id).await {
+            let undo = saga::unwind(&steps(), &run, &self.journal(cx), &stop(cx), &mut state).await;
+            return JobEnd::Failed { failure, undo: unwound(undo, &state) };
+        }
+        let end = saga::run(&steps(), &run, &self.journal(cx), &stop(cx), &mut state).await;
+        match end {
+            SagaEnd::Completed => JobEnd::Succeeded,
+            SagaEnd::Failed { step, code, message, undo } => {
+                let failure = JobFailure { code: code.to_owned(), message, phase: Some(step.to_owned()) };
+                JobEnd::Failed { failure, undo: unwound(undo, &state) }
+            }
+            SagaEnd::Cancelled { undo } => JobEnd::Cancelled { undo: unwound(undo, &state) },
+            SagaEnd::HandedBack => JobEnd::HandedBack,
+            SagaEnd::Lost => JobEnd::Lost,
+        }
+    }
+
+    async fn unwind(&self, cx: &JobContext) -> UnwindEnd {
+        match self.rebuild(cx) {
+            Ok((run, mut state)) => {
+                let undo = saga::unwind(&steps(), &run, &self.journal(cx), &stop(cx), &mut state).await;
+                unwound(undo, &state)
+            }
+            Err(failure) => UnwindEnd::Incomplete { reason: failure.message, leftovers: Vec::new() },
+        }
+    }
+}
+
+fn unwound(undo: Undo, state: &Provisioning) -> UnwindEnd {
+    match undo {
+        Undo::Nothing => UnwindEnd::Nothing,
+        Undo::Complete => UnwindEnd::Complete,
+        Undo::Interrupted => UnwindEnd::Interrupted,
+        Undo::Incomplete { step, reason } => {
+            UnwindEnd::Incomplete { reason: format!("{step}: {reason}"), leftovers: leftovers(state) }
+        }
+    }
+}
+
+/// What may be left of a run in `state`.
+fn leftovers(state: &Provisioning) -> Vec<Leftover> {
+    let Some(vmid) = state.vmid else { return Vec::new() };
+    let node = state.node.as_ref().map(ToString::to_string);
+    let name = state.hostname.as_ref().map_or_else(|| vmid.to_string(), ToString::to_string);
+    let leftover = |kind, detail| Leftover { kind, vmid: Some(vmid), node: node.clone(), detail };
+    vec![
+        leftover(DebtKind::Container, format!("container {vmid} may exist and carry this operation's nonce")),
+        leftover(DebtKind::Reservation, format!("VMID {vmid} and host name {name} stay reserved")),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_counts_every_step() {
+        assert_eq!(steps().len(), STEP_COUNT);
+    }
+}

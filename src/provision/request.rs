@@ -1,0 +1,67 @@
+//! What a customer asked for, as it is stored with the operation.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::db::entities::instance::InstanceKind;
+use crate::kernel::UserId;
+
+/// The server that shall exist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerRequest {
+    /// Game or dev container, and what runs in it.
+    #[serde(flatten)]
+    pub workload: Workload,
+    /// Memory limit in MiB.
+    #[serde(rename = "memoryMiB")]
+    pub memory_mib: u32,
+    /// Number of cores.
+    pub cpu_cores: u32,
+    /// The name its owner gives it; the host name when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// What runs in the container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "ctype", rename_all = "lowercase")]
+pub enum Workload {
+    /// A game server.
+    Game {
+        /// The game, for example `minecraft`.
+        game: String,
+        /// The variant, for example `paper`.
+        variant: String,
+        /// The game's version.
+        version: String,
+        /// The name of the world.
+        world: String,
+    },
+    /// A dev container.
+    Dev {
+        /// The runtime, for example `node`.
+        runtime: String,
+        /// The runtime's version.
+        version: String,
+    },
+}
+
+impl Workload {
+    /// Game server or dev container.
+    pub const fn kind(&self) -> InstanceKind {
+        match self {
+            Self::Game { .. } => InstanceKind::Game,
+            Self::Dev { .. } => InstanceKind::Dev,
+        }
+    }
+}
+
+/// The payload of a provisioning operation, version 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvisionPayload {
+    /// The owner.
+    pub user_id: UserId,
+    /// What was asked for; shown to the owner.
+    pub request: ServerRequest,
+}

@@ -1,0 +1,54 @@
+//! What the steps share: the outside world, the policy, and the operation they work for.
+
+use std::sync::Arc;
+
+use sea_orm::DatabaseConnection;
+
+use crate::jobs::JobContext;
+use crate::kernel::{Clock, OperationId, UserId};
+use crate::ports::{Agent, AgentEndpoint, Hypervisor};
+
+use super::plan::Blueprint;
+use super::policy::ProvisionPolicy;
+use super::request::ServerRequest;
+
+/// What provisioning needs.
+pub struct ProvisionDeps {
+    /// The database.
+    pub db: DatabaseConnection,
+    /// The hypervisor.
+    pub hypervisor: Arc<dyn Hypervisor>,
+    /// The agents.
+    pub agent: Arc<dyn Agent>,
+    /// The clock of the process.
+    pub clock: Clock,
+    /// The house rules.
+    pub policy: ProvisionPolicy,
+}
+
+/// One run of the saga: the world its steps act on.
+pub(super) struct Run {
+    pub(super) deps: Arc<ProvisionDeps>,
+    pub(super) cx: JobContext,
+    pub(super) user_id: UserId,
+    pub(super) request: ServerRequest,
+    pub(super) blueprint: Blueprint,
+}
+
+impl Run {
+    /// The operation, and the nonce of its container.
+    pub(super) const fn operation(&self) -> OperationId {
+        self.cx.id()
+    }
+
+    /// The agent at `address`.
+    pub(super) fn endpoint(&self, address: std::net::IpAddr) -> AgentEndpoint {
+        let policy = &self.deps.policy;
+        AgentEndpoint { address, port: policy.agent_port, token: policy.agent_token.clone() }
+    }
+
+    /// A place where tests kill the process.
+    pub(super) fn hit(&self, place: &str) {
+        self.cx.failpoints.hit(place);
+    }
+}

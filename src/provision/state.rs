@@ -1,0 +1,36 @@
+//! What the provisioning saga remembers between its steps; stored with the operation after each of them.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::{Hostname, VmId};
+use crate::ports::{NodeName, Task};
+
+/// The saga's state. Fields are set by the steps in this order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provisioning {
+    /// The reserved number.
+    pub vmid: Option<VmId>,
+    /// The reserved host name.
+    pub hostname: Option<Hostname>,
+    /// The node it is made on.
+    pub node: Option<NodeName>,
+    /// The template it is cloned from.
+    pub template: Option<VmId>,
+    /// The hardware address of its interface.
+    pub mac: Option<String>,
+    /// The task that is waited for.
+    pub task: Option<Task>,
+    /// The address its agent answers on.
+    pub address: Option<IpAddr>,
+    /// Password of the game's first administrator, until the agent has it.
+    pub admin_password: Option<String>,
+}
+
+impl Provisioning {
+    /// Number and node, once both are decided.
+    pub fn place(&self) -> Option<(VmId, &NodeName)> {
+        self.vmid.zip(self.node.as_ref())
+    }
+}

@@ -1,0 +1,95 @@
+//! Waits until the workload is ready. An agent that reports an error ends the wait at once, with its own words.
+
+use async_trait::async_trait;
+
+use crate::ports::{AgentError, AgentReport, AgentState};
+use crate::saga::{Reach, Step, StepContext, StepError, UndoError};
+
+use super::super::run::Run;
+use super::super::state::Provisioning;
+use super::super::task::Patience;
+use super::place;
+
+pub(super) struct AwaitReady;
+
+#[async_trait]
+impl Step<Run, Provisioning> for AwaitReady {
+    fn name(&self) -> &'static str {
+        "await_ready"
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Inside
+    }
+
+    async fn run(
+        &self,
+        run: &Run,
+        cx: &StepContext<'_>,
+        state: &mut Provisioning,
+    ) -> Result<Option<String>, StepError> {
+        let (vmid, _) = place(state)?;
+        let Some(address) = state.address else {
+            return Err(StepError::failed("internal", "no address is known"));
+        };
+        let endpoint = run.endpoint(address);
+        let timings = &run.deps.policy.timings;
+        let mut patience = Patience::new(timings.agent_poll, timings.ready_timeout);
+        loop {
+            let last = match run.deps.agent.status(&endpoint).await {
+                Ok(report) => {
+                    if let Some(words) = gave_up(&report) {
+                        return Err(StepError::failed("agent_error", words));
+                    }
+                    if report.state == AgentState::Running && is_ready(run.deps.agent.ready(&endpoint).await) {
+                        return Ok(None);
+                    }
+                    in_words(&report)
+                }
+                Err(error) => error.to_string(),
+            };
+            if !patience.again(cx).await? {
+                let waited = timings.ready_timeout.as_secs();
+                let message = format!("server {vmid} was not ready within {waited} s; last seen: {last}");
+                return Err(StepError::failed("not_ready", message));
+            }
+        }
+    }
+
+    async fn undo(&self, _: &Run, _: &StepContext<'_>, _: &mut Provisioning) -> Result<(), UndoError> {
+        Ok(())
+    }
+}
+
+/// The agent's words, when it will not go on by itself.
+fn gave_up(report: &AgentReport) -> Option<String> {
+    let words = || report.error.clone().unwrap_or_else(|| "the agent reports an error without saying why".to_owned());
+    match report.state {
+        AgentState::Error => Some(words()),
+        AgentState::Idle
+        | AgentState::Installing
+        | AgentState::Starting
+        | AgentState::Running
+        | AgentState::Stopping
+        | AgentState::Stopped
+        | AgentState::Crashed
+        | AgentState::Unknown => None,
+    }
+}
+
+fn in_words(report: &AgentReport) -> String {
+    match (&report.install_step, report.install_progress) {
+        (Some(step), Some(percent)) => format!("{} ({step}, {percent} %)", report.state),
+        (Some(step), None) => format!("{} ({step})", report.state),
+        (None, _) => report.state.to_string(),
+    }
+}
+
+/// Small agents cannot say it; for them running is ready.
+fn is_ready(answer: Result<bool, AgentError>) -> bool {
+    match answer {
+        Ok(ready) => ready,
+        Err(AgentError::Unsupported { .. }) => true,
+        Err(_) => false,
+    }
+}

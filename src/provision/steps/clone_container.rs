@@ -1,0 +1,178 @@
+//! Clones the template. The one effect that must never happen twice: after a lost answer it looks for its nonce.
+
+use async_trait::async_trait;
+
+use crate::kernel::{Classify, Failure, VmId};
+use crate::ports::{CloneRequest, HypervisorError, NodeName, TaskEnd};
+use crate::saga::{Reach, Step, StepContext, StepError, UndoError};
+
+use super::super::container::{Sighting, look, may_pass, step_failure};
+use super::super::destroy::destroy_ours;
+use super::super::identity;
+use super::super::plan::description;
+use super::super::run::Run;
+use super::super::state::Provisioning;
+use super::super::task::{Patience, patience, wait_for};
+use super::super::template_lock;
+use super::place;
+
+pub(super) struct CloneContainer;
+
+/// What one attempt came to.
+enum Attempt {
+    /// Our container stands, without a lock.
+    Made,
+    /// Nothing was made; the same request may be sent again.
+    Again(String),
+    /// The number belongs to somebody else.
+    Taken,
+}
+
+#[async_trait]
+impl Step<Run, Provisioning> for CloneContainer {
+    fn name(&self) -> &'static str {
+        "clone_container"
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Outside
+    }
+
+    async fn run(
+        &self,
+        run: &Run,
+        cx: &StepContext<'_>,
+        state: &mut Provisioning,
+    ) -> Result<Option<String>, StepError> {
+        let Some(template) = state.template else {
+            return Err(StepError::failed("internal", "no template was chosen"));
+        };
+        let mut patience = patience(run);
+        loop {
+            lock_template(run, cx, template).await?;
+            let attempt = attempt(run, cx, state, template).await;
+            unlock_template(run, template).await;
+            match attempt? {
+                Attempt::Made => return Ok(Some(format!("cloned from {template}"))),
+                Attempt::Taken => {
+                    identity::give_up_number(run, state).await?;
+                    identity::reserve(run, cx, state).await?;
+                    cx.checkpoint(state).await?;
+                }
+                Attempt::Again(why) => {
+                    tracing::info!(operation.id = %run.operation(), why, "the clone did not happen; asking again");
+                    if !patience.again(cx).await? {
+                        return Err(StepError::failed("hypervisor_unavailable", why));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn undo(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Result<(), UndoError> {
+        let Some((vmid, node)) = state.place() else { return Ok(()) };
+        let (vmid, node) = (vmid, node.clone());
+        destroy_ours(run, cx, &node, vmid, state.template).await?;
+        state.task = None;
+        Ok(())
+    }
+}
+
+async fn attempt(
+    run: &Run,
+    cx: &StepContext<'_>,
+    state: &mut Provisioning,
+    template: VmId,
+) -> Result<Attempt, StepError> {
+    let (vmid, node) = place(state)?;
+    let Some(hostname) = state.hostname.clone() else {
+        return Err(StepError::failed("internal", "no host name was reserved"));
+    };
+    let request = CloneRequest {
+        node: node.clone(),
+        template,
+        vmid,
+        hostname,
+        description: description(run.operation()),
+        pool: run.deps.policy.pool.clone(),
+    };
+    match run.deps.hypervisor.clone_container(&request).await {
+        Ok(task) => {
+            run.hit("clone_container.accepted");
+            state.task = Some(task.clone());
+            cx.checkpoint(state).await?;
+            let end = wait_for(run, cx, &task).await?;
+            state.task = None;
+            match end {
+                Some(TaskEnd::Failed { failure, message }) if !may_pass(failure) => {
+                    Err(StepError::failed("clone_failed", message))
+                }
+                Some(TaskEnd::Succeeded | TaskEnd::Warned(_) | TaskEnd::Unknown { .. } | TaskEnd::Failed { .. })
+                | None => settle(run, cx, &node, vmid, template).await,
+            }
+        }
+        Err(HypervisorError::AlreadyExists { .. }) => settle(run, cx, &node, vmid, template).await,
+        Err(error) => match error.failure() {
+            Failure::Transient | Failure::Busy => Ok(Attempt::Again(error.to_string())),
+            Failure::Ambiguous => settle(run, cx, &node, vmid, template).await,
+            Failure::Permanent | Failure::NeedsOperator => Err(step_failure(&error)),
+        },
+    }
+}
+
+/// Finds out by looking whether our container stands (wire/proxmox.md section 14.2).
+async fn settle(
+    run: &Run,
+    cx: &StepContext<'_>,
+    node: &NodeName,
+    vmid: VmId,
+    template: VmId,
+) -> Result<Attempt, StepError> {
+    let timings = &run.deps.policy.timings;
+    let mut patience = patience(run);
+    let mut absent: Option<Patience> = None;
+    loop {
+        let unsettled = match look(run, node, vmid).await {
+            Ok(Sighting::Ours(config)) => match config.lock {
+                None => return Ok(Attempt::Made),
+                Some(lock) => format!("the new container is locked ({lock})"),
+            },
+            Ok(Sighting::Foreign | Sighting::Elsewhere(_)) => return Ok(Attempt::Taken),
+            Ok(Sighting::Absent) => match run.deps.hypervisor.clone_is_running(node, template).await {
+                Ok(true) => "a clone of the template is being made".to_owned(),
+                Ok(false) => {
+                    let window = absent.get_or_insert_with(|| Patience::new(timings.task_poll, timings.absence));
+                    if window.again(cx).await? {
+                        continue;
+                    }
+                    return Ok(Attempt::Again("the request left no container behind".to_owned()));
+                }
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error.to_string(),
+        };
+        if !patience.again(cx).await? {
+            let message = format!("it stays unknown whether container {vmid} was made: {unsettled}");
+            return Err(StepError::failed("clone_unsettled", message));
+        }
+    }
+}
+
+async fn lock_template(run: &Run, cx: &StepContext<'_>, template: VmId) -> Result<(), StepError> {
+    loop {
+        let now = run.deps.clock.now();
+        match template_lock::take(&run.deps.db, template, run.operation(), run.cx.fence(), now).await {
+            Ok(true) => return Ok(()),
+            // Those before us end or lose their lease.
+            Ok(false) => {}
+            Err(error) => tracing::warn!(operation.id = %run.operation(), %error, "could not ask for the template"),
+        }
+        cx.wait(run.deps.policy.timings.task_poll).await?;
+    }
+}
+
+async fn unlock_template(run: &Run, template: VmId) {
+    if let Err(error) = template_lock::give_back(&run.deps.db, template, run.operation()).await {
+        tracing::warn!(operation.id = %run.operation(), %error, "the template stays locked until this operation ends");
+    }
+}

@@ -1,0 +1,39 @@
+//! The steps of provisioning, in order. Each is undone by its own file; the container as a whole by `clone_container`.
+
+mod await_address;
+mod await_ready;
+mod clone_container;
+mod configure_agent;
+mod configure_container;
+mod record_server;
+mod reserve_identity;
+mod start_container;
+
+use crate::kernel::VmId;
+use crate::ports::NodeName;
+use crate::saga::{Step, StepError};
+
+use super::run::Run;
+use super::state::Provisioning;
+
+/// The saga of one server.
+pub(super) fn steps() -> Vec<Box<dyn Step<Run, Provisioning>>> {
+    vec![
+        Box::new(reserve_identity::ReserveIdentity),
+        Box::new(clone_container::CloneContainer),
+        Box::new(configure_container::ConfigureContainer),
+        Box::new(start_container::StartContainer),
+        Box::new(await_address::AwaitAddress),
+        Box::new(configure_agent::ConfigureAgent),
+        Box::new(await_ready::AwaitReady),
+        Box::new(record_server::RecordServer),
+    ]
+}
+
+/// Number and node, which the first step has decided.
+fn place(state: &Provisioning) -> Result<(VmId, NodeName), StepError> {
+    match state.place() {
+        Some((vmid, node)) => Ok((vmid, node.clone())),
+        None => Err(StepError::failed("internal", "a step ran before number and node were decided")),
+    }
+}

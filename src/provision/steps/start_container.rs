@@ -1,0 +1,69 @@
+//! Starts the container and sees it run.
+
+use async_trait::async_trait;
+
+use crate::kernel::{Classify, Failure};
+use crate::ports::{PowerState, Started, TaskEnd};
+use crate::saga::{Reach, Step, StepContext, StepError, UndoError};
+
+use super::super::container::{may_pass, step_failure};
+use super::super::run::Run;
+use super::super::state::Provisioning;
+use super::super::task::{patience, wait_for};
+use super::place;
+
+pub(super) struct StartContainer;
+
+#[async_trait]
+impl Step<Run, Provisioning> for StartContainer {
+    fn name(&self) -> &'static str {
+        "start_container"
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Outside
+    }
+
+    async fn run(
+        &self,
+        run: &Run,
+        cx: &StepContext<'_>,
+        state: &mut Provisioning,
+    ) -> Result<Option<String>, StepError> {
+        let (vmid, node) = place(state)?;
+        let hypervisor = &run.deps.hypervisor;
+        let mut patience = patience(run);
+        loop {
+            let mut why = "the container does not run yet".to_owned();
+            match hypervisor.start(&node, vmid).await {
+                Ok(Started::Task(task)) => {
+                    run.hit("start_container.accepted");
+                    match wait_for(run, cx, &task).await? {
+                        Some(TaskEnd::Failed { failure, message }) if !may_pass(failure) => {
+                            return Err(StepError::failed("start_failed", message));
+                        }
+                        Some(TaskEnd::Failed { message, .. } | TaskEnd::Unknown { message }) => why = message,
+                        Some(TaskEnd::Succeeded | TaskEnd::Warned(_)) | None => {}
+                    }
+                }
+                Ok(Started::AlreadyThere) => {}
+                Err(error) => match error.failure() {
+                    Failure::Transient | Failure::Busy | Failure::Ambiguous => why = error.to_string(),
+                    Failure::Permanent | Failure::NeedsOperator => return Err(step_failure(&error)),
+                },
+            }
+            match hypervisor.power(&node, vmid).await {
+                Ok(PowerState::Running) => return Ok(None),
+                Ok(PowerState::Stopped | PowerState::Unknown) => {}
+                Err(error) => why = error.to_string(),
+            }
+            if !patience.again(cx).await? {
+                return Err(StepError::failed("start_failed", why));
+            }
+        }
+    }
+
+    async fn undo(&self, _: &Run, _: &StepContext<'_>, _: &mut Provisioning) -> Result<(), UndoError> {
+        Ok(())
+    }
+}

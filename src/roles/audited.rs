@@ -1,0 +1,26 @@
+//! Writes what an operator did on the command line to the audit log.
+
+use sea_orm::{ConnectionTrait, DbErr};
+use serde_json::{Value, json};
+
+use crate::audit::{self, Entry, Outcome};
+use crate::kernel::Timestamp;
+
+/// Records that the operator did `action` to `subject`, in the transaction that does it.
+pub async fn record(
+    tx: &impl ConnectionTrait,
+    action: &'static str,
+    subject: &str,
+    detail: Value,
+    now: Timestamp,
+) -> Result<(), DbErr> {
+    let entry = Entry {
+        actor: "operator".to_owned(),
+        action,
+        subject: subject.to_owned(),
+        outcome: Outcome::Done,
+        request: None,
+        detail: json!({"uid": rustix::process::getuid().as_raw(), "detail": detail}),
+    };
+    audit::record(tx, entry, now).await
+}

@@ -1,0 +1,156 @@
+//! `zpack dev`: the whole company in one process on one machine, like `nomad agent -dev`.
+//!
+//! A private Redis, SQLite, the simulated world and the roles, all in one data directory that survives a restart and
+//! belongs to one process at a time. `zpack.env` in it holds every setting, so that any other command can join.
+
+mod credentials;
+mod data_dir;
+mod environment;
+mod ready;
+mod redis;
+mod stale;
+mod users;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use anyhow::{Context, anyhow, bail};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::credentials::Credentials;
+use self::data_dir::DataDir;
+use self::environment::{DevEnvironment, Places};
+use self::ready::Ready;
+use self::redis::PrivateRedis;
+use super::listen::listen;
+use super::output::Output;
+use super::settings::is_production;
+use super::{serve, signals, sim, wiring, worker};
+use crate::cli::{DevArgs, DevRole};
+use crate::config::{DatabaseConfig, MapSource, ServeConfig, Settings, Source, WorkerConfig};
+use crate::db;
+use crate::sim::{SimConfig, World};
+
+/// The templates of the simulated nodes.
+const TEMPLATES: &str = "9000,9001";
+const ENV_FILE: &str = "zpack.env";
+
+/// What a start was given and found.
+struct Start {
+    args: DevArgs,
+    dir: DataDir,
+    credentials: Credentials,
+    new_credentials: bool,
+    output: Output,
+}
+
+/// Runs the company until a signal comes. `shell` may tune it, but nothing of it leads elsewhere.
+pub async fn run(shell: &dyn Source, args: DevArgs, output: Output) -> anyhow::Result<()> {
+    if is_production(shell) {
+        bail!(
+            "zpack dev does not run with ZPACK_ENV=production; the roles of production are zpack serve and zpack worker"
+        );
+    }
+    redis::require_installed(shell.var("PATH")?.as_deref())?;
+    let stop = signals::stop_token()?;
+    let dir = DataDir::open(&args.data_dir)?;
+    let (credentials, new_credentials) = Credentials::load_or_make(&dir)?;
+    let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)), "--port")?;
+    let control = SocketAddr::from((Ipv4Addr::LOCALHOST, args.sim_port));
+    let world = SimConfig {
+        control,
+        state_file: Some(dir.file("sim.json")),
+        time_scale: args.time_scale,
+        ..SimConfig::default()
+    };
+    let world = sim::start(world, "--sim-port").await?;
+    let start = Start { args, dir, credentials, new_credentials, output };
+    let lived = with_redis(&start, &world, listener, shell, &stop).await;
+    let ended = world.shutdown().await.context("the simulated world did not stop cleanly");
+    lived.and(ended)
+}
+
+async fn with_redis(
+    start: &Start,
+    world: &World,
+    listener: TcpListener,
+    shell: &dyn Source,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let redis = PrivateRedis::start(&start.dir, &start.credentials.redis_password).await?;
+    let lived = company(start, world, redis.url(), listener, shell, stop).await;
+    redis.stop().await;
+    lived
+}
+
+async fn company(
+    start: &Start,
+    world: &World,
+    redis: &str,
+    listener: TcpListener,
+    shell: &dyn Source,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let port = listener.local_addr().context("the listener has no address")?.port();
+    let places = Places {
+        database: format!("sqlite://{}", start.dir.file("zpack.db").display()),
+        redis: redis.to_owned(),
+        port,
+        sim: world.control_url(),
+        proxmox: world.peer_url("proxmox").unwrap_or_default(),
+        proxmox_token: world.proxmox_token(),
+        templates: TEMPLATES.to_owned(),
+        artifacts: world.artifacts_url(),
+        agent_port: world.agent_port(),
+        agent_token: world.agent_token().to_owned(),
+    };
+    let environment = DevEnvironment::new(&places, &start.credentials, start.args.time_scale, shell);
+    start.dir.write_private(ENV_FILE, &environment.file())?;
+    let source = environment.source();
+    prepare_database(start, &source).await?;
+    let drain = stop.child_token();
+    let mut roles = start_roles(&start.args.roles, &source, listener, &drain).await?;
+    let ready = Ready::new(format!("http://127.0.0.1:{port}"), world.control_url(), &start.credentials);
+    let env_file = start.args.data_dir.join(ENV_FILE).display().to_string();
+    start.output.print(&ready, |ready| ready.human(&env_file))?;
+    let lived = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        Some(ended) = roles.join_next() => ended
+            .context("a role was cancelled")
+            .and_then(|ended| ended)
+            .and_then(|()| Err(anyhow!("a role ended by itself"))),
+    };
+    drain.cancel();
+    while let Some(ended) = roles.join_next().await {
+        if let Err(error) = ended.context("a role was cancelled").and_then(|ended| ended) {
+            tracing::error!(error = format!("{error:#}"), "a role did not stop cleanly");
+        }
+    }
+    lived
+}
+
+async fn prepare_database(start: &Start, source: &MapSource) -> anyhow::Result<()> {
+    let db = wiring::any_database(&DatabaseConfig::load(source)?).await?;
+    db::migrate::up(&db).await.context("the schema could not be brought up to date")?;
+    let now = db::now(&db).await.context("the database did not tell the time")?;
+    users::ensure(&db, &start.credentials.users, start.new_credentials, now).await?;
+    db.close().await.context("the database did not close")
+}
+
+async fn start_roles(
+    wanted: &[DevRole],
+    source: &MapSource,
+    listener: TcpListener,
+    drain: &CancellationToken,
+) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
+    let mut roles = JoinSet::new();
+    if wanted.contains(&DevRole::Serve) {
+        let api = serve::Api::connect(&ServeConfig::load(source)?, listener).await?;
+        roles.spawn(api.run_until(drain.clone()));
+    }
+    if wanted.contains(&DevRole::Provision) {
+        let worker = worker::provision(&WorkerConfig::load(source)?).await?;
+        roles.spawn(worker::run_until(worker, drain.clone()));
+    }
+    Ok(roles)
+}

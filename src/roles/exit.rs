@@ -1,0 +1,50 @@
+//! How a command ends: its exit status, and an error as a chain on standard error.
+
+use std::process::ExitCode;
+
+use crate::config::ConfigProblems;
+use crate::db::ConnectError;
+use crate::db::migrate::MigrateError;
+use crate::kernel::{Classify, Failure};
+
+/// `EX_TEMPFAIL` of sysexits: a peer is away, the same command may work later.
+const TEMPORARY: u8 = 75;
+
+/// Writes `error` and its causes to standard error and says how to exit.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("zpack: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because: {cause}");
+    }
+    if let Some(hint) = next_step(error) {
+        eprintln!("  next: {hint}");
+    }
+    status(error)
+}
+
+/// What the operator can do about it, where we know.
+fn next_step(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| {
+        if cause.is::<ConfigProblems>() {
+            return Some("set them in the environment, in .env or in a file named by --env-file; see .env.example");
+        }
+        if cause.is::<ConnectError>() {
+            return Some("see that the database runs and DATABASE_URL is right; `zpack doctor` looks at every peer");
+        }
+        match cause.downcast_ref::<MigrateError>()? {
+            MigrateError::Pending { .. } => Some("run `zpack migrate up`"),
+            MigrateError::Newer { .. } => Some("install the zpack that migrated it, or a newer one"),
+            MigrateError::Locked => Some("wait for the other process, or end it, and try again"),
+            MigrateError::Database { .. } => None,
+        }
+    })
+}
+
+fn status(error: &anyhow::Error) -> ExitCode {
+    let away = error.chain().any(|cause| {
+        let database = cause.downcast_ref::<ConnectError>().is_some_and(|error| error.failure() == Failure::Transient);
+        let redis = cause.downcast_ref::<redis::RedisError>();
+        database || redis.is_some_and(|error| error.is_io_error() || error.is_timeout())
+    });
+    if away { ExitCode::from(TEMPORARY) } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,128 @@
+//! Giving up an operation by hand: nothing runs or undoes it any more. What only existed in our records is released;
+//! what may exist outside stays a listed debt and keeps its VMID.
+
+use anyhow::{Context, bail};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+use serde_json::json;
+
+use super::view::{DebtView, OperationView};
+use crate::db;
+use crate::db::entities::debt::DebtState;
+use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
+use crate::db::entities::{instance, operation_step, reservation, resource_lock};
+use crate::kernel::{OperationId, Timestamp};
+use crate::roles::audited;
+
+/// What came of it.
+pub(super) struct Abandoned {
+    pub(super) operation: OperationView,
+    pub(super) debts: Vec<DebtView>,
+}
+
+/// What giving up means for an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It was never begun, or was handed back: it ends as cancelled.
+    Cancel,
+    /// It has ended; nobody undoes it any more.
+    StopUndo,
+    /// A worker is at it.
+    AtWork,
+    /// There is nothing left to give up.
+    Settled,
+}
+
+/// The rule.
+fn judge(row: &operation::Model) -> Verdict {
+    match (row.state, row.unwind) {
+        (OperationState::Queued, _) => Verdict::Cancel,
+        (OperationState::Running, _) | (_, Unwind::Running) => Verdict::AtWork,
+        (_, Unwind::Due | Unwind::Held) => Verdict::StopUndo,
+        (_, Unwind::None | Unwind::Done) => Verdict::Settled,
+    }
+}
+
+/// Gives up operation `id`.
+pub(super) async fn abandon(
+    db: &DatabaseConnection,
+    id: OperationId,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> anyhow::Result<Abandoned> {
+    let tx = db::begin(db).await.context("the database did not begin a transaction")?;
+    let row = operation::Entity::find_by_id(id).one(&tx).await.context("the operation could not be read")?;
+    let Some(row) = row else { bail!("there is no operation {id}; zpack ops list shows those there are") };
+    let verdict = judge(&row);
+    match verdict {
+        Verdict::Cancel | Verdict::StopUndo => {}
+        Verdict::AtWork => bail!(
+            "a worker is at work on {id}{}; cancel the operation, or wait: when the worker is gone, another takes over \
+             at the end of the lease",
+            row.worker.as_ref().map(|worker| format!(" ({worker})")).unwrap_or_default()
+        ),
+        Verdict::Settled => bail!("{id} is {} and nothing of it is left to give up", row.state),
+    }
+    let debts = super::debts_of(&tx, id).await.context("its leftovers could not be read")?;
+    let owing = debts.iter().any(|debt| debt.state == DebtState::Open);
+    if !write(&tx, &row, verdict, owing).await.context("the operation could not be given up")? {
+        bail!("{id} changed while it was being given up; look at it again: zpack ops show {id}");
+    }
+    release(&tx, id, owing).await.context("what it held could not be released")?;
+    let detail = json!({"state": row.state, "unwind": row.unwind, "openDebts": debts.len(), "reason": reason});
+    audited::record(&tx, "operation.abandon", &id.to_string(), detail, now).await.context("the audit log failed")?;
+    let after = operation::Entity::find_by_id(id).one(&tx).await.context("the operation could not be read")?;
+    tx.commit().await.context("the database did not commit")?;
+    let operation = OperationView::from(after.unwrap_or(row));
+    Ok(Abandoned { operation, debts })
+}
+
+/// Ends the row, unless somebody changed it since it was read.
+async fn write(
+    tx: &impl ConnectionTrait,
+    row: &operation::Model,
+    verdict: Verdict,
+    owing: bool,
+) -> Result<bool, DbErr> {
+    let cleanup = match (owing, row.cleanup) {
+        (true, _) => Cleanup::Required,
+        (false, Cleanup::Pending | Cleanup::Required) => Cleanup::Done,
+        (false, before @ (Cleanup::None | Cleanup::Done)) => before,
+    };
+    let mut update = operation::Entity::update_many()
+        .col_expr(operation::Column::Fence, Expr::col(operation::Column::Fence).add(1))
+        .col_expr(operation::Column::Unwind, Expr::value(Unwind::None))
+        .col_expr(operation::Column::Cleanup, Expr::value(cleanup))
+        .filter(operation::Column::Id.eq(row.id))
+        .filter(operation::Column::Fence.eq(row.fence))
+        .filter(operation::Column::State.eq(row.state))
+        .filter(operation::Column::Unwind.eq(row.unwind));
+    if verdict == Verdict::Cancel {
+        update = update
+            .col_expr(operation::Column::State, Expr::value(OperationState::Cancelled))
+            .col_expr(operation::Column::ErrorCode, Expr::value("abandoned"))
+            .col_expr(operation::Column::ErrorMessage, Expr::value("an operator gave the operation up"))
+            .col_expr(operation::Column::FinishedAt, db::now_expr(tx));
+    }
+    Ok(update.exec(tx).await?.rows_affected == 1)
+}
+
+/// Frees its locks, and its VMID when surely nothing outside carries it.
+async fn release(tx: &impl ConnectionTrait, id: OperationId, owing: bool) -> Result<(), DbErr> {
+    resource_lock::Entity::update_many()
+        .col_expr(resource_lock::Column::OperationId, Expr::value(None::<String>))
+        .filter(resource_lock::Column::OperationId.eq(id))
+        .exec(tx)
+        .await?;
+    let reached_outside = operation_step::Entity::find()
+        .filter(operation_step::Column::OperationId.eq(id))
+        .filter(operation_step::Column::Outside.eq(true))
+        .one(tx)
+        .await?
+        .is_some();
+    let serves = instance::Entity::find().filter(instance::Column::OperationId.eq(id)).one(tx).await?.is_some();
+    if owing || reached_outside || serves {
+        return Ok(());
+    }
+    reservation::Entity::delete_many().filter(reservation::Column::OperationId.eq(id)).exec(tx).await.map(drop)
+}

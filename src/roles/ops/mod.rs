@@ -1,0 +1,132 @@
+//! `zpack ops`: what an operator sees of operations, and how one is given up.
+
+mod abandon;
+mod view;
+
+use anyhow::{Context, bail};
+use sea_orm::{ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use serde_json::json;
+
+pub(super) use self::view::OperationView;
+use self::view::{DebtView, StepView};
+use super::output::{self, Output, age, or_dash};
+use super::wiring;
+use crate::cli::OpsCommand;
+use crate::config::{DatabaseConfig, Settings, Source};
+use crate::db::entities::operation::{Cleanup, OperationState, Unwind};
+use crate::db::{
+    self,
+    entities::{debt, operation, operation_step},
+};
+use crate::kernel::{OperationId, Timestamp};
+
+/// Carries out one `zpack ops` command.
+pub async fn run(source: &dyn Source, command: OpsCommand, output: Output) -> anyhow::Result<()> {
+    let db = wiring::database(&DatabaseConfig::load(source)?).await?;
+    let now = db::now(&db).await.context("the database did not tell the time")?;
+    match command {
+        OpsCommand::List { state, unsettled, limit } => list(&db, state, unsettled, limit, now, output).await,
+        OpsCommand::Show { id } => show(&db, id, now, output).await,
+        OpsCommand::Abandon { id, reason } => {
+            let abandoned = abandon::abandon(&db, id, reason.as_deref(), now).await?;
+            output.print(&json!({"ok": true, "operation": abandoned.operation, "debts": abandoned.debts}), |_| {
+                let debts = abandoned.debts.len();
+                let left = match debts {
+                    0 => "it left nothing behind".to_owned(),
+                    1 => "1 leftover stays listed; remove it by hand".to_owned(),
+                    _ => format!("{debts} leftovers stay listed; remove them by hand"),
+                };
+                format!("Gave up {id}; {left}.")
+            })
+        }
+    }
+}
+
+async fn list(
+    db: &DatabaseConnection,
+    state: Option<OperationState>,
+    unsettled: bool,
+    limit: u64,
+    now: Timestamp,
+    output: Output,
+) -> anyhow::Result<()> {
+    let wanted = Condition::all().add_option(state.map(|state| operation::Column::State.eq(state))).add_option(
+        unsettled.then(|| {
+            Condition::any()
+                .add(operation::Column::Unwind.is_in([Unwind::Due, Unwind::Running, Unwind::Held]))
+                .add(operation::Column::Cleanup.is_in([Cleanup::Pending, Cleanup::Required]))
+        }),
+    );
+    let rows = operation::Entity::find()
+        .filter(wanted)
+        .order_by_desc(operation::Column::CreatedAt)
+        .order_by_desc(operation::Column::Id)
+        .limit(limit)
+        .all(db)
+        .await
+        .context("operations could not be listed")?;
+    let operations: Vec<OperationView> = rows.into_iter().map(OperationView::from).collect();
+    output.print(&json!({"operations": operations}), |_| rows_text(&operations, now))
+}
+
+/// Operations as a table.
+pub(super) fn rows_text(operations: &[OperationView], now: Timestamp) -> String {
+    let rows = operations.iter().map(|row| {
+        vec![
+            row.id.to_string(),
+            row.kind.clone(),
+            row.status.to_string(),
+            or_dash(row.phase.as_deref()),
+            or_dash(row.vmid),
+            row.cleanup.to_string(),
+            row.unwind.to_string(),
+            age(now, row.created_at),
+        ]
+    });
+    output::table(&["id", "kind", "status", "phase", "vmid", "cleanup", "undo", "age"], rows, "No operations.")
+}
+
+async fn show(db: &DatabaseConnection, id: OperationId, now: Timestamp, output: Output) -> anyhow::Result<()> {
+    let row = operation::Entity::find_by_id(id).one(db).await.context("the operation could not be read")?;
+    let Some(row) = row else { bail!("there is no operation {id}; zpack ops list shows those there are") };
+    let steps: Vec<StepView> = operation_step::Entity::find()
+        .filter(operation_step::Column::OperationId.eq(id))
+        .order_by_asc(operation_step::Column::Seq)
+        .all(db)
+        .await
+        .context("its steps could not be read")?
+        .into_iter()
+        .map(StepView::from)
+        .collect();
+    let debts = debts_of(db, id).await.context("its leftovers could not be read")?;
+    let view = OperationView::from(row);
+    output.print(&json!({"operation": view, "steps": steps, "debts": debts}), |_| {
+        let mut text = view.details(now);
+        text.push_str("\n\n");
+        let rows = steps.iter().map(|step| {
+            let took = step.finished_at.map(|end| output::span(end.since(step.started_at)));
+            vec![step.name.clone(), step.status.to_string(), or_dash(took), or_dash(step.detail.as_deref())]
+        });
+        text.push_str(&output::table(&["step", "status", "took", "detail"], rows, "No step was begun."));
+        if !debts.is_empty() {
+            let rows = debts.iter().map(|debt| {
+                vec![
+                    debt.kind.to_string(),
+                    or_dash(debt.vmid),
+                    or_dash(debt.node.as_deref()),
+                    debt.state.to_string(),
+                    debt.detail.clone(),
+                ]
+            });
+            text.push_str("\n\n");
+            text.push_str(&output::table(&["leftover", "vmid", "node", "state", "detail"], rows, ""));
+        }
+        text
+    })
+}
+
+async fn debts_of(db: &impl sea_orm::ConnectionTrait, id: OperationId) -> Result<Vec<DebtView>, sea_orm::DbErr> {
+    let rows =
+        debt::Entity::find().filter(debt::Column::OperationId.eq(id)).order_by_asc(debt::Column::Id).all(db).await?;
+    Ok(rows.into_iter().map(DebtView::from).collect())
+}

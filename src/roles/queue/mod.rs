@@ -1,0 +1,144 @@
+//! `zpack queue`: how the queues stand, and the switches an operator has.
+
+mod requeue;
+mod status;
+
+use anyhow::Context;
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use serde_json::json;
+
+use self::status::QueueStatus;
+use super::ops::{OperationView, rows_text};
+use super::output::{self, Output, age, or_dash};
+use super::{audited, wiring};
+use crate::cli::QueueCommand;
+use crate::config::{OperatorConfig, Settings, Source};
+use crate::db;
+use crate::db::entities::operation::{self, OperationState, Unwind};
+use crate::jobs::{Lists, Queue, set_paused};
+use crate::kernel::Timestamp;
+
+/// How many operations are listed at most.
+const PAGE: u64 = 200;
+
+/// Carries out one `zpack queue` command.
+pub async fn run(source: &dyn Source, command: QueueCommand, output: Output) -> anyhow::Result<()> {
+    let config = OperatorConfig::load(source)?;
+    let db = wiring::database(&config.database).await?;
+    let (_, lists) = wiring::redis(&config.redis).await?;
+    let now = db::now(&db).await.context("the database did not tell the time")?;
+    match command {
+        QueueCommand::List => list(&db, &lists, now, output).await,
+        QueueCommand::Show { queue } => show(&db, &lists, queue, now, output).await,
+        QueueCommand::Dead { queue } => dead(&db, queue, now, output).await,
+        QueueCommand::Requeue { id } => {
+            let requeued = requeue::requeue(&db, &lists, id, now).await?;
+            output.print(&json!({"ok": true, "operationId": id, "requeued": requeued}), |_| requeued.human(id))
+        }
+        QueueCommand::Pause { queue } => switch(&db, queue, true, now, output).await,
+        QueueCommand::Resume { queue } => switch(&db, queue, false, now, output).await,
+    }
+}
+
+async fn list(db: &DatabaseConnection, lists: &Lists, now: Timestamp, output: Output) -> anyhow::Result<()> {
+    let mut queues = Vec::new();
+    for queue in Queue::ALL {
+        queues.push(QueueStatus::read(db, lists, *queue).await?);
+    }
+    output.print(&json!({"queues": queues}), |_| table(&queues, now))
+}
+
+fn table(queues: &[QueueStatus], now: Timestamp) -> String {
+    let rows = queues.iter().map(|queue| {
+        vec![
+            queue.name.to_string(),
+            if queue.paused { "paused" } else { "open" }.to_owned(),
+            queue.due.to_string(),
+            or_dash(queue.oldest_due_at.map(|at| age(now, at))),
+            queue.running.to_string(),
+            format!("{}/{}", queue.slots_taken, queue.slots),
+            queue.dead.to_string(),
+            or_dash(queue.ready),
+            or_dash(queue.workers),
+        ]
+    });
+    let header = ["queue", "switch", "due", "oldest", "running", "slots", "dead", "in redis", "workers"];
+    output::table(&header, rows, "No queues.")
+}
+
+async fn show(
+    db: &DatabaseConnection,
+    lists: &Lists,
+    queue: Queue,
+    now: Timestamp,
+    output: Output,
+) -> anyhow::Result<()> {
+    let status = QueueStatus::read(db, lists, queue).await?;
+    let waiting_or_running = Condition::any()
+        .add(operation::Column::State.is_in([OperationState::Queued, OperationState::Running]))
+        .add(operation::Column::Unwind.is_in([Unwind::Due, Unwind::Running]));
+    let operations = find(db, Some(queue), waiting_or_running).await?;
+    output.print(&json!({"queue": status, "operations": operations}), |_| {
+        format!("{}\n\n{}", table(std::slice::from_ref(&status), now), rows_text(&operations, now))
+    })
+}
+
+async fn dead(db: &DatabaseConnection, queue: Option<Queue>, now: Timestamp, output: Output) -> anyhow::Result<()> {
+    let operations = find(db, queue, is_dead()).await?;
+    output.print(&json!({"operations": operations}), |_| match operations.as_slice() {
+        [] => "No dead operations.".to_owned(),
+        some => format!(
+            "{}\n\nheld: zpack queue requeue <id> lets workers undo it again, zpack ops abandon <id> gives it up.",
+            rows_text(some, now)
+        ),
+    })
+}
+
+/// Operations no worker goes on with by itself: stale ones that are not undone, undos that wait for an operator, and
+/// queued ones that have no start left.
+fn is_dead() -> Condition {
+    Condition::any()
+        .add(operation::Column::Unwind.eq(Unwind::Held))
+        .add(operation::Column::State.eq(OperationState::Stale).and(operation::Column::Unwind.ne(Unwind::Done)))
+        .add(
+            operation::Column::State
+                .eq(OperationState::Queued)
+                .and(Expr::col(operation::Column::Starts).gte(Expr::col(operation::Column::MaxStarts))),
+        )
+}
+
+async fn find(db: &DatabaseConnection, queue: Option<Queue>, which: Condition) -> anyhow::Result<Vec<OperationView>> {
+    let of_queue = queue.map(|queue| operation::Column::Queue.eq(queue.as_str()));
+    let rows = operation::Entity::find()
+        .filter(which)
+        .filter(Condition::all().add_option(of_queue))
+        .order_by_asc(operation::Column::RunAfter)
+        .order_by_asc(operation::Column::Id)
+        .limit(PAGE)
+        .all(db)
+        .await
+        .context("operations could not be listed")?;
+    Ok(rows.into_iter().map(OperationView::from).collect())
+}
+
+async fn switch(
+    db: &DatabaseConnection,
+    queue: Queue,
+    paused: bool,
+    now: Timestamp,
+    output: Output,
+) -> anyhow::Result<()> {
+    let action = if paused { "queue.pause" } else { "queue.resume" };
+    let tx = db::begin(db).await.context("the database did not begin a transaction")?;
+    set_paused(&tx, queue, paused, now).await.context("the switch could not be set")?;
+    audited::record(&tx, action, queue.as_str(), json!({}), now).await.context("the audit log failed")?;
+    tx.commit().await.context("the database did not commit")?;
+    output.print(&json!({"ok": true, "queue": queue, "paused": paused}), |_| {
+        if paused {
+            format!("{queue} is paused: what runs goes on, nothing new is handed out.")
+        } else {
+            format!("{queue} hands out work.")
+        }
+    })
+}

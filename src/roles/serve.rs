@@ -1,0 +1,178 @@
+//! `zpack serve`: the HTTP API and the agent poller, until a signal comes and what is under way has been answered.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use super::listen::listen;
+use super::{notify, signals, wiring};
+use crate::accounts::http::AccountsApi;
+use crate::accounts::{Authenticator, Passwords, TokenSigner};
+use crate::audit::http::AuditApi;
+use crate::catalog::Catalog;
+use crate::config::{HttpConfig, ServeConfig, Settings, Source};
+use crate::instances::facts::Freshness;
+use crate::instances::http::ServersApi;
+use crate::instances::live::LiveState;
+use crate::instances::poller::{Poller, PollerSettings};
+use crate::instances::quota::Quota;
+use crate::jobs::Lists;
+use crate::kernel::Clock;
+use crate::operations::http::OperationsApi;
+use crate::provision::http::{ProvisionApi, ServerLimits};
+use crate::router::{self, Apis, DatabaseProbe, HealthApi, Probe, ServeOptions};
+use crate::telemetry::Metrics;
+use crate::web::sse::Streams;
+use crate::web::{AllowedOrigins, Edge, RateLimiter, TrustedProxies};
+
+/// Passwords hashed at one time; each takes a processor and 19 MiB for a moment.
+const PARALLEL_PASSWORDS: usize = 4;
+
+/// Event streams that may be open at one time.
+const MOST_STREAMS: usize = 1000;
+
+/// Runs the API until a signal comes.
+pub async fn run(source: &dyn Source) -> anyhow::Result<()> {
+    let config = ServeConfig::load(source)?;
+    let stop = signals::stop_token()?;
+    let listener = listen(config.http.listen, "PORT")?;
+    let api = Api::connect(&config, listener).await?;
+    notify::ready(&stop);
+    api.run_until(stop).await
+}
+
+/// The API with its connections, ready to answer.
+pub(super) struct Api {
+    listener: TcpListener,
+    apis: Apis,
+    poller: Poller,
+    streams_end: CancellationToken,
+}
+
+impl Api {
+    /// Connects to the stores. Clients that connect to `listener` meanwhile wait.
+    pub(super) async fn connect(config: &ServeConfig, listener: TcpListener) -> anyhow::Result<Self> {
+        let clock = Clock::System;
+        let db = wiring::database(&config.database).await?;
+        let (_, lists) = wiring::redis(&config.redis).await?;
+        let tokens = TokenSigner::new(&config.auth.secret, config.auth.token_ttl)
+            .context("access tokens cannot be signed with API_AUTH_SECRET")?;
+        let authenticator = Authenticator::new(
+            db.clone(),
+            clock.clone(),
+            tokens.clone(),
+            config.tokens.internal.clone(),
+            config.tokens.discovery.clone(),
+        );
+        let passwords = Passwords::new(PARALLEL_PASSWORDS).context("passwords cannot be hashed")?;
+        let probes: Vec<Arc<dyn Probe>> =
+            vec![Arc::new(DatabaseProbe(db.clone())), Arc::new(RedisProbe(lists.clone()))];
+        let source = wiring::artifacts(&config.catalog)?;
+        let catalog = Catalog::new(source, db.clone(), clock.clone(), config.catalog.refresh);
+        let streams_end = CancellationToken::new();
+        let limiter = RateLimiter::new(clock.clone(), Some(lists.connection()));
+        let settings = poller_settings(config);
+        let freshness = Freshness::of_intervals(settings.interval, settings.host_interval);
+        let live = LiveState::new(lists.connection(), freshness.agent);
+        let poller = Poller {
+            db: db.clone(),
+            live: live.clone(),
+            agent: wiring::agents(settings.timeout)?,
+            hypervisor: wiring::hypervisor(&config.proxmox)?,
+            clock: clock.clone(),
+            settings,
+            metrics: Metrics::default(),
+        };
+        let apis = Apis {
+            edge: edge(&config.http),
+            authenticator,
+            limiter: limiter.clone(),
+            health: HealthApi { clock: clock.clone(), probes },
+            accounts: AccountsApi { db: db.clone(), clock: clock.clone(), passwords, tokens, limiter },
+            catalog: catalog.clone(),
+            operations: OperationsApi {
+                db: db.clone(),
+                clock: clock.clone(),
+                streams: Streams::new(MOST_STREAMS, streams_end.clone()),
+            },
+            servers: ServersApi { db: db.clone(), live, clock: clock.clone(), freshness },
+            provision: ProvisionApi {
+                db: db.clone(),
+                clock,
+                lists,
+                catalog,
+                quota: Quota { servers: config.limits.servers, memory_mib: config.limits.total_memory_mib },
+                limits: ServerLimits {
+                    memory_mib: (config.limits.min_memory_mib, config.limits.max_memory_mib),
+                    cpu_cores: (config.limits.min_cpu_cores, config.limits.max_cpu_cores),
+                },
+            },
+            audit: AuditApi { db },
+        };
+        Ok(Self { listener, apis, poller, streams_end })
+    }
+
+    /// Answers until `stop` fires, then lets requests under way end, up to the drain limit.
+    pub(super) async fn run_until(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let address = self.listener.local_addr().context("the listener has no address")?;
+        tracing::info!(%address, "the API listens on {address}");
+        let fresh = tokio::spawn({
+            let (catalog, stop) = (self.apis.catalog.clone(), stop.clone());
+            async move { catalog.keep_fresh(stop).await }
+        });
+        let polling = tokio::spawn(self.poller.run(stop.clone()));
+        tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                stop.cancelled().await;
+                // Open streams would hold up the drain.
+                self.streams_end.cancel();
+            }
+        });
+        let served = router::serve(self.listener, self.apis, ServeOptions::default(), stop.clone()).await;
+        fresh.abort();
+        polling.abort();
+        served.context("the HTTP server failed")?;
+        if stop.is_cancelled() { Ok(()) } else { bail!("the HTTP server ended by itself") }
+    }
+}
+
+fn poller_settings(config: &ServeConfig) -> PollerSettings {
+    PollerSettings {
+        interval: config.poller.interval,
+        timeout: config.poller.timeout,
+        concurrency: config.poller.concurrency,
+        // What Proxmox tells lags ten seconds behind; asking it as often as agents would bring nothing.
+        host_interval: config.poller.interval * 2,
+        agent_port: config.agent.port,
+        agent_token: config.agent.token.clone(),
+    }
+}
+
+fn edge(config: &HttpConfig) -> Edge {
+    Edge {
+        trusted_proxies: TrustedProxies::from(config.trusted_proxies.clone()),
+        origins: AllowedOrigins::new(config.cors_origins.iter().cloned()),
+    }
+}
+
+/// Whether Redis answers.
+struct RedisProbe(Lists);
+
+#[async_trait]
+impl Probe for RedisProbe {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    async fn answers(&self) -> bool {
+        let answer: Result<String, _> = redis::cmd("PING").query_async(&mut self.0.connection()).await;
+        if let Err(error) = &answer {
+            tracing::warn!(%error, "Redis does not answer: {error}");
+        }
+        answer.is_ok()
+    }
+}

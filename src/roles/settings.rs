@@ -1,0 +1,39 @@
+//! Where the settings of a command come from, and the logging they ask for.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::config::{
+    EnvFile, Environment, EnvironmentConfig, Layers, LogConfig, MapSource, ProcessEnv, Settings, Source,
+};
+use crate::telemetry;
+
+/// The file of settings that is read when none is named.
+const DOT_ENV: &str = ".env";
+
+/// What the command line says over the environment of the process, over the files `--env-file` names (the last one
+/// first), or over `.env` on a development machine when none is named.
+pub fn source(env_files: &[PathBuf], log_level: Option<&str>) -> anyhow::Result<Layers> {
+    let flags = log_level.map(|level| MapSource::default().with("LOG_LEVEL", level).with("RUST_LOG", level));
+    let mut layers = Layers::default().over(flags.unwrap_or_default()).over(ProcessEnv);
+    for path in env_files.iter().rev() {
+        layers = layers.over(EnvFile::read(path)?);
+    }
+    let dot_env = Path::new(DOT_ENV);
+    if env_files.is_empty() && dot_env.is_file() && !is_production(&ProcessEnv) {
+        layers = layers.over(EnvFile::read(dot_env)?);
+    }
+    Ok(layers)
+}
+
+/// Whether the settings say that this is production. A malformed word counts as production: nothing is risked on it.
+pub fn is_production(source: &dyn Source) -> bool {
+    EnvironmentConfig::load(source).map_or(true, |config| config.environment == Environment::Production)
+}
+
+/// Starts logging as the settings say.
+pub fn start_logging(source: &dyn Source) -> anyhow::Result<()> {
+    let config = LogConfig::load(source)?;
+    telemetry::init(&config.filter, config.format).context("cannot start logging")
+}

@@ -1,0 +1,81 @@
+//! `zpack sim`: the simulated world alone, for clients that are developed elsewhere.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+
+use super::output::{self, Output};
+use super::settings::is_production;
+use super::signals;
+use crate::cli::SimArgs;
+use crate::config::Source;
+use crate::sim::{SimConfig, SimError, World};
+
+/// Where the peers are and what they accept; nothing here opens a door that is not simulated.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ready {
+    event: &'static str,
+    sim: String,
+    proxmox: String,
+    proxmox_token: String,
+    artifacts: String,
+    agent_port: u16,
+    agent_token: String,
+}
+
+/// Runs the world until a signal comes.
+pub async fn run(source: &dyn Source, args: SimArgs, output: Output) -> anyhow::Result<()> {
+    if is_production(source) {
+        bail!("zpack sim does not run with ZPACK_ENV=production: customers must not meet simulated peers");
+    }
+    let stop = signals::stop_token()?;
+    let world = start(
+        SimConfig {
+            control: SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)),
+            state_file: args.state_file,
+            time_scale: args.time_scale,
+            agent_port: args.agent_port,
+            ..SimConfig::default()
+        },
+        "--port",
+    )
+    .await?;
+    let ready = Ready {
+        event: "ready",
+        sim: world.control_url(),
+        proxmox: world.proxmox_url(),
+        proxmox_token: world.proxmox_token(),
+        artifacts: world.artifacts_url(),
+        agent_port: world.agent_port(),
+        agent_token: world.agent_token().to_owned(),
+    };
+    output.print(&ready, human)?;
+    stop.cancelled().await;
+    world.shutdown().await.context("the simulated world did not stop cleanly")
+}
+
+/// Starts a world; a taken control port is answered with the flag that chooses another.
+pub(super) async fn start(config: SimConfig, port_flag: &str) -> anyhow::Result<World> {
+    let port = config.control.port();
+    World::start(config).await.map_err(|error| match error {
+        SimError::Bind { peer: "control", ref source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!("port {port} is taken; choose another for the simulator with {port_flag}")
+        }
+        error => anyhow::Error::new(error).context("the simulated world did not start"),
+    })
+}
+
+fn human(ready: &Ready) -> String {
+    let rows = [
+        ("control", ready.sim.clone()),
+        ("proxmox", ready.proxmox.clone()),
+        ("proxmox token", ready.proxmox_token.clone()),
+        ("artifacts", ready.artifacts.clone()),
+        ("agents", format!("port {} of each container's address", ready.agent_port)),
+        ("agent token", ready.agent_token.clone()),
+    ];
+    let rows = rows.into_iter().map(|(what, value)| vec![what.to_owned(), value]);
+    output::table(&["peer", "where"], rows, "")
+}

@@ -1,0 +1,155 @@
+//! Makes connections and adapters from settings. Every role takes from here what it needs and nothing more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use redis::Client;
+use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
+use redis::{ConnectionAddr, IntoConnectionInfo};
+use sea_orm::DatabaseConnection;
+
+use crate::adapters::agent::{AgentSettings, Agents};
+use crate::adapters::artifacts::{ArtifactSettings, Artifacts};
+use crate::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSettings};
+use crate::adapters::tls::TlsVerify;
+use crate::config::{
+    CatalogConfig, DatabaseConfig, JobsConfig, ProvisionConfig, ProxmoxConfig, RedisConfig, RedisTarget, TlsTrust,
+    WorkerConfig,
+};
+use crate::db;
+use crate::jobs::{JobSettings, Lists};
+use crate::ports::{Agent, CatalogSource, Hypervisor};
+use crate::provision::{ProvisionPolicy, Timings};
+
+/// The pool of the process, on a database whose schema is up to date.
+pub async fn database(config: &DatabaseConfig) -> anyhow::Result<DatabaseConnection> {
+    let db = any_database(config).await?;
+    db::migrate::require_current(&db).await?;
+    Ok(db)
+}
+
+/// The pool of a process that takes the schema as it is.
+pub async fn any_database(config: &DatabaseConfig) -> anyhow::Result<DatabaseConnection> {
+    db::connect(&config.url, config.max_connections).await.context("the database is needed to go on (DATABASE_URL)")
+}
+
+/// Redis: a client for connections of one's own, and the shared connection for short commands. Neither connects yet,
+/// except to ask the Sentinels who the master is.
+pub async fn redis(config: &RedisConfig) -> anyhow::Result<(Client, Lists)> {
+    let client = match &config.target {
+        RedisTarget::Direct { url } => Client::open(url.expose()).context("REDIS_URL cannot be used")?,
+        RedisTarget::Sentinel { sentinels, service, username, password, db } => {
+            let addresses: Result<Vec<ConnectionAddr>, _> = sentinels
+                .iter()
+                .map(|url| url.as_str().into_connection_info().map(|info| info.addr().clone()))
+                .collect();
+            let addresses = addresses.context("REDIS_URL names a Sentinel that cannot be used")?;
+            let mut builder = SentinelClientBuilder::new(addresses, service, SentinelServerType::Master)
+                .context("REDIS_URL cannot be used")?
+                .set_client_to_redis_db(*db);
+            if let Some(username) = username {
+                builder = builder.set_client_to_redis_username(username);
+            }
+            if let Some(password) = password {
+                builder = builder.set_client_to_redis_password(password.expose());
+            }
+            let mut sentinel = builder.build().context("REDIS_URL cannot be used")?;
+            sentinel
+                .async_get_client()
+                .await
+                .with_context(|| format!("no Sentinel of REDIS_URL knows the master of `{service}`"))?
+        }
+    };
+    let lists = Lists::open(&client).context("REDIS_URL cannot be used")?;
+    Ok((client, lists))
+}
+
+/// The Proxmox cluster.
+pub fn hypervisor(config: &ProxmoxConfig) -> anyhow::Result<Arc<dyn Hypervisor>> {
+    let tls = match &config.tls {
+        TlsTrust::PublicAuthorities => TlsVerify::SystemRoots,
+        TlsTrust::Authority(path) => {
+            let pem = std::fs::read_to_string(path);
+            TlsVerify::Authority(pem.with_context(|| {
+                format!("cannot read the authority {} that PROXMOX_VERIFY_TLS names", path.display())
+            })?)
+        }
+        TlsTrust::Fingerprints(prints) => {
+            let prints: Result<_, _> = prints.iter().map(|print| hex::encode(print).parse()).collect();
+            TlsVerify::Fingerprints(prints.context("PROXMOX_VERIFY_TLS cannot be used")?)
+        }
+        TlsTrust::Unchecked => TlsVerify::Off,
+    };
+    let defaults = Deadlines::default();
+    let limit = config.request_timeout;
+    let settings = ProxmoxSettings {
+        endpoints: config.endpoints.iter().map(|base| Endpoint { base: base.clone(), node: None }).collect(),
+        token: config.api_token.clone(),
+        tls,
+        cloning: match &config.storage {
+            Some(storage) => Cloning::Full { storage: Some(storage.clone()) },
+            None => Cloning::Linked,
+        },
+        deadlines: Deadlines {
+            connect: defaults.connect.min(limit / 2),
+            read: defaults.read.min(limit),
+            remote_read: defaults.remote_read.min(limit),
+            change: limit,
+            ..defaults
+        },
+    };
+    Ok(Arc::new(Proxmox::new(&settings).context("the client of Proxmox could not be made (PROXMOX_HOST)")?))
+}
+
+/// All agents; none may take longer than `timeout` to answer.
+pub fn agents(timeout: Duration) -> anyhow::Result<Arc<dyn Agent>> {
+    Ok(Arc::new(Agents::new(AgentSettings { timeout }).context("the client of agents could not be made")?))
+}
+
+/// The artifact server.
+pub fn artifacts(config: &CatalogConfig) -> anyhow::Result<Arc<dyn CatalogSource>> {
+    let settings = ArtifactSettings { base_url: config.base_url.clone() };
+    Ok(Arc::new(Artifacts::new(&settings).context("the client of the artifact server could not be made")?))
+}
+
+/// How the workers of the provision queue behave.
+pub fn provision_jobs(jobs: &JobsConfig, provision: &ProvisionConfig) -> JobSettings {
+    JobSettings {
+        lease: jobs.lease,
+        renew: jobs.renew,
+        sweep: jobs.sweep,
+        reap: jobs.reap,
+        worker_ttl: jobs.reap.mul_f64(1.5).max(Duration::from_secs(1)),
+        block: jobs.block,
+        drain: jobs.drain,
+        slots: Some(provision.slots),
+        // The slots are what limits the queue; one process may fill them all.
+        concurrency: provision.slots,
+        unwind: provision.unwind_stale,
+    }
+}
+
+/// The house rules of provisioning.
+pub fn provision_policy(config: &WorkerConfig) -> ProvisionPolicy {
+    let WorkerConfig { provision, proxmox, agent, .. } = config;
+    ProvisionPolicy {
+        game_vmids: provision.game_vmids,
+        dev_vmids: provision.dev_vmids,
+        game_bridge: provision.game_bridge.clone(),
+        dev_bridge: provision.dev_bridge.clone(),
+        templates: proxmox.templates.clone(),
+        pool: proxmox.pool.clone(),
+        agent_port: agent.port,
+        agent_token: agent.token.clone(),
+        timings: Timings {
+            task_poll: provision.task_poll,
+            task_timeout: provision.task_timeout,
+            absence: provision.clone_absence,
+            address_poll: provision.address_poll,
+            address_timeout: provision.address_timeout,
+            agent_poll: provision.agent_poll,
+            ready_timeout: provision.ready_timeout,
+        },
+    }
+}

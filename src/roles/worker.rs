@@ -1,0 +1,78 @@
+//! `zpack worker provision`: makes servers, one job after another, until a signal comes and the drain is over.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use futures_util::FutureExt;
+use sea_orm::DbErr;
+use tokio_util::sync::CancellationToken;
+
+use super::{notify, signals, wiring};
+use crate::cli::WorkerCommand;
+use crate::config::{DatabaseConfig, Settings, Source, WorkerConfig};
+use crate::db::{self, ConnectError};
+use crate::jobs::{Failpoints, Queue, Registry, Worker, WorkerDeps};
+use crate::kernel::{Clock, WorkerId};
+use crate::provision::{ProvisionDeps, ProvisionJob};
+
+/// Runs the worker of one queue until a signal comes.
+pub async fn run(source: &dyn Source, queue: WorkerCommand) -> anyhow::Result<()> {
+    match queue {
+        WorkerCommand::Provision => {
+            let config = WorkerConfig::load(source)?;
+            let stop = signals::stop_token()?;
+            let worker = provision(&config).await?;
+            notify::ready(&stop);
+            run_until(worker, stop).await
+        }
+    }
+}
+
+/// A worker of the provision queue that is connected and ready to run.
+pub(super) async fn provision(config: &WorkerConfig) -> anyhow::Result<Worker> {
+    let db = wiring::database(&config.database).await?;
+    let (redis, lists) = wiring::redis(&config.redis).await?;
+    let failpoints = Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default());
+    let registry = Registry::default().with(Arc::new(ProvisionJob::new(Arc::new(ProvisionDeps {
+        db: db.clone(),
+        hypervisor: wiring::hypervisor(&config.proxmox)?,
+        agent: wiring::agents(config.agent.request_timeout)?,
+        clock: Clock::System,
+        policy: wiring::provision_policy(config),
+    }))));
+    Ok(Worker::new(WorkerDeps {
+        queue: Queue::Provision,
+        worker: WorkerId::generate(),
+        db,
+        connect: renewer_connection(&config.database),
+        redis,
+        lists,
+        registry,
+        settings: wiring::provision_jobs(&config.jobs, &config.provision),
+        clock: Clock::System,
+        failpoints,
+    }))
+}
+
+/// Works until `stop` fires and the drain is over.
+pub(super) async fn run_until(worker: Worker, stop: CancellationToken) -> anyhow::Result<()> {
+    worker.run(stop).await.context("the worker of the provision queue ended")
+}
+
+/// How the thread that renews leases opens its one connection.
+fn renewer_connection(
+    config: &DatabaseConfig,
+) -> Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, Result<sea_orm::DatabaseConnection, DbErr>> + Send + Sync>
+{
+    let url = config.url.clone();
+    Arc::new(move || {
+        let url = url.clone();
+        async move {
+            db::connect(&url, 1).await.map_err(|error| match error {
+                ConnectError::Unreachable { source, .. } => source,
+                error @ ConnectError::Scheme => DbErr::Custom(error.to_string()),
+            })
+        }
+        .boxed()
+    })
+}

@@ -1,0 +1,55 @@
+//! What the handlers work with: one small struct per group of routes, handed to them as `web::Data`.
+
+use actix_web::web::{Data, ServiceConfig};
+
+use super::health::HealthApi;
+use crate::accounts::Authenticator;
+use crate::accounts::http::AccountsApi;
+use crate::audit::http::AuditApi;
+use crate::catalog::Catalog;
+use crate::instances::http::ServersApi;
+use crate::operations::http::OperationsApi;
+use crate::provision::http::ProvisionApi;
+use crate::web::{Edge, RateLimiter};
+
+/// Everything the HTTP server is built from. A group of routes that needs something adds its struct here.
+#[derive(Clone)]
+pub struct Apis {
+    /// Trusted proxies and allowed origins.
+    pub edge: Edge,
+    /// Finds out who calls.
+    pub authenticator: Authenticator,
+    /// Counts requests.
+    pub limiter: RateLimiter,
+    /// Health.
+    pub health: HealthApi,
+    /// Accounts.
+    pub accounts: AccountsApi,
+    /// What may be provisioned.
+    pub catalog: Catalog,
+    /// Operations.
+    pub operations: OperationsApi,
+    /// Making servers.
+    pub provision: ProvisionApi,
+    /// The audit log.
+    pub audit: AuditApi,
+    /// Servers and what was observed of them.
+    pub servers: ServersApi,
+}
+
+impl Apis {
+    /// Hands each struct to the handlers that ask for it.
+    pub(super) fn configure(&self, config: &mut ServiceConfig) {
+        config
+            .app_data(Data::new(self.edge.clone()))
+            .app_data(Data::new(self.authenticator.clone()))
+            .app_data(Data::new(self.limiter.clone()))
+            .app_data(Data::new(self.health.clone()))
+            .app_data(Data::new(self.accounts.clone()))
+            .app_data(Data::new(self.catalog.clone()))
+            .app_data(Data::new(self.operations.clone()))
+            .app_data(Data::new(self.provision.clone()))
+            .app_data(Data::new(self.audit.clone()))
+            .app_data(Data::new(self.servers.clone()));
+    }
+}

@@ -1,0 +1,71 @@
+//! What happens before a handler runs: the query is checked, the caller found out and admitted, its allowance drawn on.
+
+use std::sync::Arc;
+
+use actix_web::body::BoxBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, web};
+
+use super::principal::Admission;
+use super::route::Route;
+use crate::accounts::{Authenticator, Caller, unauthenticated};
+use crate::web::{ApiError, ApiResult, ClientAddress, Code, Left, Query, RateClass, RateLimiter, address_key};
+
+/// Lets `request` through to the handler of `route`, or answers in its place.
+pub(super) async fn admit(
+    route: Arc<Route>,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let (caller, left) = match check(&route, &request).await {
+        Ok(admitted) => admitted,
+        Err(error) => return Ok(request.error_response(error)),
+    };
+    request.extensions_mut().insert(caller);
+    let mut response = next.call(request).await?;
+    if let Some(left) = left {
+        left.add_headers(response.headers_mut());
+    }
+    Ok(response)
+}
+
+async fn check(route: &Route, request: &ServiceRequest) -> ApiResult<(Caller, Option<Left>)> {
+    let limiter = dependency::<RateLimiter>(request)?;
+    let address =
+        request.extensions().get::<ClientAddress>().map_or_else(String::new, |address| address_key(address.0));
+    let caller = match find_caller(route, request).await {
+        Ok(caller) => caller,
+        Err(error) => {
+            // Guessing is slowed down, whatever route it is tried on. Not to the class `auth`: a page that goes on polling
+            // with an expired token has to be told so, not that it is too fast.
+            limiter.take(RateClass::Write, &address).await?;
+            return Err(error);
+        }
+    };
+    let left = match &caller {
+        Caller::Internal | Caller::Discovery => None,
+        Caller::Anonymous => limiter.take(route.rate, &address).await?,
+        Caller::Customer(_) | Caller::Admin(_) => limiter.take(route.rate, &caller.actor()).await?,
+    };
+    match route.principal.admits(&caller) {
+        Admission::Admitted => {}
+        Admission::Unauthenticated => return Err(unauthenticated("This needs credentials.")),
+        Admission::Forbidden => return Err(ApiError::new(Code::Forbidden, "This is not for this kind of caller.")),
+    }
+    let declared: Vec<_> = route.query.iter().map(|parameter| parameter.name).collect();
+    Query::parse(request.query_string())?.refuse_unknown(&declared)?;
+    Ok((caller, left))
+}
+
+async fn find_caller(route: &Route, request: &ServiceRequest) -> ApiResult<Caller> {
+    if !route.principal.needs_caller() {
+        return Ok(Caller::Anonymous);
+    }
+    dependency::<Authenticator>(request)?.authenticate(request.headers(), route.principal.takes_internal()).await
+}
+
+/// Something the server is built with; a server built without it answers nobody.
+fn dependency<T: 'static>(request: &ServiceRequest) -> ApiResult<&web::Data<T>> {
+    request.app_data().ok_or_else(|| ApiError::new(Code::Internal, "Something went wrong on our side."))
+}

@@ -1,0 +1,100 @@
+//! Whether the process lives, and whether it can work.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{HttpResponse, web};
+use sea_orm::DatabaseConnection;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::kernel::{Clock, Timestamp};
+use crate::web::{ApiError, ApiResult, Code};
+
+/// What the health routes ask.
+#[derive(Clone)]
+pub struct HealthApi {
+    /// The clock.
+    pub clock: Clock,
+    /// What must answer before the process can work.
+    pub probes: Vec<Arc<dyn Probe>>,
+}
+
+/// Something the process needs.
+#[async_trait::async_trait]
+pub trait Probe: Send + Sync {
+    /// Its name, as in `database`.
+    fn name(&self) -> &'static str;
+
+    /// Whether it answers now; says why not in the log.
+    async fn answers(&self) -> bool;
+}
+
+/// Whether the database answers.
+#[derive(Clone, Debug)]
+pub struct DatabaseProbe(pub DatabaseConnection);
+
+#[async_trait::async_trait]
+impl Probe for DatabaseProbe {
+    fn name(&self) -> &'static str {
+        "database"
+    }
+
+    async fn answers(&self) -> bool {
+        let answer = self.0.ping().await;
+        if let Err(error) = &answer {
+            tracing::warn!(%error, "the database does not answer: {error}");
+        }
+        answer.is_ok()
+    }
+}
+
+const PROBE_TIME: Duration = Duration::from_secs(2);
+
+/// That the process lives.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// Always `ok`.
+    status: &'static str,
+    /// Always `zpack`.
+    service: &'static str,
+    /// The time of the process.
+    #[schema(value_type = String, format = "date-time")]
+    time: Timestamp,
+}
+
+/// That the process can work.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Ready {
+    /// Always `ready`.
+    status: &'static str,
+    /// What was asked, and `ok` for each.
+    parts: BTreeMap<&'static str, &'static str>,
+}
+
+/// `GET /healthz`, `OPTIONS /healthz` and `OPTIONS /`: asks nothing of anyone.
+pub async fn alive() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
+}
+
+/// `GET /api/health`.
+pub async fn health(api: web::Data<HealthApi>) -> web::Json<Health> {
+    web::Json(Health { status: "ok", service: "zpack", time: api.clock.now() })
+}
+
+/// `GET /readyz`: asks every part at once, each for two seconds at most.
+pub async fn ready(api: web::Data<HealthApi>) -> ApiResult<web::Json<Ready>> {
+    let asked = api.probes.iter().map(|probe| async move {
+        let answer = tokio::time::timeout(PROBE_TIME, probe.answers()).await;
+        (probe.name(), answer.unwrap_or(false))
+    });
+    let answers = futures_util::future::join_all(asked).await;
+    let silent: Vec<_> = answers.iter().filter(|(_, ok)| !ok).map(|(name, _)| *name).collect();
+    let parts = answers.iter().map(|(name, ok)| (*name, if *ok { "ok" } else { "unreachable" })).collect();
+    if silent.is_empty() {
+        return Ok(web::Json(Ready { status: "ready", parts }));
+    }
+    let detail = format!("Not reachable: {}.", silent.join(", "));
+    Err(ApiError::new(Code::Unavailable, detail).retry_after(PROBE_TIME).member("parts", serde_json::json!(parts)))
+}

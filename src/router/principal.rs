@@ -1,0 +1,96 @@
+//! Who may use a route (pure).
+
+use crate::accounts::Caller;
+use crate::kernel::text_enum;
+
+text_enum! {
+    /// Who may use a route (http-api.md section 2).
+    pub enum Principal {
+        /// Everyone; credentials are not even looked at.
+        Public = "public",
+        /// Everyone; whoever sends credentials is known by them.
+        PublicOrCustomer = "public_or_customer",
+        /// Whoever has an account.
+        Customer = "customer",
+        /// Whoever has an account and owns the thing; the handler answers 404 to others.
+        Owner = "owner",
+        /// An account with the role admin.
+        Admin = "admin",
+        /// A part of our own system.
+        Internal = "internal",
+        /// A part of our own system, or an admin.
+        InternalOrAdmin = "internal_or_admin",
+        /// The service discovery of the monitoring.
+        Discovery = "discovery",
+        /// The monitoring, or a part of our own system.
+        InternalOrDiscovery = "internal_or_discovery",
+        /// Stripe; its handler verifies the signature of the body.
+        Stripe = "stripe",
+        /// The holder of a single-use ticket; its handler redeems it.
+        Ticket = "ticket",
+    }
+}
+
+/// What a principal says to a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Come in.
+    Admitted,
+    /// Say who you are first.
+    Unauthenticated,
+    /// Not you.
+    Forbidden,
+}
+
+impl Principal {
+    /// Whether the caller must be found out before the handler runs.
+    pub const fn needs_caller(self) -> bool {
+        match self {
+            Self::Public | Self::Stripe | Self::Ticket => false,
+            Self::PublicOrCustomer
+            | Self::Customer
+            | Self::Owner
+            | Self::Admin
+            | Self::Internal
+            | Self::InternalOrAdmin
+            | Self::Discovery
+            | Self::InternalOrDiscovery => true,
+        }
+    }
+
+    /// Whether the internal headers count on this route.
+    pub const fn takes_internal(self) -> bool {
+        match self {
+            Self::Internal | Self::InternalOrAdmin | Self::InternalOrDiscovery => true,
+            Self::Public
+            | Self::PublicOrCustomer
+            | Self::Customer
+            | Self::Owner
+            | Self::Admin
+            | Self::Discovery
+            | Self::Stripe
+            | Self::Ticket => false,
+        }
+    }
+
+    /// Whether `caller` may use the route.
+    pub const fn admits(self, caller: &Caller) -> Admission {
+        let admitted = match self {
+            Self::Public | Self::Stripe | Self::Ticket => true,
+            Self::PublicOrCustomer => {
+                matches!(caller, Caller::Anonymous | Caller::Customer(_) | Caller::Admin(_))
+            }
+            Self::Customer | Self::Owner => matches!(caller, Caller::Customer(_) | Caller::Admin(_)),
+            Self::Admin => matches!(caller, Caller::Admin(_)),
+            Self::Internal => matches!(caller, Caller::Internal),
+            Self::InternalOrAdmin => matches!(caller, Caller::Internal | Caller::Admin(_)),
+            Self::Discovery => matches!(caller, Caller::Discovery),
+            Self::InternalOrDiscovery => matches!(caller, Caller::Internal | Caller::Discovery),
+        };
+        match (admitted, caller) {
+            (true, _) => Admission::Admitted,
+            (false, Caller::Anonymous) => Admission::Unauthenticated,
+            (false, _) => Admission::Forbidden,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! One line of the table of routes: what a route is, apart from where it stands.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::from_fn;
+use actix_web::{Handler, Responder, guard as actix_guard, web};
+use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+
+use super::guard;
+use super::principal::Principal;
+use crate::web::RateClass;
+
+/// One route.
+#[derive(Clone)]
+pub struct Route {
+    /// The method. `GET` answers `HEAD` too.
+    pub method: Method,
+    /// The path, with `{name}` for its variable parts.
+    pub path: &'static str,
+    /// Who may use it.
+    pub principal: Principal,
+    /// Which allowance its requests draw on.
+    pub rate: RateClass,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// The query parameters it takes; every other one is refused.
+    pub query: Vec<Parameter>,
+    /// Whether it honours `Idempotency-Key`.
+    pub idempotent: bool,
+    /// The schema of its JSON body.
+    pub request: Option<SchemaRef>,
+    /// What it answers when all is well.
+    pub answers: Vec<Answer>,
+    mount: Arc<dyn Fn() -> actix_web::Route + Send + Sync>,
+}
+
+/// A query parameter.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub description: &'static str,
+}
+
+/// One answer of a route.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The content type.
+    pub content_type: &'static str,
+    /// The schema of the JSON it carries.
+    pub schema: Option<SchemaRef>,
+}
+
+/// A named schema and those it refers to.
+#[derive(Clone)]
+pub struct SchemaRef {
+    /// Its name in the document.
+    pub name: Cow<'static, str>,
+    /// Adds it and those it refers to.
+    pub collect: fn(&mut Vec<(String, RefOr<Schema>)>),
+}
+
+impl SchemaRef {
+    fn of<T: ToSchema>() -> Self {
+        Self {
+            name: T::name(),
+            collect: |all| {
+                all.push((T::name().into_owned(), T::schema()));
+                T::schemas(all);
+            },
+        }
+    }
+}
+
+impl fmt::Debug for SchemaRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} for {}", self.method, self.path, self.principal)
+    }
+}
+
+macro_rules! methods {
+    ($($name:ident $method:ident),+ $(,)?) => { $(
+        #[doc = concat!("A route for `", stringify!($method), "` requests to `path`.")]
+        pub fn $name<F, Args>(path: &'static str, principal: Principal, rate: RateClass, handler: F) -> Route
+        where
+            F: Handler<Args> + Send + Sync,
+            F::Output: Responder + 'static,
+            Args: actix_web::FromRequest + 'static,
+        {
+            Route::new(Method::$method, path, principal, rate, handler)
+        }
+    )+ };
+}
+
+methods! { get GET, post POST, put PUT, patch PATCH, delete DELETE, options OPTIONS }
+
+impl Route {
+    fn new<F, Args>(method: Method, path: &'static str, principal: Principal, rate: RateClass, handler: F) -> Self
+    where
+        F: Handler<Args> + Send + Sync,
+        F::Output: Responder + 'static,
+        Args: actix_web::FromRequest + 'static,
+    {
+        let mount = Arc::new(move || web::route().to(handler.clone()));
+        Self {
+            method,
+            path,
+            principal,
+            rate,
+            summary: "",
+            query: Vec::new(),
+            idempotent: false,
+            request: None,
+            answers: Vec::new(),
+            mount,
+        }
+    }
+
+    /// Says what it does, in one line.
+    #[must_use]
+    pub fn summary(mut self, summary: &'static str) -> Self {
+        self.summary = summary;
+        self
+    }
+
+    /// Declares a query parameter.
+    #[must_use]
+    pub fn query(mut self, name: &'static str, description: &'static str) -> Self {
+        self.query.push(Parameter { name, description });
+        self
+    }
+
+    /// Declares `limit` and `cursor`.
+    #[must_use]
+    pub fn paged(self) -> Self {
+        self.query("limit", "How many rows to answer with: 1 to 200, 50 when missing.")
+            .query("cursor", "Where to go on: the `next` of the page before.")
+    }
+
+    /// Declares that it honours `Idempotency-Key`.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
+    /// Declares its JSON body.
+    #[must_use]
+    pub fn takes<T: ToSchema>(mut self) -> Self {
+        self.request = Some(SchemaRef::of::<T>());
+        self
+    }
+
+    /// Declares an answer that carries JSON.
+    #[must_use]
+    pub fn answers<T: ToSchema>(mut self, status: StatusCode) -> Self {
+        self.answers.push(Answer { status, content_type: "application/json", schema: Some(SchemaRef::of::<T>()) });
+        self
+    }
+
+    /// Declares an answer that carries something else.
+    #[must_use]
+    pub fn answers_with(mut self, status: StatusCode, content_type: &'static str) -> Self {
+        self.answers.push(Answer { status, content_type, schema: None });
+        self
+    }
+
+    /// The route as the server mounts it, behind its guard.
+    pub(super) fn mounted(&self) -> actix_web::Route {
+        let method = match self.method {
+            Method::GET => actix_guard::Any(actix_guard::Get()).or(actix_guard::Head()),
+            ref method => actix_guard::Any(actix_guard::Method(method.clone())),
+        };
+        let this = Arc::new(self.clone());
+        (self.mount)().guard(method).wrap(from_fn(move |request, next| guard::admit(this.clone(), request, next)))
+    }
+}

@@ -1,0 +1,131 @@
+//! The table of routes. One line each; the order matters only where two patterns match the same path.
+
+use actix_web::http::StatusCode;
+
+use super::docs;
+use super::health::{self, Health, Ready};
+use super::principal::Principal::{Admin, Customer, Owner, Public, PublicOrCustomer};
+use super::route::{Route, get, options, patch, post};
+use crate::accounts::http as accounts;
+use crate::audit::http as audit;
+use crate::catalog::http as catalog;
+use crate::instances::http as instances;
+use crate::instances::view;
+use crate::operations::{Accepted, OperationView, http as operations};
+use crate::provision::{ServerRequest, http as provision};
+use crate::web::RateClass::{Auth, Free, Read, Write};
+
+/// Every route of the API.
+pub fn routes() -> Vec<Route> {
+    [system(), auth(), servers(), operations(), provisioning(), admin()].into_iter().flatten().collect()
+}
+
+fn system() -> Vec<Route> {
+    vec![
+        options("/", Public, Free, health::alive).summary("Health check of the reverse proxy"),
+        get("/healthz", Public, Free, health::alive)
+            .summary("Whether the process lives")
+            .answers_with(StatusCode::OK, "text/plain"),
+        options("/healthz", Public, Free, health::alive).summary("Whether the process lives"),
+        get("/readyz", Public, Free, health::ready)
+            .summary("Whether the process can work")
+            .answers::<Ready>(StatusCode::OK),
+        get("/api/health", Public, Free, health::health)
+            .summary("Whether the process lives, and its time")
+            .answers::<Health>(StatusCode::OK),
+        get("/openapi.json", Public, Read, docs::openapi_json)
+            .summary("This document")
+            .answers_with(StatusCode::OK, "application/json"),
+        get("/docs", Public, Read, docs::page)
+            .summary("This document, to read")
+            .answers_with(StatusCode::OK, "text/html"),
+    ]
+}
+
+fn auth() -> Vec<Route> {
+    vec![
+        post("/api/auth/register", Public, Auth, accounts::register)
+            .summary("Open an account")
+            .takes::<accounts::RegisterRequest>()
+            .answers::<accounts::TokenResponse>(StatusCode::CREATED),
+        post("/api/auth/login", Public, Auth, accounts::login)
+            .summary("Log in")
+            .takes::<accounts::LoginRequest>()
+            .answers::<accounts::TokenResponse>(StatusCode::OK),
+        post("/api/auth/logout", PublicOrCustomer, Write, accounts::logout)
+            .summary("End the token this is called with")
+            .answers::<accounts::LogoutResponse>(StatusCode::OK),
+        get("/api/auth/me", Customer, Read, accounts::me)
+            .summary("One's own account")
+            .answers::<accounts::MeResponse>(StatusCode::OK),
+        patch("/api/auth/me", Customer, Write, accounts::update_me)
+            .summary("Change one's own account")
+            .takes::<accounts::ProfileRequest>()
+            .answers::<accounts::MeResponse>(StatusCode::OK),
+        post("/api/auth/password", Customer, Auth, accounts::change_password)
+            .summary("Set a new password and end all other tokens")
+            .takes::<accounts::PasswordRequest>()
+            .answers::<accounts::TokenResponse>(StatusCode::OK),
+    ]
+}
+
+fn servers() -> Vec<Route> {
+    vec![
+        get("/api/catalog/game", Public, Read, catalog::game)
+            .summary("Games, variants and versions that can be provisioned")
+            .answers::<catalog::GameCatalog>(StatusCode::OK),
+        get("/api/catalog/dev", Public, Read, catalog::dev)
+            .summary("Runtimes and versions that can be provisioned")
+            .answers::<catalog::DevCatalog>(StatusCode::OK),
+        get("/api/instances", Admin, Read, instances::inventory)
+            .summary("Everybody's servers")
+            .paged()
+            .answers::<instances::Inventory>(StatusCode::OK),
+        get("/api/servers", Customer, Read, instances::list)
+            .summary("One's own servers")
+            .query("limit", "How many servers to answer with: 1 to 200, 200 when missing.")
+            .query("cursor", "Where to go on: the `next` of the page before.")
+            .answers::<instances::ServerList>(StatusCode::OK),
+        get("/api/servers/{id}", Owner, Read, instances::show)
+            .summary("One of one's own servers")
+            .answers::<view::ServerView>(StatusCode::OK),
+    ]
+}
+
+fn admin() -> Vec<Route> {
+    vec![
+        get("/api/audit", Admin, Read, audit::list)
+            .summary("Privileged acts and refusals, the newest first")
+            .query("subject", "Only acts on this.")
+            .paged()
+            .answers::<audit::AuditPage>(StatusCode::OK),
+    ]
+}
+
+fn operations() -> Vec<Route> {
+    vec![
+        get("/api/operations", Customer, Read, operations::list)
+            .summary("One's own operations, the newest first; all of them for an admin")
+            .paged()
+            .answers::<operations::OperationList>(StatusCode::OK),
+        get("/api/operations/{id}", Customer, Read, operations::show)
+            .summary("What became of accepted work")
+            .answers::<OperationView>(StatusCode::OK),
+        get("/api/operations/{id}/events", Customer, Read, operations::follow)
+            .summary("Progress as it happens, resumable by Last-Event-ID")
+            .answers_with(StatusCode::OK, "text/event-stream"),
+        post("/api/operations/{id}/cancel", Customer, Write, operations::stop)
+            .summary("Stop an operation while it waits, or between two steps")
+            .answers::<Accepted>(StatusCode::ACCEPTED),
+    ]
+}
+
+fn provisioning() -> Vec<Route> {
+    vec![
+        post("/api/instances", Customer, Write, provision::create)
+            .summary("Ask for a game server or a dev container")
+            .idempotent()
+            .takes::<ServerRequest>()
+            .answers::<Accepted>(StatusCode::ACCEPTED),
+    ]
+}

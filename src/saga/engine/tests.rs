@@ -1,0 +1,161 @@
+//! The engine against a journal and a world in memory.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::*;
+
+#[derive(Default)]
+struct Memory {
+    records: Mutex<Vec<Record>>,
+    /// Writes left before the right to write is lost.
+    writes: Mutex<Option<u32>>,
+}
+
+impl Memory {
+    fn put(&self, seq: usize, status: RecordStatus) -> Result<(), Lost> {
+        if let Some(left) = self.writes.lock().unwrap().as_mut() {
+            *left = left.checked_sub(1).ok_or(Lost)?;
+        }
+        let mut records = self.records.lock().unwrap();
+        records.retain(|record| record.seq != seq);
+        records.push(Record { seq, status });
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Journal for Memory {
+    async fn history(&self) -> Result<Vec<Record>, Lost> {
+        Ok(self.records.lock().unwrap().clone())
+    }
+    async fn start(&self, step: StepRef, _: &Value) -> Result<(), Lost> {
+        self.put(step.seq, RecordStatus::Open)
+    }
+    async fn checkpoint(&self, _: &Value) -> Result<(), Lost> {
+        Ok(())
+    }
+    async fn done(&self, step: StepRef, _: &Value, _: Option<&str>) -> Result<(), Lost> {
+        self.put(step.seq, RecordStatus::Done)
+    }
+    async fn fail(&self, step: StepRef, _: &Value, _: &str) -> Result<(), Lost> {
+        self.put(step.seq, RecordStatus::Open)
+    }
+    async fn undone(&self, step: StepRef, _: &Value) -> Result<(), Lost> {
+        self.put(step.seq, RecordStatus::Undone)
+    }
+    async fn undo_failed(&self, step: StepRef, _: &str) -> Result<(), Lost> {
+        self.put(step.seq, RecordStatus::Open)
+    }
+}
+
+/// Things that exist in the world, by step.
+#[derive(Default)]
+struct World {
+    things: Mutex<Vec<&'static str>>,
+    made: Mutex<Vec<&'static str>>,
+    stuck: Mutex<Option<&'static str>>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    None,
+    Before,
+    After,
+}
+
+struct Make(&'static str, Fault);
+
+#[async_trait]
+impl Step<World, ()> for Make {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+    fn reach(&self) -> Reach {
+        Reach::Outside
+    }
+    async fn run(&self, world: &World, _: &StepContext<'_>, (): &mut ()) -> Result<Option<String>, StepError> {
+        if self.1 == Fault::Before {
+            return Err(StepError::failed("refused", "refused"));
+        }
+        world.things.lock().unwrap().push(self.0);
+        world.made.lock().unwrap().push(self.0);
+        if self.1 == Fault::After { Err(StepError::failed("lied", "reported as failed")) } else { Ok(None) }
+    }
+    async fn undo(&self, world: &World, _: &StepContext<'_>, (): &mut ()) -> Result<(), UndoError> {
+        if *world.stuck.lock().unwrap() == Some(self.0) {
+            return Err(UndoError::Remains("stuck".to_owned()));
+        }
+        world.things.lock().unwrap().retain(|thing| *thing != self.0);
+        Ok(())
+    }
+}
+
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+fn steps(fault_at: usize, fault: Fault) -> Vec<Box<dyn Step<World, ()>>> {
+    let step = |(seq, name): (usize, &&'static str)| -> Box<dyn Step<World, ()>> {
+        Box::new(Make(name, if seq == fault_at { fault } else { Fault::None }))
+    };
+    NAMES.iter().enumerate().map(step).collect()
+}
+
+#[tokio::test]
+async fn a_failure_before_or_after_any_effect_leaves_the_world_as_it_was() {
+    for (seq, name) in NAMES.into_iter().enumerate() {
+        for fault in [Fault::Before, Fault::After] {
+            let (world, journal) = (World::default(), Memory::default());
+            let end = run(&steps(seq, fault), &world, &journal, &Stop::default(), &mut ()).await;
+            assert!(matches!(end, SagaEnd::Failed { step, undo: Undo::Complete, .. } if step == name));
+            assert!(world.things.lock().unwrap().is_empty(), "step {seq}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn wherever_the_right_to_write_is_lost_an_unwind_from_the_journal_clears_the_world() {
+    for writes in 0..8 {
+        let (world, journal) = (World::default(), Memory::default());
+        *journal.writes.lock().unwrap() = Some(writes);
+        let end = run(&steps(0, Fault::None), &world, &journal, &Stop::default(), &mut ()).await;
+        assert_eq!(end, SagaEnd::Lost);
+        *journal.writes.lock().unwrap() = None;
+        unwind(&steps(0, Fault::None), &world, &journal, &Stop::default(), &mut ()).await;
+        assert!(world.things.lock().unwrap().is_empty(), "after {writes} writes");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_was_handed_back_repeats_no_finished_step() {
+    let (world, journal, stop) = (World::default(), Memory::default(), Stop::default());
+    journal.put(0, RecordStatus::Done).unwrap();
+    journal.put(1, RecordStatus::Done).unwrap();
+    stop.draining.cancel();
+    let handed_back = run(&steps(9, Fault::None), &world, &journal, &stop, &mut ()).await;
+    assert_eq!(handed_back, SagaEnd::HandedBack);
+    let end = run(&steps(9, Fault::None), &world, &journal, &Stop::default(), &mut ()).await;
+    assert_eq!(end, SagaEnd::Completed);
+    assert_eq!(*world.made.lock().unwrap(), ["c", "d"]);
+}
+
+#[tokio::test]
+async fn an_effect_that_remains_keeps_what_lies_before_it_until_the_next_unwind() {
+    let (world, journal) = (World::default(), Memory::default());
+    *world.stuck.lock().unwrap() = Some("b");
+    let end = run(&steps(3, Fault::After), &world, &journal, &Stop::default(), &mut ()).await;
+    assert!(matches!(end, SagaEnd::Failed { undo: Undo::Incomplete { step: "b", .. }, .. }));
+    assert_eq!(*world.things.lock().unwrap(), ["a", "b"]);
+    *world.stuck.lock().unwrap() = None;
+    assert_eq!(unwind(&steps(3, Fault::After), &world, &journal, &Stop::default(), &mut ()).await, Undo::Complete);
+    assert!(world.things.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_user_stops_it_between_two_steps() {
+    let (world, journal, stop) = (World::default(), Memory::default(), Stop::default());
+    stop.cancelled.cancel();
+    let end = run(&steps(9, Fault::None), &world, &journal, &stop, &mut ()).await;
+    assert_eq!(end, SagaEnd::Cancelled { undo: Undo::Nothing });
+}

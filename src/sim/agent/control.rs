@@ -1,0 +1,111 @@
+//! The levers a test has on an agent: `POST /sim/agents/{vmid}` and `POST /sim/agents/next`.
+
+use serde::Deserialize;
+
+use super::disk::{Kind, Node, parse_path};
+use super::instance::{Agent, AgentMode};
+use super::state::State;
+use crate::kernel::Timestamp;
+use crate::sim::{ControlError, TimeScale};
+
+/// What is to be changed; what is absent stays.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Levers {
+    /// Hold the workload in this state; for the next agent only `error`, which fails its install.
+    state: Option<State>,
+    /// The words that go with state `error`.
+    error: Option<String>,
+    /// End the workload as a crash does, with the automatic restarts.
+    #[serde(default)]
+    crash: bool,
+    /// Accept connections and never answer.
+    hang: Option<bool>,
+    /// Which agent is imitated.
+    mode: Option<AgentMode>,
+    /// Answer so much later, not scaled.
+    slow_ms: Option<u64>,
+    /// Players on a Minecraft server.
+    players: Option<u32>,
+    /// The bytes the disk has.
+    disk_bytes: Option<u64>,
+    /// Damage this backup.
+    corrupt_backup: Option<String>,
+    /// Put something on the disk that the wire cannot create.
+    plant: Option<Plant>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plant {
+    path: String,
+    symlink: Option<String>,
+    #[serde(default)]
+    fifo: bool,
+}
+
+impl Levers {
+    /// Checks what can be asked of an agent that does not exist yet.
+    pub fn check_next(&self) -> Result<(), ControlError> {
+        let only_error = self.state.is_none_or(|state| state == State::Error);
+        if only_error && !self.crash && self.plant.is_none() && self.corrupt_backup.is_none() {
+            return Ok(());
+        }
+        let able = "the next agent takes state `error`, error, hang, mode, slowMs, players and diskBytes";
+        Err(ControlError::Invalid(able.to_owned()))
+    }
+
+    /// Prepares an agent that was just made: state `error` waits for its install.
+    pub fn prepare(&self, agent: &mut Agent) {
+        if self.state == Some(State::Error) || self.error.is_some() {
+            agent.fail_install = Some(self.error.clone().unwrap_or_else(|| "forced by the simulator".to_owned()));
+        }
+        self.set(agent);
+    }
+
+    /// Pulls the levers on an agent.
+    pub fn apply(&self, agent: &mut Agent, now: Timestamp, scale: TimeScale) -> Result<(), ControlError> {
+        let plant = self.plant.as_ref().map(Plant::node).transpose()?;
+        if self.crash && !agent.machine.crash(now, scale) {
+            let state = agent.machine.state();
+            return Err(ControlError::Invalid(format!("agent {} is {state}; only what runs can crash", agent.vmid)));
+        }
+        if let Some(id) = &self.corrupt_backup
+            && !agent.backups.corrupt(id)
+        {
+            return Err(ControlError::Unknown(format!("backup {id}")));
+        }
+        if let Some(state) = self.state {
+            agent.force(state, self.error.clone(), now);
+        }
+        if let Some((path, kind)) = plant {
+            agent.disk.plant(&path, Node { kind, mode: 0o777, modified: now });
+        }
+        self.set(agent);
+        agent.catch_up(now);
+        Ok(())
+    }
+
+    fn set(&self, agent: &mut Agent) {
+        agent.mode = self.mode.or(agent.mode);
+        agent.hang = self.hang.unwrap_or(agent.hang);
+        agent.slow_ms = self.slow_ms.unwrap_or(agent.slow_ms);
+        agent.players = self.players.unwrap_or(agent.players);
+        agent.disk_bytes = self.disk_bytes.unwrap_or(agent.disk_bytes);
+    }
+}
+
+impl Plant {
+    fn node(&self) -> Result<(String, Kind), ControlError> {
+        let path = parse_path(&self.path).map_err(|problem| ControlError::Invalid(problem.to_string()))?;
+        let kind = match (&self.symlink, self.fifo) {
+            (Some(target), false) => Kind::Symlink(target.clone()),
+            (None, true) => Kind::Other,
+            (_, _) => return Err(ControlError::Invalid("plant: either symlink or fifo".to_owned())),
+        };
+        if path.is_empty() {
+            return Err(ControlError::Invalid("plant: the path is empty".to_owned()));
+        }
+        Ok((path, kind))
+    }
+}

@@ -1,0 +1,124 @@
+//! What an agent answers: the full contract here and in the files by subject, today's small agent in [`small`].
+//!
+//! Handlers are plain functions of the agent, the request and the time. Not here: hanging and slowness, which
+//! concern the connection and not the answer (see the peer in the parent module). The WebSocket console stream does
+//! not exist; asking for it is answered like any other unknown route.
+
+mod backups;
+mod files;
+mod metrics;
+mod range;
+mod small;
+mod workload;
+
+use hyper::Method;
+use hyper::header::HeaderName;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::instance::{Agent, AgentMode};
+use super::problem::{Code, Problem};
+use crate::kernel::Timestamp;
+use crate::sim::TimeScale;
+use crate::sim::artifacts::Catalog;
+use crate::sim::wire::{Reply, SimRequest};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_REQUEST_ID: usize = 128;
+
+/// What a handler may know of the world.
+pub struct Surroundings<'a> {
+    /// The present moment.
+    pub now: Timestamp,
+    /// How long work takes.
+    pub scale: TimeScale,
+    /// What can be downloaded.
+    pub catalog: &'a Catalog,
+    /// The token that must be presented.
+    pub token: &'a str,
+}
+
+/// Carries out `request` on `agent` as an agent of this mode does.
+pub fn answer(agent: &mut Agent, mode: AgentMode, request: &SimRequest, around: &Surroundings<'_>) -> Reply {
+    match mode {
+        AgentMode::Small => small::answer(agent, request, around),
+        AgentMode::Full => {
+            let named = request.header(REQUEST_ID.as_str()).filter(|id| (1..=MAX_REQUEST_ID).contains(&id.len()));
+            let request_id = named.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
+            let reply = route(agent, request, around).unwrap_or_else(|problem| problem.reply(&request_id));
+            reply.with_header(REQUEST_ID, &request_id)
+        }
+    }
+}
+
+fn route(agent: &mut Agent, request: &SimRequest, around: &Surroundings<'_>) -> Result<Reply, Problem> {
+    let segments: Vec<&str> = request.segments.iter().map(String::as_str).collect();
+    let route = (request.method.as_str(), segments.as_slice());
+    if route == ("GET", &["health"]) {
+        return Ok(Reply::json(200, &json!({"ok": true})));
+    }
+    if !authorized(request, around.token) {
+        return Err(Problem::new(Code::Unauthorized, "a valid bearer token is required"));
+    }
+    if request.oversized {
+        return Err(Problem::new(Code::TooLarge, "the body is longer than this agent reads"));
+    }
+    match route {
+        ("GET", ["version"]) => Ok(workload::version(agent)),
+        ("GET", ["ready"]) => Ok(workload::ready(agent)),
+        ("GET", ["status"]) => Ok(workload::status(agent, around.now)),
+        ("POST", ["config"]) => workload::configure(agent, request, around),
+        ("POST", [action @ ("start" | "stop" | "restart" | "kill")]) => workload::power(agent, action, request, around),
+        ("GET", ["files"]) => files::list(agent, request),
+        ("DELETE", ["files"]) => files::delete(agent, request),
+        ("GET", ["files", "content"]) => files::read(agent, request),
+        ("PUT", ["files", "content"]) => files::write(agent, request, around.now),
+        ("POST", ["files", "upload"]) => files::upload(agent, request, around.now),
+        ("GET", ["files", "download"]) => files::download(agent, request),
+        ("POST", ["files", "rename"]) => files::rename(agent, request),
+        ("POST", ["files", "mkdir"]) => files::make_dir(agent, request, around.now),
+        ("GET", ["backups"]) => Ok(Reply::json(200, &agent.backups.list())),
+        ("POST", ["backups"]) => backups::create(agent, request, around),
+        ("DELETE", ["backups"]) => backups::delete(agent, request),
+        ("POST", ["backups", "restore"]) => backups::restore(agent, request, around),
+        ("GET", ["console"]) => workload::console(agent, request),
+        ("POST", ["console", "command"]) => workload::command(agent, request, around),
+        ("GET", ["code-server"]) => workload::code_server(agent, around),
+        ("POST", ["code-server", action @ ("start" | "stop" | "restart")]) => {
+            workload::code_server_power(agent, action, request, around.now)
+        }
+        ("GET", ["metrics"]) => Ok(metrics::expose(agent, around.now)),
+        _ => Err(Problem::new(Code::Unsupported, format!("this agent has no {} {}", request.method, request.path()))),
+    }
+}
+
+fn authorized(request: &SimRequest, token: &str) -> bool {
+    request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")) == Some(token)
+}
+
+/// The JSON body; an empty one counts as `{}`.
+fn json_body<T: DeserializeOwned>(request: &SimRequest) -> Result<T, Problem> {
+    let bytes: &[u8] = if request.body.is_empty() { b"{}" } else { &request.body };
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| Problem::new(Code::BadRequest, error.to_string()))
+}
+
+/// A query parameter that must be there.
+fn required<'a>(request: &'a SimRequest, name: &str) -> Result<&'a str, Problem> {
+    request.query_value(name).ok_or_else(|| Problem::new(Code::BadRequest, format!("the parameter {name} is missing")))
+}
+
+/// A query parameter that is `1` or `0`; absent counts as `0`.
+fn flag(request: &SimRequest, name: &str) -> Result<bool, Problem> {
+    match request.query_value(name) {
+        None | Some("0" | "false") => Ok(false),
+        Some("1" | "true") => Ok(true),
+        Some(_) => Err(Problem::new(Code::BadRequest, format!("the parameter {name} must be 0 or 1"))),
+    }
+}
+
+/// Whether the method can change anything.
+pub fn changes_something(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}

@@ -1,0 +1,60 @@
+//! Why the simulated world does not start or does not keep its state.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// An error of the world itself; peers answer errors on their wire instead.
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    /// A listener could not be opened.
+    #[error("the simulated {peer} cannot listen on {address}")]
+    Bind {
+        /// The peer, or `control`.
+        peer: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The state file could not be read.
+    #[error("the simulator's state file {} cannot be read", path.display())]
+    ReadState {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The state file is there, but is no state of a simulator.
+    #[error("the simulator's state file {} is damaged; move it away to start with an empty world", path.display())]
+    DamagedState {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// What a peer keeps in the state file cannot be read.
+    #[error("the saved state of the simulated {peer} is damaged")]
+    DamagedPeer {
+        /// The peer.
+        peer: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The state file could not be written.
+    #[error("the simulator's state file {} cannot be written", path.display())]
+    WriteState {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file that is built into the program is wrong.
+    #[error("the built-in Proxmox schema is damaged")]
+    Schema(#[source] serde_json::Error),
+}

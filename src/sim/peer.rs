@@ -1,0 +1,134 @@
+//! What a simulated peer is to the world, and what peers tell one another about containers.
+
+use std::net::Ipv4Addr;
+
+use async_trait::async_trait;
+use hyper::Method;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::wire::{Reply, ServerOptions, SimRequest};
+
+/// A simulated service. The world puts the gate (faults, journal) around [`Peer::handle`].
+#[async_trait]
+pub trait Peer: Send + Sync + 'static {
+    /// The name in faults and in the journal, such as `proxmox`.
+    fn name(&self) -> &'static str;
+
+    /// The key in `/sim/state`, in the state file, and of the control routes `/sim/<key>/...`.
+    fn key(&self) -> &'static str {
+        self.name()
+    }
+
+    /// The listener the world opens for it; `None` when the peer opens its own.
+    fn listener(&self) -> Option<ServerOptions>;
+
+    /// What its paths begin with; faults may leave it out of their path.
+    fn base_path(&self) -> &'static str {
+        ""
+    }
+
+    /// Carries out one request.
+    async fn handle(&self, request: SimRequest) -> Reply;
+
+    /// What `/sim/state` shows of it.
+    fn state(&self) -> Value;
+
+    /// What is to survive a restart; `Null` when nothing is.
+    fn save(&self) -> Value;
+
+    /// Called once after all peers listen, before the world is ready.
+    async fn begin(&self) {}
+
+    /// Called once when the world shuts down, after the world's listeners are closed.
+    async fn end(&self) {}
+
+    /// Carries out a control request below `/sim/<key>/`. Routes it does not have are [`ControlError::NoRoute`].
+    async fn control(&self, request: ControlRequest) -> Result<Value, ControlError> {
+        Err(request.no_route())
+    }
+}
+
+/// A request on the control listener that belongs to a peer.
+#[derive(Debug)]
+pub struct ControlRequest {
+    /// The method.
+    pub method: Method,
+    /// The path below `/sim/<key>/`.
+    pub segments: Vec<String>,
+    /// The query.
+    pub query: Vec<(String, String)>,
+    /// The body; `Null` when empty.
+    pub body: Value,
+}
+
+impl ControlRequest {
+    /// Method and path for a `match`: `match request.route() { ("POST", ["nodes", node]) => … }`.
+    pub fn route(&self) -> (&str, Vec<&str>) {
+        (self.method.as_str(), self.segments.iter().map(String::as_str).collect())
+    }
+
+    /// The body as a typed value.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ControlError> {
+        serde_json::from_value(self.body.clone()).map_err(|error| ControlError::Invalid(error.to_string()))
+    }
+
+    /// The error for a route that does not exist.
+    pub fn no_route(&self) -> ControlError {
+        ControlError::NoRoute(format!("{} …/{}", self.method, self.segments.join("/")))
+    }
+}
+
+/// A control request was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// There is no such route.
+    #[error("the simulator has no control route `{0}`")]
+    NoRoute(String),
+    /// What the path names does not exist.
+    #[error("{0} does not exist")]
+    Unknown(String),
+    /// The body or query is wrong.
+    #[error("invalid request: {0}")]
+    Invalid(String),
+}
+
+impl ControlError {
+    /// The HTTP status for it.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::NoRoute(_) | Self::Unknown(_) => 404,
+            Self::Invalid(_) => 400,
+        }
+    }
+}
+
+/// A container that runs and has its address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Boot {
+    /// Its number.
+    pub vmid: u32,
+    /// Grows with every container created, so a reused number is told from its predecessor: its disk is a new one.
+    pub incarnation: u64,
+    /// Its address, when it lies in the simulator's loopback network.
+    pub address: Option<Ipv4Addr>,
+    /// Its host name.
+    pub hostname: String,
+    /// Its memory in MiB.
+    pub memory: u64,
+    /// Its description: where the control plane leaves its marker.
+    pub description: String,
+}
+
+/// Somebody who lives inside containers: the simulated agent.
+#[async_trait]
+pub trait ContainerObserver: Send + Sync + 'static {
+    /// The container runs and has its address. Also called for each running container when the world starts again.
+    async fn started(&self, boot: Boot);
+
+    /// The container no longer runs; its disk stays.
+    async fn stopped(&self, vmid: u32);
+
+    /// The container and its disk are gone.
+    async fn destroyed(&self, vmid: u32);
+}

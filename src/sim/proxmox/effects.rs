@@ -1,0 +1,319 @@
+//! What each task changes: its checks and locks when the work begins, its effect when the work is done, and what is
+//! cleaned up when it fails. Pure: no waiting, no I/O.
+
+use super::model::{BRIDGES, Backup, Cluster, Container, Run, Snapshot};
+use super::task::Job;
+use crate::kernel::Timestamp;
+use crate::sim::network::Network;
+
+/// Something observers of containers want to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The container has started; the number tells this start from others.
+    Up(u32, u64),
+    /// The container no longer runs.
+    Down(u32),
+    /// The container is gone.
+    Gone(u32),
+}
+
+/// The text for a container whose configuration file is not there.
+pub fn no_config(node: &str, vmid: u32) -> String {
+    format!("Configuration file 'nodes/{node}/lxc/{vmid}.conf' does not exist")
+}
+
+impl Cluster {
+    /// A container on a node, or the text Proxmox dies with.
+    pub fn on_node(&mut self, node: &str, vmid: u32) -> Result<&mut Container, String> {
+        self.containers.get_mut(&vmid).filter(|ct| ct.node == node).ok_or_else(|| no_config(node, vmid))
+    }
+
+    /// The container of a task; refuses when it is gone or locked.
+    fn unlocked(&mut self, node: &str, vmid: u32) -> Result<&mut Container, String> {
+        let container = self.on_node(node, vmid)?;
+        match container.lock_refusal() {
+            Some(refusal) => Err(refusal),
+            None => Ok(container),
+        }
+    }
+
+    fn linked_clones(&self, vmid: u32) -> bool {
+        let base = format!("basevol-{vmid}-disk-0/");
+        self.containers.values().any(|container| container.root_volume().contains(&base))
+    }
+
+    /// The checks a task makes, and the locks it takes, when its work begins.
+    pub fn begin(&mut self, node: &str, job: &Job) -> Result<(), String> {
+        match job {
+            Job::Clone { .. } | Job::Create { .. } | Job::HaRequest { .. } => Ok(()),
+            Job::Start { vmid } => self.begin_start(node, *vmid),
+            Job::Stop { vmid, .. }
+            | Job::Shutdown { vmid, .. }
+            | Job::Reboot { vmid }
+            | Job::Suspend { vmid }
+            | Job::Resume { vmid } => {
+                let running = self.unlocked(node, *vmid)?.run.is_some();
+                if running { Ok(()) } else { Err(format!("CT {vmid} not running")) }
+            }
+            Job::Destroy { vmid, force } => self.begin_destroy(node, *vmid, *force),
+            Job::Resize { vmid, .. } => self.unlocked(node, *vmid).map(|_| ()),
+            Job::Snapshot { vmid, name, .. } => {
+                let container = self.unlocked(node, *vmid)?;
+                if container.is_template() {
+                    return Err("you can't take a snapshot if it's a template".to_owned());
+                }
+                if container.snapshots.iter().any(|snapshot| snapshot.name == *name) {
+                    return Err(format!("snapshot name '{name}' already used"));
+                }
+                container.lock = Some("snapshot".to_owned());
+                Ok(())
+            }
+            Job::DeleteSnapshot { vmid, name } => {
+                let container = self.unlocked(node, *vmid)?;
+                if !container.snapshots.iter().any(|snapshot| snapshot.name == *name) {
+                    return Err(format!("snapshot '{name}' does not exist"));
+                }
+                container.lock = Some("snapshot-delete".to_owned());
+                Ok(())
+            }
+            Job::Rollback { vmid, name, .. } => {
+                let container = self.unlocked(node, *vmid)?;
+                if !container.snapshots.iter().any(|snapshot| snapshot.name == *name) {
+                    return Err(format!("snapshot '{name}' does not exist"));
+                }
+                if container.snapshots.last().is_some_and(|newest| newest.name != *name) {
+                    let volume = container.root_volume();
+                    return Err(format!("can't rollback, '{name}' is not most recent snapshot on '{volume}'"));
+                }
+                container.lock = Some("rollback".to_owned());
+                Ok(())
+            }
+            Job::Template { vmid } => self.unlocked(node, *vmid).map(|_| ()),
+            Job::Backup { vmids, .. } => {
+                let errors = |_| "job errors".to_owned();
+                vmids.iter().try_for_each(|vmid| self.unlocked(node, *vmid).map(|_| ())).map_err(errors)?;
+                vmids.iter().try_for_each(|vmid| {
+                    self.unlocked(node, *vmid).map(|container| container.lock = Some("backup".to_owned()))
+                })
+            }
+        }
+    }
+
+    fn begin_start(&mut self, node: &str, vmid: u32) -> Result<(), String> {
+        let container = self.unlocked(node, vmid)?;
+        if container.is_template() {
+            return Err("you can't start a CT if it's a template".to_owned());
+        }
+        container.apply_pending();
+        let net = container.net0();
+        let bridge = net.as_ref().and_then(|net| net.get("bridge"));
+        match bridge.filter(|bridge| !BRIDGES.contains(bridge)) {
+            Some(_) => Err(format!("startup for container '{vmid}' failed")),
+            None => Ok(()),
+        }
+    }
+
+    fn begin_destroy(&mut self, node: &str, vmid: u32, force: bool) -> Result<(), String> {
+        let linked = self.linked_clones(vmid);
+        let container = self.unlocked(node, vmid)?;
+        if container.run.is_some() && !force {
+            return Err(format!("unable to destroy CT {vmid} - container is running"));
+        }
+        if linked {
+            let volume = container.root_volume();
+            return Err(format!("base volume '{volume}' is still in use by linked clones"));
+        }
+        container.lock = Some("destroyed".to_owned());
+        // Pool membership and ACLs go first, the configuration last.
+        container.pool = None;
+        Ok(())
+    }
+
+    /// The effect of a task whose work is done.
+    pub fn apply(&mut self, node: &str, job: &Job, network: Network, now: Timestamp) -> Result<Vec<Notice>, String> {
+        match job {
+            Job::Clone { source, newid, pool, target, .. } => {
+                self.unlock(*source, "disk");
+                let clone = self.on_node(node, *newid).map_err(|error| format!("clone failed: {error}"))?;
+                clone.lock = None;
+                clone.pool.clone_from(pool);
+                if let Some(target) = target {
+                    clone.node.clone_from(target);
+                }
+                Ok(Vec::new())
+            }
+            Job::Create { vmid, pool, start, .. } => {
+                let container =
+                    self.on_node(node, *vmid).map_err(|error| format!("unable to create CT {vmid} - {error}"))?;
+                container.lock = None;
+                container.pool.clone_from(pool);
+                self.note(now, "create", *vmid);
+                if *start { self.start(node, *vmid, network, now) } else { Ok(Vec::new()) }
+            }
+            Job::Start { vmid } => self.start(node, *vmid, network, now),
+            Job::Stop { vmid, .. } | Job::Shutdown { vmid, .. } => {
+                self.on_node(node, *vmid)?;
+                Ok(self.halt(*vmid, now))
+            }
+            Job::Reboot { vmid } => {
+                let mut notices = self.halt(*vmid, now);
+                self.on_node(node, *vmid)?.apply_pending();
+                notices.extend(self.start(node, *vmid, network, now)?);
+                Ok(notices)
+            }
+            Job::Suspend { vmid } | Job::Resume { vmid } => self.on_node(node, *vmid).map(|_| Vec::new()),
+            Job::Destroy { vmid, .. } => {
+                self.on_node(node, *vmid)?;
+                let mut notices = self.halt(*vmid, now);
+                self.note(now, "destroy", *vmid);
+                self.containers.remove(vmid);
+                notices.push(Notice::Gone(*vmid));
+                Ok(notices)
+            }
+            Job::Resize { vmid, disk, size } => {
+                let container = self.on_node(node, *vmid)?;
+                if let Some(option) = container.config.get_mut(disk) {
+                    let volume = option.split(",size=").next().unwrap_or_default();
+                    *option = format!("{volume},size={size}G");
+                }
+                self.note(now, "resize", *vmid);
+                Ok(Vec::new())
+            }
+            Job::Snapshot { vmid, name, description } => {
+                let container = self.on_node(node, *vmid)?;
+                container.lock = None;
+                container.snapshots.push(Snapshot {
+                    name: name.clone(),
+                    description: description.clone(),
+                    at: now,
+                    config: container.config.clone(),
+                });
+                self.note(now, "snapshot", *vmid);
+                Ok(Vec::new())
+            }
+            Job::DeleteSnapshot { vmid, name } => {
+                let container = self.on_node(node, *vmid)?;
+                container.lock = None;
+                container.snapshots.retain(|snapshot| snapshot.name != *name);
+                Ok(Vec::new())
+            }
+            Job::Rollback { vmid, name, start } => self.roll_back(node, *vmid, name, *start, network, now),
+            Job::Template { vmid } => {
+                let container = self.on_node(node, *vmid)?;
+                container.config.insert("template".to_owned(), "1".to_owned());
+                if let Some(rootfs) = container.config.get_mut("rootfs") {
+                    *rootfs = rootfs.replace("subvol-", "basevol-");
+                }
+                self.note(now, "template", *vmid);
+                Ok(Vec::new())
+            }
+            Job::Backup { vmids, notes } => {
+                for vmid in vmids {
+                    self.back_up(node, *vmid, notes, now);
+                }
+                Ok(Vec::new())
+            }
+            Job::HaRequest { .. } => Ok(Vec::new()),
+        }
+    }
+
+    /// Gives the power; a container that asks DHCP is promised an address.
+    pub fn start(&mut self, node: &str, vmid: u32, network: Network, now: Timestamp) -> Result<Vec<Notice>, String> {
+        self.last_boot += 1;
+        let boot = self.last_boot;
+        let container = self.on_node(node, vmid)?;
+        container.run = Some(Run { since: now, boot, addressed: false });
+        if container.uses_dhcp() {
+            self.lease_address(vmid, network);
+        }
+        self.note(now, "start", vmid);
+        Ok(vec![Notice::Up(vmid, boot)])
+    }
+
+    /// Takes the power away; nothing happens when the container does not run.
+    pub fn halt(&mut self, vmid: u32, now: Timestamp) -> Vec<Notice> {
+        match self.containers.get_mut(&vmid).and_then(|container| container.run.take()) {
+            Some(_) => {
+                self.note(now, "stop", vmid);
+                vec![Notice::Down(vmid)]
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn roll_back(
+        &mut self,
+        node: &str,
+        vmid: u32,
+        name: &str,
+        start: bool,
+        network: Network,
+        now: Timestamp,
+    ) -> Result<Vec<Notice>, String> {
+        let mut notices = self.halt(vmid, now);
+        let container = self.on_node(node, vmid)?;
+        container.lock = None;
+        if let Some(snapshot) = container.snapshots.iter().find(|snapshot| snapshot.name == name) {
+            container.config = snapshot.config.clone();
+            container.pending.clear();
+        }
+        self.note(now, "rollback", vmid);
+        if start {
+            notices.extend(self.start(node, vmid, network, now)?);
+        }
+        Ok(notices)
+    }
+
+    fn back_up(&mut self, node: &str, vmid: u32, notes: &str, now: Timestamp) {
+        self.unlock(vmid, "backup");
+        let Some(container) = self.containers.get(&vmid) else { return };
+        let backup = Backup {
+            node: node.to_owned(),
+            volid: format!("local:backup/vzdump-lxc-{vmid}-{}.tar.zst", now.seconds()),
+            vmid,
+            at: now,
+            notes: notes.to_owned(),
+            config: container.config.clone(),
+        };
+        self.backups.push(backup);
+        self.note(now, "backup", vmid);
+    }
+
+    /// What a failed task cleans up behind itself.
+    pub fn undo(&mut self, job: &Job, now: Timestamp) {
+        match job {
+            Job::Clone { source, newid, .. } => {
+                self.unlock(*source, "disk");
+                self.drop_unfinished(*newid, "clone_undone", now);
+            }
+            Job::Create { vmid, .. } => self.drop_unfinished(*vmid, "create_undone", now),
+            Job::Destroy { vmid, .. } => self.unlock(*vmid, "destroyed"),
+            Job::Snapshot { vmid, .. } => self.unlock(*vmid, "snapshot"),
+            Job::DeleteSnapshot { vmid, .. } => self.unlock(*vmid, "snapshot-delete"),
+            Job::Rollback { vmid, .. } => self.unlock(*vmid, "rollback"),
+            Job::Backup { vmids, .. } => vmids.iter().for_each(|vmid| self.unlock(*vmid, "backup")),
+            Job::Start { .. }
+            | Job::Stop { .. }
+            | Job::Shutdown { .. }
+            | Job::Reboot { .. }
+            | Job::Suspend { .. }
+            | Job::Resume { .. }
+            | Job::Resize { .. }
+            | Job::Template { .. }
+            | Job::HaRequest { .. } => {}
+        }
+    }
+
+    fn drop_unfinished(&mut self, vmid: u32, effect: &str, now: Timestamp) {
+        if self.containers.get(&vmid).is_some_and(|container| container.lock.as_deref() == Some("create")) {
+            self.note(now, effect, vmid);
+            self.containers.remove(&vmid);
+        }
+    }
+
+    fn unlock(&mut self, vmid: u32, lock: &str) {
+        if let Some(container) = self.containers.get_mut(&vmid).filter(|ct| ct.lock.as_deref() == Some(lock)) {
+            container.lock = None;
+        }
+    }
+}

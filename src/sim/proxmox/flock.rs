@@ -1,0 +1,36 @@
+//! The file lock of each container's configuration: held for an instant by most calls, for their whole time by tasks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::OwnedMutexGuard;
+
+use crate::sim::core::TimeScale;
+
+/// How long a caller waits for the lock, in simulated time.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// The locks of all containers.
+pub struct Flocks {
+    scale: TimeScale,
+    locks: Mutex<HashMap<u32, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// The lock is held by somebody else for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("can't lock file '/run/lock/lxc/pve-config-{0}.lock' - got timeout")]
+pub struct FlockTimeout(u32);
+
+impl Flocks {
+    /// No lock is held.
+    pub fn new(scale: TimeScale) -> Self {
+        Self { scale, locks: Mutex::default() }
+    }
+
+    /// Takes the lock of `vmid`; given back when the guard is dropped.
+    pub async fn take(&self, vmid: u32) -> Result<OwnedMutexGuard<()>, FlockTimeout> {
+        let lock = self.locks.lock().unwrap_or_else(PoisonError::into_inner).entry(vmid).or_default().clone();
+        tokio::time::timeout(self.scale.real(WAIT), lock.lock_owned()).await.map_err(|_| FlockTimeout(vmid))
+    }
+}

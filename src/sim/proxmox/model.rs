@@ -1,0 +1,352 @@
+//! What the cluster holds: plain data, saved whole.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use super::access::Token;
+use super::net::NetOption;
+use super::task::{PlannedEnding, TaskLog};
+use crate::kernel::Timestamp;
+use crate::sim::network::Network;
+
+/// How many ledger entries are kept.
+const LEDGER_CAPACITY: usize = 20_000;
+
+/// The storage containers live on; it can clone linked.
+pub const CONTAINER_STORAGE: &str = "local-zfs";
+/// The pool the control plane's containers belong to.
+pub const POOL: &str = "zpack";
+/// The bridges of every node.
+pub const BRIDGES: [&str; 2] = ["vmbr2", "vmbr3"];
+
+/// The whole cluster.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Counts containers ever created.
+    pub last_incarnation: u64,
+    /// Counts container starts.
+    pub last_boot: u64,
+    /// The nodes by name.
+    pub nodes: BTreeMap<String, Node>,
+    /// The containers by VMID.
+    pub containers: BTreeMap<u32, Container>,
+    /// The pools and their comments.
+    pub pools: BTreeMap<String, String>,
+    /// The API tokens.
+    pub tokens: Vec<Token>,
+    /// The tasks.
+    pub tasks: TaskLog,
+    /// How coming tasks are to end.
+    pub planned_endings: Vec<PlannedEnding>,
+    /// What has been carried out.
+    pub ledger: Ledger,
+    /// The backups on the storage `local`.
+    pub backups: Vec<Backup>,
+    /// What the status daemons have broadcast last; late by design.
+    #[serde(skip)]
+    pub broadcast: BTreeMap<u32, Broadcast>,
+}
+
+/// One node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Node {
+    /// The others can reach it.
+    pub online: bool,
+}
+
+/// One container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Container {
+    /// Its number.
+    pub vmid: u32,
+    /// The node that holds its configuration.
+    pub node: String,
+    /// Which container this is of all that were ever created.
+    pub incarnation: u64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Its options as in the configuration file, without lock.
+    pub config: BTreeMap<String, String>,
+    /// The configuration lock.
+    pub lock: Option<String>,
+    /// Changes that wait for the next start; `None` deletes the option.
+    pub pending: BTreeMap<String, Option<String>>,
+    /// Its snapshots, oldest first.
+    pub snapshots: Vec<Snapshot>,
+    /// Its pool.
+    pub pool: Option<String>,
+    /// Set while it runs.
+    pub run: Option<Run>,
+    /// The high-availability manager looks after it.
+    pub ha: bool,
+    /// It does not react to a shutdown.
+    pub ignores_shutdown: bool,
+    /// The address DHCP has given it; kept for as long as it exists.
+    pub lease: Option<Ipv4Addr>,
+}
+
+/// A running container.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Run {
+    /// Since when.
+    pub since: Timestamp,
+    /// Which start this is of all starts.
+    pub boot: u64,
+    /// It has its address.
+    pub addressed: bool,
+}
+
+/// A snapshot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its name.
+    pub name: String,
+    /// Its description.
+    pub description: String,
+    /// When it was taken.
+    pub at: Timestamp,
+    /// The options at that time.
+    pub config: BTreeMap<String, String>,
+}
+
+/// A backup archive.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Backup {
+    /// The node it lies on.
+    pub node: String,
+    /// The volume.
+    pub volid: String,
+    /// The container it was made of.
+    pub vmid: u32,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Notes.
+    pub notes: String,
+    /// The options of the container.
+    pub config: BTreeMap<String, String>,
+}
+
+/// One container as `/cluster/resources` knows it.
+#[derive(Clone, Debug)]
+pub struct Broadcast {
+    /// Which container it was.
+    pub incarnation: u64,
+    /// Whether it ran.
+    pub running: bool,
+    /// Its name.
+    pub name: String,
+    /// Whether it was a template.
+    pub template: bool,
+    /// Its uptime in seconds.
+    pub uptime: u64,
+}
+
+impl Container {
+    /// The host name, `CT<vmid>` when none is set.
+    pub fn hostname(&self) -> String {
+        self.config.get("hostname").cloned().unwrap_or_else(|| format!("CT{}", self.vmid))
+    }
+
+    /// A whole number among the options.
+    pub fn number(&self, option: &str) -> Option<u64> {
+        self.config.get(option).and_then(|text| text.parse().ok())
+    }
+
+    /// The memory in MiB.
+    pub fn memory(&self) -> u64 {
+        self.number("memory").unwrap_or(512)
+    }
+
+    /// Whether it is a template.
+    pub fn is_template(&self) -> bool {
+        self.config.get("template").is_some_and(|value| value == "1")
+    }
+
+    /// Whether it may not be destroyed.
+    pub fn is_protected(&self) -> bool {
+        self.config.get("protection").is_some_and(|value| value == "1")
+    }
+
+    /// The parsed `net0`.
+    pub fn net0(&self) -> Option<NetOption> {
+        self.config.get("net0").map(|text| NetOption::parse(text))
+    }
+
+    /// The IPv4 address it has or will have: the static one, or the lease.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        let net = self.net0()?;
+        match net.get("ip") {
+            Some("dhcp") => self.lease,
+            Some(cidr) => cidr.split('/').next().and_then(|text| text.parse().ok()),
+            None => None,
+        }
+    }
+
+    /// Whether its address comes from DHCP.
+    pub fn uses_dhcp(&self) -> bool {
+        self.net0().is_some_and(|net| net.get("ip") == Some("dhcp"))
+    }
+
+    /// The text of the refusal when it is locked.
+    pub fn lock_refusal(&self) -> Option<String> {
+        self.lock.as_ref().map(|lock| format!("CT is locked ({lock})"))
+    }
+
+    /// The volume of the root file system.
+    pub fn root_volume(&self) -> &str {
+        self.config.get("rootfs").and_then(|text| text.split(',').next()).unwrap_or_default()
+    }
+
+    /// The size of the root file system in GiB.
+    pub fn root_size_gib(&self) -> u64 {
+        let size = self.config.get("rootfs").and_then(|text| text.split_once("size="));
+        let digits = size.map(|(_, rest)| rest.trim_end_matches(|c: char| !c.is_ascii_digit()));
+        digits
+            .and_then(|text| text.split(',').next())
+            .and_then(|text| text.trim_end_matches('G').parse().ok())
+            .unwrap_or(8)
+    }
+
+    /// Makes the pending changes real.
+    pub fn apply_pending(&mut self) {
+        for (option, value) in std::mem::take(&mut self.pending) {
+            match value {
+                Some(value) => self.config.insert(option, value),
+                None => self.config.remove(&option),
+            };
+        }
+    }
+}
+
+impl Cluster {
+    /// Two nodes with a template each.
+    pub fn fresh(token: Token, now: Timestamp) -> Self {
+        let mut cluster = Self {
+            last_incarnation: 0,
+            last_boot: 0,
+            nodes: ["pve1", "pve2"].map(|name| (name.to_owned(), Node { online: true })).into(),
+            containers: BTreeMap::new(),
+            pools: BTreeMap::from([(POOL.to_owned(), "containers of the control plane".to_owned())]),
+            tokens: vec![token],
+            tasks: TaskLog::default(),
+            planned_endings: Vec::new(),
+            ledger: Ledger::default(),
+            backups: Vec::new(),
+            broadcast: BTreeMap::new(),
+        };
+        for (vmid, node) in [(9000, "pve1"), (9001, "pve2")] {
+            let config = template_config(vmid);
+            let container = cluster.new_container(vmid, node, config, now);
+            cluster.containers.insert(vmid, Container { pool: Some(POOL.to_owned()), ..container });
+        }
+        cluster
+    }
+
+    /// A stopped container that is not yet among the others.
+    pub fn new_container(
+        &mut self,
+        vmid: u32,
+        node: &str,
+        config: BTreeMap<String, String>,
+        now: Timestamp,
+    ) -> Container {
+        self.last_incarnation += 1;
+        Container {
+            vmid,
+            node: node.to_owned(),
+            incarnation: self.last_incarnation,
+            created_at: now,
+            config,
+            lock: None,
+            pending: BTreeMap::new(),
+            snapshots: Vec::new(),
+            pool: None,
+            run: None,
+            ha: false,
+            ignores_shutdown: false,
+            lease: None,
+        }
+    }
+
+    /// Gives a container that asks DHCP its address, when one is free.
+    pub fn lease_address(&mut self, vmid: u32, network: Network) -> Option<Ipv4Addr> {
+        if let Some(address) = self.containers.get(&vmid)?.lease {
+            return Some(address);
+        }
+        let taken: Vec<Ipv4Addr> = self.containers.values().filter_map(Container::address).collect();
+        let free = (2..=254).map(|host| network.host(host)).find(|address| !taken.contains(address))?;
+        self.containers.get_mut(&vmid)?.lease = Some(free);
+        Some(free)
+    }
+}
+
+fn template_config(vmid: u32) -> BTreeMap<String, String> {
+    let net0 = NetOption::parse("name=eth0,bridge=vmbr3,ip=dhcp,type=veth").with_random_mac().to_string();
+    let rootfs = format!("{CONTAINER_STORAGE}:basevol-{vmid}-disk-0,size=8G");
+    [
+        ("arch", "amd64"),
+        ("cores", "2"),
+        ("description", "zpack agent template"),
+        ("features", "nesting=1"),
+        ("hostname", "zpack-agent"),
+        ("memory", "1024"),
+        ("net0", net0.as_str()),
+        ("ostype", "debian"),
+        ("rootfs", rootfs.as_str()),
+        ("swap", "512"),
+        ("template", "1"),
+        ("unprivileged", "1"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
+}
+
+/// What the cluster has carried out, append-only.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Ledger {
+    seq: u64,
+    entries: VecDeque<LedgerEntry>,
+}
+
+/// One executed effect.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    /// Counts all effects.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What: `clone`, `clone_undone`, `create`, `config`, `start`, `stop`, `resize`, `snapshot`, `rollback`,
+    /// `template`, `backup`, `destroy`.
+    pub effect: String,
+    /// On which container.
+    pub vmid: u32,
+    /// The description of the container at that moment.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub description: Option<String>,
+}
+
+impl Ledger {
+    /// Adds an effect.
+    pub fn record(&mut self, at: Timestamp, effect: &str, vmid: u32, description: Option<String>) {
+        self.seq += 1;
+        if self.entries.len() >= LEDGER_CAPACITY {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(LedgerEntry { seq: self.seq, at, effect: effect.to_owned(), vmid, description });
+    }
+
+    /// All effects, oldest first.
+    pub fn entries(&self) -> &VecDeque<LedgerEntry> {
+        &self.entries
+    }
+}
+
+impl Cluster {
+    /// Records an effect on a container.
+    pub fn note(&mut self, at: Timestamp, effect: &str, vmid: u32) {
+        let description = self.containers.get(&vmid).and_then(|container| container.config.get("description").cloned());
+        self.ledger.record(at, effect, vmid, description);
+    }
+}

@@ -1,0 +1,222 @@
+//! One listener: accepts, reads, hands over, delivers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::reply::{Delivery, Reply};
+use super::request::SimRequest;
+
+/// Answers the requests of one listener.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Carries the request out and answers it. Runs to its end even when the client has left.
+    async fn answer(&self, request: SimRequest) -> Reply;
+}
+
+/// How a listener treats its connections.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerOptions {
+    /// The peer's name, for requests and the journal.
+    pub peer: &'static str,
+    /// The largest body that is read.
+    pub max_body: usize,
+    /// How long a connection may stay without a request, and how long a request head may take.
+    pub idle: Duration,
+    /// Requests after which the connection is closed.
+    pub requests_per_connection: usize,
+    /// Connections served at one time; further ones wait in the listener's backlog.
+    pub max_connections: usize,
+}
+
+impl ServerOptions {
+    /// Options for an ordinary HTTP server.
+    pub const fn new(peer: &'static str) -> Self {
+        Self {
+            peer,
+            max_body: 1024 * 1024,
+            idle: Duration::from_secs(60),
+            requests_per_connection: usize::MAX,
+            max_connections: 1024,
+        }
+    }
+}
+
+/// A listener at work. Dropping it closes the listener and breaks its connections.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// Listens on `address` and answers with `handler`.
+    pub async fn bind(address: SocketAddr, options: ServerOptions, handler: Arc<dyn Handler>) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let site = Arc::new(Site { options, handler, slots: Arc::new(Semaphore::new(options.max_connections)) });
+        tasks.spawn(accept(listener, site, stop.clone(), tasks.clone()));
+        Ok(Self { address, stop, tasks })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes the listener and its connections; afterwards the port is free.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+struct Site {
+    options: ServerOptions,
+    handler: Arc<dyn Handler>,
+    slots: Arc<Semaphore>,
+}
+
+async fn accept(listener: TcpListener, site: Arc<Site>, stop: CancellationToken, tasks: TaskTracker) {
+    loop {
+        let next = async {
+            let slot = site.slots.clone().acquire_owned().await;
+            (slot, listener.accept().await)
+        };
+        let (slot, accepted) = tokio::select! {
+            next = next => next,
+            () = stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (site, stop) = (site.clone(), stop.clone());
+                tasks.spawn(async move {
+                    let _slot = slot;
+                    tokio::select! {
+                        () = serve(stream, site) => {}
+                        () = stop.cancelled() => {}
+                    }
+                });
+            }
+            // Out of file descriptors, or the client left before it was accepted.
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, site: Arc<Site>) {
+    let Ok(local) = stream.local_addr() else { return };
+    let _ = stream.set_nodelay(true);
+    let connection = Arc::new(Connection { local, reset: AtomicBool::new(false), served: AtomicUsize::new(0) });
+    let io = TokioIo::new(SimStream { stream, connection: connection.clone() });
+    let idle = site.options.idle;
+    let service = service_fn(move |request| exchange(request, site.clone(), connection.clone()));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(idle).max_headers(64);
+    // An error here is the client's departure or a fault played on purpose.
+    let _ = builder.serve_connection(io, service).with_upgrades().await;
+}
+
+struct Connection {
+    local: SocketAddr,
+    reset: AtomicBool,
+    served: AtomicUsize,
+}
+
+/// Why an exchange ends without an answer.
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    #[error("the connection is reset on purpose")]
+    Reset,
+    #[error("the request could not be read")]
+    Unread(#[source] hyper::Error),
+}
+
+async fn exchange(
+    request: Request<Incoming>,
+    site: Arc<Site>,
+    connection: Arc<Connection>,
+) -> Result<Response<UnsyncBoxBody<Bytes, io::Error>>, Unanswered> {
+    let options = site.options;
+    let request = SimRequest::read(options.peer, connection.local, options.max_body, request)
+        .await
+        .map_err(Unanswered::Unread)?;
+    let oversized = request.oversized;
+    let work = tokio::spawn(async move { site.handler.answer(request).await });
+    let mut reply = work.await.unwrap_or_else(|_| Reply::text(500, "the simulated peer failed").closing());
+    tokio::time::sleep(reply.delay).await;
+    let served = connection.served.fetch_add(1, Ordering::Relaxed) + 1;
+    reply.close |= oversized || served >= options.requests_per_connection;
+    match reply.delivery {
+        Delivery::Whole | Delivery::Truncated => Ok(reply.into_response()),
+        Delivery::Reset => {
+            connection.reset.store(true, Ordering::Relaxed);
+            Err(Unanswered::Reset)
+        }
+        Delivery::Silence => std::future::pending().await,
+    }
+}
+
+/// A TCP stream that can end in a reset instead of an orderly close.
+struct SimStream {
+    stream: TcpStream,
+    connection: Arc<Connection>,
+}
+
+impl Drop for SimStream {
+    fn drop(&mut self) {
+        if self.connection.reset.load(Ordering::Relaxed) {
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for SimStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for SimStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.connection.reset.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,226 @@
+//! The whole simulated world: starts every peer, keeps its state, stops in order.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::agent::{AgentMode, AgentOptions, Agents};
+use super::artifacts::{Artifacts, Catalog};
+use super::control::Control;
+use super::core::{Core, TimeScale};
+use super::error::SimError;
+use super::gate::Gate;
+use super::network::Network;
+use super::peer::Peer;
+use super::proxmox::{Proxmox, PveProfile};
+use super::state_file::{SavedWorld, StateFile};
+use super::wire::{Handler, Server, ServerOptions};
+use crate::kernel::Clock;
+
+/// Changes that follow one another so fast are written together.
+const SAVE_DEBOUNCE: Duration = Duration::from_millis(100);
+/// The longest a shutdown waits for background work, all of which hurries when the world stops.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How a world is started.
+#[derive(Clone, Debug)]
+pub struct SimConfig {
+    /// Where the control listener listens; port 0 picks a free one.
+    pub control: SocketAddr,
+    /// The state file; without one the world forgets everything when it stops.
+    pub state_file: Option<PathBuf>,
+    /// Seconds of simulated work are multiplied by this.
+    pub time_scale: f64,
+    /// The Proxmox release that is imitated.
+    pub profile: PveProfile,
+    /// The second and third byte of the containers' `127.x.y.0/24`; random when absent. A saved network wins.
+    pub agent_network: Option<[u8; 2]>,
+    /// The port every agent listens on, on its container's own address.
+    pub agent_port: u16,
+    /// Which agent is imitated.
+    pub agent_mode: AgentMode,
+    /// The clock of the world.
+    pub clock: Clock,
+}
+
+impl Default for SimConfig {
+    fn default() -> Self {
+        Self {
+            control: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            state_file: None,
+            time_scale: 0.01,
+            profile: PveProfile::default(),
+            agent_network: None,
+            agent_port: 18888,
+            agent_mode: AgentMode::Full,
+            clock: Clock::System,
+        }
+    }
+}
+
+/// A running world.
+pub struct World {
+    core: Arc<Core>,
+    control: Server,
+    servers: BTreeMap<&'static str, Server>,
+    peers: Vec<Arc<dyn Peer>>,
+    proxmox: Arc<Proxmox>,
+    agent_port: u16,
+    keeper: Keeper,
+}
+
+impl World {
+    /// Starts every peer; each listens when this returns.
+    pub async fn start(config: SimConfig) -> Result<Self, SimError> {
+        let file = config.state_file.clone().map(StateFile::new);
+        let saved = match &file {
+            Some(file) => file.load().await?,
+            None => None,
+        };
+        let saved = saved.unwrap_or_else(|| SavedWorld {
+            network: config.agent_network.map_or_else(Network::random, Network),
+            agent_token: Uuid::new_v4().simple().to_string(),
+            ports: BTreeMap::new(),
+            peers: BTreeMap::new(),
+        });
+        let core = Arc::new(Core::new(config.clock.clone(), TimeScale::new(config.time_scale), saved.network));
+
+        let proxmox = Proxmox::new(core.clone(), config.profile, saved.peers.get("proxmox").cloned())?;
+        let catalog = Arc::new(Catalog::standard());
+        let token = saved.agent_token.clone();
+        let options = AgentOptions { port: config.agent_port, token, mode: config.agent_mode };
+        let agents = Agents::new(core.clone(), options, catalog.clone(), saved.peers.get("agents").cloned())?;
+        let peers: Vec<Arc<dyn Peer>> = vec![proxmox.clone(), agents, Artifacts::new(catalog)];
+
+        let mut servers = BTreeMap::new();
+        for peer in &peers {
+            if let Some(options) = peer.listener() {
+                let gate = Arc::new(Gate::new(core.clone(), peer.clone()));
+                let port = saved.ports.get(peer.key()).copied().unwrap_or(0);
+                servers.insert(peer.key(), listen(port, options, gate).await?);
+            }
+        }
+        let control_options = ServerOptions { max_body: 8 * 1024 * 1024, ..ServerOptions::new("control") };
+        let control = Arc::new(Control::new(core.clone(), peers.clone()));
+        let control = Server::bind(config.control, control_options, control)
+            .await
+            .map_err(|source| SimError::Bind { peer: "control", address: config.control, source })?;
+
+        for peer in &peers {
+            peer.begin().await;
+        }
+        let ports = servers.iter().map(|(key, server)| ((*key).to_owned(), server.address().port())).collect();
+        let keeper = Keeper { file, world: SavedWorld { ports, ..saved }, peers: peers.clone() };
+        keeper.store().await?;
+        core.tasks.spawn(keeper.clone().keep(core.clone()));
+        Ok(Self { core, control, servers, peers, proxmox, agent_port: config.agent_port, keeper })
+    }
+
+    /// Where the control listener listens, such as `http://127.0.0.1:4001`.
+    pub fn control_url(&self) -> String {
+        format!("http://{}", self.control.address())
+    }
+
+    /// Where the peer of this key listens, without its base path.
+    pub fn peer_url(&self, key: &str) -> Option<String> {
+        self.servers.get(key).map(|server| format!("http://{}", server.address()))
+    }
+
+    /// The base of the Proxmox API, ending in `/api2/json`.
+    pub fn proxmox_url(&self) -> String {
+        let origin = self.peer_url(self.proxmox.key()).unwrap_or_default();
+        format!("{origin}{}", self.proxmox.base_path())
+    }
+
+    /// The API token for it, as `user@realm!id=secret`.
+    pub fn proxmox_token(&self) -> String {
+        self.proxmox.token()
+    }
+
+    /// Where the artifact catalog listens.
+    pub fn artifacts_url(&self) -> String {
+        self.peer_url("artifacts").unwrap_or_default()
+    }
+
+    /// The port of every agent.
+    pub fn agent_port(&self) -> u16 {
+        self.agent_port
+    }
+
+    /// The token every agent accepts.
+    pub fn agent_token(&self) -> &str {
+        &self.keeper.world.agent_token
+    }
+
+    /// The network the containers live in.
+    pub fn network(&self) -> Network {
+        self.core.network
+    }
+
+    /// The shared part, for tests that run in the same process.
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// Stops every listener and all background work, then writes the state a last time.
+    pub async fn shutdown(self) -> Result<(), SimError> {
+        self.core.stopping.cancel();
+        self.control.stop().await;
+        for (_, server) in self.servers {
+            server.stop().await;
+        }
+        for peer in &self.peers {
+            peer.end().await;
+        }
+        self.core.tasks.close();
+        if tokio::time::timeout(SHUTDOWN_PATIENCE, self.core.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.core.tasks.len(), "simulated work goes on after the shutdown");
+        }
+        self.keeper.store().await
+    }
+}
+
+/// Listens on the port of the last run when it is still free: clients keep the address in their settings.
+async fn listen(port: u16, options: ServerOptions, handler: Arc<dyn Handler>) -> Result<Server, SimError> {
+    let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    if port != 0
+        && let Ok(server) = Server::bind(address(port), options, handler.clone()).await
+    {
+        return Ok(server);
+    }
+    let bound = Server::bind(address(0), options, handler).await;
+    bound.map_err(|source| SimError::Bind { peer: options.peer, address: address(0), source })
+}
+
+/// Writes the state file.
+#[derive(Clone)]
+struct Keeper {
+    file: Option<StateFile>,
+    world: SavedWorld,
+    peers: Vec<Arc<dyn Peer>>,
+}
+
+impl Keeper {
+    async fn store(&self) -> Result<(), SimError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let peers = self.peers.iter().map(|peer| (peer.key().to_owned(), peer.save())).collect();
+        file.store(&SavedWorld { peers, ..self.world.clone() }).await
+    }
+
+    async fn keep(self, core: Arc<Core>) {
+        loop {
+            tokio::select! {
+                () = core.changed.notified() => {}
+                () = core.stopping.cancelled() => return,
+            }
+            tokio::time::sleep(SAVE_DEBOUNCE).await;
+            if let Err(error) = self.store().await {
+                tracing::error!(error = &error as &dyn std::error::Error, "could not keep the simulator's state");
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The outermost layer of the HTTP server: what every answer has in common, whoever wrote it.
+//!
+//! It names the request, opens its tracing span, finds the client's address, answers preflights, turns every failure
+//! into a problem document that carries the request's name, and adds the security headers.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use actix_web::body::BoxBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpResponse, web};
+use tracing::Instrument;
+
+use super::client_address::TrustedProxies;
+use super::code::Code;
+use super::cors::{self, AllowedOrigins};
+use super::error::{ApiError, PROBLEM};
+use super::request_name::{RequestName, X_REQUEST_ID};
+
+/// What the outermost layer needs to know.
+#[derive(Clone, Debug, Default)]
+pub struct Edge {
+    /// The proxies whose forwarded headers are believed.
+    pub trusted_proxies: TrustedProxies,
+    /// The origins whose pages may call the API.
+    pub origins: AllowedOrigins,
+}
+
+/// The address of the client, in the extensions of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
+const MOST_HEADER_BYTES: usize = 32 * 1024;
+const MOST_URI_BYTES: usize = 8 * 1024;
+
+/// Wraps the answer to one request; see the module.
+pub async fn wrap(
+    edge: web::Data<Edge>,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let name = RequestName::accept_or_make(request.headers());
+    let client = edge.trusted_proxies.client_address(request.peer_addr(), request.headers());
+    request.extensions_mut().insert(name.clone());
+    request.extensions_mut().insert(ClientAddress(client));
+    let span = tracing::info_span!("request", request.id = %name, client.address = %client);
+    let method = request.method().clone();
+    let path = request.path().to_owned();
+    let started = Instant::now();
+
+    let origin = edge.origins.allowed(request.headers());
+    let preflight = cors::is_preflight(request.method(), request.headers());
+    let answer = async {
+        if preflight && origin.is_some() {
+            return Ok(request.into_response(HttpResponse::NoContent().finish()));
+        }
+        match refuse_oversize(&request) {
+            Some(error) => Ok(request.error_response(error)),
+            None => next.call(request).await,
+        }
+    };
+    let mut answer = as_problem(answer.instrument(span.clone()).await?, &name);
+
+    let headers = answer.headers_mut();
+    headers.insert(X_REQUEST_ID, name.header_value());
+    if !edge.origins.is_empty() {
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    }
+    if let Some(origin) = origin {
+        cors::add_headers(headers, origin, preflight);
+    }
+    add_security_headers(headers);
+    let status = answer.status().as_u16();
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    span.in_scope(|| tracing::info!(http.status = status, duration_ms, "{method} {path} answered {status}"));
+    Ok(answer)
+}
+
+fn refuse_oversize(request: &ServiceRequest) -> Option<ApiError> {
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if headers > MOST_HEADER_BYTES {
+        let detail = format!("The headers are larger than {} KiB together.", MOST_HEADER_BYTES / 1024);
+        return Some(ApiError::new(Code::HeadersTooLarge, detail));
+    }
+    let uri = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
+    (uri > MOST_URI_BYTES).then(|| ApiError::new(Code::UriTooLong, "The path and query are longer than 8 KiB."))
+}
+
+/// Rewrites every failure as a problem that names the request: ours with what they say, others by their status.
+fn as_problem(answer: ServiceResponse<BoxBody>, name: &RequestName) -> ServiceResponse<BoxBody> {
+    let status = answer.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return answer;
+    }
+    let cause = answer.response().error();
+    let (status, document) = match cause.and_then(|error| error.as_error::<ApiError>()) {
+        Some(error) => (status, error.document(Some(name.as_str()))),
+        None => {
+            let code = Code::of_status(status);
+            log_unknown(code, cause);
+            // An unusual status is answered as the plain one of its class.
+            (code.status(), ApiError::new(code, code.meaning()).document(Some(name.as_str())))
+        }
+    };
+    answer.map_body(|head, _| {
+        head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+        head.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        head.headers_mut().remove(header::CONTENT_LENGTH);
+        head.headers_mut().remove(header::CONTENT_ENCODING);
+        head.status = status;
+        BoxBody::new(document)
+    })
+}
+
+fn log_unknown(code: Code, cause: Option<&Error>) {
+    if let (Code::Internal, Some(cause)) = (code, cause) {
+        tracing::error!(error = %cause, "a request failed: {cause}");
+    }
+}
+
+fn add_security_headers(headers: &mut HeaderMap) {
+    let defaults: [(HeaderName, &str); 4] = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ];
+    for (name, value) in defaults {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+}

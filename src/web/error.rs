@@ -1,0 +1,280 @@
+//! The one error every handler answers with, and how it becomes a problem document (RFC 9457).
+//!
+//! Features implement `From<TheirError> for ApiError` beside their error enum: one arm per variant, a code and a public
+//! text. What the public must not see is logged here, once, where it is turned into an [`ApiError`].
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use actix_web::body::BoxBody;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpResponse, ResponseError};
+use sea_orm::DbErr;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::code::{Code, Retry};
+use crate::kernel::OperationId;
+
+/// The result of a handler.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+/// One field that was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// JSON pointer into the body, or `?name` for a query parameter.
+    pub pointer: String,
+    /// What it must be.
+    pub message: String,
+}
+
+/// A failure in the words of the public.
+#[derive(Clone, Debug)]
+pub struct ApiError(Box<Facts>);
+
+#[derive(Clone, Debug)]
+struct Facts {
+    code: Code,
+    detail: String,
+    retry: Retry,
+    operation: Option<OperationId>,
+    errors: Vec<FieldError>,
+    members: Map<String, Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// A problem document (RFC 9457) as it is sent.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem<'a> {
+    /// Where this kind of problem is described.
+    #[serde(rename = "type")]
+    #[schema(value_type = String)]
+    kind: String,
+    /// The name of the kind.
+    title: &'a str,
+    /// The HTTP status.
+    status: u16,
+    /// What happened, for a person.
+    detail: &'a str,
+    /// The id of the request, as in `X-Request-Id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<&'a str>,
+    /// The kind, for a program.
+    code: &'a str,
+    /// What the client may do: `no`, `now`, `after` (see `Retry-After`) or `after_operation`.
+    retryable: &'a str,
+    /// The operation that is in the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    operation: Option<OperationId>,
+    /// The fields that were not accepted.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+    /// The same text as `detail`.
+    error: &'a str,
+    #[serde(flatten)]
+    #[schema(ignore)]
+    members: &'a Map<String, Value>,
+}
+
+impl ApiError {
+    /// A failure of kind `code`, explained to the client by `detail`.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self(Box::new(Facts {
+            code,
+            detail: detail.into(),
+            retry: code.retry(),
+            operation: None,
+            errors: Vec::new(),
+            members: Map::new(),
+            headers: Vec::new(),
+        }))
+    }
+
+    /// No such thing, or none that this caller may see.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(Code::NotFound, format!("There is no such {what}."))
+    }
+
+    /// The path exists, the method does not.
+    pub fn method_not_allowed(method: &Method, allow: &str) -> Self {
+        Self::new(Code::MethodNotAllowed, format!("{method} is not among the methods of this path: {allow}."))
+            .header(header::ALLOW, allow)
+    }
+
+    /// A failure that the public learns nothing about. Logs `error` with its chain; call it where the error is handled.
+    pub fn internal(error: impl Error) -> Self {
+        tracing::error!(error = %Chain(&error), "a request failed: {}", Chain(&error));
+        Self::new(Code::Internal, "Something went wrong on our side.")
+    }
+
+    /// Something zpack needs cannot be reached; logs `error` with its chain.
+    pub fn unavailable(error: impl Error) -> Self {
+        tracing::warn!(error = %Chain(&error), "a request met an unreachable part: {}", Chain(&error));
+        Self::new(Code::Unavailable, "A part of the system cannot be reached. Please try again shortly.")
+            .retry_after(Duration::from_secs(2))
+    }
+
+    /// Fields of the body that were not accepted.
+    pub fn validation(errors: Vec<FieldError>) -> Self {
+        Self::with_errors(Code::ValidationFailed, errors)
+    }
+
+    /// A failure of kind `code` whose detail sums up `errors`.
+    pub fn with_errors(code: Code, errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [] => code.title().to_owned(),
+            [only] => format!("{}: {}", only.pointer, only.message),
+            [first, rest @ ..] => format!("{}: {} (and {} more)", first.pointer, first.message, rest.len()),
+        };
+        let mut error = Self::new(code, detail);
+        error.0.errors = errors;
+        error
+    }
+
+    /// Names the operation that is in the way.
+    #[must_use]
+    pub fn operation(mut self, id: OperationId) -> Self {
+        self.0.operation = Some(id);
+        self
+    }
+
+    /// Tells the client when to come back.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.0.retry = Retry::After;
+        self.header(header::RETRY_AFTER, &seconds.max(1).to_string())
+    }
+
+    /// Adds an extension member to the document.
+    #[must_use]
+    pub fn member(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds a header to the answer; a value that no header can carry is left out.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.0.headers.push((name, value));
+        }
+        self
+    }
+
+    /// The code.
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// The fields that were not accepted.
+    pub fn errors(&self) -> &[FieldError] {
+        &self.0.errors
+    }
+
+    /// The document, naming the request by `instance`.
+    pub fn document(&self, instance: Option<&str>) -> String {
+        let Facts { code, detail, retry, operation, errors, members, .. } = &*self.0;
+        let problem = Problem {
+            kind: format!("/docs#{code}"),
+            title: code.title(),
+            status: code.status().as_u16(),
+            detail,
+            instance,
+            code: code.as_str(),
+            retryable: retry.as_str(),
+            operation: *operation,
+            errors,
+            error: detail,
+            members,
+        };
+        // Only text, numbers and maps with text keys: this cannot fail.
+        serde_json::to_string(&problem).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.code, self.0.detail)
+    }
+}
+
+impl Error for ApiError {}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.0.code.status()
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        let mut response = HttpResponse::build(self.status_code());
+        for (name, value) in &self.0.headers {
+            response.append_header((name.clone(), value.clone()));
+        }
+        response.content_type(PROBLEM).body(self.document(None))
+    }
+}
+
+impl From<DbErr> for ApiError {
+    fn from(error: DbErr) -> Self {
+        match error {
+            DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => Self::unavailable(error),
+            _ => Self::internal(error),
+        }
+    }
+}
+
+/// The content type of a problem document.
+pub const PROBLEM: &str = "application/problem+json";
+
+/// An error and its sources in one line.
+struct Chain<'a>(&'a dyn Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_has_every_member_of_the_contract() {
+        let id = OperationId::generate();
+        let error = ApiError::new(Code::HostOperationInProgress, "The server is being started.").operation(id);
+        let document: Value = serde_json::from_str(&error.document(Some("req-1"))).unwrap();
+        assert_eq!(
+            document,
+            serde_json::json!({
+                "type": "/docs#host_operation_in_progress",
+                "title": "Host operation in progress",
+                "status": 409,
+                "detail": "The server is being started.",
+                "instance": "req-1",
+                "code": "host_operation_in_progress",
+                "retryable": "after_operation",
+                "operation": id.to_string(),
+                "error": "The server is being started.",
+            })
+        );
+    }
+
+    #[test]
+    fn retry_after_rounds_up_to_whole_seconds() {
+        let error = ApiError::new(Code::Internal, "x").retry_after(Duration::from_millis(1200));
+        assert_eq!(error.error_response().headers().get(header::RETRY_AFTER).unwrap(), "2");
+        assert!(error.document(None).contains("\"retryable\":\"after\""));
+    }
+}

@@ -1,0 +1,202 @@
+//! Allowances of requests: so many at once, refilled evenly (the generic cell rate algorithm).
+//!
+//! An allowance is one moment per key: when it will be full again. Redis holds the moments of what all API processes
+//! must count together; while it does not answer, and for reads always, each process counts for itself.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use redis::aio::ConnectionManager;
+use sha2::{Digest, Sha256};
+
+use super::code::Code;
+use super::error::{ApiError, ApiResult};
+use super::rate_class::{Allowance, RateClass};
+use crate::kernel::{Clock, Timestamp};
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// A slow Redis must not slow every request down.
+const REDIS_TIME: Duration = Duration::from_millis(150);
+/// How long Redis is left alone after it did not answer.
+const REDIS_REST: Duration = Duration::from_secs(5);
+const MOST_LOCAL_KEYS: usize = 65_536;
+
+/// Counts requests. Cheap to clone.
+#[derive(Clone)]
+pub struct RateLimiter(Arc<Inner>);
+
+struct Inner {
+    clock: Clock,
+    redis: Option<ConnectionManager>,
+    redis_rests_until: AtomicI64,
+    local: Mutex<HashMap<String, i64>>,
+}
+
+/// What is left of an allowance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    class: RateClass,
+    allowance: Allowance,
+    requests: u32,
+    /// How long until the next request is allowed; zero when it is.
+    pub wait: Duration,
+}
+
+impl RateLimiter {
+    /// Counts in `redis`, or in this process alone without it.
+    pub fn new(clock: Clock, redis: Option<ConnectionManager>) -> Self {
+        let local = Mutex::new(HashMap::new());
+        Self(Arc::new(Inner { clock, redis, redis_rests_until: AtomicI64::new(0), local }))
+    }
+
+    /// Takes one request of `class` from the allowance of `key`; free requests have none.
+    pub async fn take(&self, class: RateClass, key: &str) -> ApiResult<Option<Left>> {
+        let Some(allowance) = class.allowance() else { return Ok(None) };
+        let key = format!("zpack:rate:{class}:{}", hex::encode(Sha256::digest(key)));
+        let now = self.0.clock.now();
+        let full_at = match self.0.take_in_redis(class, allowance, &key, now).await {
+            Some(full_at) => full_at,
+            None => self.0.take_here(allowance, key, now),
+        };
+        let left = Left::of(class, allowance, full_at, now);
+        if left.wait.is_zero() { Ok(Some(left)) } else { Err(left.refusal()) }
+    }
+}
+
+impl Inner {
+    /// The moment the allowance would be full again, with this request taken; none when Redis is not to be asked.
+    async fn take_in_redis(&self, class: RateClass, allowance: Allowance, key: &str, now: Timestamp) -> Option<i64> {
+        let mut redis = self.redis.clone().filter(|_| class.counts_together())?;
+        if now.millis() < self.redis_rests_until.load(Ordering::Relaxed) {
+            return None;
+        }
+        let script = redis::Script::new(include_str!("take.lua"));
+        let mut call = script.key(key);
+        call.arg(now.millis()).arg(allowance.interval_ms()).arg(allowance.window_ms());
+        match tokio::time::timeout(REDIS_TIME, call.invoke_async::<i64>(&mut redis)).await {
+            Ok(Ok(full_at)) => return Some(full_at),
+            Ok(Err(error)) => tracing::warn!(%error, "requests are counted here, Redis answered: {error}"),
+            Err(_) => tracing::warn!("requests are counted here, Redis did not answer in time"),
+        }
+        self.redis_rests_until.store(now.after(REDIS_REST).millis(), Ordering::Relaxed);
+        None
+    }
+
+    fn take_here(&self, allowance: Allowance, key: String, now: Timestamp) -> i64 {
+        // Never held across an await; a panic elsewhere leaves counts that are still counts.
+        let mut local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
+        if local.len() >= MOST_LOCAL_KEYS && !local.contains_key(&key) {
+            local.retain(|_, full_at| *full_at > now.millis());
+            if local.len() >= MOST_LOCAL_KEYS {
+                // Bounded memory matters more than counting an attack from this many addresses exactly.
+                local.clear();
+            }
+        }
+        let full_at = local.entry(key).or_insert(0);
+        let taken = (*full_at).max(now.millis()).saturating_add(allowance.interval_ms());
+        if taken - now.millis() <= allowance.window_ms() {
+            *full_at = taken;
+        }
+        taken
+    }
+}
+
+impl Left {
+    fn of(class: RateClass, allowance: Allowance, full_at: i64, now: Timestamp) -> Self {
+        let (interval, window) = (allowance.interval_ms(), allowance.window_ms());
+        let used = full_at.saturating_sub(now.millis());
+        let wait = u64::try_from(used.saturating_sub(window)).unwrap_or(0);
+        let requests = u32::try_from(window.saturating_sub(used).max(0) / interval).unwrap_or(0);
+        Self { class, allowance, requests, wait: Duration::from_millis(wait) }
+    }
+
+    fn policy(&self) -> String {
+        format!("\"{}\";q={};w={}", self.class, self.allowance.requests, self.allowance.window.as_secs())
+    }
+
+    fn state(&self) -> String {
+        let one_more = self.allowance.interval_ms().unsigned_abs().div_ceil(1000);
+        let reset = if self.wait.is_zero() { one_more } else { self.wait.as_secs() + 1 };
+        format!("\"{}\";r={};t={reset}", self.class, self.requests)
+    }
+
+    fn refusal(self) -> ApiError {
+        let detail = format!("Too many requests of the class `{}`. Please slow down.", self.class);
+        ApiError::new(Code::RateLimited, detail)
+            .retry_after(self.wait)
+            .header(RATE_LIMIT_POLICY, &self.policy())
+            .header(RATE_LIMIT, &self.state())
+    }
+
+    /// Tells the client, in the headers of its answer.
+    pub fn add_headers(&self, headers: &mut HeaderMap) {
+        for (name, value) in [(RATE_LIMIT_POLICY, self.policy()), (RATE_LIMIT, self.state())] {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+/// The key of an address: itself, or for IPv6 the network of 64 bits that one customer of a provider gets.
+pub fn address_key(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("{:016x}/64", address.to_bits() >> 64),
+    }
+}
+
+impl fmt::Debug for RateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimiter").field("shared", &self.0.redis.is_some()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limiter() -> (RateLimiter, Clock) {
+        let clock = Clock::fixed(Timestamp::from_millis(1_800_000_000_000));
+        (RateLimiter::new(clock.clone(), None), clock)
+    }
+
+    #[tokio::test]
+    async fn an_allowance_is_spent_and_refills() {
+        let (limiter, clock) = limiter();
+        let allowance = RateClass::Auth.allowance().unwrap();
+        for left in (0..allowance.requests).rev() {
+            assert_eq!(limiter.take(RateClass::Auth, "a").await.unwrap().unwrap().requests, left);
+        }
+        assert_eq!(limiter.take(RateClass::Auth, "a").await.unwrap_err().code(), Code::RateLimited);
+        assert!(limiter.take(RateClass::Auth, "b").await.is_ok(), "keys do not share");
+        clock.advance(Duration::from_millis(allowance.interval_ms().unsigned_abs()));
+        assert!(limiter.take(RateClass::Auth, "a").await.is_ok());
+        assert!(limiter.take(RateClass::Auth, "a").await.is_err());
+        clock.advance(allowance.window);
+        assert_eq!(limiter.take(RateClass::Auth, "a").await.unwrap().unwrap().requests, allowance.requests - 1);
+    }
+
+    #[tokio::test]
+    async fn memory_is_bounded_and_nobody_is_locked_out() {
+        let (limiter, _) = limiter();
+        for n in 0..MOST_LOCAL_KEYS + 10 {
+            assert!(limiter.take(RateClass::Read, &n.to_string()).await.is_ok());
+        }
+        assert!(limiter.0.local.lock().unwrap().len() <= MOST_LOCAL_KEYS);
+    }
+
+    #[test]
+    fn neighbours_in_one_ipv6_network_share() {
+        let key = |text: &str| address_key(text.parse().unwrap());
+        assert_eq!(key("2001:db8::1"), key("2001:db8::ffff"));
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+        assert_eq!(key("192.0.2.1"), "192.0.2.1");
+    }
+}

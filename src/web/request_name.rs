@@ -1,0 +1,78 @@
+//! The name of a request: taken from `X-Request-Id` when it is well formed, made otherwise.
+
+use std::fmt;
+use std::sync::Arc;
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
+use std::future::{Ready, ready};
+
+use crate::kernel::RequestId;
+
+/// The header that carries the name, both ways.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The name of a request in answers, problems and logs: 1 to 128 visible ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestName(Arc<str>);
+
+impl RequestName {
+    /// The client's name of the request if it sent a well-formed one, a new name otherwise.
+    pub fn accept_or_make(headers: &HeaderMap) -> Self {
+        let sent = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
+        match sent.filter(|text| is_well_formed(text)) {
+            Some(text) => Self(text.into()),
+            None => Self(RequestId::generate().to_string().into()),
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text as a header value.
+    pub fn header_value(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.0).unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
+    }
+}
+
+fn is_well_formed(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+impl fmt::Display for RequestName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromRequest for RequestName {
+    type Error = std::convert::Infallible;
+    type Future = Ready<Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let known = request.extensions().get::<Self>().cloned();
+        ready(Ok(known.unwrap_or_else(|| Self::accept_or_make(request.headers()))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(text: &'static str) -> RequestName {
+        let mut headers = HeaderMap::new();
+        headers.insert(X_REQUEST_ID, HeaderValue::from_static(text));
+        RequestName::accept_or_make(&headers)
+    }
+
+    #[test]
+    fn a_good_name_is_kept_and_a_bad_one_replaced() {
+        assert_eq!(named("portal-42/a").as_str(), "portal-42/a");
+        assert!(named("two words").as_str().starts_with("req_"));
+        assert!(named("").as_str().starts_with("req_"));
+        let long: &'static str = "a".repeat(129).leak();
+        assert!(named(long).as_str().starts_with("req_"));
+    }
+}

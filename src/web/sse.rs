@@ -1,0 +1,157 @@
+//! Server-Sent Events: a bounded number of streams that stay alive through proxies and end when the server stops.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{self, HeaderName};
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use super::code::Code;
+use super::error::{ApiError, ApiResult};
+
+const COMMENT_EVERY: Duration = Duration::from_secs(15);
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// One event of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What the client sends as `Last-Event-ID` to go on after this one.
+    pub id: Option<i64>,
+    /// Its kind.
+    pub name: &'static str,
+    /// Its data, usually JSON.
+    pub data: String,
+}
+
+impl Event {
+    fn to_bytes(&self) -> Bytes {
+        let mut text = String::with_capacity(self.data.len() + 64);
+        if let Some(id) = self.id {
+            text.push_str(&format!("id: {id}\n"));
+        }
+        text.push_str(&format!("event: {}\n", self.name));
+        // A line break of any kind inside the data would end the field.
+        for line in self.data.split(['\n', '\r']) {
+            text.push_str(&format!("data: {line}\n"));
+        }
+        text.push('\n');
+        text.into()
+    }
+}
+
+/// The place for open streams.
+#[derive(Clone, Debug)]
+pub struct Streams {
+    free: Arc<Semaphore>,
+    stop: CancellationToken,
+    comment_every: Duration,
+}
+
+impl Streams {
+    /// At most `most` streams at once; all end when `stop` is cancelled.
+    pub fn new(most: usize, stop: CancellationToken) -> Self {
+        Self { free: Arc::new(Semaphore::new(most)), stop, comment_every: COMMENT_EVERY }
+    }
+
+    /// Answers with `events` as they come, and a comment every 15 seconds.
+    pub fn open(&self, events: impl Stream<Item = Event> + 'static) -> ApiResult<HttpResponse> {
+        let place = self.free.clone().try_acquire_owned().map_err(|_| {
+            ApiError::new(Code::Overloaded, "Too many event streams are open.").retry_after(Duration::from_secs(5))
+        })?;
+        let comments = interval_at(Instant::now() + self.comment_every, self.comment_every);
+        let comments = stream::unfold(comments, |mut comments| async {
+            comments.tick().await;
+            Some((Bytes::from_static(b": still here\n\n"), comments))
+        });
+        let end = stream::once(async {}).map(|()| None);
+        let events = events.map(|event| Some(event.to_bytes())).chain(end);
+        let merged = stream::select(events, comments.map(Some));
+        // The end of the events ends the stream, though the comments would go on.
+        let body = merged.take_while(|bytes| ready(bytes.is_some())).filter_map(ready);
+        let body = body.take_until(self.stop.clone().cancelled_owned()).map(move |bytes| {
+            let _held_while_streaming = &place;
+            Ok::<_, Infallible>(bytes)
+        });
+        Ok(HttpResponse::Ok()
+            .content_type("text/event-stream")
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .insert_header((X_ACCEL_BUFFERING, "no"))
+            .streaming(body))
+    }
+}
+
+/// After which event a client goes on: its `Last-Event-ID`, 0 when it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastEventId(pub i64);
+
+impl FromRequest for LastEventId {
+    type Error = ApiError;
+    type Future = Ready<ApiResult<Self>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let Some(line) = request.headers().get(LAST_EVENT_ID) else { return ready(Ok(Self(0))) };
+        let id = line.to_str().ok().and_then(|text| text.parse().ok()).filter(|id| *id >= 0);
+        ready(id.map(Self).ok_or_else(|| {
+            ApiError::new(Code::InvalidHeader, "`Last-Event-ID` must be the id of an event of this stream.")
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use actix_web::body::{MessageBody, to_bytes};
+
+    use super::*;
+
+    fn event(id: i64, data: &str) -> Event {
+        Event { id: Some(id), name: "step", data: data.to_owned() }
+    }
+
+    #[actix_web::test]
+    async fn events_are_written_one_field_a_line() {
+        let streams = Streams::new(1, CancellationToken::new());
+        let response = streams.open(stream::iter([event(1, "a\nb"), event(2, "c")])).unwrap();
+        assert_eq!(response.headers().get("x-accel-buffering").unwrap(), "no");
+        let body = to_bytes(response.into_body()).await.unwrap();
+        assert_eq!(body, "id: 1\nevent: step\ndata: a\ndata: b\n\nid: 2\nevent: step\ndata: c\n\n");
+    }
+
+    #[actix_web::test]
+    async fn a_place_is_free_again_when_its_stream_is_gone() {
+        let streams = Streams::new(1, CancellationToken::new());
+        let first = streams.open(stream::pending()).unwrap();
+        assert_eq!(streams.open(stream::pending()).unwrap_err().code(), Code::Overloaded);
+        drop(first);
+        assert!(streams.open(stream::pending()).is_ok());
+    }
+
+    #[actix_web::test]
+    async fn a_stopping_server_ends_its_streams() {
+        let stop = CancellationToken::new();
+        let response = Streams::new(1, stop.clone()).open(stream::pending()).unwrap();
+        stop.cancel();
+        assert!(to_bytes(response.into_body()).await.unwrap().is_empty());
+    }
+
+    #[actix_web::test]
+    async fn a_silent_stream_says_that_it_lives() {
+        let mut streams = Streams::new(1, CancellationToken::new());
+        streams.comment_every = Duration::from_millis(5);
+        let mut body = Box::pin(streams.open(stream::pending()).unwrap().into_body());
+        for _ in 0..2 {
+            let chunk = poll_fn(|context| body.as_mut().poll_next(context)).await.unwrap().unwrap();
+            assert_eq!(chunk, ": still here\n\n");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The agent client against the simulated agents, today's small one and the complete one, and against odd answers.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use zpack::adapters::agent::{AgentSettings, Agents};
+use zpack::kernel::{Classify, Failure, Secret, VmId};
+use zpack::ports::{Agent, AgentConfig, AgentEndpoint, AgentError, AgentState, AgentWorkload, PowerAction};
+use zpack::sim::agent::AgentMode;
+use zpack::sim::{Boot, SimConfig, World};
+
+use super::scripted::{Act, Scripted, answer, nobody};
+
+const VMID: u32 = 5001;
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Rig {
+    world: World,
+    agents: Agents,
+    at: AgentEndpoint,
+}
+
+impl Rig {
+    async fn new(agent_mode: AgentMode) -> Self {
+        let config = SimConfig { agent_mode, time_scale: 0.01, ..SimConfig::default() };
+        let world = World::start(config).await.unwrap();
+        let address = world.network().host(2);
+        let boot = Boot {
+            vmid: VMID,
+            incarnation: 1,
+            address: Some(address),
+            hostname: "mc-1".to_owned(),
+            memory: 2048,
+            description: String::new(),
+        };
+        for observer in world.core().observers() {
+            observer.started(boot.clone()).await;
+        }
+        let at = AgentEndpoint {
+            address: IpAddr::V4(address),
+            port: world.agent_port(),
+            token: Some(Secret::new(world.agent_token())),
+        };
+        let rig = Self { world, agents: agents(), at };
+        rig.until(|rig| async { rig.agents.health(&rig.at).await.is_ok() }).await;
+        rig
+    }
+
+    async fn until<'a, F: Future<Output = bool>>(&'a self, holds: impl Fn(&'a Self) -> F) {
+        let mut tick = tokio::time::interval(Duration::from_millis(10));
+        tokio::time::timeout(DEADLINE, async {
+            while !holds(self).await {
+                tick.tick().await;
+            }
+        })
+        .await
+        .expect("it never came about");
+    }
+
+    async fn until_state(&self, state: AgentState) {
+        self.until(|rig| async { rig.agents.status(&rig.at).await.unwrap().state == state }).await;
+    }
+
+    async fn levers(&self, body: Value) {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("{}/sim/agents/{VMID}", self.world.control_url());
+        assert!(http.post(url).json(&body).send().await.unwrap().status().is_success());
+    }
+}
+
+fn agents() -> Agents {
+    Agents::new(AgentSettings::default()).unwrap()
+}
+
+fn at(server: &Scripted) -> AgentEndpoint {
+    let token = Some(Secret::new("agent-token"));
+    AgentEndpoint { address: server.address.ip(), port: server.address.port(), token }
+}
+
+fn paper(generation: u32) -> AgentConfig {
+    AgentConfig {
+        vmid: VmId::new(i64::from(VMID)).unwrap(),
+        generation,
+        memory_mb: 2048,
+        workload: AgentWorkload::Game {
+            game: "minecraft".to_owned(),
+            variant: "paper".to_owned(),
+            version: "1.21.1".to_owned(),
+            world: "world".to_owned(),
+            ports: vec![25565],
+            artifact_path: "minecraft/paper/1.21.1/server.jar".to_owned(),
+            java_path: Some("java/21/OpenJDK21.tar.gz".to_owned()),
+            admin_user: "op".to_owned(),
+            admin_pass: Secret::new("hunter2"),
+        },
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_installed_and_switched_by_both_agents() {
+    for mode in AgentMode::ALL {
+        let rig = Rig::new(*mode).await;
+        assert_eq!(rig.agents.status(&rig.at).await.unwrap().state, AgentState::Idle);
+        rig.agents.configure(&rig.at, &paper(1)).await.unwrap();
+        rig.until_state(AgentState::Running).await;
+        rig.agents.configure(&rig.at, &paper(1)).await.unwrap();
+        rig.until(|rig| async { rig.agents.ready(&rig.at).await.unwrap() }).await;
+        rig.agents.power(&rig.at, PowerAction::Stop).await.unwrap();
+        rig.until(|rig| async { !rig.agents.ready(&rig.at).await.unwrap() }).await;
+        rig.until(|rig| async { rig.agents.power(&rig.at, PowerAction::Start).await.is_ok() }).await;
+        rig.until_state(AgentState::Running).await;
+        rig.agents.power(&rig.at, PowerAction::Restart).await.unwrap();
+        rig.until_state(AgentState::Running).await;
+        rig.world.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_words_of_a_failed_install_arrive() {
+    let rig = Rig::new(AgentMode::Full).await;
+    rig.levers(json!({ "state": "error", "error": "no such version" })).await;
+    let report = rig.agents.status(&rig.at).await.unwrap();
+    assert_eq!((report.state, report.error.as_deref()), (AgentState::Error, Some("no such version")));
+    rig.world.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_simulated_agent_refuses_in_ways_the_client_tells_apart() {
+    let rig = Rig::new(AgentMode::Full).await;
+    let wrong = AgentEndpoint { token: Some(Secret::new("wrong")), ..rig.at.clone() };
+    let error = rig.agents.status(&wrong).await.unwrap_err();
+    assert!(matches!(error, AgentError::Unauthorized { .. }), "{error}");
+
+    let error = rig.agents.power(&rig.at, PowerAction::Start).await.unwrap_err();
+    assert!(matches!(error, AgentError::Refused { status: 409, .. }), "nothing is installed: {error}");
+
+    rig.agents.configure(&rig.at, &paper(2)).await.unwrap();
+    let error = rig.agents.configure(&rig.at, &paper(3)).await.unwrap_err();
+    assert!(matches!(error, AgentError::Busy { .. }), "an install is running: {error}");
+    assert_eq!(error.failure(), Failure::Busy);
+
+    rig.levers(json!({ "hang": true })).await;
+    let error = rig.agents.status(&rig.at).await.unwrap_err();
+    assert!(matches!(error, AgentError::NoAnswer { .. }), "{error}");
+    rig.world.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_that_is_not_there_was_not_reached() {
+    let nobody = nobody().await;
+    let at = AgentEndpoint { address: nobody.ip(), port: nobody.port(), token: None };
+    let error = agents().configure(&at, &paper(1)).await.unwrap_err();
+    assert!(matches!(error, AgentError::Unreachable { .. }), "{error}");
+    assert_eq!(error.failure(), Failure::Transient);
+}
+
+#[tokio::test]
+async fn the_token_goes_with_every_call_and_only_as_a_header() {
+    let server = Scripted::always("202 Accepted", r#"{"state":"idle"}"#).await;
+    let (agents, at) = (agents(), at(&server));
+    agents.health(&at).await.unwrap();
+    agents.ready(&at).await.unwrap();
+    agents.status(&at).await.unwrap();
+    agents.configure(&at, &paper(1)).await.unwrap();
+    agents.power(&at, PowerAction::Stop).await.unwrap();
+    let seen = server.seen();
+    let calls: Vec<_> = seen.iter().map(|seen| format!("{} {}", seen.method, seen.target)).collect();
+    assert_eq!(calls, ["GET /health", "GET /ready", "GET /status", "POST /config", "POST /stop"]);
+    assert!(seen.iter().all(|seen| seen.header("authorization") == Some("Bearer agent-token")));
+
+    let sent: Value = serde_json::from_str(&seen[3].body).unwrap();
+    let expected = json!({
+        "vmid": VMID, "generation": 1, "memory_mb": 2048, "container_type": "game", "game": "minecraft",
+        "variant": "paper", "version": "1.21.1", "world": "world", "ports": [25565],
+        "artifact_path": "minecraft/paper/1.21.1/server.jar", "java_path": "java/21/OpenJDK21.tar.gz",
+        "admin_user": "op", "admin_pass": "hunter2",
+    });
+    assert_eq!(sent, expected);
+    let printed = format!("{:?} {at:?}", paper(1));
+    assert!(!printed.contains("hunter2") && !printed.contains("agent-token"), "{printed}");
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_is_lost_is_sent_once() {
+    for act in [Act::Reset, Act::SendAndClose(b"HTTP/1.1 202 Accepted\r\nContent-Length: 9\r\n\r\n{".to_vec())] {
+        let server = Scripted::start(move |_, _| act.clone()).await;
+        let error = agents().configure(&at(&server), &paper(1)).await.unwrap_err();
+        assert!(matches!(error, AgentError::NoAnswer { .. }), "{error}");
+        assert_eq!(error.failure(), Failure::Ambiguous);
+        assert_eq!(server.seen().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_agent_without_ready_does_not_support_it() {
+    let server = Scripted::always("404 Not Found", "404 page not found").await;
+    let error = agents().ready(&at(&server)).await.unwrap_err();
+    assert!(matches!(error, AgentError::Unsupported { .. }), "{error}");
+    let server = Scripted::always("503 Service Unavailable", "starting").await;
+    assert!(!agents().ready(&at(&server)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_status_that_is_too_long_or_no_json_is_not_believed() {
+    let long = format!(r#"{{"state":"running","x":"{}"}}"#, "x".repeat(64 << 10));
+    for body in [long.as_str(), "running", ""] {
+        let bytes = answer("200 OK", body);
+        let server = Scripted::start(move |_, _| Act::Send(bytes.clone())).await;
+        assert!(agents().status(&at(&server)).await.is_err(), "{} bytes", body.len());
+    }
+}

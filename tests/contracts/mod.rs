@@ -1,0 +1,16 @@
+//! What the wires of the peers really say: the simulated peers against wire/*.md, the adapters against the peers.
+
+mod agent;
+mod catalog;
+mod catalog_cache;
+mod http;
+mod proxmox;
+mod proxmox_kit;
+mod proxmox_schema;
+mod proxmox_wire;
+mod raw;
+mod scripted;
+mod sim_agent;
+mod sim_core;
+mod sim_proxmox;
+mod tls;

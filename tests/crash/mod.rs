@@ -1,0 +1,4 @@
+//! Real worker processes, killed where it hurts.
+
+mod matrix;
+mod process;

@@ -1,0 +1,6 @@
+//! The walks of the product, from request to effect, and whole processes: the real binary, started, stopped and killed.
+
+mod operator;
+mod process;
+mod provisioning;
+mod roles;

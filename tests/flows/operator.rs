@@ -1,0 +1,156 @@
+//! What an operator does to operations by hand, through the real binary.
+
+use std::process::Output;
+
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseConnection, EntityTrait, IntoActiveModel};
+use zpack::db;
+use zpack::db::entities::debt::{self, DebtKind, DebtState};
+use zpack::db::entities::operation::{self, Cleanup, OperationState, Unwind};
+use zpack::db::entities::{audit_event, operation_step, reservation};
+use zpack::kernel::{DebtId, OperationId, Secret, Timestamp, VmId};
+
+use super::process::{Dev, json, stderr};
+
+async fn insert(db: &DatabaseConnection, state: OperationState, unwind: Unwind) -> OperationId {
+    let now = db::now(db).await.unwrap();
+    let row = operation::Model {
+        id: OperationId::generate(),
+        kind: "unknown_kind".to_owned(),
+        queue: "provision".to_owned(),
+        schema_version: 1,
+        payload: "{}".to_owned(),
+        state,
+        phase: None,
+        unwind,
+        cleanup: if unwind == Unwind::Held { Cleanup::Required } else { Cleanup::None },
+        run_after: now,
+        fence: 3,
+        lease_until: None,
+        worker: None,
+        starts: 0,
+        crashes: 10,
+        max_starts: 1,
+        offered_at: None,
+        offer_count: 0,
+        cancel_requested: false,
+        dedup_key: None,
+        user_id: None,
+        vmid: None,
+        step_count: 8,
+        saga_state: None,
+        error_code: None,
+        error_message: None,
+        error_phase: None,
+        heartbeat_at: None,
+        created_at: now,
+        started_at: None,
+        finished_at: None,
+        event_seq: 0,
+    };
+    let id = row.id;
+    operation::Entity::insert(row.into_active_model().reset_all()).exec_without_returning(db).await.unwrap();
+    id
+}
+
+async fn reserve(db: &DatabaseConnection, vmid: i64, id: OperationId) {
+    let row = reservation::ActiveModel {
+        vmid: Set(VmId::new(vmid).unwrap()),
+        hostname: Set(format!("mc-paper-{vmid}").parse().unwrap()),
+        state: Set(reservation::ReservationState::Held),
+        operation_id: Set(id),
+        created_at: Set(Timestamp::from_millis(0)),
+    };
+    reservation::Entity::insert(row).exec_without_returning(db).await.unwrap();
+}
+
+async fn owe(db: &DatabaseConnection, id: OperationId) {
+    let zero = Timestamp::from_millis(0);
+    let step = operation_step::ActiveModel {
+        operation_id: Set(id),
+        seq: Set(0),
+        name: Set("clone_container".to_owned()),
+        status: Set(operation_step::StepStatus::Started),
+        outside: Set(true),
+        fence: Set(3),
+        detail: Set(None),
+        started_at: Set(zero),
+        finished_at: Set(None),
+    };
+    operation_step::Entity::insert(step).exec_without_returning(db).await.unwrap();
+    let row = debt::ActiveModel {
+        id: Set(DebtId::generate()),
+        operation_id: Set(id),
+        kind: Set(DebtKind::Container),
+        vmid: Set(Some(VmId::new(5001).unwrap())),
+        node: Set(Some("pve1".to_owned())),
+        detail: Set("the container may exist".to_owned()),
+        state: Set(DebtState::Open),
+        attempts: Set(10),
+        next_attempt_at: Set(None),
+        last_error: Set(None),
+        created_at: Set(zero),
+        updated_at: Set(zero),
+    };
+    debt::Entity::insert(row).exec_without_returning(db).await.unwrap();
+}
+
+async fn row(db: &DatabaseConnection, id: OperationId) -> operation::Model {
+    operation::Entity::find_by_id(id).one(db).await.unwrap().unwrap()
+}
+
+fn ok(output: Output) -> Output {
+    assert!(output.status.success(), "{}", stderr(&output));
+    output
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_gives_up_and_hands_out_again() {
+    let dev = Dev::new();
+    let running = dev.start(&["--roles"]);
+    let db = db::connect(&Secret::new(dev.setting("DATABASE_URL")), 2).await.unwrap();
+    let queued = insert(&db, OperationState::Queued, Unwind::None).await;
+    reserve(&db, 5000, queued).await;
+    let held = insert(&db, OperationState::Stale, Unwind::Held).await;
+    reserve(&db, 5001, held).await;
+    owe(&db, held).await;
+    let done = insert(&db, OperationState::Succeeded, Unwind::None).await;
+
+    let dead = json(&dev.join(&["--json", "queue", "dead"]));
+    let ids: Vec<_> = dead["operations"].as_array().unwrap().iter().map(|row| row["id"].clone()).collect();
+    assert_eq!(ids, [held.to_string()]);
+    assert_eq!(json(&dev.join(&["--json", "queue", "list"]))["queues"][0]["due"], 1);
+
+    let offered = json(&ok(dev.join(&["--json", "queue", "requeue", &queued.to_string()])));
+    assert_eq!(offered["requeued"], "run");
+    assert_eq!(json(&dev.join(&["--json", "queue", "list"]))["queues"][0]["ready"], 1);
+    let again = json(&ok(dev.join(&["--json", "queue", "requeue", &held.to_string()])));
+    assert_eq!(again["requeued"], "undo");
+    let requeued = row(&db, held).await;
+    assert_eq!((requeued.unwind, requeued.cleanup, requeued.crashes), (Unwind::Due, Cleanup::Pending, 0));
+
+    let given_up = json(&ok(dev.join(&["--json", "ops", "abandon", &held.to_string(), "--reason", "node burnt"])));
+    assert_eq!(given_up["debts"][0]["state"], "open");
+    let after = row(&db, held).await;
+    assert_eq!((after.state, after.unwind, after.cleanup), (OperationState::Stale, Unwind::None, Cleanup::Required));
+    ok(dev.join(&["ops", "abandon", &queued.to_string()]));
+    assert_eq!(row(&db, queued).await.state, OperationState::Cancelled);
+    let reserved: Vec<i32> =
+        reservation::Entity::find().all(&db).await.unwrap().iter().map(|row| row.vmid.get()).collect();
+    assert_eq!(reserved, [5001], "a VMID that may be in use outside stays reserved");
+
+    for (command, id) in [("abandon", done), ("abandon", queued), ("show", OperationId::generate())] {
+        let refused = dev.join(&["ops", command, &id.to_string()]);
+        assert_eq!(refused.status.code(), Some(1), "{command} {id}");
+    }
+    let refused = dev.join(&["queue", "requeue", &done.to_string()]);
+    assert!(stderr(&refused).contains("nothing to hand out"), "{}", stderr(&refused));
+
+    let shown = String::from_utf8(ok(dev.join(&["ops", "show", &held.to_string()])).stdout).unwrap();
+    assert!(shown.contains("clone_container") && shown.contains("the container may exist"), "{shown}");
+    let mut audited: Vec<String> =
+        audit_event::Entity::find().all(&db).await.unwrap().into_iter().map(|row| row.action).collect();
+    audited.sort();
+    assert_eq!(audited, ["operation.abandon", "operation.abandon", "operation.requeue", "operation.requeue"]);
+    db.close().await.unwrap();
+    running.stop();
+}

@@ -1,0 +1,105 @@
+//! Every route against every kind of caller. A route without a line here fails, and so does a line without a route.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use zpack::router::routes;
+
+use crate::support::app::{DISCOVERY, INTERNAL, TestApp};
+
+/// What becomes of a caller before the handler decides anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The handler answers.
+    In,
+    /// 401
+    Who,
+    /// 403
+    No,
+}
+use Verdict::{In, No, Who};
+
+/// The callers, in the order of the columns.
+const CALLERS: [&str; 6] = ["anonymous", "wrong token", "customer", "admin", "internal", "discovery"];
+
+const EVERYONE: [Verdict; 6] = [In; 6];
+const CUSTOMER: [Verdict; 6] = [Who, Who, In, In, No, No];
+const ADMIN: [Verdict; 6] = [Who, Who, No, In, No, No];
+
+const MATRIX: &[(&str, &str, [Verdict; 6])] = &[
+    ("OPTIONS", "/", EVERYONE),
+    ("GET", "/healthz", EVERYONE),
+    ("OPTIONS", "/healthz", EVERYONE),
+    ("GET", "/readyz", EVERYONE),
+    ("GET", "/api/health", EVERYONE),
+    ("GET", "/openapi.json", EVERYONE),
+    ("GET", "/docs", EVERYONE),
+    ("POST", "/api/auth/register", EVERYONE),
+    ("POST", "/api/auth/login", EVERYONE),
+    ("POST", "/api/auth/logout", [In, Who, In, In, No, No]),
+    ("GET", "/api/auth/me", CUSTOMER),
+    ("PATCH", "/api/auth/me", CUSTOMER),
+    ("POST", "/api/auth/password", CUSTOMER),
+    ("GET", "/api/catalog/game", EVERYONE),
+    ("GET", "/api/catalog/dev", EVERYONE),
+    ("GET", "/api/audit", ADMIN),
+    ("GET", "/api/operations", CUSTOMER),
+    ("GET", "/api/operations/{id}", CUSTOMER),
+    ("GET", "/api/operations/{id}/events", CUSTOMER),
+    ("POST", "/api/operations/{id}/cancel", CUSTOMER),
+    ("POST", "/api/instances", CUSTOMER),
+    ("GET", "/api/instances", ADMIN),
+    ("GET", "/api/servers", CUSTOMER),
+    ("GET", "/api/servers/{id}", CUSTOMER),
+];
+
+#[test]
+fn every_route_has_its_line_and_every_line_its_route() {
+    let mut routes: Vec<_> = routes().iter().map(|route| (route.method.to_string(), route.path.to_owned())).collect();
+    let mut lines: Vec<_> = MATRIX.iter().map(|(method, path, _)| (method.to_string(), path.to_string())).collect();
+    routes.sort();
+    lines.sort();
+    assert_eq!(lines, routes);
+}
+
+#[tokio::test]
+async fn the_guard_admits_exactly_whom_the_matrix_says() {
+    let app = TestApp::start().await;
+    app.register("carol").await;
+    app.admin("root").await;
+    for (method, path, verdicts) in MATRIX {
+        // Fresh tokens for each route, because one of the routes ends them; time passes, so that no allowance runs out.
+        app.clock.advance(Duration::from_secs(60));
+        let (customer, admin) = (app.login("carol").await, app.login("root").await);
+        for (caller, expected) in CALLERS.iter().zip(verdicts) {
+            let address = path.split('/').map(|step| if step.starts_with('{') { "x" } else { step });
+            let address = address.collect::<Vec<_>>().join("/");
+            let request = app.request(Method::from_bytes(method.as_bytes()).unwrap(), &address);
+            let request = match *caller {
+                "anonymous" => request,
+                "wrong token" => request.bearer_auth("not.a.token"),
+                "customer" => request.bearer_auth(&customer),
+                "admin" => request.bearer_auth(&admin),
+                "internal" => request.bearer_auth(INTERNAL),
+                "discovery" => request.bearer_auth(DISCOVERY),
+                other => panic!("{other}"),
+            };
+            let status = request.send().await.unwrap().status();
+            let verdict = match status {
+                StatusCode::UNAUTHORIZED => Who,
+                StatusCode::FORBIDDEN => No,
+                _ => In,
+            };
+            assert_eq!(verdict, *expected, "{method} {path} as {caller} answered {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn internal_headers_open_nothing_that_is_not_internal() {
+    let app = TestApp::start().await;
+    for name in ["x-zlh-internal-token", "x-internal-token"] {
+        let answer = app.get("/api/audit").header(name, INTERNAL).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{name}");
+    }
+}

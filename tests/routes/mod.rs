@@ -1,0 +1,7 @@
+//! The HTTP API through its door: conventions, who may do what, and the routes one by one.
+
+mod audit;
+mod auth;
+mod authorization;
+mod conventions;
+mod health;

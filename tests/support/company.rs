@@ -1,0 +1,357 @@
+//! A small company in one process: a database, Redis, the simulated world, and as many workers as a test wants.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use sea_orm::{ActiveValue::Set, EntityTrait};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use zpack::adapters::agent::{AgentSettings, Agents};
+use zpack::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSettings};
+use zpack::adapters::tls::TlsVerify;
+use zpack::config::DatabaseKind;
+use zpack::db::entities::operation::{self, OperationState};
+use zpack::db::{self, entities};
+use zpack::jobs::{Failpoints, JobSettings, Lists, Queue, Registry, Worker, WorkerDeps};
+use zpack::kernel::{Clock, OperationId, Secret, UserId, VmId, WorkerId};
+use zpack::operations::{NewOperation, begin};
+use zpack::provision::{
+    PROVISION, ProvisionDeps, ProvisionJob, ProvisionPayload, ProvisionPolicy, STEP_COUNT, ServerRequest, Timings,
+    Workload,
+};
+use zpack::sim::{SimConfig, World};
+
+use super::{PrivateRedis, TestDb};
+
+/// How long a test waits for a fact before it fails.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Everything a worker needs, started privately.
+pub struct Company {
+    pub db: TestDb,
+    pub redis: PrivateRedis,
+    pub lists: Lists,
+    pub world: World,
+    owner: UserId,
+    client: redis::Client,
+    http: reqwest::Client,
+}
+
+/// A worker that runs until it is stopped or dropped.
+pub struct RunningWorker {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl RunningWorker {
+    /// Stops it and waits for the end of its drain.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+impl Company {
+    /// Starts one over an SQLite database.
+    pub async fn start() -> Self {
+        Self::start_on(DatabaseKind::Sqlite).await
+    }
+
+    /// Starts one over a database of `kind`.
+    pub async fn start_on(kind: DatabaseKind) -> Self {
+        let redis = PrivateRedis::start();
+        let client = redis::Client::open(redis.url()).unwrap();
+        let lists = Lists::open(&client).unwrap();
+        let world = World::start(SimConfig { time_scale: 0.01, ..SimConfig::default() }).await.unwrap();
+        let db = TestDb::migrated(kind).await;
+        let owner = owner(&db.db).await;
+        Self { db, redis, lists, world, owner, client, http: reqwest::Client::new() }
+    }
+
+    /// Quick times, so that a vanished worker is noticed within seconds.
+    pub fn settings() -> JobSettings {
+        JobSettings {
+            lease: Duration::from_secs(2),
+            renew: Duration::from_millis(500),
+            sweep: Duration::from_millis(100),
+            reap: Duration::from_millis(500),
+            worker_ttl: Duration::from_secs(1),
+            block: Duration::from_millis(500),
+            drain: Duration::from_secs(10),
+            slots: Some(1),
+            concurrency: 1,
+            unwind: true,
+        }
+    }
+
+    /// The house rules, with waits that fit the simulated world.
+    pub fn policy(&self) -> ProvisionPolicy {
+        ProvisionPolicy {
+            game_vmids: "5000-5999".parse().unwrap(),
+            dev_vmids: "6000-6999".parse().unwrap(),
+            game_bridge: "vmbr3".to_owned(),
+            dev_bridge: "vmbr2".to_owned(),
+            templates: vec![VmId::new(9000).unwrap(), VmId::new(9001).unwrap()],
+            pool: Some("zpack".to_owned()),
+            agent_port: self.world.agent_port(),
+            agent_token: Some(Secret::new(self.world.agent_token())),
+            timings: Timings {
+                task_poll: Duration::from_millis(20),
+                task_timeout: Duration::from_secs(10),
+                absence: Duration::from_millis(300),
+                address_poll: Duration::from_millis(20),
+                address_timeout: Duration::from_secs(10),
+                agent_poll: Duration::from_millis(20),
+                ready_timeout: Duration::from_secs(20),
+            },
+        }
+    }
+
+    /// The job under test over the real adapters.
+    pub fn job(&self) -> ProvisionJob {
+        let base = self.world.proxmox_url().parse().unwrap();
+        let settings = ProxmoxSettings {
+            endpoints: vec![Endpoint { base, node: None }],
+            token: Secret::new(self.world.proxmox_token()),
+            tls: TlsVerify::SystemRoots,
+            cloning: Cloning::Linked,
+            deadlines: Deadlines {
+                connect: Duration::from_millis(500),
+                read: Duration::from_secs(1),
+                remote_read: Duration::from_secs(1),
+                change: Duration::from_secs(1),
+                ..Deadlines::default()
+            },
+        };
+        ProvisionJob::new(Arc::new(ProvisionDeps {
+            db: self.db.db.clone(),
+            hypervisor: Arc::new(Proxmox::new(&settings).unwrap()),
+            agent: Arc::new(Agents::new(AgentSettings { timeout: Duration::from_secs(1) }).unwrap()),
+            clock: Clock::System,
+            policy: self.policy(),
+        }))
+    }
+
+    /// Starts a worker of the provision queue.
+    pub fn worker(&self, settings: JobSettings) -> RunningWorker {
+        let url = self.db.url.clone();
+        let deps = WorkerDeps {
+            queue: Queue::Provision,
+            worker: WorkerId::generate(),
+            db: self.db.db.clone(),
+            connect: Arc::new(move || {
+                let url = Secret::new(&url);
+                async move { Ok(db::connect(&url, 1).await.unwrap()) }.boxed()
+            }),
+            redis: self.client.clone(),
+            lists: self.lists.clone(),
+            registry: Registry::default().with(Arc::new(self.job())),
+            settings,
+            clock: Clock::System,
+            failpoints: Failpoints::default(),
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn({
+            let stop = stop.clone();
+            async move { Worker::new(deps).run(stop).await.unwrap() }
+        });
+        RunningWorker { stop, task }
+    }
+
+    /// Accepts an operation as the API does, and rings.
+    pub async fn begin(&self, request: ServerRequest) -> OperationId {
+        let id = self.begin_silently(request).await;
+        self.lists.ring(Queue::Provision, id).await.unwrap();
+        id
+    }
+
+    /// Accepts an operation whose ring is lost.
+    pub async fn begin_silently(&self, request: ServerRequest) -> OperationId {
+        let new = NewOperation {
+            kind: PROVISION,
+            queue: Queue::Provision,
+            schema_version: 1,
+            payload: ProvisionPayload { user_id: self.owner, request },
+            user_id: Some(self.owner),
+            max_starts: 1,
+            step_count: STEP_COUNT,
+            dedup_key: None,
+        };
+        let tx = db::begin(&self.db.db).await.unwrap();
+        let begun = begin(&tx, new, Clock::System.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        begun.operation.id
+    }
+
+    /// The row of an operation.
+    pub async fn operation(&self, id: OperationId) -> operation::Model {
+        operation::Entity::find_by_id(id).one(&self.db.db).await.unwrap().unwrap()
+    }
+
+    /// Waits until the operation has ended and nothing of it is left to do.
+    pub async fn settled(&self, id: OperationId) -> operation::Model {
+        use entities::operation::Unwind;
+        self.wait(&format!("{id} to settle"), || async {
+            let row = self.operation(id).await;
+            let at_work = matches!(row.unwind, Unwind::Due | Unwind::Running);
+            (row.state.is_ended() && !at_work).then_some(row)
+        })
+        .await
+    }
+
+    /// Waits for a success and returns the row.
+    pub async fn succeeded(&self, id: OperationId) -> operation::Model {
+        let row = self.settled(id).await;
+        assert_eq!(row.state, OperationState::Succeeded, "{:?}: {:?}", row.error_code, row.error_message);
+        row
+    }
+
+    /// Waits until `fact` is there.
+    pub async fn wait<T, F: Future<Output = Option<T>>>(&self, what: &str, fact: impl Fn() -> F) -> T {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        loop {
+            if let Some(value) = fact().await {
+                return value;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "waited in vain for {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// `GET /sim/state`.
+    pub async fn state(&self) -> Value {
+        let url = format!("{}/sim/state", self.world.control_url());
+        self.http.get(url).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Containers in the simulated world, templates left out.
+    pub async fn containers(&self) -> Vec<Value> {
+        let state = self.state().await;
+        let all = state["proxmox"]["containers"].as_array().unwrap();
+        all.iter().filter(|container| container["template"] != true).cloned().collect()
+    }
+
+    /// How often each effect of this name was executed, by VMID.
+    pub async fn effects(&self, effect: &str) -> std::collections::BTreeMap<i64, usize> {
+        let state = self.state().await;
+        let mut counts = std::collections::BTreeMap::new();
+        for entry in state["proxmox"]["ledger"].as_array().unwrap() {
+            if entry["effect"] == effect {
+                *counts.entry(entry["vmid"].as_i64().unwrap()).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    /// Whether a worker has said lately that it lives.
+    pub async fn living_workers(&self) -> bool {
+        let mut connection = self.lists.connection();
+        let time: (i64, i64) = redis::cmd("TIME").query_async(&mut connection).await.unwrap();
+        let now = time.0 * 1000 + time.1 / 1000;
+        let key = Queue::Provision.workers_key();
+        let alive: usize =
+            redis::cmd("ZCOUNT").arg(key).arg(now).arg("+inf").query_async(&mut connection).await.unwrap();
+        alive > 0
+    }
+
+    /// `GET` from the simulator's control.
+    pub async fn get(&self, path: &str) -> Value {
+        let url = format!("{}{path}", self.world.control_url());
+        self.http.get(url).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// The settings with which a process joins this company.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let proxmox = self.world.proxmox_url().trim_end_matches("/api2/json").to_owned();
+        let fixed = [
+            ("LOG_LEVEL", "warn"),
+            ("PROXMOX_VERIFY_TLS", "false"),
+            ("PROXMOX_POOL", "zpack"),
+            ("AGENT_TEMPLATE_VMID", "9000,9001"),
+            ("JOB_LEASE_MS", "2000"),
+            ("JOB_RENEW_MS", "500"),
+            ("JOB_SWEEP_MS", "100"),
+            ("JOB_REAP_MS", "500"),
+            ("JOB_BLOCK_MS", "500"),
+            ("PROXMOX_TASK_POLL_MS", "20"),
+            ("PROXMOX_TASK_TIMEOUT_SECONDS", "10"),
+            ("CLONE_ABSENCE_MS", "300"),
+            ("ADDRESS_POLL_MS", "20"),
+            ("ADDRESS_TIMEOUT_SECONDS", "10"),
+            ("AGENT_POLL_MS", "20"),
+            ("AGENT_READY_TIMEOUT_SECONDS", "20"),
+        ];
+        let mut settings: Vec<(&'static str, String)> =
+            fixed.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+        settings.extend([
+            ("DATABASE_URL", self.db.url.clone()),
+            ("REDIS_URL", self.redis.url()),
+            ("ARTIFACT_BASE_URL", self.world.artifacts_url()),
+            ("PROXMOX_HOST", proxmox),
+            ("PROXMOX_API_TOKEN", self.world.proxmox_token()),
+            ("ZLH_AGENT_PORT", self.world.agent_port().to_string()),
+            ("ZLH_AGENT_TOKEN", self.world.agent_token().to_owned()),
+        ]);
+        settings
+    }
+
+    /// `POST` to the simulator's control.
+    pub async fn control(&self, path: &str, body: Value) -> Value {
+        let url = format!("{}{path}", self.world.control_url());
+        let answer = self.http.post(url).json(&body).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+}
+
+/// A customer to own the servers.
+async fn owner(db: &sea_orm::DatabaseConnection) -> UserId {
+    let (id, now) = (UserId::generate(), Clock::System.now());
+    let row = entities::user::ActiveModel {
+        id: Set(id),
+        email: Set("owner@example.test".to_owned()),
+        username: Set("owner".to_owned()),
+        username_key: Set("owner".to_owned()),
+        display_name: Set(None),
+        first_name: Set(None),
+        last_name: Set(None),
+        role: Set(entities::user::Role::Customer),
+        password_hash: Set("-".to_owned()),
+        token_epoch: Set(0),
+        billing_status: Set(None),
+        suspended_at: Set(None),
+        created_at: Set(now),
+        updated_at: Set(now),
+    };
+    entities::user::Entity::insert(row).exec_without_returning(db).await.unwrap();
+    id
+}
+
+/// A Minecraft server.
+pub fn paper() -> ServerRequest {
+    ServerRequest {
+        workload: Workload::Game {
+            game: "minecraft".to_owned(),
+            variant: "paper".to_owned(),
+            version: "1.21.1".to_owned(),
+            world: "world".to_owned(),
+        },
+        memory_mib: 2048,
+        cpu_cores: 2,
+        name: None,
+    }
+}
+
+/// A dev container.
+pub fn node() -> ServerRequest {
+    ServerRequest {
+        workload: Workload::Dev { runtime: "node".to_owned(), version: "22".to_owned() },
+        memory_mib: 1024,
+        cpu_cores: 1,
+        name: Some("my box".to_owned()),
+    }
+}

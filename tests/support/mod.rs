@@ -1,0 +1,17 @@
+//! What tests stand on: private servers that vanish with the test process, and databases on each of them.
+//!
+//! All tests run in one process (`cargo test`), so one PostgreSQL and one MariaDB serve the whole run: starting one
+//! costs seconds, a database on it milliseconds. cargo-nextest runs each test in a process of its own and would start
+//! them anew for each. A Redis costs 20 ms and tests flush and kill it, so every test has its own.
+
+pub mod app;
+pub mod company;
+pub mod database;
+pub mod guardian;
+pub mod mariadb;
+pub mod postgres;
+pub mod redis;
+
+pub use database::TestDb;
+pub(crate) use database::{on_every_database, on_every_empty_database};
+pub use redis::PrivateRedis;

@@ -1,0 +1,67 @@
+//! The PostgreSQL of this test run.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use super::guardian::{Guardian, as_user, run, server_dir};
+
+/// A private PostgreSQL on a Unix socket, without `fsync`.
+pub struct PrivatePostgres {
+    dir: PathBuf,
+    _guardian: Guardian,
+}
+
+impl PrivatePostgres {
+    /// The server all tests of this process share; started by the first that asks.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<PrivatePostgres> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// A server of its own, for a test that stops it.
+    pub fn start() -> Self {
+        let dir = server_dir("pg");
+        let path = |name: &str| dir.join(name).display().to_string();
+        let data = path("data");
+        let initdb = ["-A", "trust", "-U", "zpack", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-D", &data];
+        run(&as_user("postgres", &dir, &command("initdb", &initdb)));
+        let settings = [
+            "listen_addresses=",
+            "fsync=off",
+            "synchronous_commit=off",
+            "full_page_writes=off",
+            "max_connections=500",
+            "shared_buffers=64MB",
+            "autovacuum_naptime=10min",
+            &format!("unix_socket_directories={}", dir.display()),
+        ]
+        .map(|setting| ["-c".to_owned(), setting.to_owned()]);
+        let mut postgres = command("postgres", &["-D", &data]);
+        postgres.extend(settings.into_iter().flatten());
+        // SIGQUIT is its immediate shutdown, which also returns its shared memory.
+        let guardian = Guardian::start(&dir, "QUIT", &as_user("postgres", &dir, &postgres));
+        let is_ready =
+            command("pg_isready", &["-q", "-U", "zpack", "-d", "postgres", "-h", &dir.display().to_string()]);
+        guardian.wait_until(|| {
+            Command::new(&is_ready[0]).args(&is_ready[1..]).status().is_ok_and(|status| status.success())
+        });
+        Self { dir, _guardian: guardian }
+    }
+
+    /// The address of `database`.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://zpack@localhost/{database}?host={}", self.dir.display())
+    }
+}
+
+/// A program of the newest PostgreSQL installed, with its arguments.
+fn command(program: &str, arguments: &[&str]) -> Vec<String> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").map(|entries| entries.flatten().collect::<Vec<_>>());
+    let mut homes: Vec<_> = versions.unwrap_or_default().into_iter().map(|entry| entry.path().join("bin")).collect();
+    homes.sort_by_key(|home| home.parent().and_then(|v| v.file_name()?.to_str()?.parse::<u32>().ok()));
+    let found = homes.iter().rev().map(|home| home.join(program)).find(|path| path.exists());
+    // Other distributions have the programs on PATH.
+    let program = found.unwrap_or_else(|| PathBuf::from(program)).display().to_string();
+    std::iter::once(program).chain(arguments.iter().map(|argument| (*argument).to_owned())).collect()
+}
