@@ -20,7 +20,11 @@ struct Rig {
 
 impl Rig {
     async fn new(profile: PveProfile) -> Self {
-        let world = World::start(SimConfig { profile, time_scale: 0.005, ..SimConfig::default() }).await.unwrap();
+        Self::scaled(profile, 0.005).await
+    }
+
+    async fn scaled(profile: PveProfile, time_scale: f64) -> Self {
+        let world = World::start(SimConfig { profile, time_scale, ..SimConfig::default() }).await.unwrap();
         let proxmox = client(&world, &world.proxmox_token());
         Self { world, proxmox }
     }
@@ -141,7 +145,8 @@ async fn a_container_lives_its_whole_life_on_every_release() {
 #[tokio::test]
 async fn a_template_in_use_is_busy_and_a_taken_number_is_a_conflict() {
     for profile in [PveProfile::V8_3, PveProfile::V9_1] {
-        let rig = Rig::new(profile).await;
+        // Slow enough that two more requests find the clone under way on a loaded machine.
+        let rig = Rig::scaled(profile, 0.1).await;
         let task = rig.proxmox.clone_container(&clone_of(9000, 5001)).await.unwrap();
         assert!(rig.proxmox.clone_is_running(&pve1(), vmid(9000)).await.unwrap());
         let error = rig.proxmox.clone_container(&clone_of(9000, 5002)).await.unwrap_err();

@@ -35,7 +35,7 @@ impl WorkerProcess {
 
     /// Waits until the process has killed itself.
     pub async fn killed(&mut self) {
-        let status = tokio::time::timeout(Duration::from_secs(60), self.child.wait())
+        let status = tokio::time::timeout(Duration::from_secs(180), self.child.wait())
             .await
             .expect("the failpoint is reached")
             .expect("a status");

@@ -12,10 +12,11 @@ use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// `zpack` with these arguments and no settings but the PATH.
+/// `zpack` with these arguments and no settings but the PATH, and silent unless something is wrong.
 pub fn zpack(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zpack"));
-    command.args(args).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir(dir);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    command.args(args).env_clear().env("PATH", path).env("LOG_LEVEL", "warn").current_dir(dir);
     command
 }
 
