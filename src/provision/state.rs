@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::{Hostname, VmId};
 use crate::ports::{NodeName, Task};
+use crate::saga::StepError;
 
 /// The saga's state. Fields are set by the steps in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,4 +34,25 @@ impl Provisioning {
     pub fn place(&self) -> Option<(VmId, &NodeName)> {
         self.vmid.zip(self.node.as_ref())
     }
+
+    /// The same for a step that stands behind the one that decides them, and so on below.
+    pub(super) fn decided_place(&self) -> Result<(VmId, NodeName), StepError> {
+        decided(self.place().map(|(vmid, node)| (vmid, node.clone())), "number and node")
+    }
+
+    pub(super) fn decided_hostname(&self) -> Result<Hostname, StepError> {
+        decided(self.hostname.clone(), "a host name")
+    }
+
+    pub(super) fn decided_template(&self) -> Result<VmId, StepError> {
+        decided(self.template, "a template")
+    }
+
+    pub(super) fn known_address(&self) -> Result<IpAddr, StepError> {
+        decided(self.address, "an address")
+    }
+}
+
+fn decided<T>(value: Option<T>, what: &str) -> Result<T, StepError> {
+    value.ok_or_else(|| StepError::failed("internal", format!("a step ran before {what} was decided")))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::kernel::Failure;
 use crate::ports::{Task, TaskEnd, TaskState};
 use crate::saga::{StepContext, Stopped};
 
@@ -30,6 +31,15 @@ impl Patience {
         cx.wait(self.next).await?;
         self.next = self.next.mul_f64(1.5).min(self.longest);
         Ok(true)
+    }
+
+    /// Waits before a request that changes nothing when it is sent twice is sent again after `failure`. Returns false
+    /// when it would fail in the same way or when there is no time left.
+    pub(super) async fn again_after(&mut self, cx: &StepContext<'_>, failure: Failure) -> Result<bool, Stopped> {
+        match failure {
+            Failure::Transient | Failure::Busy | Failure::Ambiguous => self.again(cx).await,
+            Failure::Permanent | Failure::NeedsOperator => Ok(false),
+        }
     }
 }
 

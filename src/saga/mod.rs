@@ -15,4 +15,4 @@ mod step;
 pub use context::{StepContext, Stop, Stopped};
 pub use engine::{SagaEnd, Undo, run, unwind};
 pub use journal::{Journal, Lost, Record, RecordStatus, StepRef};
-pub use step::{Reach, Step, StepError, Steps, UndoError};
+pub use step::{Reach, Step, StepError, StepResult, Steps, UndoError};

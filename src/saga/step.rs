@@ -55,10 +55,14 @@ impl From<Stopped> for UndoError {
     }
 }
 
+/// What happened, in words for the step log, or why the step did not finish.
+pub type StepResult = Result<Option<String>, StepError>;
+
 /// A step over the world `W` and the saga's state `S`.
 ///
 /// `run` decides from `state` alone what its effect will be, so that `undo` can find the effect even if `run` never
-/// returned; what it learns on the way it saves with [`StepContext::checkpoint`]. `undo` is safe to run on nothing.
+/// returned; what it learns on the way it saves with [`StepContext::checkpoint`]. `undo` is safe to run on nothing; a
+/// step without one changes nothing, or only what the undo of an earlier step removes.
 #[async_trait]
 pub trait Step<W: Sync, S: Send>: Send + Sync {
     /// Its name, snake_case.
@@ -67,11 +71,13 @@ pub trait Step<W: Sync, S: Send>: Send + Sync {
     /// How far it reaches.
     fn reach(&self) -> Reach;
 
-    /// Has the effect. Returns what happened in words, for the step log.
-    async fn run(&self, world: &W, cx: &StepContext<'_>, state: &mut S) -> Result<Option<String>, StepError>;
+    /// Has the effect.
+    async fn run(&self, world: &W, cx: &StepContext<'_>, state: &mut S) -> StepResult;
 
     /// Takes the effect back.
-    async fn undo(&self, world: &W, cx: &StepContext<'_>, state: &mut S) -> Result<(), UndoError>;
+    async fn undo(&self, _world: &W, _cx: &StepContext<'_>, _state: &mut S) -> Result<(), UndoError> {
+        Ok(())
+    }
 }
 
 /// The steps of a saga, in order.

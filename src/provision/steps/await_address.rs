@@ -3,13 +3,12 @@
 use async_trait::async_trait;
 
 use crate::kernel::{Classify, Failure};
-use crate::saga::{Reach, Step, StepContext, StepError, UndoError};
+use crate::saga::{Reach, Step, StepContext, StepError, StepResult, UndoError};
 
 use super::super::container::step_failure;
 use super::super::run::Run;
 use super::super::state::Provisioning;
 use super::super::task::Patience;
-use super::place;
 
 pub(super) struct AwaitAddress;
 
@@ -23,13 +22,8 @@ impl Step<Run, Provisioning> for AwaitAddress {
         Reach::Inside
     }
 
-    async fn run(
-        &self,
-        run: &Run,
-        cx: &StepContext<'_>,
-        state: &mut Provisioning,
-    ) -> Result<Option<String>, StepError> {
-        let (vmid, node) = place(state)?;
+    async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
+        let (vmid, node) = state.decided_place()?;
         let timings = &run.deps.policy.timings;
         let mut patience = Patience::new(timings.address_poll, timings.address_timeout);
         loop {

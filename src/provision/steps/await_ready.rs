@@ -3,12 +3,11 @@
 use async_trait::async_trait;
 
 use crate::ports::{AgentError, AgentReport, AgentState};
-use crate::saga::{Reach, Step, StepContext, StepError, UndoError};
+use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
 
 use super::super::run::Run;
 use super::super::state::Provisioning;
 use super::super::task::Patience;
-use super::place;
 
 pub(super) struct AwaitReady;
 
@@ -22,17 +21,9 @@ impl Step<Run, Provisioning> for AwaitReady {
         Reach::Inside
     }
 
-    async fn run(
-        &self,
-        run: &Run,
-        cx: &StepContext<'_>,
-        state: &mut Provisioning,
-    ) -> Result<Option<String>, StepError> {
-        let (vmid, _) = place(state)?;
-        let Some(address) = state.address else {
-            return Err(StepError::failed("internal", "no address is known"));
-        };
-        let endpoint = run.endpoint(address);
+    async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
+        let (vmid, _) = state.decided_place()?;
+        let endpoint = run.endpoint(state.known_address()?);
         let timings = &run.deps.policy.timings;
         let mut patience = Patience::new(timings.agent_poll, timings.ready_timeout);
         loop {
@@ -54,10 +45,6 @@ impl Step<Run, Provisioning> for AwaitReady {
                 return Err(StepError::failed("not_ready", message));
             }
         }
-    }
-
-    async fn undo(&self, _: &Run, _: &StepContext<'_>, _: &mut Provisioning) -> Result<(), UndoError> {
-        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::kernel::{Classify, Failure, VmId};
 use crate::ports::{CloneRequest, HypervisorError, NodeName, TaskEnd};
-use crate::saga::{Reach, Step, StepContext, StepError, UndoError};
+use crate::saga::{Reach, Step, StepContext, StepError, StepResult, UndoError};
 
 use super::super::container::{Sighting, look, may_pass, step_failure};
 use super::super::destroy::destroy_ours;
@@ -14,7 +14,6 @@ use super::super::run::Run;
 use super::super::state::Provisioning;
 use super::super::task::{Patience, patience, wait_for};
 use super::super::template_lock;
-use super::place;
 
 pub(super) struct CloneContainer;
 
@@ -38,15 +37,8 @@ impl Step<Run, Provisioning> for CloneContainer {
         Reach::Outside
     }
 
-    async fn run(
-        &self,
-        run: &Run,
-        cx: &StepContext<'_>,
-        state: &mut Provisioning,
-    ) -> Result<Option<String>, StepError> {
-        let Some(template) = state.template else {
-            return Err(StepError::failed("internal", "no template was chosen"));
-        };
+    async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
+        let template = state.decided_template()?;
         let mut patience = patience(run);
         loop {
             lock_template(run, cx, template).await?;
@@ -84,10 +76,8 @@ async fn attempt(
     state: &mut Provisioning,
     template: VmId,
 ) -> Result<Attempt, StepError> {
-    let (vmid, node) = place(state)?;
-    let Some(hostname) = state.hostname.clone() else {
-        return Err(StepError::failed("internal", "no host name was reserved"));
-    };
+    let (vmid, node) = state.decided_place()?;
+    let hostname = state.decided_hostname()?;
     let request = CloneRequest {
         node: node.clone(),
         template,

@@ -2,15 +2,14 @@
 
 use async_trait::async_trait;
 
-use crate::kernel::{Classify, Failure};
+use crate::kernel::Classify;
 use crate::ports::{ContainerConfig, ContainerSettings};
-use crate::saga::{Reach, Step, StepContext, StepError, UndoError};
+use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
 
 use super::super::container::step_failure;
 use super::super::run::Run;
 use super::super::state::Provisioning;
 use super::super::task::patience;
-use super::place;
 
 pub(super) struct ConfigureContainer;
 
@@ -24,17 +23,9 @@ impl Step<Run, Provisioning> for ConfigureContainer {
         Reach::Outside
     }
 
-    async fn run(
-        &self,
-        run: &Run,
-        cx: &StepContext<'_>,
-        state: &mut Provisioning,
-    ) -> Result<Option<String>, StepError> {
-        let (vmid, node) = place(state)?;
-        let Some(hostname) = state.hostname.clone() else {
-            return Err(StepError::failed("internal", "no host name was reserved"));
-        };
-        let settings = run.blueprint.settings(hostname);
+    async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
+        let (vmid, node) = state.decided_place()?;
+        let settings = run.blueprint.settings(state.decided_hostname()?);
         let hypervisor = &run.deps.hypervisor;
         let mut patience = patience(run);
         loop {
@@ -55,18 +46,10 @@ impl Step<Run, Provisioning> for ConfigureContainer {
                 },
                 Err(error) => error,
             };
-            let again = match error.failure() {
-                Failure::Transient | Failure::Busy | Failure::Ambiguous => patience.again(cx).await?,
-                Failure::Permanent | Failure::NeedsOperator => false,
-            };
-            if !again {
+            if !patience.again_after(cx, error.failure()).await? {
                 return Err(step_failure(&error));
             }
         }
-    }
-
-    async fn undo(&self, _: &Run, _: &StepContext<'_>, _: &mut Provisioning) -> Result<(), UndoError> {
-        Ok(())
     }
 }
 

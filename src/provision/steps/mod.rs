@@ -9,9 +9,7 @@ mod record_server;
 mod reserve_identity;
 mod start_container;
 
-use crate::kernel::VmId;
-use crate::ports::NodeName;
-use crate::saga::{Step, StepError};
+use crate::saga::Step;
 
 use super::run::Run;
 use super::state::Provisioning;
@@ -28,12 +26,4 @@ pub(super) fn steps() -> Vec<Box<dyn Step<Run, Provisioning>>> {
         Box::new(await_ready::AwaitReady),
         Box::new(record_server::RecordServer),
     ]
-}
-
-/// Number and node, which the first step has decided.
-fn place(state: &Provisioning) -> Result<(VmId, NodeName), StepError> {
-    match state.place() {
-        Some((vmid, node)) => Ok((vmid, node.clone())),
-        None => Err(StepError::failed("internal", "a step ran before number and node were decided")),
-    }
 }

@@ -6,7 +6,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter};
 use crate::db;
 use crate::db::entities::instance::{self, Lifecycle};
 use crate::kernel::InstanceId;
-use crate::saga::{Reach, Step, StepContext, StepError, Stopped, UndoError};
+use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped, UndoError};
 
 use super::super::request::Workload;
 use super::super::run::Run;
@@ -24,7 +24,7 @@ impl Step<Run, Provisioning> for RecordServer {
         Reach::Inside
     }
 
-    async fn run(&self, run: &Run, _: &StepContext<'_>, state: &mut Provisioning) -> Result<Option<String>, StepError> {
+    async fn run(&self, run: &Run, _: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         let Some(row) = row(run, state) else {
             return Err(StepError::failed("internal", "the server is not complete"));
         };

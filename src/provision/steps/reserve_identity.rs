@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::instances::reservations;
-use crate::saga::{Reach, Step, StepContext, StepError, UndoError};
+use crate::saga::{Reach, Step, StepContext, StepResult, UndoError};
 
 use super::super::identity;
 use super::super::plan::mac;
@@ -22,12 +22,7 @@ impl Step<Run, Provisioning> for ReserveIdentity {
         Reach::Inside
     }
 
-    async fn run(
-        &self,
-        run: &Run,
-        cx: &StepContext<'_>,
-        state: &mut Provisioning,
-    ) -> Result<Option<String>, StepError> {
+    async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         let placed = identity::choose_node(run, cx, state).await?;
         identity::reserve(run, cx, state).await?;
         state.mac = Some(mac(run.operation()));

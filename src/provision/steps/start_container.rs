@@ -4,13 +4,12 @@ use async_trait::async_trait;
 
 use crate::kernel::{Classify, Failure};
 use crate::ports::{PowerState, Started, TaskEnd};
-use crate::saga::{Reach, Step, StepContext, StepError, UndoError};
+use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
 
 use super::super::container::{may_pass, step_failure};
 use super::super::run::Run;
 use super::super::state::Provisioning;
 use super::super::task::{patience, wait_for};
-use super::place;
 
 pub(super) struct StartContainer;
 
@@ -24,13 +23,8 @@ impl Step<Run, Provisioning> for StartContainer {
         Reach::Outside
     }
 
-    async fn run(
-        &self,
-        run: &Run,
-        cx: &StepContext<'_>,
-        state: &mut Provisioning,
-    ) -> Result<Option<String>, StepError> {
-        let (vmid, node) = place(state)?;
+    async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
+        let (vmid, node) = state.decided_place()?;
         let hypervisor = &run.deps.hypervisor;
         let mut patience = patience(run);
         loop {
@@ -61,9 +55,5 @@ impl Step<Run, Provisioning> for StartContainer {
                 return Err(StepError::failed("start_failed", why));
             }
         }
-    }
-
-    async fn undo(&self, _: &Run, _: &StepContext<'_>, _: &mut Provisioning) -> Result<(), UndoError> {
-        Ok(())
     }
 }
