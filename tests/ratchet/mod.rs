@@ -1,5 +1,6 @@
 //! Rules that are tests: what a review would otherwise have to look for every time.
 
+mod declared;
 mod dependencies;
 mod docs_paths;
 mod env_example;
