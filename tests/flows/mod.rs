@@ -4,3 +4,4 @@ mod operator;
 mod process;
 mod provisioning;
 mod roles;
+mod stopping;

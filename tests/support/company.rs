@@ -303,6 +303,12 @@ impl Company {
         settings
     }
 
+    /// Drops the faults that are still to come.
+    pub async fn forget_faults(&self) {
+        let url = format!("{}/sim/faults", self.world.control_url());
+        self.http.delete(url).send().await.unwrap().error_for_status().unwrap();
+    }
+
     /// `POST` to the simulator's control.
     pub async fn control(&self, path: &str, body: Value) -> Value {
         let url = format!("{}{path}", self.world.control_url());

@@ -1,0 +1,107 @@
+//! A worker that is told to stop while it works: once, and once more.
+
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sea_orm::EntityTrait;
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStderr, Command};
+use zpack::db::entities::operation::{Cleanup, OperationState};
+use zpack::db::entities::reservation;
+use zpack::kernel::OperationId;
+
+use crate::support::company::{Company, node};
+
+/// A worker process whose log is read.
+struct Worker {
+    child: Child,
+    log: tokio::io::Lines<BufReader<ChildStderr>>,
+}
+
+impl Worker {
+    fn start(company: &Company) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_zpack"))
+            .args(["worker", "provision"])
+            .env_clear()
+            .envs(company.environment())
+            .env("LOG_LEVEL", "info")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, log }
+    }
+
+    fn terminate(&self) {
+        kill(Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap()), Signal::SIGTERM).unwrap();
+    }
+
+    async fn says(&mut self, words: &str) {
+        while let Some(line) = self.log.next_line().await.unwrap() {
+            if line.contains(words) {
+                return;
+            }
+        }
+        panic!("it ended without saying {words}");
+    }
+
+    /// The rest of the log is read so that the pipe never fills.
+    async fn ended(mut self) -> Option<i32> {
+        while self.log.next_line().await.unwrap().is_some() {}
+        self.child.wait().await.unwrap().code()
+    }
+}
+
+async fn reached(company: &Company, id: OperationId, phase: &str) {
+    let what = format!("{id} to reach {phase}");
+    company.wait(&what, || async { (company.operation(id).await.phase.as_deref() == Some(phase)).then_some(()) }).await;
+}
+
+/// Waiting for an address changes nothing: the operation goes back to the list and costs no start.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_signal_hands_the_work_back() {
+    let company = Company::start().await;
+    let no_address = json!({ "peer": "proxmox", "method": "GET", "path": "*/interfaces", "when": "before", "action": "status", "status": 595,
+        "times": 100_000 });
+    company.control("/sim/faults", no_address).await;
+    let worker = Worker::start(&company);
+    let id = company.begin(node()).await;
+    reached(&company, id, "await_address").await;
+    worker.terminate();
+    assert_eq!(worker.ended().await, Some(0));
+    let row = company.operation(id).await;
+    assert_eq!((row.state, row.starts), (OperationState::Queued, 0));
+
+    company.forget_faults().await;
+    let heir = company.worker(Company::settings());
+    let row = company.succeeded(id).await;
+    heir.stop().await;
+    assert_eq!(row.starts, 1);
+    assert_eq!(company.effects("clone").await.into_values().collect::<Vec<_>>(), [1]);
+}
+
+/// Talking to an agent reaches outside, so the first signal waits for it; the second does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_signal_ends_the_process_at_once_and_an_heir_cleans_up() {
+    let company = Company::start().await;
+    company.control("/sim/agents/next", json!({ "hang": true })).await;
+    let mut worker = Worker::start(&company);
+    let id = company.begin(node()).await;
+    reached(&company, id, "configure_agent").await;
+    worker.terminate();
+    worker.says("a second signal ends the process at once").await;
+    assert_eq!(company.operation(id).await.state, OperationState::Running);
+    worker.terminate();
+    assert_eq!(worker.ended().await, Some(128 + 15));
+
+    let heir = company.worker(Company::settings());
+    let row = company.settled(id).await;
+    heir.stop().await;
+    assert_eq!((row.state, row.cleanup), (OperationState::Stale, Cleanup::Done));
+    assert!(company.containers().await.is_empty());
+    assert!(reservation::Entity::find().all(&company.db.db).await.unwrap().is_empty());
+}
