@@ -35,11 +35,14 @@ pub enum LoggingError {
     Twice(#[source] TryInitError),
 }
 
+/// Libraries that tell at `info` what we tell ourselves. They are heard from warnings on, unless a directive names them.
+const QUIET: &str = "actix_server=warn,sea_orm_migration=warn";
+
 /// Sends the log lines of this process that pass `directives` to standard error.
 pub fn init(directives: &str, format: LogFormat) -> Result<(), LoggingError> {
     use tracing_subscriber::util::SubscriberInitExt;
 
-    let filter = EnvFilter::try_new(directives)
+    let filter = EnvFilter::try_new(format!("{QUIET},{directives}"))
         .map_err(|source| LoggingError::Filter { directives: directives.to_owned(), source })?;
     let terminal = std::io::stderr().is_terminal();
     let human = match format {
