@@ -5,13 +5,16 @@ use std::sync::Arc;
 use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
 
+use crate::db::entities::operation::OperationState;
 use crate::kernel::OperationId;
+use crate::telemetry::{ClaimMiss, Purpose, Refusal, RunEnd};
 
 use super::boottime::since_boot;
 use super::claim::{ClaimOutcome, ClaimPurpose, Claimed, claim};
 use super::context::JobContext;
 use super::finish::{End, finish};
 use super::inflight::InFlight;
+use super::job::UnwindEnd;
 use super::worker::WorkerDeps;
 
 /// What the receive loop should do next.
@@ -38,6 +41,10 @@ pub(super) async fn handle(
     let handled = match outcome {
         Ok(ClaimOutcome::Claimed(claimed)) => {
             deps.failpoints.hit("claimed");
+            deps.metrics.claimed(match claimed.purpose {
+                ClaimPurpose::Run => Purpose::Run,
+                ClaimPurpose::Unwind => Purpose::Unwind,
+            });
             let owned = inflight.own(id, claimed.operation.fence, sent);
             if claimed.operation.cancel_requested {
                 owned.cancelled.cancel();
@@ -50,25 +57,30 @@ pub(super) async fn handle(
                 draining: draining.clone(),
                 failpoints: deps.failpoints.clone(),
             };
-            work(deps, &claimed, &cx).await;
+            let end = work(deps, &claimed, &cx).await;
+            deps.metrics.ended(end, since_boot().saturating_sub(sent));
             deps.failpoints.hit("finished");
             forget(deps, id).await;
             Handled::Normally
         }
         Ok(ClaimOutcome::NotDue) => {
+            deps.metrics.missed(ClaimMiss::NotDue);
             forget(deps, id).await;
             Handled::Normally
         }
         Ok(ClaimOutcome::Unknown) => {
+            deps.metrics.missed(ClaimMiss::UnknownKind);
             tracing::warn!(operation.id = %id, "left {id} queued: this worker does not know its kind or version");
             forget(deps, id).await;
             Handled::Normally
         }
         Ok(ClaimOutcome::NoSlot) => {
+            deps.metrics.missed(ClaimMiss::NoSlot);
             hand_back(deps, id).await;
             Handled::NoSlot
         }
         Err(error) => {
+            deps.metrics.missed(ClaimMiss::Failed);
             tracing::warn!(operation.id = %id, %error, "could not claim {id}; handing it back");
             hand_back(deps, id).await;
             Handled::Trouble
@@ -78,9 +90,9 @@ pub(super) async fn handle(
     handled
 }
 
-async fn work(deps: &WorkerDeps, claimed: &Claimed, cx: &JobContext) {
+async fn work(deps: &WorkerDeps, claimed: &Claimed, cx: &JobContext) -> RunEnd {
     let operation = &claimed.operation;
-    let Some(job) = deps.registry.find(&operation.kind, operation.schema_version) else { return };
+    let Some(job) = deps.registry.find(&operation.kind, operation.schema_version) else { return RunEnd::Lost };
     tracing::info!(operation.id = %operation.id, purpose = ?claimed.purpose, "began {}", operation.id);
     let end = match claimed.purpose {
         ClaimPurpose::Run => End::of_run(job.run(cx).await),
@@ -88,14 +100,28 @@ async fn work(deps: &WorkerDeps, claimed: &Claimed, cx: &JobContext) {
     };
     let Some(end) = end else {
         tracing::warn!(operation.id = %operation.id, "lost {}: another worker goes on with it", operation.id);
-        return;
+        deps.metrics.refused(Refusal::Run);
+        return RunEnd::Lost;
     };
     cx.failpoints.hit("ending");
-    write(deps, claimed, &end, cx).await;
+    if write(deps, claimed, &end, cx).await { run_end(&end) } else { RunEnd::Lost }
 }
 
-/// Writes the end, and keeps trying while the lease lives: a database that is away for a moment costs nothing.
-async fn write(deps: &WorkerDeps, claimed: &Claimed, end: &End, cx: &JobContext) {
+/// How a written end is counted.
+fn run_end(end: &End) -> RunEnd {
+    match end {
+        End::Ended { state: OperationState::Succeeded, .. } => RunEnd::Succeeded,
+        End::Ended { state: OperationState::Cancelled, .. } => RunEnd::Cancelled,
+        End::Ended { .. } => RunEnd::Failed,
+        End::Unwound(UnwindEnd::Nothing | UnwindEnd::Complete) => RunEnd::Unwound,
+        End::Unwound(UnwindEnd::Incomplete { .. }) => RunEnd::UnwindIncomplete,
+        End::Unwound(UnwindEnd::Interrupted) | End::HandedBack => RunEnd::HandedBack,
+    }
+}
+
+/// Writes the end, and keeps trying while the lease lives: a database that is away for a moment costs nothing. Returns
+/// whether it is written.
+async fn write(deps: &WorkerDeps, claimed: &Claimed, end: &End, cx: &JobContext) -> bool {
     let id = claimed.operation.id;
     let mut attempt = 0;
     loop {
@@ -103,11 +129,12 @@ async fn write(deps: &WorkerDeps, claimed: &Claimed, end: &End, cx: &JobContext)
         match written {
             Ok(Ok(())) => {
                 tracing::info!(operation.id = %id, ?end, "ended {id}");
-                return;
+                return true;
             }
             Ok(Err(_)) => {
                 tracing::warn!(operation.id = %id, "could not end {id}: another owner took over");
-                return;
+                deps.metrics.refused(Refusal::End);
+                return false;
             }
             Err(error) => {
                 tracing::warn!(operation.id = %id, %error, "could not write the end of {id}; trying again");
@@ -116,7 +143,7 @@ async fn write(deps: &WorkerDeps, claimed: &Claimed, end: &End, cx: &JobContext)
         let wait = super::worker::TROUBLE.jittered(attempt);
         attempt += 1;
         tokio::select! {
-            () = cx.lost.cancelled() => return,
+            () = cx.lost.cancelled() => return false,
             () = tokio::time::sleep(wait) => {}
         }
     }

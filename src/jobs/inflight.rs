@@ -72,14 +72,17 @@ impl InFlight {
         }
     }
 
-    /// Fences out by ourselves whatever has not been renewed for `limit`: others may take over soon.
-    pub(super) fn fence_overdue(&self, limit: Duration) {
+    /// Fences out by ourselves whatever has not been renewed for `limit`: others may take over soon. Returns how many.
+    pub(super) fn fence_overdue(&self, limit: Duration) -> u64 {
         let now = since_boot();
+        let mut fenced = 0;
         for (id, owned) in self.owned() {
             if now.saturating_sub(owned.renewed) >= limit && !owned.lost.is_cancelled() {
                 tracing::warn!(operation.id = %id, "the lease of {id} could not be renewed in time; stopping it");
                 owned.lost.cancel();
+                fenced += 1;
             }
         }
+        fenced
     }
 }

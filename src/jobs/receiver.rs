@@ -11,6 +11,7 @@ use redis::{AsyncConnectionConfig, Client, RedisError};
 use tokio::time::{Instant, timeout};
 
 use crate::kernel::{Backoff, OperationId, WorkerId};
+use crate::telemetry::JobMetrics;
 
 use super::inflight::InFlight;
 use super::lists::Lists;
@@ -29,6 +30,7 @@ pub(super) struct Receiver {
     worker: WorkerId,
     inflight: InFlight,
     block: Duration,
+    metrics: JobMetrics,
     connection: Option<MultiplexedConnection>,
     /// Redis id of the connection, for waking it; 0 while there is none.
     connection_id: Arc<AtomicI64>,
@@ -45,6 +47,7 @@ impl Receiver {
         worker: WorkerId,
         inflight: InFlight,
         block: Duration,
+        metrics: JobMetrics,
     ) -> Self {
         Self {
             client,
@@ -53,6 +56,7 @@ impl Receiver {
             worker,
             inflight,
             block: block.min(Duration::from_secs(2)),
+            metrics,
             connection: None,
             connection_id: Arc::new(AtomicI64::new(0)),
             backlog: VecDeque::new(),
@@ -78,6 +82,7 @@ impl Receiver {
                 id
             }
             Err(error) => {
+                self.metrics.receive_failed();
                 self.connection = None;
                 self.connection_id.store(0, Ordering::SeqCst);
                 if self.failures == 0 {
@@ -88,6 +93,11 @@ impl Receiver {
                 None
             }
         }
+    }
+
+    /// Whether the last look for an id failed.
+    pub(super) const fn is_failing(&self) -> bool {
+        self.failures > 0
     }
 
     /// Received ids that nobody has begun to handle.
@@ -127,6 +137,7 @@ impl Receiver {
         match id {
             Some(id) if self.inflight.receive(id) => Some(id),
             _ => {
+                self.metrics.dropped();
                 tracing::warn!(queue = %self.queue, known = id.is_some(), "dropped an entry that is not a new id");
                 if let Err(error) = self.lists.forget(self.queue, self.worker, entry).await {
                     tracing::debug!(%error, "a dropped entry stays on the list for now");

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::db;
 use crate::db::entities::operation;
 use crate::kernel::OperationId;
+use crate::telemetry::{JobMetrics, Refusal, Renewal};
 
 use super::boottime::since_boot;
 use super::claim::millis;
@@ -26,15 +27,22 @@ pub(super) fn spawn(
     connect: Connect,
     inflight: InFlight,
     settings: JobSettings,
+    metrics: JobMetrics,
     stop: CancellationToken,
 ) -> std::io::Result<std::thread::JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new()
         .name("lease-renewer".to_owned())
-        .spawn(move || runtime.block_on(renew_until(&connect, &inflight, &settings, &stop)))
+        .spawn(move || runtime.block_on(renew_until(&connect, &inflight, &settings, &metrics, &stop)))
 }
 
-async fn renew_until(connect: &Connect, inflight: &InFlight, settings: &JobSettings, stop: &CancellationToken) {
+async fn renew_until(
+    connect: &Connect,
+    inflight: &InFlight,
+    settings: &JobSettings,
+    metrics: &JobMetrics,
+    stop: &CancellationToken,
+) {
     let mut connection = None;
     let check = settings.renew.min(Duration::from_secs(1));
     let mut next = since_boot();
@@ -43,14 +51,17 @@ async fn renew_until(connect: &Connect, inflight: &InFlight, settings: &JobSetti
             () = stop.cancelled() => return,
             () = tokio::time::sleep(check) => {}
         }
-        inflight.fence_overdue(settings.self_fence());
+        metrics.overdue(inflight.fence_overdue(settings.self_fence()));
         if since_boot() < next {
             continue;
         }
-        match renew_all(connect, &mut connection, inflight, settings).await {
+        match renew_all(connect, &mut connection, inflight, settings, metrics).await {
             Ok(()) => next = since_boot() + settings.renew,
             // Tried again at the next check, long before the lease ends.
-            Err(error) => tracing::warn!(%error, "leases could not be renewed; trying again"),
+            Err(error) => {
+                metrics.renewal(Renewal::Failed);
+                tracing::warn!(%error, "leases could not be renewed; trying again");
+            }
         }
     }
 }
@@ -60,6 +71,7 @@ async fn renew_all(
     connection: &mut Option<DatabaseConnection>,
     inflight: &InFlight,
     settings: &JobSettings,
+    metrics: &JobMetrics,
 ) -> Result<(), DbErr> {
     let owned = inflight.owned();
     if owned.is_empty() {
@@ -70,7 +82,7 @@ async fn renew_all(
         None => connection.insert(connect().await?),
     };
     for (id, owned) in owned {
-        renew(db, inflight, id, &owned, settings.lease).await?;
+        renew(db, inflight, id, &owned, settings, metrics).await?;
     }
     Ok(())
 }
@@ -80,20 +92,28 @@ async fn renew(
     inflight: &InFlight,
     id: OperationId,
     owned: &Owned,
-    lease: Duration,
+    settings: &JobSettings,
+    metrics: &JobMetrics,
 ) -> Result<(), DbErr> {
     let sent = since_boot();
     let now = db::now_expr(db);
     let renewed = operation::Entity::update_many()
-        .col_expr(operation::Column::LeaseUntil, now.clone().add(millis(lease)))
+        .col_expr(operation::Column::LeaseUntil, now.clone().add(millis(settings.lease)))
         .col_expr(operation::Column::HeartbeatAt, now)
         .filter(owned_by(id, owned.fence))
         .exec(db)
         .await?;
     if renewed.rows_affected != 1 {
+        // A job that was let go while the renewal was under way is nobody's any more.
+        if inflight.is_received(id) {
+            metrics.renewal(Renewal::Lost);
+            metrics.refused(Refusal::Renewal);
+        }
         owned.lost.cancel();
         return Ok(());
     }
+    let late = sent.saturating_sub(owned.renewed) > settings.renew * 2;
+    metrics.renewal(if late { Renewal::Late } else { Renewal::Renewed });
     inflight.renewed(id, sent);
     let cancel: Option<bool> = operation::Entity::find()
         .select_only()

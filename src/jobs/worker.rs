@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::kernel::{Backoff, Clock, WorkerId};
+use crate::telemetry::{JobMetrics, Outcome};
 
 use super::failpoint::Failpoints;
 use super::handle::{Handled, handle};
@@ -53,6 +54,8 @@ pub struct WorkerDeps {
     pub clock: Clock,
     /// Places where tests kill the process.
     pub failpoints: Failpoints,
+    /// What it counts.
+    pub metrics: JobMetrics,
 }
 
 /// Why a worker could not start.
@@ -99,7 +102,8 @@ impl Worker {
             }
         }
         let stop_renewing = CancellationToken::new();
-        let renewer = renewer::spawn(deps.connect.clone(), self.inflight.clone(), deps.settings, stop_renewing.clone())
+        let (connect, metrics) = (deps.connect.clone(), deps.metrics.clone());
+        let renewer = renewer::spawn(connect, self.inflight.clone(), deps.settings, metrics, stop_renewing.clone())
             .map_err(WorkerError::Renewer)?;
         let upkeep = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -133,6 +137,7 @@ impl Worker {
             deps.worker,
             self.inflight.clone(),
             deps.settings.block,
+            deps.metrics.clone(),
         );
         self.wake_on_stop(stop, &receiver);
         let permits = Arc::new(Semaphore::new(deps.settings.concurrency.max(1) as usize));
@@ -146,7 +151,11 @@ impl Worker {
             if let Some(worst) = std::iter::from_fn(|| reports.try_recv().ok()).max_by_key(|h| *h as u8) {
                 self.pause_after(worst, stop).await;
             }
-            let Some(id) = receiver.next().await else { continue };
+            let received = receiver.next().await;
+            if !receiver.is_failing() {
+                deps.metrics.receiving(deps.clock.now());
+            }
+            let Some(id) = received else { continue };
             if stop.is_cancelled() {
                 self.give_back(id).await;
                 break;
@@ -190,6 +199,7 @@ impl Worker {
     async fn pause_after(&self, handled: Handled, stop: &CancellationToken) {
         let deps = &self.deps;
         for attempt in 0.. {
+            deps.metrics.receiving(deps.clock.now());
             match handled {
                 Handled::Normally => return,
                 Handled::NoSlot => {
@@ -235,8 +245,12 @@ async fn sweeping(deps: Arc<WorkerDeps>, stop: CancellationToken) {
             prepared = prepare(&deps).await;
         }
         match upkeep(&deps, &mut run_id).await {
-            Ok(()) => failures = 0,
+            Ok(()) => {
+                deps.metrics.swept(Outcome::Succeeded);
+                failures = 0;
+            }
             Err(error) => {
+                deps.metrics.swept(Outcome::Failed);
                 if failures == 0 {
                     tracing::warn!(error = format!("{error:#}"), queue = %deps.queue, "cannot sweep; trying again");
                 }
@@ -245,8 +259,9 @@ async fn sweeping(deps: Arc<WorkerDeps>, stop: CancellationToken) {
         }
         if reaped.elapsed() >= deps.settings.reap {
             reaped = tokio::time::Instant::now();
-            if let Err(error) = reap(&deps.lists, deps.queue).await {
-                tracing::debug!(%error, "could not reap");
+            match reap(&deps.lists, deps.queue).await {
+                Ok(moved) => deps.metrics.reaped(moved),
+                Err(error) => tracing::debug!(%error, "could not reap"),
             }
         }
         let wait = deps.settings.sweep + if failures == 0 { Duration::ZERO } else { TROUBLE.jittered(failures) };
@@ -268,7 +283,8 @@ async fn prepare(deps: &WorkerDeps) -> bool {
 }
 
 async fn upkeep(deps: &WorkerDeps, known_run_id: &mut Option<String>) -> anyhow::Result<()> {
-    recover_expired(&deps.db, deps.queue, &deps.registry, &deps.settings, deps.clock.now()).await?;
+    let recovered = recover_expired(&deps.db, deps.queue, &deps.registry, &deps.settings, deps.clock.now()).await?;
+    deps.metrics.recovered(recovered as u64);
     let run_id = deps.lists.run_id().await?;
     let restarted = run_id.is_some() && *known_run_id != run_id;
     let what = if restarted || lists_lost(&deps.db, &deps.lists, deps.queue).await? {
@@ -276,7 +292,8 @@ async fn upkeep(deps: &WorkerDeps, known_run_id: &mut Option<String>) -> anyhow:
     } else {
         Sweep::Overdue
     };
-    sweep(&deps.db, &deps.lists, deps.queue, what).await?;
+    let offered = sweep(&deps.db, &deps.lists, deps.queue, what).await?;
+    deps.metrics.offered(offered as u64);
     *known_run_id = run_id;
     Ok(())
 }

@@ -39,7 +39,7 @@ pub async fn run(source: &dyn Source) -> anyhow::Result<()> {
     let config = ServeConfig::load(source)?;
     let stop = signals::stop_token()?;
     let listener = listen(config.http.listen, "PORT")?;
-    let api = Api::connect(&config, listener).await?;
+    let api = Api::connect(&config, listener, Metrics::default()).await?;
     notify::ready(&stop);
     api.run_until(stop).await
 }
@@ -54,7 +54,7 @@ pub(super) struct Api {
 
 impl Api {
     /// Connects to the stores. Clients that connect to `listener` meanwhile wait.
-    pub(super) async fn connect(config: &ServeConfig, listener: TcpListener) -> anyhow::Result<Self> {
+    pub(super) async fn connect(config: &ServeConfig, listener: TcpListener, metrics: Metrics) -> anyhow::Result<Self> {
         let clock = Clock::System;
         let db = wiring::database(&config.database).await?;
         let (_, lists) = wiring::redis(&config.redis).await?;
@@ -84,7 +84,7 @@ impl Api {
             hypervisor: wiring::hypervisor(&config.proxmox)?,
             clock: clock.clone(),
             settings,
-            metrics: Metrics::default(),
+            metrics,
         };
         let apis = Apis {
             edge: edge(&config.http),

@@ -14,6 +14,7 @@ use crate::db::{self, ConnectError};
 use crate::jobs::{Failpoints, Queue, Registry, Worker, WorkerDeps};
 use crate::kernel::{Clock, WorkerId};
 use crate::provision::{ProvisionDeps, ProvisionJob};
+use crate::telemetry::Metrics;
 
 /// Runs the worker of one queue until a signal comes.
 pub async fn run(source: &dyn Source, queue: WorkerCommand) -> anyhow::Result<()> {
@@ -21,7 +22,8 @@ pub async fn run(source: &dyn Source, queue: WorkerCommand) -> anyhow::Result<()
         WorkerCommand::Provision => {
             let config = WorkerConfig::load(source)?;
             let stop = signals::stop_token()?;
-            let worker = provision(&config).await?;
+            let metrics = Metrics::default();
+            let worker = provision(&config, &metrics).await?;
             notify::ready(&stop);
             run_until(worker, stop).await
         }
@@ -29,7 +31,7 @@ pub async fn run(source: &dyn Source, queue: WorkerCommand) -> anyhow::Result<()
 }
 
 /// A worker of the provision queue that is connected and ready to run.
-pub(super) async fn provision(config: &WorkerConfig) -> anyhow::Result<Worker> {
+pub(super) async fn provision(config: &WorkerConfig, metrics: &Metrics) -> anyhow::Result<Worker> {
     let db = wiring::database(&config.database).await?;
     let (redis, lists) = wiring::redis(&config.redis).await?;
     let failpoints = Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default());
@@ -51,6 +53,7 @@ pub(super) async fn provision(config: &WorkerConfig) -> anyhow::Result<Worker> {
         settings: wiring::provision_jobs(&config.jobs, &config.provision),
         clock: Clock::System,
         failpoints,
+        metrics: metrics.jobs(Queue::Provision.as_str()),
     }))
 }
 

@@ -4,4 +4,7 @@ mod logging;
 mod metrics;
 
 pub use logging::{LogFormat, LoggingError, init};
-pub use metrics::{MEDIA_TYPE, Metrics, Outcome};
+pub use metrics::{
+    ClaimMiss, Described, HttpMetrics, JobMetrics, MEDIA_TYPE, MetricKind, Metrics, Outcome, PollerMetrics, Purpose,
+    QueueGauge, Refusal, Renewal, RunEnd, Store, StoreMetrics,
+};

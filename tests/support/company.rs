@@ -22,6 +22,7 @@ use zpack::provision::{
     Workload,
 };
 use zpack::sim::{SimConfig, World};
+use zpack::telemetry::Metrics;
 
 use super::{PrivateRedis, TestDb};
 
@@ -34,6 +35,8 @@ pub struct Company {
     pub redis: PrivateRedis,
     pub lists: Lists,
     pub world: World,
+    /// What its workers count, all together.
+    pub metrics: Metrics,
     owner: UserId,
     client: redis::Client,
     http: reqwest::Client,
@@ -67,7 +70,8 @@ impl Company {
         let world = World::start(SimConfig { time_scale: 0.01, ..SimConfig::default() }).await.unwrap();
         let db = TestDb::migrated(kind).await;
         let owner = owner(&db.db).await;
-        Self { db, redis, lists, world, owner, client, http: reqwest::Client::new() }
+        let (metrics, http) = (Metrics::default(), reqwest::Client::new());
+        Self { db, redis, lists, world, metrics, owner, client, http }
     }
 
     /// Quick times, but a lease that a loaded machine does not lose: in one process no worker vanishes.
@@ -151,6 +155,7 @@ impl Company {
             settings,
             clock: Clock::System,
             failpoints: Failpoints::default(),
+            metrics: self.metrics.jobs(Queue::Provision.as_str()),
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn({

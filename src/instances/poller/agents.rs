@@ -25,7 +25,7 @@ impl Poller {
         let started = Instant::now();
         let heard = self.ask(&endpoint).await;
         let outcome = if heard.is_some() { Outcome::Succeeded } else { Outcome::Failed };
-        self.metrics.poll(outcome, started.elapsed());
+        self.metrics.poller.polled(outcome, started.elapsed());
         let now = self.clock.now();
         let answer = heard.map(|(report, ready)| AgentFacts { observed_at: now, report, ready });
         let history = AgentHistory::after(before, answer.as_ref(), now);

@@ -40,7 +40,7 @@ impl Poller {
             match listed {
                 Ok(()) => failing = false,
                 Err(error) => {
-                    self.metrics.host_listing_failed();
+                    self.metrics.poller.listing_failed();
                     // Once per outage; the metric counts the rest.
                     if !std::mem::replace(&mut failing, true) {
                         let error = &error as &dyn std::error::Error;

@@ -135,23 +135,24 @@ impl Poller {
             let page = match store::list_poll_targets(&self.db, after, PAGE).await {
                 Ok(page) => page,
                 Err(error) => {
-                    self.metrics.poll_round_skipped();
+                    self.metrics.poller.round_skipped();
                     tracing::warn!(%error, "the agents are not polled: the servers could not be read");
                     return;
                 }
             };
-            let Some(last) = page.last() else { return };
+            let Some(last) = page.last() else { break };
             after = Some(last.vmid);
             let complete = (page.len() as u64) < PAGE;
             if let Err(error) = self.start_page(lanes, polls, page).await {
-                self.metrics.poll_round_skipped();
+                self.metrics.poller.round_skipped();
                 tracing::warn!(%error, "the agents are not polled: the live state is away");
                 return;
             }
             if complete {
-                return;
+                break;
             }
         }
+        self.metrics.poller.round_done(self.clock.now());
     }
 
     async fn start_page(
@@ -162,9 +163,12 @@ impl Poller {
     ) -> Result<(), redis::RedisError> {
         let (mut entered, mut targets) = (Vec::new(), Vec::new());
         for target in page {
-            if let Some(guard) = lanes.enter(target.vmid) {
-                entered.push(guard);
-                targets.push(target);
+            match lanes.enter(target.vmid) {
+                Some(guard) => {
+                    entered.push(guard);
+                    targets.push(target);
+                }
+                None => self.metrics.poller.overlapped(),
             }
         }
         let vmids: Vec<VmId> = targets.iter().map(|target| target.vmid).collect();

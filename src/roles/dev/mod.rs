@@ -30,6 +30,7 @@ use crate::cli::{DevArgs, DevRole};
 use crate::config::{DatabaseConfig, MapSource, ServeConfig, Settings, Source, WorkerConfig};
 use crate::db;
 use crate::sim::{SimConfig, World};
+use crate::telemetry::Metrics;
 
 /// The templates of the simulated nodes.
 const TEMPLATES: &str = "9000,9001";
@@ -144,12 +145,14 @@ async fn start_roles(
     drain: &CancellationToken,
 ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
     let mut roles = JoinSet::new();
+    // One process has one registry: `GET /metrics` shows what all its roles count.
+    let metrics = Metrics::default();
     if wanted.contains(&DevRole::Serve) {
-        let api = serve::Api::connect(&ServeConfig::load(source)?, listener).await?;
+        let api = serve::Api::connect(&ServeConfig::load(source)?, listener, metrics.clone()).await?;
         roles.spawn(api.run_until(drain.clone()));
     }
     if wanted.contains(&DevRole::Provision) {
-        let worker = worker::provision(&WorkerConfig::load(source)?).await?;
+        let worker = worker::provision(&WorkerConfig::load(source)?, &metrics).await?;
         roles.spawn(worker::run_until(worker, drain.clone()));
     }
     Ok(roles)

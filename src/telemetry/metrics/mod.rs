@@ -1,0 +1,83 @@
+//! What a process counts and measures, as typed handles over one registry. A role makes one [`Metrics`] and passes clones
+//! on; there is no global. Labels come from closed sets (route patterns, queue names, the variants of an enum), so the
+//! series stay few; no label names an operation, a server or an account.
+
+mod book;
+mod http;
+mod jobs;
+mod poller;
+mod stores;
+
+use std::fmt;
+use std::sync::Arc;
+
+use self::book::Book;
+pub use self::book::{Described, MetricKind};
+pub use self::http::HttpMetrics;
+use self::jobs::JobFamilies;
+pub use self::jobs::{ClaimMiss, JobMetrics, Purpose, Refusal, Renewal, RunEnd};
+pub use self::poller::PollerMetrics;
+pub use self::stores::{QueueGauge, Store, StoreMetrics};
+
+/// The media type of [`Metrics::render`].
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+crate::kernel::text_enum! {
+    /// How something ended.
+    pub enum Outcome {
+        /// As wanted.
+        Succeeded = "succeeded",
+        /// Not as wanted.
+        Failed = "failed",
+    }
+}
+
+/// The metrics of a process. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    book: Arc<Book>,
+    /// Answered requests.
+    pub http: HttpMetrics,
+    /// The agent poller.
+    pub poller: PollerMetrics,
+    /// What is seen of the database, Redis and the queues in them.
+    pub stores: StoreMetrics,
+    jobs: JobFamilies,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut book = Book::new();
+        let http = HttpMetrics::register(&mut book);
+        let jobs = JobFamilies::register(&mut book);
+        let stores = StoreMetrics::register(&mut book);
+        let poller = PollerMetrics::register(&mut book);
+        Self { book: Arc::new(book), http, poller, stores, jobs }
+    }
+}
+
+impl Metrics {
+    /// What the worker of `queue` counts. Its series exist from here on, at zero.
+    pub fn jobs(&self, queue: &'static str) -> JobMetrics {
+        JobMetrics::new(self.jobs.clone(), queue)
+    }
+
+    /// Every metric a process can have, in the order they are rendered.
+    pub fn described(&self) -> &[Described] {
+        self.book.described()
+    }
+
+    /// Everything as OpenMetrics text.
+    pub fn render(&self) -> Result<String, fmt::Error> {
+        self.book.render()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! The agent poller.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::Outcome;
+use super::book::{Book, Buckets, Histograms};
+use crate::kernel::Timestamp;
+
+const BUCKETS: Buckets = Buckets(&[0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0]);
+
+/// What is counted of the agent poller.
+#[derive(Clone)]
+pub struct PollerMetrics {
+    polls: Histograms<1>,
+    overlaps: Counter,
+    skipped_rounds: Counter,
+    round: Gauge,
+    failed_listings: Counter,
+}
+
+impl PollerMetrics {
+    pub(super) fn register(book: &mut Book) -> Self {
+        let polls = Family::new_with_constructor(BUCKETS);
+        let overlaps = "Agents that were due for a look while the one before was still waiting or under way";
+        let skipped = "Rounds that the database or Redis did not allow";
+        let round = "When the last round over all agents was begun without trouble, in Unix time";
+        let listings = "Listings of all containers that the hypervisor did not answer";
+        Self {
+            polls: book.seconds("agent_poll", &["outcome"], "Looks at agents", polls),
+            overlaps: book.counter("agent_polls_overlapped", &[], overlaps, Counter::default()),
+            skipped_rounds: book.counter("agent_poll_rounds_skipped", &[], skipped, Counter::default()),
+            round: book.gauge("agent_poll_round_timestamp_seconds", &[], round, Gauge::default()),
+            failed_listings: book.counter("host_listings_failed", &[], listings, Counter::default()),
+        }
+    }
+
+    /// Records a look at an agent.
+    pub fn polled(&self, outcome: Outcome, took: Duration) {
+        self.polls.get_or_create(&[("outcome", outcome.as_str())]).observe(took.as_secs_f64());
+    }
+
+    /// Records that an agent was due again before the look at it had ended.
+    pub fn overlapped(&self) {
+        self.overlaps.inc();
+    }
+
+    /// Records that no agent could be asked in a round, because the database or Redis was away.
+    pub fn round_skipped(&self) {
+        self.skipped_rounds.inc();
+    }
+
+    /// Records that a round over all agents was begun.
+    pub fn round_done(&self, now: Timestamp) {
+        self.round.set(now.seconds());
+    }
+
+    /// Records that the hypervisor did not list its containers.
+    pub fn listing_failed(&self) {
+        self.failed_listings.inc();
+    }
+}

@@ -1,0 +1,142 @@
+//! What is seen of the database, of Redis, and of the queues in them.
+
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::book::{Book, Counters, Gauges};
+use crate::kernel::{Timestamp, text_enum};
+
+text_enum! {
+    /// A store of ours.
+    pub enum Store {
+        /// The database.
+        Database = "database",
+        /// Redis.
+        Redis = "redis",
+    }
+}
+
+/// Defines [`QueueGauge`]: name of the metric and its help, one line each.
+macro_rules! queue_gauges {
+    ($($variant:ident $name:literal $help:literal;)+) => {
+        /// What is known of a queue, whichever workers there are.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum QueueGauge { $(#[doc = $help] $variant),+ }
+
+        impl QueueGauge {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            const fn help(self) -> &'static str {
+                match self { $(Self::$variant => $help),+ }
+            }
+        }
+    };
+}
+
+queue_gauges! {
+    Ready "queue_ready" "Ids on the ready list in Redis";
+    Processing "queue_processing" "Ids that workers on record have received and not let go";
+    Workers "queue_workers" "Workers that gave a sign of life in time";
+    DeadWorkers "queue_workers_dead" "Workers on record past their deadline, until the reaper has emptied their lists";
+    Due "queue_due" "Operations that may start now, undos included";
+    OldestDue "queue_oldest_due_age_seconds" "For how long the oldest of them may; 0 when none is due";
+    Running "queue_running" "Operations that some worker owns, undos included";
+    Slots "queue_slots" "Operations that may run at a time over all workers";
+    SlotsTaken "queue_slots_taken" "How many of those slots are taken";
+    Paused "queue_paused" "1 while the queue hands out nothing";
+    Dead "queue_dead" "Operations that no worker goes on with by itself, and stale ones that are not undone yet";
+    Debts "queue_debts" "Leftovers on record of operations that nobody has given up";
+}
+
+/// What is seen of the stores.
+#[derive(Clone)]
+pub struct StoreMetrics {
+    observed: Gauges<1>,
+    queues: Vec<Gauges<1>>,
+    connections: Gauges<1>,
+    connection_limit: Gauge,
+    redis_used: Gauge,
+    redis_limit: Gauge,
+    redis_fit: Gauge,
+    purged: Counters<1>,
+}
+
+impl StoreMetrics {
+    pub(super) fn register(book: &mut Book) -> Self {
+        let observed =
+            "When the gauges about this store were last read, in Unix time; while it is away they keep their value";
+        let queues = QueueGauge::ALL;
+        let connections =
+            "Connections of the process's pool to the database: `idle`, or `busy` in a query or transaction";
+        Self {
+            observed: book.gauge("observed_timestamp_seconds", &["store"], observed, Family::default()),
+            queues: queues.iter().map(|of| book.gauge(of.name(), &["queue"], of.help(), Family::default())).collect(),
+            connections: book.gauge("database_connections", &["state"], connections, Family::default()),
+            connection_limit: book.gauge(
+                "database_connections_max",
+                &[],
+                "The largest number of connections of the pool",
+                Gauge::default(),
+            ),
+            redis_used: book.gauge("redis_memory_used_bytes", &[], "Memory that Redis uses", Gauge::default()),
+            redis_limit: book.gauge(
+                "redis_memory_max_bytes",
+                &[],
+                "Memory that Redis may use; 0 for no limit",
+                Gauge::default(),
+            ),
+            redis_fit: book.gauge(
+                "redis_noeviction",
+                &[],
+                "1 while Redis keeps every key when memory is short, as queues demand",
+                Gauge::default(),
+            ),
+            purged: book.counter(
+                "rows_purged",
+                &["table"],
+                "Rows removed because their time was over",
+                Family::default(),
+            ),
+        }
+    }
+
+    /// Records that what is known of `store` is from now.
+    pub fn observed(&self, store: Store, now: Timestamp) {
+        self.observed.get_or_create(&[("store", store.as_str())]).set(now.seconds());
+    }
+
+    /// Records a fact about a queue.
+    pub fn queue(&self, queue: &'static str, gauge: QueueGauge, value: u64) {
+        if let Some(family) = self.queues.get(gauge as usize) {
+            family.get_or_create(&[("queue", queue)]).set(whole(value));
+        }
+    }
+
+    /// Records the pool of the process: at most `limit` connections, `open` of them there, `idle` of those unused.
+    pub fn connections(&self, limit: u64, open: u64, idle: u64) {
+        self.connection_limit.set(whole(limit));
+        self.connections.get_or_create(&[("state", "idle")]).set(whole(idle));
+        self.connections.get_or_create(&[("state", "busy")]).set(whole(open.saturating_sub(idle)));
+    }
+
+    /// Records the memory of Redis in bytes, and whether it keeps every key.
+    pub fn redis_memory(&self, used: u64, limit: u64, noeviction: bool) {
+        self.redis_used.set(whole(used));
+        self.redis_limit.set(whole(limit));
+        self.redis_fit.set(i64::from(noeviction));
+    }
+
+    /// Records that `rows` rows of `table` were removed because their time was over.
+    pub fn purged(&self, table: &'static str, rows: u64) {
+        self.purged.get_or_create(&[("table", table)]).inc_by(rows);
+    }
+}
+
+fn whole(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
