@@ -19,6 +19,7 @@ pub mod web;
 pub mod accounts;
 pub mod audit;
 pub mod catalog;
+pub mod edge;
 pub mod operations;
 pub mod placement;
 pub mod standing;

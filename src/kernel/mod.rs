@@ -3,6 +3,7 @@
 //! Imports nothing of ours, does no I/O, and is the only place that reads the wall clock ([`Clock`]).
 
 mod clock;
+mod dns_name;
 mod failure;
 mod hostname;
 mod id;
@@ -12,6 +13,7 @@ mod text_enum;
 mod vmid;
 
 pub use clock::{Clock, Timestamp};
+pub use dns_name::{DnsName, DnsNameError};
 pub use failure::{Classify, Failure};
 pub use hostname::{Hostname, HostnameError};
 pub use id::{AuditId, DebtId, IdError, InstanceId, OperationId, RequestId, TokenId, UserId, WorkerId};

@@ -5,10 +5,14 @@
 
 mod agent;
 mod catalog;
+mod dns_zone;
+mod game_proxy;
 mod hypervisor;
 
 pub use agent::{Agent, AgentConfig, AgentEndpoint, AgentError, AgentReport, AgentState, AgentWorkload, PowerAction};
 pub use catalog::{CatalogError, CatalogSource, Fetched};
+pub use dns_zone::{RecordData, RecordId, RecordType, Srv, Ttl, ZoneRecord};
+pub use game_proxy::ProxyEntry;
 pub use hypervisor::{
     CloneRequest, ContainerConfig, ContainerSettings, ContainerSummary, Hypervisor, HypervisorError, HypervisorVersion,
     Node, NodeName, PowerState, Started, Task, TaskEnd, TaskState,

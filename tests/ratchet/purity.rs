@@ -9,7 +9,7 @@ use super::sources::{is_for_tests, rust_files};
 
 const PURE_FILES: &[&str] = &["due.rs", "gate.rs", "lifecycle.rs", "plan.rs", "policy.rs", "readiness.rs", "state.rs"];
 /// Everything in them is pure, whatever its name.
-const PURE_FOLDERS: &[&str] = &["src/kernel/", "src/placement/"];
+const PURE_FOLDERS: &[&str] = &["src/edge/", "src/kernel/", "src/placement/"];
 /// The simulated world is no feature; a `state.rs` there is something else. The clock is where the clock is read.
 const EXEMPT: &[&str] = &["src/sim/", "src/kernel/clock.rs", "src/kernel/mod.rs"];
 

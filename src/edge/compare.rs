@@ -1,0 +1,187 @@
+//! Compares the records of a zone with those that should be there (wire/edge.md A8).
+
+use crate::kernel::{VmId, text_enum};
+use crate::ports::{RecordData, RecordType, ZoneRecord};
+
+use super::owner::Owner;
+use super::wanted::WantedRecord;
+
+text_enum! {
+    /// A way in which a record differs from what should be there.
+    pub enum Drift {
+        /// It says something else.
+        Value = "value",
+        /// It may be kept for another time.
+        Ttl = "ttl",
+        /// Its answers name a proxy, which also rewrites the SRV records that point at it.
+        Proxied = "proxied",
+        /// The mark of its owner is gone or names another generation.
+        Comment = "comment",
+        /// It is listed but not served.
+        Disabled = "disabled",
+        /// It says that the service is not offered.
+        NotOffered = "not_offered",
+        /// It is there more than once.
+        Duplicate = "duplicate",
+        /// An IPv6 address stands beside it, which clients prefer.
+        Aaaa = "aaaa",
+    }
+}
+
+/// Something of somebody else's is in the way. Nothing is changed at this name until an operator has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// A CNAME excludes every other record.
+    Alias(ZoneRecord),
+    /// The name is delegated.
+    Delegated(ZoneRecord),
+    /// Records of the same type that do not carry our mark.
+    Foreign(Vec<ZoneRecord>),
+}
+
+/// What was found for one wanted record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is there, once and as it should be. Unmarked records with another value may stand beside it.
+    InSync {
+        /// The record.
+        record: ZoneRecord,
+        /// What others put at the same name.
+        foreign: Vec<ZoneRecord>,
+    },
+    /// It is not there.
+    Missing,
+    /// It is there in another form.
+    Drifted {
+        /// In what it differs.
+        drifts: Vec<Drift>,
+        /// What others put at the same name.
+        foreign: Vec<ZoneRecord>,
+    },
+    /// It cannot be put right.
+    Conflict(Conflict),
+}
+
+/// One change that puts a zone right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Make the record.
+    Create(WantedRecord),
+    /// Rewrite a record in place, so that its name never stops resolving.
+    Update {
+        /// The record as it is.
+        from: ZoneRecord,
+        /// What it should be.
+        to: WantedRecord,
+    },
+    /// Remove a record of ours.
+    Delete(ZoneRecord),
+}
+
+/// Judges one wanted record against a complete listing of its name, and says what has to change.
+pub fn compare(wanted: &WantedRecord, listed: &[ZoneRecord]) -> (Verdict, Vec<Change>) {
+    let here: Vec<&ZoneRecord> = listed.iter().filter(|record| record.name == wanted.name).collect();
+    if let Some(conflict) = excluded(&here) {
+        return (Verdict::Conflict(conflict), Vec::new());
+    }
+    let (mut verdict, mut changes) = judge(wanted, &here);
+    let v6 = of_type(&here, RecordType::Aaaa);
+    if wanted.data.record_type() == RecordType::A && !v6.is_empty() {
+        verdict = beside_aaaa(verdict);
+        let ours = v6.into_iter().filter(|record| is_of(record, wanted.owner.vmid));
+        changes.extend(ours.map(|record| Change::Delete(record.clone())));
+    }
+    (verdict, changes)
+}
+
+/// Judges the records of the wanted type at the wanted name.
+fn judge(wanted: &WantedRecord, here: &[&ZoneRecord]) -> (Verdict, Vec<Change>) {
+    let same_type = of_type(here, wanted.data.record_type());
+    let (mut ours, foreign): (Vec<&ZoneRecord>, Vec<&ZoneRecord>) =
+        same_type.into_iter().partition(|record| is_of(record, wanted.owner.vmid));
+    let mut foreign: Vec<ZoneRecord> = foreign.into_iter().cloned().collect();
+    // What is right already, then the oldest; ids make the order total.
+    ours.sort_by_key(|record| (record.data != wanted.data, record.disabled, record.created_at, record.id.clone()));
+    if let Some((kept, extra)) = ours.split_first() {
+        return found(wanted, kept, extra, foreign);
+    }
+    // The very value at our very name, mark lost: adopted, which rewrites nothing but the mark.
+    let unmarked = foreign.iter().position(|record| record.data == wanted.data && record.comment.is_none());
+    match unmarked {
+        Some(at) => {
+            let adopted = foreign.remove(at);
+            found(wanted, &adopted, &[], foreign)
+        }
+        None if foreign.is_empty() => (Verdict::Missing, vec![Change::Create(wanted.clone())]),
+        None => (Verdict::Conflict(Conflict::Foreign(foreign)), Vec::new()),
+    }
+}
+
+fn found(
+    wanted: &WantedRecord,
+    kept: &ZoneRecord,
+    extra: &[&ZoneRecord],
+    foreign: Vec<ZoneRecord>,
+) -> (Verdict, Vec<Change>) {
+    let mut drifts = differences(wanted, kept);
+    // Duplicates go first: a server that finds the same value twice refuses to rewrite one into the other.
+    let mut changes: Vec<Change> = extra.iter().map(|record| Change::Delete((*record).clone())).collect();
+    if !drifts.is_empty() {
+        changes.push(Change::Update { from: kept.clone(), to: wanted.clone() });
+    }
+    if !extra.is_empty() {
+        drifts.push(Drift::Duplicate);
+    }
+    if drifts.is_empty() {
+        (Verdict::InSync { record: kept.clone(), foreign }, changes)
+    } else {
+        (Verdict::Drifted { drifts, foreign }, changes)
+    }
+}
+
+fn beside_aaaa(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::InSync { foreign, .. } => Verdict::Drifted { drifts: vec![Drift::Aaaa], foreign },
+        Verdict::Drifted { mut drifts, foreign } => {
+            drifts.push(Drift::Aaaa);
+            Verdict::Drifted { drifts, foreign }
+        }
+        Verdict::Missing | Verdict::Conflict(_) => verdict,
+    }
+}
+
+fn of_type<'a>(here: &[&'a ZoneRecord], kind: RecordType) -> Vec<&'a ZoneRecord> {
+    here.iter().copied().filter(|record| record.data.record_type() == kind).collect()
+}
+
+/// A CNAME or a delegation at the name. The apex, which has name servers of its own, is never a server's name.
+fn excluded(here: &[&ZoneRecord]) -> Option<Conflict> {
+    let first = |kind| of_type(here, kind).first().map(|record| (*record).clone());
+    first(RecordType::Cname).map(Conflict::Alias).or_else(|| first(RecordType::Ns).map(Conflict::Delegated))
+}
+
+/// Whether the record carries the mark of this server, of whatever generation.
+fn is_of(record: &ZoneRecord, vmid: VmId) -> bool {
+    record.comment.as_deref().and_then(Owner::read).is_some_and(|owner| owner.vmid == vmid)
+}
+
+fn differences(wanted: &WantedRecord, record: &ZoneRecord) -> Vec<Drift> {
+    let mut drifts = Vec::new();
+    let not_offered = matches!(&record.data, RecordData::Srv(srv) if srv.target.is_none());
+    if record.data != wanted.data {
+        drifts.push(if not_offered { Drift::NotOffered } else { Drift::Value });
+    }
+    if record.ttl != wanted.ttl {
+        drifts.push(Drift::Ttl);
+    }
+    if record.proxied {
+        drifts.push(Drift::Proxied);
+    }
+    if record.disabled {
+        drifts.push(Drift::Disabled);
+    }
+    if record.comment.as_deref().and_then(Owner::read) != Some(wanted.owner) {
+        drifts.push(Drift::Comment);
+    }
+    drifts
+}

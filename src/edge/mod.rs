@@ -1,0 +1,19 @@
+//! The public names of a server: what is wanted, what is there, and what has to change.
+//!
+//! Everything here is pure. Both sides are normalised before they are compared, records are compared as multisets by
+//! name and type, and only what carries our mark is ever deleted: a record that somebody else made is reported and left
+//! alone. The caller guarantees a complete listing; a failed or short one is an observation error and never gets here.
+//! Not here: reading and writing zones and proxies (`ports`, `adapters`).
+
+mod compare;
+mod owner;
+mod proxy;
+mod wanted;
+
+#[cfg(test)]
+mod tests;
+
+pub use compare::{Change, Conflict, Drift, Verdict, compare};
+pub use owner::Owner;
+pub use proxy::{ProxyChange, ProxyDrift, ProxyVerdict, Registration, compare_proxy};
+pub use wanted::{PublicAddress, Refused, WantedRecord, records_of};

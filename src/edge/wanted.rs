@@ -1,0 +1,67 @@
+//! The records one server should have.
+
+use std::net::Ipv4Addr;
+
+use super::owner::Owner;
+use crate::kernel::{DnsName, DnsNameError, Hostname};
+use crate::ports::{RecordData, Srv, Ttl};
+
+/// Names of a zone that are never a server's.
+const RESERVED: [&str; 8] = ["@", "ns1", "ns2", "www", "mail", "_minecraft", "_tcp", "_udp"];
+const TTL: Ttl = Ttl::Seconds(60);
+
+/// Where players are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicAddress {
+    /// The edge that takes the connection.
+    pub edge: Ipv4Addr,
+    /// The port it listens on.
+    pub port: u16,
+    /// The service and protocol whose SRV records the game's client looks up, such as `_minecraft._tcp`.
+    pub service: Option<&'static str>,
+}
+
+/// A record that should be there, exactly once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedRecord {
+    /// Its name.
+    pub name: DnsName,
+    /// What it says.
+    pub data: RecordData,
+    /// How long it may be kept.
+    pub ttl: Ttl,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+/// The server cannot have a public name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The name is kept for the zone itself.
+    #[error("`{0}` is a reserved name of the zone")]
+    Reserved(Hostname),
+    /// Zone and host name together are too long.
+    #[error("the public name of the server is not a domain name")]
+    Name(#[from] DnsNameError),
+}
+
+/// The records of a server. An SRV record points at the server's own name, because the client hands on the target and
+/// not what was typed (wire/edge.md C2).
+pub fn records_of(
+    host: &Hostname,
+    zone: &DnsName,
+    public: &PublicAddress,
+    owner: Owner,
+) -> Result<Vec<WantedRecord>, Refused> {
+    if RESERVED.contains(&host.as_str()) {
+        return Err(Refused::Reserved(host.clone()));
+    }
+    let name: DnsName = DnsName::of_host(host, zone).as_str().parse()?;
+    let record = |name, data| WantedRecord { name, data, ttl: TTL, owner };
+    let mut records = vec![record(name.clone(), RecordData::A(public.edge))];
+    if let Some(service) = public.service {
+        let srv = Srv { priority: 0, weight: 5, port: public.port, target: Some(name.clone()) };
+        records.push(record(name.below(service)?, RecordData::Srv(srv)));
+    }
+    Ok(records)
+}

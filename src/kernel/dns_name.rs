@@ -1,0 +1,141 @@
+//! A name in the DNS, in the one spelling everything is compared in.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::hostname::Hostname;
+
+/// The longest name without its final dot (RFC 1035, 2.3.4).
+const MAX_NAME: usize = 253;
+
+/// An absolute name: ASCII (IDNA), lower-case, without a final dot. Labels may begin with an underscore.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct DnsName(String);
+
+/// The text is not a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a domain name")]
+pub struct DnsNameError(String);
+
+impl DnsName {
+    /// Reads a name as a zone's listing shows it: relative names and `@` belong to `zone` (wire/edge.md A8.1).
+    pub fn in_zone(text: &str, zone: &Self) -> Result<Self, DnsNameError> {
+        let trimmed = text.trim();
+        let absolute = trimmed.ends_with('.');
+        if trimmed == "@" {
+            return Ok(zone.clone());
+        }
+        let name: Self = trimmed.parse()?;
+        if absolute || name.is_within(zone) { Ok(name) } else { format!("{name}.{zone}").parse() }
+    }
+
+    /// Reads what a record points at: a single label belongs to `zone`, every other name is absolute.
+    pub fn target(text: &str, zone: &Self) -> Result<Self, DnsNameError> {
+        if text.trim_end_matches('.').contains('.') { text.parse() } else { Self::in_zone(text, zone) }
+    }
+
+    /// The name of `host` in `zone`.
+    pub fn of_host(host: &Hostname, zone: &Self) -> Self {
+        Self(format!("{host}.{zone}"))
+    }
+
+    /// The name `label` below this one, for example `_minecraft._tcp`.
+    pub fn below(&self, label: &str) -> Result<Self, DnsNameError> {
+        format!("{label}.{self}").parse()
+    }
+
+    /// Whether this is `zone` or a name below it, label by label: `evilzone.tld` is not within `zone.tld`.
+    pub fn is_within(&self, zone: &Self) -> bool {
+        self.0.strip_suffix(&zone.0).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Its first label.
+    pub fn first_label(&self) -> &str {
+        self.0.split('.').next().unwrap_or_default()
+    }
+}
+
+impl FromStr for DnsName {
+    type Err = DnsNameError;
+
+    /// Reads an absolute name, whatever its case, script and final dots.
+    fn from_str(text: &str) -> Result<Self, DnsNameError> {
+        let refused = || DnsNameError(text.chars().take(80).collect());
+        let name = idna::domain_to_ascii(text.trim().trim_end_matches('.')).map_err(|_| refused())?;
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        let fits = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(allowed);
+        // A zone may hold `*`; below it nothing else is special.
+        let labels = name.strip_prefix("*.").unwrap_or(&name);
+        if name.len() <= MAX_NAME && labels.split('.').all(fits) { Ok(Self(name)) } else { Err(refused()) }
+    }
+}
+
+impl fmt::Display for DnsName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<DnsName> for String {
+    fn from(name: DnsName) -> String {
+        name.0
+    }
+}
+
+impl TryFrom<String> for DnsName {
+    type Error = DnsNameError;
+
+    fn try_from(text: String) -> Result<Self, DnsNameError> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> DnsName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn one_spelling_for_all_of_them() {
+        let zone = name("Zone.TLD.");
+        for text in ["mc-1", "MC-1.zone.tld", "mc-1.Zone.Tld...", " mc-1.zone.tld. "] {
+            assert_eq!(DnsName::in_zone(text, &zone).unwrap().as_str(), "mc-1.zone.tld", "{text}");
+        }
+        assert_eq!(DnsName::in_zone("@", &zone).unwrap(), zone);
+        assert_eq!(DnsName::in_zone("evilzone.tld", &zone).unwrap().as_str(), "evilzone.tld.zone.tld");
+        assert_eq!(DnsName::in_zone("other.example.", &zone).unwrap().as_str(), "other.example");
+        assert_eq!(name("bücher.example").as_str(), "xn--bcher-kva.example");
+        assert_eq!(name("_Minecraft._TCP.a.b").as_str(), "_minecraft._tcp.a.b");
+    }
+
+    #[test]
+    fn a_target_is_absolute_unless_it_is_one_label() {
+        let zone = name("zone.tld");
+        assert_eq!(DnsName::target("mc-1", &zone).unwrap().as_str(), "mc-1.zone.tld");
+        assert_eq!(DnsName::target("edge.other.org.", &zone).unwrap().as_str(), "edge.other.org");
+    }
+
+    #[test]
+    fn a_zone_is_left_label_by_label() {
+        assert!(name("a.zone.tld").is_within(&name("zone.tld")) && name("zone.tld").is_within(&name("zone.tld")));
+        assert!(!name("evilzone.tld").is_within(&name("zone.tld")));
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        for text in ["", ".", "a..b", "a b.c", &"a".repeat(64), &["abcdefg."; 40].concat(), "a/b", "*.*.a"] {
+            assert!(text.parse::<DnsName>().is_err(), "{text}");
+        }
+    }
+}
