@@ -243,7 +243,7 @@ mod tests {
         let dir = DataDir::open(folder.path()).unwrap();
         let server = PrivateRedis::start(&dir, "pass").await.unwrap();
         let client = redis::Client::open(server.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = connect(&client).await.unwrap();
         let _: () = redis::cmd("SET").arg("k").arg("v").query_async(&mut connection).await.unwrap();
         let _: i64 = redis::cmd("WAITAOF").arg(1).arg(0).arg(1000).query_async(&mut connection).await.unwrap_or(0);
         let _: String = redis::cmd("CONFIG")
@@ -256,16 +256,24 @@ mod tests {
         let _: () = redis::cmd("SET").arg("k2").arg("v").query_async(&mut connection).await.unwrap();
         server.child.signal(Signal::KILL);
         server.keeper_restarted(&client).await;
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = connect(&client).await.unwrap();
         let kept: Option<String> = redis::cmd("GET").arg("k2").query_async(&mut connection).await.unwrap();
         assert_eq!(kept.as_deref(), Some("v"));
         server.stop().await;
-        assert!(client.get_multiplexed_async_connection().await.is_err());
+        assert!(connect(&client).await.is_err());
+    }
+
+    /// A connection for a loaded machine, where writing through to the disk takes its time.
+    async fn connect(client: &redis::Client) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
+        let patient = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(Duration::from_secs(10)))
+            .set_response_timeout(Some(Duration::from_secs(60)));
+        client.get_multiplexed_async_connection_with_config(&patient).await
     }
 
     impl PrivateRedis {
         async fn keeper_restarted(&self, client: &redis::Client) {
-            let deadline = Instant::now() + Duration::from_secs(10);
+            let deadline = Instant::now() + Duration::from_secs(60);
             let mut gone = false;
             loop {
                 let answers = self.answers_once(client).await;
@@ -279,7 +287,7 @@ mod tests {
         }
 
         async fn answers_once(&self, client: &redis::Client) -> bool {
-            let Ok(mut connection) = client.get_multiplexed_async_connection().await else { return false };
+            let Ok(mut connection) = connect(client).await else { return false };
             redis::cmd("PING").query_async::<String>(&mut connection).await.is_ok()
         }
     }
