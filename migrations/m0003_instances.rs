@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use super::{big, create, document, drop, id, index, int, text, text_null};
+use super::{big, big_null, create, document, drop, id, index, int, text, text_null};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -18,7 +18,8 @@ impl MigrationTrait for Migration {
                 .col(text("hostname", 63).unique_key())
                 .col(text("state", 16))
                 .col(id("operation_id"))
-                .col(big("created_at")),
+                .col(big("created_at"))
+                .col(big_null("released_at")),
         )
         .await?;
         index(manager, "reservations_operation", "reservations", &["operation_id"]).await?;

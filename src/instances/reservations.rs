@@ -1,9 +1,11 @@
 //! Who holds which VMID and host name. Both columns are unique: the database decides, not a look before the leap.
+//!
+//! A number that was released keeps its row, which says since when nobody holds it.
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult,
+    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
 };
 
 use crate::db;
@@ -24,8 +26,25 @@ pub enum ReserveError {
     Database(#[from] DbErr),
 }
 
-/// Reserves a number of `range` and the host name `name` gives it, for `operation`. A number that was freed lately is
-/// taken last, so that stale records of its old server have time to vanish.
+/// A number nobody holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Free {
+    /// It was never held.
+    Unused(VmId),
+    /// It was held before.
+    Released(VmId),
+}
+
+/// A number of the range that has a row.
+#[derive(Clone, Copy, Debug, FromQueryResult)]
+struct Known {
+    vmid: VmId,
+    state: ReservationState,
+    released_at: Option<Timestamp>,
+}
+
+/// Reserves a number of `range` and the host name `name` gives it, for `operation`: the lowest that was never held, or
+/// else the one that was released longest ago, so that stale records of an old server have time to vanish.
 pub async fn reserve(
     db: &DatabaseConnection,
     range: VmIdRange,
@@ -33,58 +52,80 @@ pub async fn reserve(
     operation: OperationId,
     now: Timestamp,
 ) -> Result<reservation::Model, ReserveError> {
+    let held_by_us = |vmid| reservation::Model {
+        vmid,
+        hostname: name(vmid),
+        state: ReservationState::Held,
+        operation_id: operation,
+        created_at: now,
+        released_at: None,
+    };
+    // Whoever is slower than another looks again and sees the number taken.
     loop {
-        let Some(vmid) = next_free(db, range).await? else { return Err(ReserveError::RangeExhausted { range }) };
-        let row = reservation::Model {
-            vmid,
-            hostname: name(vmid),
-            state: ReservationState::Held,
-            operation_id: operation,
-            created_at: now,
+        let (row, taken) = match next_free(range, &list_known(db, range).await?) {
+            None => return Err(ReserveError::RangeExhausted { range }),
+            Some(Free::Unused(vmid)) => {
+                let row = held_by_us(vmid);
+                let taken = insert(db, &row).await?;
+                (row, taken)
+            }
+            Some(Free::Released(vmid)) => {
+                let row = held_by_us(vmid);
+                let taken = take_again(db, &row).await?;
+                (row, taken)
+            }
         };
-        match insert(db, &row).await {
-            Ok(()) => return Ok(row),
-            // Somebody was faster; the next look sees it taken.
-            Err(error) if db::is_duplicate(&error) => {}
-            Err(error) => return Err(error.into()),
+        if taken {
+            return Ok(row);
         }
     }
 }
 
-async fn insert(db: &DatabaseConnection, row: &reservation::Model) -> Result<(), DbErr> {
-    let active = reservation::ActiveModel {
-        vmid: Set(row.vmid),
-        hostname: Set(row.hostname.clone()),
-        state: Set(row.state),
-        operation_id: Set(row.operation_id),
-        created_at: Set(row.created_at),
-    };
-    reservation::Entity::insert(active).exec_without_returning(db).await.map(drop)
-}
-
-/// The first free number behind the one reserved last, or else the first free one.
-async fn next_free(db: &DatabaseConnection, range: VmIdRange) -> Result<Option<VmId>, DbErr> {
-    let taken: Vec<(VmId, Timestamp)> = reservation::Entity::find()
+async fn list_known(db: &DatabaseConnection, range: VmIdRange) -> Result<Vec<Known>, DbErr> {
+    reservation::Entity::find()
         .select_only()
-        .column(reservation::Column::Vmid)
-        .column(reservation::Column::CreatedAt)
+        .columns([reservation::Column::Vmid, reservation::Column::State, reservation::Column::ReleasedAt])
         .filter(reservation::Column::Vmid.between(range.first, range.last))
         .order_by_asc(reservation::Column::Vmid)
-        .into_tuple()
+        .into_model()
         .all(db)
-        .await?;
-    let newest = taken.iter().max_by_key(|(vmid, at)| (*at, *vmid)).map_or(range.first, |(vmid, _)| *vmid);
-    let taken: Vec<VmId> = taken.into_iter().map(|(vmid, _)| vmid).collect();
-    let free = |number: &i32| {
-        let vmid = VmId::new(i64::from(*number)).ok()?;
-        taken.binary_search(&vmid).is_err().then_some(vmid)
-    };
-    let behind = newest.get()..=range.last.get();
-    let before = range.first.get()..=newest.get();
-    Ok(behind.chain(before).find_map(|number| free(&number)))
+        .await
 }
 
-/// What `operation` holds, burned numbers left out.
+/// The number of `range` to hand out next, where `known` are those that have a row, by number.
+fn next_free(range: VmIdRange, known: &[Known]) -> Option<Free> {
+    let unused = (range.first.get()..=range.last.get())
+        .filter_map(|number| VmId::new(i64::from(number)).ok())
+        .find(|vmid| known.binary_search_by_key(vmid, |row| row.vmid).is_err());
+    let released = || {
+        let released = known.iter().filter(|row| row.state == ReservationState::Released);
+        released.min_by_key(|row| (row.released_at, row.vmid)).map(|row| Free::Released(row.vmid))
+    };
+    unused.map(Free::Unused).or_else(released)
+}
+
+/// Writes the first row of a number; false when somebody else did.
+async fn insert(db: &DatabaseConnection, row: &reservation::Model) -> Result<bool, DbErr> {
+    let active = row.clone().into_active_model().reset_all();
+    match reservation::Entity::insert(active).exec_without_returning(db).await {
+        Ok(_) => Ok(true),
+        Err(error) if db::is_duplicate(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes a number that was released; false when somebody else did.
+async fn take_again(db: &DatabaseConnection, row: &reservation::Model) -> Result<bool, DbErr> {
+    let taken = reservation::Entity::update_many()
+        .set(row.clone().into_active_model().reset_all())
+        .filter(reservation::Column::Vmid.eq(row.vmid))
+        .filter(reservation::Column::State.eq(ReservationState::Released))
+        .exec(db)
+        .await?;
+    Ok(taken.rows_affected == 1)
+}
+
+/// What `operation` holds; neither what it burned nor what it released.
 pub async fn find_by_operation(
     db: &impl ConnectionTrait,
     operation: OperationId,
@@ -107,12 +148,75 @@ pub async fn burn(db: &impl ConnectionTrait, vmid: VmId, operation: OperationId)
         .map(drop)
 }
 
-/// Frees what `operation` holds. Burned numbers stay burned.
-pub async fn release(db: &impl ConnectionTrait, operation: OperationId) -> Result<(), DbErr> {
-    reservation::Entity::delete_many()
+/// Releases what `operation` holds; the number comes last in its range. Burned numbers stay burned.
+pub async fn release(db: &impl ConnectionTrait, operation: OperationId, now: Timestamp) -> Result<(), DbErr> {
+    reservation::Entity::update_many()
+        .col_expr(reservation::Column::State, Expr::value(ReservationState::Released))
+        .col_expr(reservation::Column::ReleasedAt, Expr::value(now))
         .filter(reservation::Column::OperationId.eq(operation))
         .filter(reservation::Column::State.eq(ReservationState::Held))
         .exec(db)
         .await
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn vmid(number: i32) -> VmId {
+        VmId::new(number.into()).unwrap()
+    }
+
+    fn known(number: i32, state: ReservationState, released_at: Option<i64>) -> Known {
+        Known { vmid: vmid(number), state, released_at: released_at.map(Timestamp::from_millis) }
+    }
+
+    #[test]
+    fn unused_numbers_come_first_and_then_the_longest_unused() {
+        use ReservationState::{Burned, Held, Released};
+        let range = "5000-5004".parse().unwrap();
+        let mut rows = vec![
+            known(5000, Released, Some(30)),
+            known(5001, Released, Some(10)),
+            known(5002, Burned, None),
+            known(5003, Held, None),
+        ];
+        assert_eq!(next_free(range, &[]), Some(Free::Unused(vmid(5000))));
+        assert_eq!(next_free(range, &rows), Some(Free::Unused(vmid(5004))));
+        rows.push(known(5004, Released, Some(20)));
+        assert_eq!(next_free(range, &rows), Some(Free::Released(vmid(5001))));
+        for row in &mut rows {
+            row.state = if row.state == Released { Held } else { row.state };
+        }
+        assert_eq!(next_free(range, &rows), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_handed_out_was_free(rows in prop::collection::btree_map(5000..5010i32, (0..3usize, 0..4i64), 0..10)) {
+            let rows: Vec<Known> = rows
+                .into_iter()
+                .map(|(number, (state, at))| {
+                    let state = ReservationState::ALL[state];
+                    known(number, state, (state == ReservationState::Released).then_some(at))
+                })
+                .collect();
+            let row = |vmid| rows.iter().find(|row| row.vmid == vmid);
+            match next_free("5000-5009".parse().unwrap(), &rows) {
+                Some(Free::Unused(vmid)) => prop_assert!(row(vmid).is_none()),
+                Some(Free::Released(vmid)) => {
+                    let chosen = row(vmid).unwrap();
+                    prop_assert_eq!((chosen.state, rows.len()), (ReservationState::Released, 10));
+                    prop_assert!(rows.iter().filter_map(|row| row.released_at).all(|at| Some(at) >= chosen.released_at));
+                }
+                None => {
+                    prop_assert_eq!(rows.len(), 10);
+                    prop_assert!(rows.iter().all(|row| row.state != ReservationState::Released));
+                }
+            }
+        }
+    }
 }

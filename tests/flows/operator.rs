@@ -2,7 +2,9 @@
 
 use std::process::Output;
 
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseConnection, EntityTrait, IntoActiveModel};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseConnection, EntityTrait, IntoActiveModel, QueryFilter,
+};
 use zpack::db;
 use zpack::db::entities::debt::{self, DebtKind, DebtState};
 use zpack::db::entities::operation::{self, Cleanup, OperationState, Unwind};
@@ -59,6 +61,7 @@ async fn reserve(db: &DatabaseConnection, vmid: i64, id: OperationId) {
         state: Set(reservation::ReservationState::Held),
         operation_id: Set(id),
         created_at: Set(Timestamp::from_millis(0)),
+        released_at: Set(None),
     };
     reservation::Entity::insert(row).exec_without_returning(db).await.unwrap();
 }
@@ -134,8 +137,9 @@ async fn an_operator_gives_up_and_hands_out_again() {
     assert_eq!((after.state, after.unwind, after.cleanup), (OperationState::Stale, Unwind::None, Cleanup::Required));
     ok(dev.join(&["ops", "abandon", &queued.to_string()]));
     assert_eq!(row(&db, queued).await.state, OperationState::Cancelled);
-    let reserved: Vec<i32> =
-        reservation::Entity::find().all(&db).await.unwrap().iter().map(|row| row.vmid.get()).collect();
+    let in_force = reservation::Column::State.eq(reservation::ReservationState::Held);
+    let reserved = reservation::Entity::find().filter(in_force).all(&db).await.unwrap();
+    let reserved: Vec<i32> = reserved.iter().map(|row| row.vmid.get()).collect();
     assert_eq!(reserved, [5001], "a VMID that may be in use outside stays reserved");
 
     for (command, id) in [("abandon", done), ("abandon", queued), ("show", OperationId::generate())] {

@@ -3,8 +3,9 @@
 use sea_orm::EntityTrait;
 use serde_json::json;
 use zpack::config::DatabaseKind;
+use zpack::db::entities::instance;
 use zpack::db::entities::operation::{Cleanup, OperationState};
-use zpack::db::entities::{instance, reservation};
+use zpack::db::entities::reservation::{self, ReservationState};
 use zpack::jobs::JobSettings;
 
 use crate::support::company::{Company, node, paper};
@@ -70,7 +71,8 @@ async fn an_agent_error_fails_at_once_with_its_words_and_everything_is_undone() 
     assert!(row.error_message.unwrap().contains("disk is full"));
     assert_eq!(row.cleanup, Cleanup::Done);
     assert!(company.containers().await.is_empty());
-    assert!(reservation::Entity::find().all(&company.db.db).await.unwrap().is_empty());
+    let reserved = reservation::Entity::find().all(&company.db.db).await.unwrap();
+    assert_eq!(reserved.iter().map(|row| row.state).collect::<Vec<_>>(), [ReservationState::Released]);
     assert!(instance::Entity::find().all(&company.db.db).await.unwrap().is_empty());
 }
 

@@ -131,9 +131,10 @@ async fn every_entity_comes_back_as_it_was_written(test: TestDb) {
         reservation::Model {
             vmid: vmid(100),
             hostname: hostname(),
-            state: reservation::ReservationState::Burned,
+            state: reservation::ReservationState::Released,
             operation_id: op,
-            created_at: LATE,
+            created_at: EARLY,
+            released_at: Some(LATE),
         },
     )
     .await;

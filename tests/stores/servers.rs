@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use zpack::db;
@@ -21,7 +22,9 @@ use crate::support::{TestDb, on_every_database};
 
 on_every_database!(
     fifty_at_once_get_fifty_numbers,
-    a_used_up_range_says_so_and_a_freed_number_comes_last,
+    a_freed_number_comes_last_and_the_longest_unused_before_it,
+    a_number_taken_again_gets_the_name_of_its_new_use,
+    a_burned_number_stays_out_whoever_asks,
     usage_counts_servers_and_those_in_the_making,
     two_creates_at_once_do_not_both_pass_the_quota,
     rows_are_found_by_owner_and_listed_in_pages,
@@ -96,47 +99,87 @@ fn memory_of(payload: &str) -> Option<u32> {
     payload.parse().ok()
 }
 
+fn dev(number: VmId) -> zpack::kernel::Hostname {
+    hostname(Naming::Dev, number)
+}
+
+async fn reserve(test: &TestDb, range: &str, operation: OperationId) -> Result<i32, ReserveError> {
+    let row = reservations::reserve(&test.db, range.parse().unwrap(), dev, operation, now()).await?;
+    assert_eq!(reservations::find_by_operation(&test.db, operation).await.unwrap().as_ref(), Some(&row));
+    Ok(row.vmid.get())
+}
+
 async fn fifty_at_once_get_fifty_numbers(test: TestDb) {
     let db = Arc::new(test.db.clone());
     let others = Arc::new(test.another_pool().await);
-    let tasks = (0..50).map(|n| {
-        let db = if n % 2 == 0 { db.clone() } else { others.clone() };
-        tokio::spawn(async move {
-            let name = |vmid| hostname(Naming::Dev, vmid);
-            reservations::reserve(&db, "6000-6059".parse().unwrap(), name, OperationId::generate(), now())
-                .await
-                .unwrap()
-        })
-    });
-    let held: Vec<_> = futures_util::future::join_all(tasks).await.into_iter().map(Result::unwrap).collect();
-    assert_eq!(held.iter().map(|row| row.vmid).collect::<BTreeSet<_>>().len(), 50);
-    assert_eq!(held.iter().map(|row| row.hostname.clone()).collect::<BTreeSet<_>>().len(), 50);
-    for row in held {
-        let found = reservations::find_by_operation(&test.db, row.operation_id).await.unwrap();
-        assert_eq!(found, Some(row));
+    // First out of numbers nobody had, then out of the same ones when all were released.
+    for round in 0..2 {
+        let tasks = (0..50).map(|n| {
+            let db = if n % 2 == 0 { db.clone() } else { others.clone() };
+            tokio::spawn(async move {
+                let range = "6000-6049".parse().unwrap();
+                reservations::reserve(&db, range, dev, OperationId::generate(), now()).await.unwrap()
+            })
+        });
+        let held: Vec<_> = futures_util::future::join_all(tasks).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(held.iter().map(|row| row.vmid).collect::<BTreeSet<_>>().len(), 50, "round {round}");
+        assert_eq!(held.iter().map(|row| row.hostname.clone()).collect::<BTreeSet<_>>().len(), 50, "round {round}");
+        for row in held {
+            let operation = row.operation_id;
+            assert_eq!(reservations::find_by_operation(&test.db, operation).await.unwrap(), Some(row));
+            reservations::release(&test.db, operation, now()).await.unwrap();
+            assert_eq!(reservations::find_by_operation(&test.db, operation).await.unwrap(), None);
+        }
     }
 }
 
-async fn a_used_up_range_says_so_and_a_freed_number_comes_last(test: TestDb) {
-    let reserve = async |operation: OperationId| {
-        let name = |vmid| hostname(Naming::Dev, vmid);
-        reservations::reserve(&test.db, "6000-6002".parse().unwrap(), name, operation, now()).await
-    };
-    let operations = [(); 3].map(|()| OperationId::generate());
-    for (operation, number) in operations.iter().zip([6000, 6001, 6002]) {
-        assert_eq!(reserve(*operation).await.unwrap().vmid, vmid(number));
+async fn a_freed_number_comes_last_and_the_longest_unused_before_it(test: TestDb) {
+    let range = "6000-6003";
+    let later = |seconds| now().after(Duration::from_secs(seconds));
+    let [first, second, third] = [(); 3].map(|()| OperationId::generate());
+    for (operation, number) in [(first, 6000), (second, 6001), (third, 6002)] {
+        assert_eq!(reserve(&test, range, operation).await.unwrap(), number);
     }
-    assert!(matches!(reserve(OperationId::generate()).await, Err(ReserveError::RangeExhausted { .. })));
+    reservations::release(&test.db, second, later(1)).await.unwrap();
+    reservations::release(&test.db, first, later(2)).await.unwrap();
+    reservations::release(&test.db, third, later(3)).await.unwrap();
+    // Releasing twice, as an undo that is repeated does, changes nothing.
+    reservations::release(&test.db, second, later(9)).await.unwrap();
+    for number in [6003, 6001, 6000, 6002] {
+        assert_eq!(reserve(&test, range, OperationId::generate()).await.unwrap(), number);
+    }
+    assert!(matches!(reserve(&test, range, OperationId::generate()).await, Err(ReserveError::RangeExhausted { .. })));
+    // Its former holder has no say in it any more.
+    reservations::release(&test.db, second, later(10)).await.unwrap();
+    assert!(matches!(reserve(&test, range, OperationId::generate()).await, Err(ReserveError::RangeExhausted { .. })));
+}
+
+async fn a_number_taken_again_gets_the_name_of_its_new_use(test: TestDb) {
+    let (old, new) = (OperationId::generate(), OperationId::generate());
+    reserve(&test, "6000-6000", old).await.unwrap();
+    reservations::release(&test.db, old, now()).await.unwrap();
+    let name = |number| hostname(Naming::Minecraft { variant: "paper" }, number);
+    let row = reservations::reserve(&test.db, "6000-6000".parse().unwrap(), name, new, now()).await.unwrap();
+    assert_eq!(row.hostname.as_str(), "mc-paper-6000");
+    assert_eq!(reservations::find_by_operation(&test.db, new).await.unwrap(), Some(row));
+    assert_eq!(reservations::find_by_operation(&test.db, old).await.unwrap(), None);
+}
+
+async fn a_burned_number_stays_out_whoever_asks(test: TestDb) {
+    let range = "6000-6002";
+    let operations = [(); 3].map(|()| OperationId::generate());
+    for operation in operations {
+        reserve(&test, range, operation).await.unwrap();
+    }
     reservations::burn(&test.db, vmid(6001), operations[1]).await.unwrap();
     assert_eq!(reservations::find_by_operation(&test.db, operations[1]).await.unwrap(), None);
     for operation in operations {
-        reservations::release(&test.db, operation).await.unwrap();
+        reservations::release(&test.db, operation, now()).await.unwrap();
     }
-    // What was burned stays out, whoever asks.
-    let again = [reserve(OperationId::generate()).await, reserve(OperationId::generate()).await];
-    let again: BTreeSet<i32> = again.into_iter().map(|row| row.unwrap().vmid.get()).collect();
-    assert_eq!(again, BTreeSet::from([6000, 6002]));
-    assert!(matches!(reserve(OperationId::generate()).await, Err(ReserveError::RangeExhausted { .. })));
+    for number in [6000, 6002] {
+        assert_eq!(reserve(&test, range, OperationId::generate()).await.unwrap(), number);
+    }
+    assert!(matches!(reserve(&test, range, OperationId::generate()).await, Err(ReserveError::RangeExhausted { .. })));
 }
 
 async fn usage_counts_servers_and_those_in_the_making(test: TestDb) {

@@ -1,4 +1,4 @@
-//! Who holds a VMID and a host name. Neither is ever held twice: both columns are unique.
+//! Who holds a VMID and a host name, or held it last. Neither is ever held twice: both columns are unique.
 
 use sea_orm::entity::prelude::*;
 
@@ -11,10 +11,12 @@ text_enum! {
         Held = "held",
         /// Somebody else has a container of that number; never handed out again until an operator frees it.
         Burned = "burned",
+        /// Nobody holds it any more. The row stays, so that the number is not handed out again soon.
+        Released = "released",
     }
 }
 
-/// Who holds a VMID and a host name. Neither is ever held twice: both columns are unique.
+/// Who holds a VMID and a host name, or held it last. Neither is ever held twice: both columns are unique.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "reservations")]
 pub struct Model {
@@ -27,8 +29,10 @@ pub struct Model {
     pub state: ReservationState,
     /// The operation that took it.
     pub operation_id: OperationId,
-    /// When.
+    /// When it was taken.
     pub created_at: Timestamp,
+    /// When it was released, while nobody holds it.
+    pub released_at: Option<Timestamp>,
 }
 
 /// No relations: queries join by hand where they need it.

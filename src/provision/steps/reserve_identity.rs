@@ -31,7 +31,7 @@ impl Step<Run, Provisioning> for ReserveIdentity {
     }
 
     async fn undo(&self, run: &Run, _: &StepContext<'_>, _: &mut Provisioning) -> Result<(), UndoError> {
-        reservations::release(&run.deps.db, run.operation())
+        reservations::release(&run.deps.db, run.operation(), run.deps.clock.now())
             .await
             .map_err(|error| UndoError::Remains(format!("the reservation could not be released: {error}")))
     }

@@ -10,7 +10,8 @@ use super::view::{DebtView, OperationView};
 use crate::db;
 use crate::db::entities::debt::DebtState;
 use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
-use crate::db::entities::{instance, operation_step, reservation, resource_lock};
+use crate::db::entities::{instance, operation_step, resource_lock};
+use crate::instances::reservations;
 use crate::kernel::{OperationId, Timestamp};
 use crate::roles::audited;
 
@@ -68,7 +69,7 @@ pub(super) async fn abandon(
     if !write(&tx, &row, verdict, owing).await.context("the operation could not be given up")? {
         bail!("{id} changed while it was being given up; look at it again: zpack ops show {id}");
     }
-    release(&tx, id, owing).await.context("what it held could not be released")?;
+    release(&tx, id, owing, now).await.context("what it held could not be released")?;
     let detail = json!({"state": row.state, "unwind": row.unwind, "openDebts": debts.len(), "reason": reason});
     audited::record(&tx, "operation.abandon", &id.to_string(), detail, now).await.context("the audit log failed")?;
     let after = operation::Entity::find_by_id(id).one(&tx).await.context("the operation could not be read")?;
@@ -108,7 +109,7 @@ async fn write(
 }
 
 /// Frees its locks, and its VMID when surely nothing outside carries it.
-async fn release(tx: &impl ConnectionTrait, id: OperationId, owing: bool) -> Result<(), DbErr> {
+async fn release(tx: &impl ConnectionTrait, id: OperationId, owing: bool, now: Timestamp) -> Result<(), DbErr> {
     resource_lock::Entity::update_many()
         .col_expr(resource_lock::Column::OperationId, Expr::value(None::<String>))
         .filter(resource_lock::Column::OperationId.eq(id))
@@ -124,5 +125,5 @@ async fn release(tx: &impl ConnectionTrait, id: OperationId, owing: bool) -> Res
     if owing || reached_outside || serves {
         return Ok(());
     }
-    reservation::Entity::delete_many().filter(reservation::Column::OperationId.eq(id)).exec(tx).await.map(drop)
+    reservations::release(tx, id, now).await
 }
