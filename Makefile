@@ -12,6 +12,10 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # A shell older than the Rust installation does not have it on its path.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
+# What `make crash` runs: one cell, and the seed of its chances.
+CELL ?=
+SEED ?=
+
 # Further arguments of `zpack dev`, such as ARGS="--port 5000".
 ARGS ?=
 
@@ -35,6 +39,12 @@ test: ## Run every check and every test, exactly as CI does.
 	systemd/check.sh
 	cargo test --locked --doc
 	cargo test --locked --no-fail-fast --lib --bins --test it
+
+.PHONY: crash
+crash: ## Cross every edge of the job runtime with every fault (CELL=effect:stop:postgres for one, SEED=1 to repeat).
+	@packaging/install-packages.sh test
+	ZPACK_CRASH=full CRASH_CELL=$(CELL) CRASH_SEED=$(SEED) \
+		cargo test --locked --test it -- crash::matrix::the_whole_matrix --nocapture
 
 .PHONY: check
 check: ## Check what a machine can in a minute: format, lints, unit tests.

@@ -7,8 +7,11 @@ use crate::kernel::text_enum;
 keys! { "Environment";
     /// `production` makes zpack refuse what only a development machine may do, such as `zpack dev`.
     ZPACK_ENV = Key::default("ZPACK_ENV", "development").expects("development or production");
-    /// A place at which the process kills itself, as `name` or `name@n` for the n-th time; for tests of recovery.
-    ZPACK_FAILPOINT = Key::optional("ZPACK_FAILPOINT").expects("the name of a place").example("claimed@2");
+    /// A place at which the process kills itself, stops, or holds until a file is removed; for tests of recovery. `@n`
+    /// means the n-th time.
+    ZPACK_FAILPOINT = Key::optional("ZPACK_FAILPOINT")
+        .expects("<place>[@n][=kill|stop|wait:<file>]")
+        .example("claimed@2=stop");
 }
 
 text_enum! {
@@ -26,7 +29,7 @@ text_enum! {
 pub struct EnvironmentConfig {
     /// What kind of machine this is.
     pub environment: Environment,
-    /// Where the process kills itself.
+    /// Where the process kills, stops or holds itself.
     pub failpoint: Option<String>,
 }
 

@@ -28,7 +28,7 @@ pub struct JobContext {
     pub cancelled: CancellationToken,
     /// Fires when the worker stops: hand back between two steps.
     pub draining: CancellationToken,
-    /// Places where tests kill the process.
+    /// Places where tests kill, stop or hold the process.
     pub failpoints: Failpoints,
 }
 

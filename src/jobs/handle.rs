@@ -35,12 +35,12 @@ pub(super) async fn handle(
     draining: &CancellationToken,
     id: OperationId,
 ) -> Handled {
-    deps.failpoints.hit("received");
+    deps.failpoints.hit("received").await;
     let sent = since_boot();
     let outcome = claim(&deps.db, deps.queue, id, deps.worker, &deps.registry, &deps.settings).await;
     let handled = match outcome {
         Ok(ClaimOutcome::Claimed(claimed)) => {
-            deps.failpoints.hit("claimed");
+            deps.failpoints.hit("claimed").await;
             deps.metrics.claimed(match claimed.purpose {
                 ClaimPurpose::Run => Purpose::Run,
                 ClaimPurpose::Unwind => Purpose::Unwind,
@@ -59,8 +59,9 @@ pub(super) async fn handle(
             };
             let end = work(deps, &claimed, &cx).await;
             deps.metrics.ended(end, since_boot().saturating_sub(sent));
-            deps.failpoints.hit("finished");
+            deps.failpoints.hit("finished").await;
             forget(deps, id).await;
+            deps.failpoints.hit("forgotten").await;
             Handled::Normally
         }
         Ok(ClaimOutcome::NotDue) => {
@@ -103,7 +104,7 @@ async fn work(deps: &WorkerDeps, claimed: &Claimed, cx: &JobContext) -> RunEnd {
         deps.metrics.refused(Refusal::Run);
         return RunEnd::Lost;
     };
-    cx.failpoints.hit("ending");
+    cx.failpoints.hit("ending").await;
     if write(deps, claimed, &end, cx).await { run_end(&end) } else { RunEnd::Lost }
 }
 

@@ -11,6 +11,7 @@ use crate::kernel::{Backoff, Timestamp};
 
 use super::claim::millis;
 use super::context::{in_progress, owned_by};
+use super::failpoint::Failpoints;
 use super::finish::{UNWIND_ATTEMPTS, reached_outside, record_debts, with_failure};
 use super::job::{CrashPolicy, Job, JobFailure, Registry};
 use super::queue::Queue;
@@ -59,6 +60,7 @@ pub async fn recover_expired(
     registry: &Registry,
     settings: &JobSettings,
     now: Timestamp,
+    failpoints: &Failpoints,
 ) -> Result<usize, DbErr> {
     let expired = operation::Entity::find()
         .filter(operation::Column::Queue.eq(name.as_str()))
@@ -71,7 +73,7 @@ pub async fn recover_expired(
     let mut recovered = 0;
     for row in expired {
         let Some(job) = registry.find(&row.kind, row.schema_version) else { continue };
-        recovered += usize::from(recover(db, &row, job.as_ref(), settings, now).await?);
+        recovered += usize::from(recover(db, &row, job.as_ref(), settings, now, failpoints).await?);
     }
     Ok(recovered)
 }
@@ -82,6 +84,7 @@ async fn recover(
     job: &dyn Job,
     settings: &JobSettings,
     now: Timestamp,
+    failpoints: &Failpoints,
 ) -> Result<bool, DbErr> {
     let tx = db::begin(db).await?;
     let clock = db::now_expr(&tx);
@@ -134,6 +137,7 @@ async fn recover(
         return Ok(false);
     }
     slots::release(&tx, row.id).await?;
+    failpoints.hit("recover.fenced").await;
     if recovery == Recovery::Stale && outside {
         record_debts(&tx, row.id, &job.leftovers(row), None, now).await?;
     }

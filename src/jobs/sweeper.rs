@@ -8,6 +8,7 @@ use crate::db::entities::operation::{self, OperationState, Unwind};
 use crate::kernel::OperationId;
 
 use super::claim::paused;
+use super::failpoint::Failpoints;
 use super::lists::{Lists, PAGE};
 use super::queue::Queue;
 
@@ -44,7 +45,13 @@ pub enum SweepError {
 }
 
 /// Offers a page of due rows, the oldest first. Returns how many rows were due for an offer.
-pub async fn sweep(db: &DatabaseConnection, lists: &Lists, queue: Queue, sweep: Sweep) -> Result<usize, SweepError> {
+pub async fn sweep(
+    db: &DatabaseConnection,
+    lists: &Lists,
+    queue: Queue,
+    sweep: Sweep,
+    failpoints: &Failpoints,
+) -> Result<usize, SweepError> {
     let database = |source| SweepError::Database { queue, source };
     let redis = |source| SweepError::Redis { queue, source };
     let ids = due(db, queue, sweep).await.map_err(database)?;
@@ -52,6 +59,7 @@ pub async fn sweep(db: &DatabaseConnection, lists: &Lists, queue: Queue, sweep: 
         return Ok(0);
     }
     lists.offer(queue, &ids).await.map_err(redis)?;
+    failpoints.hit("sweep.offered").await;
     operation::Entity::update_many()
         .col_expr(operation::Column::OfferedAt, db::now_expr(db))
         .col_expr(operation::Column::OfferCount, Expr::col(operation::Column::OfferCount).add(1))

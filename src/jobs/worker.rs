@@ -52,7 +52,7 @@ pub struct WorkerDeps {
     pub settings: JobSettings,
     /// The clock of the process, for times that are shown.
     pub clock: Clock,
-    /// Places where tests kill the process.
+    /// Places where tests kill, stop or hold the process.
     pub failpoints: Failpoints,
     /// What it counts.
     pub metrics: JobMetrics,
@@ -259,7 +259,7 @@ async fn sweeping(deps: Arc<WorkerDeps>, stop: CancellationToken) {
         }
         if reaped.elapsed() >= deps.settings.reap {
             reaped = tokio::time::Instant::now();
-            match reap(&deps.lists, deps.queue).await {
+            match reap(&deps.lists, deps.queue, &deps.failpoints).await {
                 Ok(moved) => deps.metrics.reaped(moved),
                 Err(error) => tracing::debug!(%error, "could not reap"),
             }
@@ -283,7 +283,8 @@ async fn prepare(deps: &WorkerDeps) -> bool {
 }
 
 async fn upkeep(deps: &WorkerDeps, known_run_id: &mut Option<String>) -> anyhow::Result<()> {
-    let recovered = recover_expired(&deps.db, deps.queue, &deps.registry, &deps.settings, deps.clock.now()).await?;
+    let (now, failpoints) = (deps.clock.now(), &deps.failpoints);
+    let recovered = recover_expired(&deps.db, deps.queue, &deps.registry, &deps.settings, now, failpoints).await?;
     deps.metrics.recovered(recovered as u64);
     let run_id = deps.lists.run_id().await?;
     let restarted = run_id.is_some() && *known_run_id != run_id;
@@ -292,7 +293,7 @@ async fn upkeep(deps: &WorkerDeps, known_run_id: &mut Option<String>) -> anyhow:
     } else {
         Sweep::Overdue
     };
-    let offered = sweep(&deps.db, &deps.lists, deps.queue, what).await?;
+    let offered = sweep(&deps.db, &deps.lists, deps.queue, what, failpoints).await?;
     deps.metrics.offered(offered as u64);
     *known_run_id = run_id;
     Ok(())

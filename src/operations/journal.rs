@@ -140,8 +140,8 @@ impl StepJournal {
         update.exec(tx).await.map(drop)
     }
 
-    fn hit(&self, step: StepRef, place: &str) {
-        self.cx.failpoints.hit(&format!("{}.{place}", step.name));
+    async fn hit(&self, step: StepRef, place: &str) {
+        self.cx.failpoints.hit(&format!("{}.{place}", step.name)).await;
     }
 }
 
@@ -168,10 +168,10 @@ impl Journal for StepJournal {
     }
 
     async fn start(&self, step: StepRef, state: &Value) -> Result<(), Lost> {
-        self.hit(step, "before");
+        self.hit(step, "before").await;
         let event = Some(EventKind::StepStarted);
         self.write(&Change { step, status: StepStatus::Started, state: Some(state), detail: None, event }).await?;
-        self.hit(step, "started");
+        self.hit(step, "started").await;
         Ok(())
     }
 
@@ -190,10 +190,10 @@ impl Journal for StepJournal {
     }
 
     async fn done(&self, step: StepRef, state: &Value, detail: Option<&str>) -> Result<(), Lost> {
-        self.hit(step, "effect");
+        self.hit(step, "effect").await;
         let event = Some(EventKind::StepDone);
         self.write(&Change { step, status: StepStatus::Done, state: Some(state), detail, event }).await?;
-        self.hit(step, "done");
+        self.hit(step, "done").await;
         Ok(())
     }
 
@@ -204,10 +204,10 @@ impl Journal for StepJournal {
     }
 
     async fn undone(&self, step: StepRef, state: &Value) -> Result<(), Lost> {
-        self.hit(step, "undo_effect");
+        self.hit(step, "undo_effect").await;
         let event = Some(EventKind::StepUndone);
         self.write(&Change { step, status: StepStatus::Undone, state: Some(state), detail: None, event }).await?;
-        self.hit(step, "undone");
+        self.hit(step, "undone").await;
         Ok(())
     }
 

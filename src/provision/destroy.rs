@@ -87,7 +87,7 @@ async fn stop_and_destroy(
         Ok(task) => task,
         Err(error) => return Ok(Err(error)),
     };
-    run.hit("destroy.accepted");
+    run.hit("destroy.accepted").await;
     let operation = format!("destroy {vmid} on {node}");
     Ok(match wait_for(run, cx, &task).await? {
         Some(TaskEnd::Succeeded | TaskEnd::Warned(_)) => Ok(()),

@@ -13,7 +13,7 @@ use crate::db;
 use crate::db::entities::operation;
 use crate::db::entities::user;
 use crate::instances::quota::{self, Quota};
-use crate::jobs::{Lists, Queue};
+use crate::jobs::{Failpoints, Lists, Queue};
 use crate::kernel::{Clock, OperationId, Timestamp};
 use crate::operations::idempotency::{self, FirstAnswer, Seen, key_reused};
 use crate::operations::{self, Accepted, NewOperation, OperationError, OperationView, dedup_key};
@@ -50,6 +50,8 @@ pub struct ProvisionApi {
     pub quota: Quota,
     /// What one server may have.
     pub limits: ServerLimits,
+    /// Places where tests kill, stop or hold the process.
+    pub failpoints: Failpoints,
 }
 
 /// Memory of a server whose owner did not choose.
@@ -76,7 +78,9 @@ pub async fn create(
         }
         let now = api.clock.now();
         if let Some(begun) = api.accept(&user, &request, key.as_deref(), &body.digest, now).await? {
+            api.failpoints.hit("enqueue.committed").await;
             api.ring(begun.id).await;
+            api.failpoints.hit("enqueue.rung").await;
             return Ok(operations::http::accepted(OperationView::new(begun, Vec::new(), Vec::new())));
         }
     }

@@ -47,8 +47,8 @@ impl Run {
         AgentEndpoint { address, port: policy.agent_port, token: policy.agent_token.clone() }
     }
 
-    /// A place where tests kill the process.
-    pub(super) fn hit(&self, place: &str) {
-        self.cx.failpoints.hit(place);
+    /// A place where tests kill, stop or hold the process.
+    pub(super) async fn hit(&self, place: &str) {
+        self.cx.failpoints.hit(place).await;
     }
 }

@@ -19,7 +19,7 @@ use crate::instances::http::ServersApi;
 use crate::instances::live::LiveState;
 use crate::instances::poller::{Poller, PollerSettings};
 use crate::instances::quota::Quota;
-use crate::jobs::Lists;
+use crate::jobs::{Failpoints, Lists};
 use crate::kernel::Clock;
 use crate::operations::http::OperationsApi;
 use crate::provision::http::{ProvisionApi, ServerLimits};
@@ -109,6 +109,7 @@ impl Api {
                     memory_mib: (config.limits.min_memory_mib, config.limits.max_memory_mib),
                     cpu_cores: (config.limits.min_cpu_cores, config.limits.max_cpu_cores),
                 },
+                failpoints: Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default()),
             },
             audit: AuditApi { db },
         };

@@ -1,98 +1,109 @@
-//! `kill -9` of the worker at every edge of a provisioning operation: it always ends, nothing is made twice, and
-//! nothing is left that no row names.
+//! Every edge crossed with every fault; a fixed slice of it in every test run, all of it with `make crash`.
+
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
-use serde_json::json;
-use zpack::db::entities::operation::{Cleanup, OperationState};
-use zpack::db::entities::{instance, queue_slot, reservation};
+use tokio::time::Instant;
+use zpack::config::DatabaseKind;
 
-use super::process::WorkerProcess;
-use crate::support::company::{Company, node};
+use super::cell::Cell;
+use super::edge::Edge;
+use super::fault::Fault;
 
-const STEPS: [&str; 8] = [
-    "reserve_identity",
-    "clone_container",
-    "configure_container",
-    "start_container",
-    "await_address",
-    "configure_agent",
-    "await_ready",
-    "record_server",
-];
-
-/// Companies that run at one time.
+/// Cells that run at one time.
 const PARALLEL: usize = 6;
 
-/// The way forward: around every step, and after every accepted request.
-fn forward() -> Vec<String> {
-    let mut points: Vec<String> = ["received", "claimed", "ending", "finished"].map(str::to_owned).to_vec();
-    for step in STEPS {
-        points.extend(["before", "started", "effect", "done"].map(|place| format!("{step}.{place}")));
+/// The cells of every test run: three diagonals through the matrix, so that every edge meets three faults and every fault
+/// four edges or more.
+fn slice(seed: u64) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for (row, &edge) in Edge::ALL.iter().enumerate() {
+        for shift in [0, 3, 6] {
+            let fault = Fault::ALL[(row + shift) % Fault::ALL.len()];
+            cells.push(Cell { edge, fault, database: DatabaseKind::Postgres, seed });
+        }
     }
-    for step in ["clone_container", "configure_container", "start_container", "configure_agent"] {
-        points.push(format!("{step}.accepted"));
-    }
-    points
+    cells.push(Cell { edge: Edge::Effect, fault: Fault::DatabaseRestart, database: DatabaseKind::MariaDb, seed });
+    cells
 }
 
-/// The way back, after the agent has reported an error.
-fn backward() -> Vec<String> {
-    let mut points = vec!["destroy.accepted".to_owned()];
-    for step in STEPS.iter().take(7) {
-        points.extend(["undo_effect", "undone"].map(|place| format!("{step}.{place}")));
-    }
-    points
+/// The word after `ZPACK_CRASH=`.
+pub fn asked_for(what: &str) -> bool {
+    std::env::var("ZPACK_CRASH").is_ok_and(|asked| asked == what)
+}
+
+/// `CRASH_SEED`, or one of this moment.
+pub fn seed() -> u64 {
+    let given = std::env::var("CRASH_SEED").ok().filter(|text| !text.is_empty());
+    given.map_or_else(|| u64::from(rand::random::<u32>()), |text| text.parse().expect("CRASH_SEED is a number"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_killed_anywhere_on_the_way_forward_loses_and_doubles_nothing() {
-    stream::iter(forward()).for_each_concurrent(PARALLEL, |point| survive(point, false)).await;
+async fn a_slice_of_the_matrix_loses_and_doubles_nothing() {
+    let seed = seed();
+    run(seed, slice(seed)).await;
 }
 
+/// `make crash`: PostgreSQL with every fault, MariaDB with those of the database. `CRASH_CELL=edge:fault[:database]` for
+/// one cell.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_killed_anywhere_while_it_undoes_leaves_nothing_behind() {
-    stream::iter(backward()).for_each_concurrent(PARALLEL, |point| survive(point, true)).await;
+async fn the_whole_matrix_loses_and_doubles_nothing() {
+    if !asked_for("full") {
+        return;
+    }
+    let seed = seed();
+    let wanted = std::env::var("CRASH_CELL").unwrap_or_default();
+    let mut cells = Vec::new();
+    for database in [DatabaseKind::Postgres, DatabaseKind::MariaDb] {
+        for &fault in Fault::ALL {
+            for &edge in Edge::ALL {
+                let cell = Cell { edge, fault, database, seed };
+                let chosen = cell.name() == wanted || cell.name().rsplit_once(':').is_some_and(|(n, _)| n == wanted);
+                let in_matrix = database == DatabaseKind::Postgres || fault.is_of_the_database();
+                if if wanted.is_empty() { in_matrix } else { chosen } {
+                    cells.push(cell);
+                }
+            }
+        }
+    }
+    assert!(!cells.is_empty(), "there is no cell `{wanted}`");
+    run(seed, cells).await;
 }
 
-async fn survive(point: String, agent_fails: bool) {
-    let company = Company::start().await;
-    if agent_fails {
-        company.control("/sim/agents/next", json!({ "state": "error", "error": "disk is full" })).await;
-    }
-    let mut doomed = WorkerProcess::start(&company, Some(&point));
-    let id = company.begin(node()).await;
-    doomed.killed().await;
-    company
-        .wait("the killed worker to count as dead", || async { (!company.living_workers().await).then_some(()) })
+async fn run(seed: u64, mut cells: Vec<Cell>) {
+    // Cells that need a server for themselves queue up for it: they begin first.
+    cells.sort_by_key(|cell| cell.fault != Fault::DatabaseRestart);
+    let (count, began) = (cells.len(), Instant::now());
+    println!("{count} cells; CRASH_SEED={seed}");
+    let failed: Vec<_> = stream::iter(cells)
+        .map(|cell| async move {
+            let (name, began) = (cell.name(), Instant::now());
+            // A task of its own: a panic in one cell is a finding, not the end of the run.
+            let result = match tokio::spawn(cell.run()).await {
+                Ok(result) => result,
+                Err(panic) => Err(format!("{panic}")),
+            };
+            let took = began.elapsed();
+            tell(&name, &result, took);
+            result.err().map(|why| format!("{name}: {why}"))
+        })
+        .buffer_unordered(PARALLEL)
+        .filter_map(std::future::ready)
+        .collect()
         .await;
-    let heir = WorkerProcess::start(&company, None);
-    company.wait("the heir to report", || async { company.living_workers().await.then_some(()) }).await;
-    let row = company.settled(id).await;
-    company.wait("the lists to be empty", || async { (company.depth().await == 0).then_some(()) }).await;
-    heir.stop().await;
+    println!("{} of {count} cells hold after {:.0} s", count - failed.len(), began.elapsed().as_secs_f64());
+    assert!(
+        failed.is_empty(),
+        "{} of {count} cells failed. One again: make crash CELL=<edge:fault:database> SEED={seed}\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+}
 
-    let case = format!("killed at {point}: {:?} {:?} {:?}", row.state, row.error_code, row.error_message);
-    let containers = company.containers().await;
-    let servers = instance::Entity::find().all(&company.db.db).await.unwrap();
-    let held = reservation::Column::State.ne(reservation::ReservationState::Released);
-    let reserved = reservation::Entity::find().filter(held).all(&company.db.db).await.unwrap();
-    match row.state {
-        OperationState::Succeeded => {
-            assert_eq!((containers.len(), servers.len(), reserved.len()), (1, 1, 1), "{case}");
-            assert_eq!(containers[0]["vmid"], servers[0].vmid.get(), "{case}");
-            assert!(containers[0]["description"].as_str().unwrap().contains(&id.to_string()), "{case}");
-        }
-        OperationState::Failed | OperationState::Stale => {
-            assert_eq!((containers.len(), servers.len(), reserved.len()), (0, 0, 0), "{case}");
-            assert!(matches!(row.cleanup, Cleanup::Done | Cleanup::None), "{case}: {:?}", row.cleanup);
-        }
-        OperationState::Queued | OperationState::Running | OperationState::Cancelled => panic!("{case}"),
+fn tell(name: &str, result: &Result<String, String>, took: Duration) {
+    let seconds = took.as_secs_f64();
+    match result {
+        Ok(end) => println!("{name:<45} {seconds:6.1} s  {end}"),
+        Err(why) => println!("{name:<45} {seconds:6.1} s  FAILED: {}", why.lines().next().unwrap_or_default()),
     }
-    assert_eq!(row.state == OperationState::Succeeded, row.error_code.is_none(), "{case}");
-    for (vmid, clones) in company.effects("clone").await {
-        assert!(clones <= 1, "{case}: container {vmid} was cloned {clones} times");
-    }
-    let slots = queue_slot::Entity::find().all(&company.db.db).await.unwrap();
-    assert!(slots.iter().all(|slot| slot.operation_id.is_none()), "{case}: a slot stays taken");
 }

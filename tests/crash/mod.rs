@@ -1,4 +1,13 @@
-//! Real worker processes, killed where it hurts.
+//! Real processes, killed, stopped and cut off where it hurts.
+//!
+//! [`steps`] kills a worker around every step of a provisioning operation. [`matrix`] crosses the edges of the job
+//! runtime with every fault; [`check`] asserts the invariants of jobs.md 2d afterwards, and says how far each is checked.
+//! docs/testing.md tells how to run all of it and how to repeat one case.
 
+mod cell;
+mod check;
+mod edge;
+mod fault;
 mod matrix;
 mod process;
+mod steps;

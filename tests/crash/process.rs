@@ -1,6 +1,7 @@
-//! A `zpack worker provision` process of a test company.
+//! A `zpack` process of a test company.
 
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,26 +11,39 @@ use tokio::process::{Child, Command};
 
 use crate::support::company::Company;
 
-/// A running worker process; killed when it is dropped.
+/// A running process; killed when it is dropped.
 pub struct WorkerProcess {
     child: Child,
 }
 
 impl WorkerProcess {
-    /// Starts a worker of `company` that kills itself at `failpoint`, if one is given.
+    /// Starts a provision worker of `company` that kills itself at `failpoint`, if one is given.
     pub fn start(company: &Company, failpoint: Option<&str>) -> Self {
+        let settings = failpoint.map(|failpoint| ("ZPACK_FAILPOINT", failpoint.to_owned()));
+        Self::start_role(company, &["worker", "provision"], settings, None)
+    }
+
+    /// Starts any role of `company` with further settings, its log at the end of the file `log`.
+    pub fn start_role(
+        company: &Company,
+        role: &[&str],
+        settings: impl IntoIterator<Item = (&'static str, String)>,
+        log: Option<&Path>,
+    ) -> Self {
+        let stderr = log.map_or_else(Stdio::null, |log| {
+            let file = std::fs::OpenOptions::new().create(true).append(true).open(log);
+            Stdio::from(file.expect("the log can be written"))
+        });
         let mut command = Command::new(env!("CARGO_BIN_EXE_zpack"));
         command
-            .args(["worker", "provision"])
+            .args(role)
             .env_clear()
             .envs(company.environment())
+            .envs(settings)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(stderr)
             .kill_on_drop(true);
-        if let Some(failpoint) = failpoint {
-            command.env("ZPACK_FAILPOINT", failpoint);
-        }
         Self { child: command.spawn().expect("the zpack binary starts") }
     }
 
@@ -42,11 +56,31 @@ impl WorkerProcess {
         assert_eq!(status.signal(), Some(Signal::SIGKILL as i32), "{status}");
     }
 
+    /// Whether a stop signal has taken hold of it.
+    pub fn has_stopped(&self) -> bool {
+        let Some(pid) = self.child.id() else { return false };
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
+    /// Whether it has not ended.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("a status").is_none()
+    }
+
+    /// Sends a signal, unless it has ended.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.child.id() {
+            let pid = Pid::from_raw(i32::try_from(pid).expect("a pid"));
+            // It may have ended just now.
+            let _ = kill(pid, signal);
+        }
+    }
+
     /// Asks it to stop and waits for a clean end.
     pub async fn stop(mut self) {
-        let pid = i32::try_from(self.child.id().expect("it runs")).expect("a pid");
-        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("a signal");
-        let status = tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await;
+        self.signal(Signal::SIGTERM);
+        let status = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
         let status = status.expect("it drains in time").expect("a status");
         assert!(status.success(), "{status}");
     }

@@ -21,7 +21,7 @@ use zpack::instances::facts::Freshness;
 use zpack::instances::http::ServersApi;
 use zpack::instances::live::LiveState;
 use zpack::instances::quota::Quota;
-use zpack::jobs::Lists;
+use zpack::jobs::{Failpoints, Lists};
 use zpack::kernel::{Clock, Secret, Timestamp};
 use zpack::operations::http::OperationsApi;
 use zpack::ports::{CatalogError, CatalogSource, Fetched};
@@ -100,6 +100,7 @@ impl TestApp {
                 catalog,
                 quota: Quota::default(),
                 limits: ServerLimits { memory_mib: (512, 32_768), cpu_cores: (1, 16) },
+                failpoints: Failpoints::default(),
             },
             audit: AuditApi { db },
         };

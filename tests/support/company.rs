@@ -16,7 +16,7 @@ use zpack::db::entities::operation::{self, OperationState};
 use zpack::db::{self, entities};
 use zpack::jobs::{Failpoints, JobSettings, Lists, Queue, Registry, Worker, WorkerDeps};
 use zpack::kernel::{Clock, OperationId, Secret, UserId, VmId, WorkerId};
-use zpack::operations::{NewOperation, begin};
+use zpack::operations::{Begun, NewOperation, begin};
 use zpack::provision::{
     PROVISION, ProvisionDeps, ProvisionJob, ProvisionPayload, ProvisionPolicy, STEP_COUNT, ServerRequest, Timings,
     Workload,
@@ -37,7 +37,7 @@ pub struct Company {
     pub world: World,
     /// What its workers count, all together.
     pub metrics: Metrics,
-    owner: UserId,
+    pub owner: UserId,
     client: redis::Client,
     http: reqwest::Client,
 }
@@ -64,11 +64,15 @@ impl Company {
 
     /// Starts one over a database of `kind`.
     pub async fn start_on(kind: DatabaseKind) -> Self {
+        Self::start_over(TestDb::migrated(kind).await, 0.01).await
+    }
+
+    /// Starts one over an empty company database; simulated seconds are multiplied by `time_scale`.
+    pub async fn start_over(db: TestDb, time_scale: f64) -> Self {
         let redis = PrivateRedis::start();
         let client = redis::Client::open(redis.url()).unwrap();
         let lists = Lists::open(&client).unwrap();
-        let world = World::start(SimConfig { time_scale: 0.01, ..SimConfig::default() }).await.unwrap();
-        let db = TestDb::migrated(kind).await;
+        let world = World::start(SimConfig { time_scale, ..SimConfig::default() }).await.unwrap();
         let owner = owner(&db.db).await;
         let (metrics, http) = (Metrics::default(), reqwest::Client::new());
         Self { db, redis, lists, world, metrics, owner, client, http }
@@ -175,7 +179,12 @@ impl Company {
 
     /// Accepts an operation whose ring is lost.
     pub async fn begin_silently(&self, request: ServerRequest) -> OperationId {
-        let new = NewOperation {
+        self.begin_new(self.new_operation(request)).await.operation.id
+    }
+
+    /// What the API would write for this request.
+    pub fn new_operation(&self, request: ServerRequest) -> NewOperation<ProvisionPayload> {
+        NewOperation {
             kind: PROVISION,
             queue: Queue::Provision,
             schema_version: 1,
@@ -184,11 +193,15 @@ impl Company {
             max_starts: 1,
             step_count: STEP_COUNT,
             dedup_key: None,
-        };
+        }
+    }
+
+    /// Writes an operation without ringing.
+    pub async fn begin_new(&self, new: NewOperation<ProvisionPayload>) -> Begun {
         let tx = db::begin(&self.db.db).await.unwrap();
         let begun = begin(&tx, new, Clock::System.now()).await.unwrap();
         tx.commit().await.unwrap();
-        begun.operation.id
+        begun
     }
 
     /// The row of an operation.

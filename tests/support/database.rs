@@ -1,5 +1,6 @@
 //! A database for one test, on each of the three kinds.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sea_orm::{ConnectionTrait, DatabaseConnection};
@@ -19,32 +20,70 @@ pub struct TestDb {
     pub kind: DatabaseKind,
     /// Its address, for other processes and pools.
     pub url: String,
+    /// The socket of its server; none for a file.
+    pub socket: Option<PathBuf>,
+    name: String,
     _file: Option<TempDir>,
 }
 
 impl TestDb {
     /// An empty database.
     pub async fn empty(kind: DatabaseKind) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let (url, file) = match kind {
+        match kind {
             DatabaseKind::Sqlite => {
                 let dir = tempfile::Builder::new().prefix("zpack-sqlite-").tempdir().unwrap();
-                (format!("sqlite://{}/zpack.db", dir.path().display()), Some(dir))
+                let url = format!("sqlite://{}/zpack.db", dir.path().display());
+                let db = db::connect(&Secret::new(&url), 10).await.unwrap();
+                Self { db, kind, url, socket: None, name: String::new(), _file: Some(dir) }
             }
-            DatabaseKind::Postgres => {
-                let server = PrivatePostgres::shared();
-                create(&server.url("postgres"), &name).await;
-                (server.url(&name), None)
-            }
-            DatabaseKind::MariaDb => {
-                let server = PrivateMariaDb::shared();
-                create(&server.url("mysql"), &name).await;
-                (server.url(&name), None)
-            }
-        };
+            DatabaseKind::Postgres => Self::empty_on_postgres(PrivatePostgres::shared()).await,
+            DatabaseKind::MariaDb => Self::empty_on_mariadb(PrivateMariaDb::shared()).await,
+        }
+    }
+
+    /// An empty database on this server.
+    pub async fn empty_on_postgres(server: &PrivatePostgres) -> Self {
+        Self::create(DatabaseKind::Postgres, &|name| server.url(name), "postgres", server.socket()).await
+    }
+
+    /// An empty database on this server.
+    pub async fn empty_on_mariadb(server: &PrivateMariaDb) -> Self {
+        Self::create(DatabaseKind::MariaDb, &|name| server.url(name), "mysql", server.socket()).await
+    }
+
+    async fn create(kind: DatabaseKind, url: &(dyn Fn(&str) -> String + Sync), first: &str, socket: PathBuf) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let server = db::connect(&Secret::new(url(first)), 1).await.unwrap();
+        server.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+        server.close().await.unwrap();
+        let url = url(&name);
         let db = db::connect(&Secret::new(&url), 10).await.unwrap();
-        Self { db, kind, url, _file: file }
+        Self { db, kind, url, socket: Some(socket), name, _file: None }
+    }
+
+    /// Its address behind a TCP port that leads to its server.
+    pub fn url_at(&self, port: u16) -> String {
+        let name = &self.name;
+        match self.kind {
+            DatabaseKind::Sqlite => self.url.clone(),
+            DatabaseKind::Postgres => format!("postgres://zpack@127.0.0.1:{port}/{name}?sslmode=disable"),
+            DatabaseKind::MariaDb => format!("mysql://root@127.0.0.1:{port}/{name}?ssl-mode=disabled"),
+        }
+    }
+
+    /// Gives its disk space back before the run ends, for runs with very many databases.
+    pub async fn remove(self) {
+        self.db.close_by_ref().await.unwrap();
+        let (first, force) = match self.kind {
+            DatabaseKind::Sqlite => return,
+            DatabaseKind::Postgres => ("postgres", " WITH (FORCE)"),
+            DatabaseKind::MariaDb => ("mysql", ""),
+        };
+        let url = self.url.replacen(&format!("/{}?", self.name), &format!("/{first}?"), 1);
+        let server = db::connect(&Secret::new(&url), 1).await.unwrap();
+        server.execute_unprepared(&format!("DROP DATABASE {}{force}", self.name)).await.unwrap();
+        server.close().await.unwrap();
     }
 
     /// A database with all tables.
@@ -58,12 +97,6 @@ impl TestDb {
     pub async fn another_pool(&self) -> DatabaseConnection {
         db::connect(&Secret::new(&self.url), 10).await.unwrap()
     }
-}
-
-async fn create(server: &str, name: &str) {
-    let db = db::connect(&Secret::new(server), 1).await.unwrap();
-    db.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
-    db.close().await.unwrap();
 }
 
 /// Makes three tests of each `async fn(TestDb)`: one a kind of database, all tables in place.

@@ -6,10 +6,11 @@ use std::sync::OnceLock;
 
 use super::guardian::{Guardian, as_user, run, server_dir};
 
-/// A private MariaDB on a Unix socket that does not wait for the disk.
+/// A private MariaDB on a Unix socket that does not wait for the disk: what it has committed survives its own death,
+/// though not that of the machine.
 pub struct PrivateMariaDb {
     dir: PathBuf,
-    _guardian: Guardian,
+    guardian: Option<Guardian>,
 }
 
 impl PrivateMariaDb {
@@ -25,26 +26,55 @@ impl PrivateMariaDb {
         let data = format!("--datadir={}", dir.join("data").display());
         let install = ["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", &data];
         run(&as_user("mysql", &dir, &command("mariadb-install-db", &install)));
+        let mut server = Self { dir, guardian: None };
+        server.run();
+        server
+    }
+
+    /// Kills it; its folder stays.
+    pub fn kill(&mut self) {
+        if let Some(guardian) = self.guardian.take() {
+            guardian.stop();
+        }
+    }
+
+    /// Starts it again after [`PrivateMariaDb::kill`].
+    pub fn run(&mut self) {
+        let dir = &self.dir;
+        let data = format!("--datadir={}", dir.join("data").display());
         let server = [
             "--no-defaults",
             &data,
-            &format!("--socket={}", socket(&dir).display()),
+            &format!("--socket={}", socket(dir).display()),
             &format!("--pid-file={}", dir.join("pid").display()),
             "--skip-networking",
             "--max-connections=500",
-            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-flush-log-at-trx-commit=2",
             "--innodb-doublewrite=0",
             "--innodb-buffer-pool-size=64M",
             "--innodb-lock-wait-timeout=10",
         ];
-        let guardian = Guardian::start(&dir, "KILL", &as_user("mysql", &dir, &command("mariadbd", &server)));
-        guardian.wait_until(|| UnixStream::connect(socket(&dir)).is_ok());
-        Self { dir, _guardian: guardian }
+        let guardian = Guardian::start(dir, "KILL", &as_user("mysql", dir, &command("mariadbd", &server)));
+        guardian.wait_until(|| UnixStream::connect(socket(dir)).is_ok());
+        self.guardian = Some(guardian);
+    }
+
+    /// The socket it listens on.
+    pub fn socket(&self) -> PathBuf {
+        socket(&self.dir)
     }
 
     /// The address of `database`.
     pub fn url(&self, database: &str) -> String {
         format!("mysql://root@localhost/{database}?socket={}", socket(&self.dir).display())
+    }
+}
+
+impl Drop for PrivateMariaDb {
+    fn drop(&mut self) {
+        if self.guardian.take().is_none() {
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
     }
 }
 

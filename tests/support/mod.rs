@@ -10,6 +10,7 @@ pub mod database;
 pub mod guardian;
 pub mod mariadb;
 pub mod postgres;
+pub mod proxy;
 pub mod redis;
 
 pub use database::TestDb;

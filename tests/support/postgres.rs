@@ -6,10 +6,11 @@ use std::sync::OnceLock;
 
 use super::guardian::{Guardian, as_user, run, server_dir};
 
-/// A private PostgreSQL on a Unix socket, without `fsync`.
+/// A private PostgreSQL on a Unix socket, without `fsync`: what it has committed survives its own death, though not that
+/// of the machine.
 pub struct PrivatePostgres {
     dir: PathBuf,
-    _guardian: Guardian,
+    guardian: Option<Guardian>,
 }
 
 impl PrivatePostgres {
@@ -26,10 +27,25 @@ impl PrivatePostgres {
         let data = path("data");
         let initdb = ["-A", "trust", "-U", "zpack", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-D", &data];
         run(&as_user("postgres", &dir, &command("initdb", &initdb)));
+        let mut server = Self { dir, guardian: None };
+        server.run();
+        server
+    }
+
+    /// Ends it at once, as a crash would: no checkpoint, and recovery at the next start. Its folder stays.
+    pub fn kill(&mut self) {
+        if let Some(guardian) = self.guardian.take() {
+            guardian.stop();
+        }
+    }
+
+    /// Starts it again after [`PrivatePostgres::kill`].
+    pub fn run(&mut self) {
+        let dir = &self.dir;
+        let data = dir.join("data").display().to_string();
         let settings = [
             "listen_addresses=",
             "fsync=off",
-            "synchronous_commit=off",
             "full_page_writes=off",
             "max_connections=500",
             "shared_buffers=64MB",
@@ -40,18 +56,31 @@ impl PrivatePostgres {
         let mut postgres = command("postgres", &["-D", &data]);
         postgres.extend(settings.into_iter().flatten());
         // SIGQUIT is its immediate shutdown, which also returns its shared memory.
-        let guardian = Guardian::start(&dir, "QUIT", &as_user("postgres", &dir, &postgres));
+        let guardian = Guardian::start(dir, "QUIT", &as_user("postgres", dir, &postgres));
         let is_ready =
             command("pg_isready", &["-q", "-U", "zpack", "-d", "postgres", "-h", &dir.display().to_string()]);
         guardian.wait_until(|| {
             Command::new(&is_ready[0]).args(&is_ready[1..]).status().is_ok_and(|status| status.success())
         });
-        Self { dir, _guardian: guardian }
+        self.guardian = Some(guardian);
+    }
+
+    /// The socket it listens on.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join(".s.PGSQL.5432")
     }
 
     /// The address of `database`.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://zpack@localhost/{database}?host={}", self.dir.display())
+    }
+}
+
+impl Drop for PrivatePostgres {
+    fn drop(&mut self) {
+        if self.guardian.take().is_none() {
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
     }
 }
 

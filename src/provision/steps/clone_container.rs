@@ -88,7 +88,7 @@ async fn attempt(
     };
     match run.deps.hypervisor.clone_container(&request).await {
         Ok(task) => {
-            run.hit("clone_container.accepted");
+            run.hit("clone_container.accepted").await;
             state.task = Some(task.clone());
             cx.checkpoint(state).await?;
             let end = wait_for(run, cx, &task).await?;

@@ -33,7 +33,7 @@ impl Step<Run, Provisioning> for ConfigureAgent {
         let mut patience = Patience::new(timings.agent_poll, timings.ready_timeout);
         loop {
             let sent = run.deps.agent.configure(&endpoint, &config).await;
-            run.hit("configure_agent.accepted");
+            run.hit("configure_agent.accepted").await;
             let error = match sent {
                 Ok(()) => return Ok(None),
                 Err(error) => error,

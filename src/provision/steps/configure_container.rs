@@ -30,7 +30,7 @@ impl Step<Run, Provisioning> for ConfigureContainer {
         let mut patience = patience(run);
         loop {
             let written = hypervisor.configure(&node, vmid, &settings).await;
-            run.hit("configure_container.accepted");
+            run.hit("configure_container.accepted").await;
             let error = match written {
                 Ok(()) => match hypervisor.config(&node, vmid).await {
                     Ok(config) if shows(&config, &settings) => {

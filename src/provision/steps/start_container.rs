@@ -31,7 +31,7 @@ impl Step<Run, Provisioning> for StartContainer {
             let mut why = "the container does not run yet".to_owned();
             match hypervisor.start(&node, vmid).await {
                 Ok(Started::Task(task)) => {
-                    run.hit("start_container.accepted");
+                    run.hit("start_container.accepted").await;
                     match wait_for(run, cx, &task).await? {
                         Some(TaskEnd::Failed { failure, message }) if !may_pass(failure) => {
                             return Err(StepError::failed("start_failed", message));

@@ -1,0 +1,121 @@
+//! What SQL, the simulated Proxmox and Redis say when everything is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use redis::aio::ConnectionManager;
+use redis::{AsyncCommands, RedisError};
+use sea_orm::EntityTrait;
+use serde_json::Value;
+use zpack::db::entities::{debt, instance, operation, operation_step, queue_slot, reservation};
+use zpack::jobs::Queue;
+use zpack::kernel::OperationId;
+
+use crate::support::company::Company;
+
+/// The lists of the provision queue.
+#[derive(Clone, Debug, Default)]
+pub struct Lists {
+    pub ready: Vec<String>,
+    /// What each worker has received and not let go of.
+    pub processing: BTreeMap<String, Vec<String>>,
+    /// The workers on record, and whether they count as alive.
+    pub workers: BTreeMap<String, bool>,
+}
+
+impl Lists {
+    pub async fn read(connection: &mut ConnectionManager) -> Result<Self, RedisError> {
+        let queue = Queue::Provision;
+        let text = |entries: Vec<Vec<u8>>| entries.iter().map(|e| String::from_utf8_lossy(e).into_owned()).collect();
+        let ready = text(connection.lrange(queue.ready_key(), 0, -1).await?);
+        let (seconds, micros): (i64, i64) = redis::cmd("TIME").query_async(connection).await?;
+        let deadlines: Vec<(String, f64)> = connection.zrange_withscores(queue.workers_key(), 0, -1).await?;
+        let now = (seconds * 1000 + micros / 1000) as f64;
+        let workers = deadlines.into_iter().map(|(worker, deadline)| (worker, deadline > now)).collect();
+        let keys: Vec<String> = redis::cmd("KEYS").arg("*:proc:*").query_async(connection).await?;
+        let mut processing = BTreeMap::new();
+        for key in keys {
+            if let Some(worker) = key.strip_prefix(&queue.processing_prefix()) {
+                processing.insert(worker.to_owned(), text(connection.lrange(&key, 0, -1).await?));
+            }
+        }
+        Ok(Self { ready, processing, workers })
+    }
+
+    /// Whether `entry` is on any list.
+    pub fn hold(&self, entry: &str) -> bool {
+        self.ready.iter().chain(self.processing.values().flatten()).any(|held| held == entry)
+    }
+}
+
+/// Something on Proxmox, with the nonce of the operation that made it.
+#[derive(Clone, Debug)]
+pub struct Effect {
+    /// The effect, or the status of a container.
+    pub name: String,
+    pub vmid: i64,
+    description: Option<String>,
+}
+
+impl Effect {
+    fn of(value: &Value, name: &str) -> Self {
+        let text = |key: &str| value[key].as_str().map(str::to_owned);
+        Self {
+            name: text(name).unwrap_or_default(),
+            vmid: value["vmid"].as_i64().unwrap_or_default(),
+            description: text("description"),
+        }
+    }
+
+    pub fn is_of(&self, id: OperationId) -> bool {
+        self.description.as_deref().is_some_and(|text| text.contains(&id.to_string()))
+    }
+}
+
+/// Everything that is known at the end.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// Accepted operations that must end.
+    pub begun: BTreeSet<OperationId>,
+    /// Those of them that were cancelled while they waited.
+    pub cancelled: BTreeSet<OperationId>,
+    /// Operations that no worker knows how to run.
+    pub unknown: BTreeSet<OperationId>,
+    /// Operations that were begun in this order for one receiver.
+    pub in_order: Vec<OperationId>,
+    /// Whether a worker was asked to stop while it worked: then two owners may share the steps of a success.
+    pub drained: bool,
+    pub operations: BTreeMap<OperationId, operation::Model>,
+    pub steps: Vec<operation_step::Model>,
+    pub slots: Vec<queue_slot::Model>,
+    pub debts: Vec<debt::Model>,
+    pub servers: Vec<instance::Model>,
+    pub reservations: Vec<reservation::Model>,
+    pub containers: Vec<Effect>,
+    pub ledger: Vec<Effect>,
+    pub lists: Lists,
+}
+
+impl Facts {
+    /// Reads what is there now.
+    pub async fn read(&mut self, company: &Company) {
+        let db = &company.db.db;
+        let rows = operation::Entity::find().all(db).await.unwrap();
+        self.operations = rows.into_iter().map(|row| (row.id, row)).collect();
+        self.steps = operation_step::Entity::find().all(db).await.unwrap();
+        self.slots = queue_slot::Entity::find().all(db).await.unwrap();
+        self.debts = debt::Entity::find().all(db).await.unwrap();
+        self.servers = instance::Entity::find().all(db).await.unwrap();
+        self.reservations = reservation::Entity::find().all(db).await.unwrap();
+        let state = company.state().await;
+        let ledger = state["proxmox"]["ledger"].as_array().unwrap();
+        self.ledger = ledger.iter().map(|entry| Effect::of(entry, "effect")).collect();
+        let containers = state["proxmox"]["containers"].as_array().unwrap();
+        let ours = containers.iter().filter(|container| container["template"] != true);
+        self.containers = ours.map(|container| Effect::of(container, "status")).collect();
+        self.lists = Lists::read(&mut company.lists.connection()).await.unwrap();
+    }
+
+    pub fn is_known(&self, id: OperationId) -> bool {
+        self.begun.contains(&id) || self.unknown.contains(&id)
+    }
+}

@@ -1,0 +1,98 @@
+//! `kill -9` of the worker at every edge of a provisioning operation: it always ends, nothing is made twice, and
+//! nothing is left that no row names.
+
+use futures_util::{StreamExt, stream};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use serde_json::json;
+use zpack::db::entities::operation::{Cleanup, OperationState};
+use zpack::db::entities::{instance, queue_slot, reservation};
+
+use super::process::WorkerProcess;
+use crate::support::company::{Company, node};
+
+const STEPS: [&str; 8] = [
+    "reserve_identity",
+    "clone_container",
+    "configure_container",
+    "start_container",
+    "await_address",
+    "configure_agent",
+    "await_ready",
+    "record_server",
+];
+
+/// Companies that run at one time.
+const PARALLEL: usize = 6;
+
+/// The way forward: around every step, and after every accepted request.
+fn forward() -> Vec<String> {
+    let mut points: Vec<String> = ["received", "claimed", "ending", "finished"].map(str::to_owned).to_vec();
+    for step in STEPS {
+        points.extend(["before", "started", "effect", "done"].map(|place| format!("{step}.{place}")));
+    }
+    for step in ["clone_container", "configure_container", "start_container", "configure_agent"] {
+        points.push(format!("{step}.accepted"));
+    }
+    points
+}
+
+/// The way back, after the agent has reported an error.
+fn backward() -> Vec<String> {
+    let mut points = vec!["destroy.accepted".to_owned()];
+    for step in STEPS.iter().take(7) {
+        points.extend(["undo_effect", "undone"].map(|place| format!("{step}.{place}")));
+    }
+    points
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_anywhere_on_the_way_forward_loses_and_doubles_nothing() {
+    stream::iter(forward()).for_each_concurrent(PARALLEL, |point| survive(point, false)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_anywhere_while_it_undoes_leaves_nothing_behind() {
+    stream::iter(backward()).for_each_concurrent(PARALLEL, |point| survive(point, true)).await;
+}
+
+async fn survive(point: String, agent_fails: bool) {
+    let company = Company::start().await;
+    if agent_fails {
+        company.control("/sim/agents/next", json!({ "state": "error", "error": "disk is full" })).await;
+    }
+    let mut doomed = WorkerProcess::start(&company, Some(&point));
+    let id = company.begin(node()).await;
+    doomed.killed().await;
+    company
+        .wait("the killed worker to count as dead", || async { (!company.living_workers().await).then_some(()) })
+        .await;
+    let heir = WorkerProcess::start(&company, None);
+    company.wait("the heir to report", || async { company.living_workers().await.then_some(()) }).await;
+    let row = company.settled(id).await;
+    company.wait("the lists to be empty", || async { (company.depth().await == 0).then_some(()) }).await;
+    heir.stop().await;
+
+    let case = format!("killed at {point}: {:?} {:?} {:?}", row.state, row.error_code, row.error_message);
+    let containers = company.containers().await;
+    let servers = instance::Entity::find().all(&company.db.db).await.unwrap();
+    let held = reservation::Column::State.ne(reservation::ReservationState::Released);
+    let reserved = reservation::Entity::find().filter(held).all(&company.db.db).await.unwrap();
+    match row.state {
+        OperationState::Succeeded => {
+            assert_eq!((containers.len(), servers.len(), reserved.len()), (1, 1, 1), "{case}");
+            assert_eq!(containers[0]["vmid"], servers[0].vmid.get(), "{case}");
+            assert!(containers[0]["description"].as_str().unwrap().contains(&id.to_string()), "{case}");
+        }
+        OperationState::Failed | OperationState::Stale => {
+            assert_eq!((containers.len(), servers.len(), reserved.len()), (0, 0, 0), "{case}");
+            assert!(matches!(row.cleanup, Cleanup::Done | Cleanup::None), "{case}: {:?}", row.cleanup);
+        }
+        OperationState::Queued | OperationState::Running | OperationState::Cancelled => panic!("{case}"),
+    }
+    assert_eq!(row.state == OperationState::Succeeded, row.error_code.is_none(), "{case}");
+    for (vmid, clones) in company.effects("clone").await {
+        assert!(clones <= 1, "{case}: container {vmid} was cloned {clones} times");
+    }
+    let slots = queue_slot::Entity::find().all(&company.db.db).await.unwrap();
+    assert!(slots.iter().all(|slot| slot.operation_id.is_none()), "{case}: a slot stays taken");
+}
