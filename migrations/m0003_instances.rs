@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use super::{big, big_null, create, document, drop, id, index, int, text, text_null};
+use super::{big, big_null, create, document, drop, id, index, int, int_null, text, text_null};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -19,7 +19,9 @@ impl MigrationTrait for Migration {
                 .col(text("state", 16))
                 .col(id("operation_id"))
                 .col(big("created_at"))
-                .col(big_null("released_at")),
+                .col(big_null("released_at"))
+                .col(text_null("node", 64))
+                .col(int_null("memory_mib")),
         )
         .await?;
         index(manager, "reservations_operation", "reservations", &["operation_id"]).await?;

@@ -11,6 +11,7 @@ use sea_orm::{
 use crate::db;
 use crate::db::entities::reservation::{self, ReservationState};
 use crate::kernel::{Hostname, OperationId, Timestamp, VmId, VmIdRange};
+use crate::ports::NodeName;
 
 /// Why no number could be reserved.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,8 @@ pub async fn reserve(
         operation_id: operation,
         created_at: now,
         released_at: None,
+        node: None,
+        memory_mib: None,
     };
     // Whoever is slower than another looks again and sees the number taken.
     loop {
@@ -135,6 +138,54 @@ pub async fn find_by_operation(
         .filter(reservation::Column::State.eq(ReservationState::Held))
         .one(db)
         .await
+}
+
+/// Memory promised to a container that is made or about to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// Its number.
+    pub vmid: VmId,
+    /// The node it goes to.
+    pub node: NodeName,
+    /// Its limit.
+    pub memory_mib: u32,
+}
+
+/// Promises memory on `node` to the container of `operation`, for whoever decides next where one goes.
+pub async fn promise(
+    db: &impl ConnectionTrait,
+    operation: OperationId,
+    node: &NodeName,
+    memory_mib: u32,
+) -> Result<(), DbErr> {
+    reservation::Entity::update_many()
+        .col_expr(reservation::Column::Node, Expr::value(node.as_str()))
+        .col_expr(reservation::Column::MemoryMib, Expr::value(i64::from(memory_mib)))
+        .filter(reservation::Column::OperationId.eq(operation))
+        .filter(reservation::Column::State.eq(ReservationState::Held))
+        .exec(db)
+        .await
+        .map(drop)
+}
+
+/// What is promised to everybody but `operation`.
+pub async fn list_promises(db: &impl ConnectionTrait, operation: OperationId) -> Result<Vec<Promise>, DbErr> {
+    let rows: Vec<(VmId, String, i32)> = reservation::Entity::find()
+        .select_only()
+        .columns([reservation::Column::Vmid, reservation::Column::Node, reservation::Column::MemoryMib])
+        .filter(reservation::Column::State.eq(ReservationState::Held))
+        .filter(reservation::Column::OperationId.ne(operation))
+        .filter(reservation::Column::Node.is_not_null())
+        .filter(reservation::Column::MemoryMib.is_not_null())
+        .into_tuple()
+        .all(db)
+        .await?;
+    let promise = |(vmid, node, memory_mib): (VmId, String, i32)| Promise {
+        vmid,
+        node: NodeName::new(node),
+        memory_mib: u32::try_from(memory_mib).unwrap_or(0),
+    };
+    Ok(rows.into_iter().map(promise).collect())
 }
 
 /// Marks a number as used by somebody outside zpack: it is not handed out again until an operator frees it.

@@ -141,32 +141,3 @@ pub async fn list_poll_targets(
         .all(db)
         .await
 }
-
-/// The memory a server may use on its node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PromisedMemory {
-    /// The server's number.
-    pub vmid: VmId,
-    /// The node it was last seen on.
-    pub node: NodeName,
-    /// Its limit.
-    pub memory_mib: u32,
-}
-
-/// The memory promised to every server, for placement.
-pub async fn list_promised_memory(db: &impl ConnectionTrait) -> Result<Vec<PromisedMemory>, DbErr> {
-    let rows: Vec<(VmId, String, i32)> = instance::Entity::find()
-        .select_only()
-        .column(instance::Column::Vmid)
-        .column(instance::Column::Node)
-        .column(instance::Column::MemoryMib)
-        .into_tuple()
-        .all(db)
-        .await?;
-    let promised = |(vmid, node, memory_mib): (VmId, String, i32)| PromisedMemory {
-        vmid,
-        node: NodeName::new(node),
-        memory_mib: u32::try_from(memory_mib).unwrap_or(0),
-    };
-    Ok(rows.into_iter().map(promised).collect())
-}

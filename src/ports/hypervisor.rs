@@ -328,6 +328,9 @@ pub trait Hypervisor: Send + Sync {
     /// The stored configuration; [`HypervisorError::NotFound`] when the node does not have it.
     async fn config(&self, node: &NodeName, vmid: VmId) -> Result<ContainerConfig, HypervisorError>;
 
+    /// The options that were written but wait for the container's next start, which is when they apply.
+    async fn pending(&self, node: &NodeName, vmid: VmId) -> Result<Vec<String>, HypervisorError>;
+
     /// The power state as the container's node reports it now.
     async fn power(&self, node: &NodeName, vmid: VmId) -> Result<PowerState, HypervisorError>;
 

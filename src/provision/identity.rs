@@ -1,12 +1,15 @@
 //! Number, host name, node and template of the new container.
 
-use crate::instances::reservations::{self, ReserveError};
+use sea_orm::DbErr;
+
+use crate::instances::reservations::{self, Promise, ReserveError};
 use crate::instances::{Naming, hostname};
-use crate::placement::{PlacementPolicy, Want, place};
+use crate::placement::{Commitment, PlacementPolicy, Want, place};
 use crate::saga::{StepContext, StepError};
 
 use super::container::{may_pass, step_failure};
 use super::request::Workload;
+use super::resource_lock::{Resource, lock, unlock};
 use super::run::Run;
 use super::state::Provisioning;
 use super::task::patience;
@@ -15,12 +18,20 @@ use crate::kernel::Classify;
 /// How many numbers are tried that turn out to be used by somebody outside zpack.
 const MAX_BURNED: usize = 20;
 
-/// Decides node and template.
+/// Decides node and template, and promises the memory. One operation at a time decides, so that each sees what those
+/// before it were promised.
 pub(super) async fn choose_node(
     run: &Run,
     cx: &StepContext<'_>,
     state: &mut Provisioning,
 ) -> Result<String, StepError> {
+    lock(run, cx, Resource::Placement).await?;
+    let chosen = choose(run, cx, state).await;
+    unlock(run, Resource::Placement).await;
+    chosen
+}
+
+async fn choose(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Result<String, StepError> {
     let mut patience = patience(run);
     let (nodes, containers) = loop {
         let hypervisor = &run.deps.hypervisor;
@@ -30,16 +41,35 @@ pub(super) async fn choose_node(
             Err(error) => return Err(step_failure(&error)),
         }
     };
-    let policy = PlacementPolicy::with_templates(run.deps.policy.templates.clone());
+    let policy = &run.deps.policy;
+    let policy = PlacementPolicy {
+        only_node: policy.only_node.clone(),
+        ..PlacementPolicy::with_templates(policy.templates.clone())
+    };
+    let promises = reservations::list_promises(&run.deps.db, run.operation()).await.map_err(unavailable)?;
+    let commitment = |Promise { vmid, node, memory_mib }| Commitment { vmid, node, memory_mib };
+    let ours: Vec<Commitment> = promises.into_iter().map(commitment).collect();
     let want = Want { memory_mib: run.request.memory_mib, cores: run.request.cpu_cores };
-    let placement = place(&nodes, &containers, &[], want, &policy);
+    let placement = place(&nodes, &containers, &ours, want, &policy);
     let explained = placement.to_string();
     let Some(choice) = placement.choice else {
         return Err(StepError::failed("no_capacity", format!("no node can take the server: {explained}")));
     };
     state.node = Some(choice.node);
     state.template = Some(choice.template);
+    promise(run, state).await?;
     Ok(explained)
+}
+
+/// Writes down how much memory goes where, once that is decided.
+async fn promise(run: &Run, state: &Provisioning) -> Result<(), StepError> {
+    let Some(node) = &state.node else { return Ok(()) };
+    let memory_mib = run.request.memory_mib;
+    reservations::promise(&run.deps.db, run.operation(), node, memory_mib).await.map_err(unavailable)
+}
+
+fn unavailable(error: DbErr) -> StepError {
+    StepError::failed("database_unavailable", error.to_string())
 }
 
 /// Reserves a number that nobody in the cluster uses, with its host name.
@@ -59,14 +89,12 @@ pub(super) async fn reserve(run: &Run, cx: &StepContext<'_>, state: &mut Provisi
             Err(error @ ReserveError::RangeExhausted { .. }) => {
                 return Err(StepError::failed("no_vmid_left", error.to_string()));
             }
-            Err(error @ ReserveError::Database(_)) => {
-                return Err(StepError::failed("database_unavailable", error.to_string()));
-            }
+            Err(ReserveError::Database(error)) => return Err(unavailable(error)),
         };
         state.vmid = Some(held.vmid);
         state.hostname = Some(held.hostname);
         if is_free(run, cx, held.vmid).await? {
-            return Ok(());
+            return promise(run, state).await;
         }
         give_up_number(run, state).await?;
     }
@@ -77,9 +105,7 @@ pub(super) async fn reserve(run: &Run, cx: &StepContext<'_>, state: &mut Provisi
 pub(super) async fn give_up_number(run: &Run, state: &mut Provisioning) -> Result<(), StepError> {
     if let Some(vmid) = state.vmid.take() {
         tracing::warn!(operation.id = %run.operation(), %vmid, "{vmid} is used outside zpack; taking another number");
-        reservations::burn(&run.deps.db, vmid, run.operation())
-            .await
-            .map_err(|error| StepError::failed("database_unavailable", error.to_string()))?;
+        reservations::burn(&run.deps.db, vmid, run.operation()).await.map_err(unavailable)?;
     }
     state.hostname = None;
     Ok(())

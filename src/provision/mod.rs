@@ -15,11 +15,11 @@ mod job;
 mod plan;
 mod policy;
 mod request;
+mod resource_lock;
 mod run;
 mod state;
 mod steps;
 mod task;
-mod template_lock;
 
 pub use job::{PROVISION, ProvisionJob, STEP_COUNT};
 pub use plan::{Blueprint, PlanError, plan};

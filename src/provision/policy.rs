@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::db::entities::instance::InstanceKind;
 use crate::kernel::{Secret, VmId, VmIdRange};
+use crate::ports::NodeName;
 
 /// What configuration decides about provisioning.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct ProvisionPolicy {
     pub dev_bridge: String,
     /// The templates to clone from; the hypervisor tells which node each is on.
     pub templates: Vec<VmId>,
+    /// The only node that takes containers, when one is set.
+    pub only_node: Option<NodeName>,
     /// The pool every container joins.
     pub pool: Option<String>,
     /// The agent's port.

@@ -19,7 +19,7 @@ use crate::config::{
 };
 use crate::db;
 use crate::jobs::{JobSettings, Lists};
-use crate::ports::{Agent, CatalogSource, Hypervisor};
+use crate::ports::{Agent, CatalogSource, Hypervisor, NodeName};
 use crate::provision::{ProvisionPolicy, Timings};
 
 /// The pool of the process, on a database whose schema is up to date.
@@ -139,6 +139,7 @@ pub fn provision_policy(config: &WorkerConfig) -> ProvisionPolicy {
         game_bridge: provision.game_bridge.clone(),
         dev_bridge: provision.dev_bridge.clone(),
         templates: proxmox.templates.clone(),
+        only_node: proxmox.node.as_deref().map(NodeName::new),
         pool: proxmox.pool.clone(),
         agent_port: agent.port,
         agent_token: agent.token.clone(),

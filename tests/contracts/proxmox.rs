@@ -304,3 +304,67 @@ async fn a_node_that_is_off_leaves_its_containers_listed() {
     assert!(nodes.iter().any(|node| node.name.as_str() == "pve2" && !node.online));
     rig.world.shutdown().await.unwrap();
 }
+
+/// Case 17: what does not apply to a running container waits for its next start, and is named.
+#[tokio::test]
+async fn options_that_wait_for_a_restart_are_named_until_then() {
+    let rig = Rig::new(PveProfile::V9_1).await;
+    let (node, ct) = (pve1(), vmid(5001));
+    rig.clone_to(5001).await;
+    rig.started(rig.proxmox.start(&node, ct).await.unwrap()).await;
+    assert_eq!(rig.proxmox.pending(&node, ct).await.unwrap(), [""; 0]);
+    let url = format!("{}/nodes/pve1/lxc/5001/config", rig.world.proxmox_url());
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let token = format!("PVEAPIToken={}", rig.world.proxmox_token());
+    let written = http
+        .put(url)
+        .header("Authorization", token)
+        .form(&[("nameserver", "10.0.0.53"), ("features", "nesting=1"), ("cores", "3")])
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(written.status(), 200);
+    let mut waiting = rig.proxmox.pending(&node, ct).await.unwrap();
+    waiting.sort();
+    assert_eq!(waiting, ["features", "nameserver"]);
+    rig.started(rig.proxmox.stop(&node, ct).await.unwrap()).await;
+    rig.started(rig.proxmox.start(&node, ct).await.unwrap()).await;
+    assert_eq!(rig.proxmox.pending(&node, ct).await.unwrap(), [""; 0]);
+    rig.world.shutdown().await.unwrap();
+}
+
+/// Case 20: no list, a list without addresses, and addresses of the container alone are no address.
+#[tokio::test]
+async fn a_container_without_an_address_has_none() {
+    let rig = Rig::new(PveProfile::V8_3).await;
+    rig.clone_to(5001).await;
+    assert!(rig.proxmox.addresses(&pve1(), vmid(5001)).await.unwrap().is_empty(), "it is off");
+    let bodies = [
+        json!({ "data": null }),
+        json!({ "data": [{ "name": "lo", "inet": "127.0.0.1/8" }, { "name": "eth0", "hwaddr": "BC:24:11:00:00:01" }] }),
+        json!({ "data": [{ "name": "eth0", "inet6": "fe80::1/64" }] }),
+    ];
+    for body in bodies {
+        rig.fault(json!({ "peer": "proxmox", "method": "GET", "path": "*/interfaces", "when": "before",
+            "action": "status", "status": 200, "body": body.to_string() }));
+        assert!(rig.proxmox.addresses(&pve1(), vmid(5001)).await.unwrap().is_empty(), "{body}");
+    }
+    rig.world.shutdown().await.unwrap();
+}
+
+/// Case 22: a refused parameter is named and is nothing to try again.
+#[tokio::test]
+async fn a_refused_host_name_is_named_by_its_field() {
+    let rig = Rig::new(PveProfile::V9_1).await;
+    rig.fault(json!({ "peer": "proxmox", "method": "POST", "path": "*/clone", "when": "before", "action": "status",
+        "status": 400, "reason": "Parameter verification failed.",
+        "body": r#"{"data":null,"errors":{"hostname":"invalid format - value does not look like a valid DNS name\n"}}"# }));
+    let error = rig.proxmox.clone_container(&clone_of(9000, 5001)).await.unwrap_err();
+    let HypervisorError::Invalid { fields, .. } = &error else { panic!("{error}") };
+    assert!(
+        matches!(fields.as_slice(), [(field, words)] if field == "hostname" && words.contains("DNS name")),
+        "{error}"
+    );
+    assert_eq!(error.failure(), Failure::Permanent);
+    rig.world.shutdown().await.unwrap();
+}

@@ -2,6 +2,7 @@
 
 mod metrics;
 mod operator;
+mod placement;
 mod process;
 mod provisioning;
 mod roles;

@@ -62,6 +62,8 @@ async fn reserve(db: &DatabaseConnection, vmid: i64, id: OperationId) {
         operation_id: Set(id),
         created_at: Set(Timestamp::from_millis(0)),
         released_at: Set(None),
+        node: Set(None),
+        memory_mib: Set(None),
     };
     reservation::Entity::insert(row).exec_without_returning(db).await.unwrap();
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
 use zpack::db::entities::operation::{Cleanup, OperationState};
-use zpack::db::entities::reservation;
+use zpack::db::entities::reservation::{self, ReservationState};
 use zpack::kernel::OperationId;
 
 use crate::support::company::{Company, node};
@@ -103,5 +103,6 @@ async fn the_second_signal_ends_the_process_at_once_and_an_heir_cleans_up() {
     heir.stop().await;
     assert_eq!((row.state, row.cleanup), (OperationState::Stale, Cleanup::Done));
     assert!(company.containers().await.is_empty());
-    assert!(reservation::Entity::find().all(&company.db.db).await.unwrap().is_empty());
+    let rows = reservation::Entity::find().all(&company.db.db).await.unwrap();
+    assert!(rows.iter().all(|row| row.state == ReservationState::Released), "{rows:?}");
 }

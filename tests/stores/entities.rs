@@ -135,6 +135,8 @@ async fn every_entity_comes_back_as_it_was_written(test: TestDb) {
             operation_id: op,
             created_at: EARLY,
             released_at: Some(LATE),
+            node: Some("pve1".to_owned()),
+            memory_mib: Some(2048),
         },
     )
     .await;

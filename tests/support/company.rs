@@ -102,6 +102,7 @@ impl Company {
             game_bridge: "vmbr3".to_owned(),
             dev_bridge: "vmbr2".to_owned(),
             templates: vec![VmId::new(9000).unwrap(), VmId::new(9001).unwrap()],
+            only_node: None,
             pool: Some("zpack".to_owned()),
             agent_port: self.world.agent_port(),
             agent_token: Some(Secret::new(self.world.agent_token())),
@@ -117,8 +118,8 @@ impl Company {
         }
     }
 
-    /// The job under test over the real adapters.
-    pub fn job(&self) -> ProvisionJob {
+    /// The client of the simulated cluster.
+    pub fn hypervisor(&self) -> Proxmox {
         let base = self.world.proxmox_url().parse().unwrap();
         let settings = ProxmoxSettings {
             endpoints: vec![Endpoint { base, node: None }],
@@ -133,17 +134,27 @@ impl Company {
                 ..Deadlines::default()
             },
         };
+        Proxmox::new(&settings).unwrap()
+    }
+
+    /// The job under test over the real adapters.
+    pub fn job(&self, policy: ProvisionPolicy) -> ProvisionJob {
         ProvisionJob::new(Arc::new(ProvisionDeps {
             db: self.db.db.clone(),
-            hypervisor: Arc::new(Proxmox::new(&settings).unwrap()),
+            hypervisor: Arc::new(self.hypervisor()),
             agent: Arc::new(Agents::new(AgentSettings { timeout: Duration::from_secs(1) }).unwrap()),
             clock: Clock::System,
-            policy: self.policy(),
+            policy,
         }))
     }
 
     /// Starts a worker of the provision queue.
     pub fn worker(&self, settings: JobSettings) -> RunningWorker {
+        self.worker_under(self.policy(), settings)
+    }
+
+    /// Starts one with other house rules.
+    pub fn worker_under(&self, policy: ProvisionPolicy, settings: JobSettings) -> RunningWorker {
         let url = self.db.url.clone();
         let deps = WorkerDeps {
             queue: Queue::Provision,
@@ -155,7 +166,7 @@ impl Company {
             }),
             redis: self.client.clone(),
             lists: self.lists.clone(),
-            registry: Registry::default().with(Arc::new(self.job())),
+            registry: Registry::default().with(Arc::new(self.job(policy))),
             settings,
             clock: Clock::System,
             failpoints: Failpoints::default(),

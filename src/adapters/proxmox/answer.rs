@@ -115,6 +115,12 @@ pub(super) fn config(data: &Value) -> Result<ContainerConfig, Unreadable> {
     })
 }
 
+/// The names of the options that are going to be changed or removed at the next start.
+pub(super) fn pending(data: &Value) -> Result<Vec<String>, Unreadable> {
+    let waits = |row: &&Value| field(row, "pending").is_some() || field(row, "delete").is_some();
+    Ok(rows(data)?.iter().filter(waits).filter_map(|row| filled(row, "key")).collect())
+}
+
 /// The addresses of all interfaces but `lo`, IPv4 first. A container that is off has `null` for a list, and one that
 /// waits for DHCP has interfaces without addresses.
 pub(super) fn addresses(data: &Value) -> Result<Vec<IpAddr>, Unreadable> {

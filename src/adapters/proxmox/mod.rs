@@ -112,6 +112,10 @@ impl Hypervisor for Proxmox {
         self.client.ask(request::config(node, vmid), answer::config).await
     }
 
+    async fn pending(&self, node: &NodeName, vmid: VmId) -> Result<Vec<String>, HypervisorError> {
+        self.client.ask(request::pending(node, vmid), answer::pending).await
+    }
+
     async fn power(&self, node: &NodeName, vmid: VmId) -> Result<PowerState, HypervisorError> {
         self.client.ask(request::power(node, vmid), |data| Ok(answer::power(data))).await
     }

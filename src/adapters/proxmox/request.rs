@@ -83,6 +83,11 @@ pub(super) fn config(node: &NodeName, vmid: VmId) -> Request {
     Request::of_container(operation, Method::Get, node, vmid, &["config"])
 }
 
+pub(super) fn pending(node: &NodeName, vmid: VmId) -> Request {
+    let operation = Operation::read(format!("read what waits for a restart of {vmid} on {node}"));
+    Request::of_container(operation, Method::Get, node, vmid, &["pending"])
+}
+
 pub(super) fn power(node: &NodeName, vmid: VmId) -> Request {
     let operation = Operation::read(format!("read the power state of {vmid} on {node}"));
     Request::of_container(operation, Method::Get, node, vmid, &["status", "current"])

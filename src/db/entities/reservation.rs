@@ -33,6 +33,10 @@ pub struct Model {
     pub created_at: Timestamp,
     /// When it was released, while nobody holds it.
     pub released_at: Option<Timestamp>,
+    /// The node the container goes to, once that is decided.
+    pub node: Option<String>,
+    /// The memory promised to it there, in MiB.
+    pub memory_mib: Option<i32>,
 }
 
 /// No relations: queries join by hand where they need it.

@@ -10,10 +10,10 @@ use super::super::container::{Sighting, look, may_pass, step_failure};
 use super::super::destroy::destroy_ours;
 use super::super::identity;
 use super::super::plan::description;
+use super::super::resource_lock::{Resource, lock, unlock};
 use super::super::run::Run;
 use super::super::state::Provisioning;
 use super::super::task::{Patience, patience, wait_for};
-use super::super::template_lock;
 
 pub(super) struct CloneContainer;
 
@@ -41,9 +41,9 @@ impl Step<Run, Provisioning> for CloneContainer {
         let template = state.decided_template()?;
         let mut patience = patience(run);
         loop {
-            lock_template(run, cx, template).await?;
+            lock(run, cx, Resource::Template(template)).await?;
             let attempt = attempt(run, cx, state, template).await;
-            unlock_template(run, template).await;
+            unlock(run, Resource::Template(template)).await;
             match attempt? {
                 Attempt::Made => return Ok(Some(format!("cloned from {template}"))),
                 Attempt::Taken => {
@@ -145,24 +145,5 @@ async fn settle(
             let message = format!("it stays unknown whether container {vmid} was made: {unsettled}");
             return Err(StepError::failed("clone_unsettled", message));
         }
-    }
-}
-
-async fn lock_template(run: &Run, cx: &StepContext<'_>, template: VmId) -> Result<(), StepError> {
-    loop {
-        let now = run.deps.clock.now();
-        match template_lock::take(&run.deps.db, template, run.operation(), run.cx.fence(), now).await {
-            Ok(true) => return Ok(()),
-            // Those before us end or lose their lease.
-            Ok(false) => {}
-            Err(error) => tracing::warn!(operation.id = %run.operation(), %error, "could not ask for the template"),
-        }
-        cx.wait(run.deps.policy.timings.task_poll).await?;
-    }
-}
-
-async fn unlock_template(run: &Run, template: VmId) {
-    if let Err(error) = template_lock::give_back(&run.deps.db, template, run.operation()).await {
-        tracing::warn!(operation.id = %run.operation(), %error, "the template stays locked until this operation ends");
     }
 }

@@ -23,8 +23,8 @@ impl Step<Run, Provisioning> for ReserveIdentity {
     }
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
-        let placed = identity::choose_node(run, cx, state).await?;
         identity::reserve(run, cx, state).await?;
+        let placed = identity::choose_node(run, cx, state).await?;
         state.mac = Some(mac(run.operation()));
         let name = state.hostname.as_ref().map(ToString::to_string).unwrap_or_default();
         Ok(Some(format!("{name} on {placed}")))

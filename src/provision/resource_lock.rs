@@ -1,6 +1,9 @@
-//! One clone per template at a time, over all workers (wire/proxmox.md sections 5.4 and 14.3).
+//! What one operation at a time may do, over all workers: clone a template (wire/proxmox.md sections 5.4 and 14.3), and
+//! decide where a container goes.
 //!
 //! A lock belongs to an operation under its fence and is free as soon as that operation lost its lease.
+
+use std::fmt;
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
 use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
@@ -9,21 +12,58 @@ use crate::db;
 use crate::db::entities::operation::{self, OperationState, Unwind};
 use crate::db::entities::resource_lock;
 use crate::kernel::{OperationId, Timestamp, VmId};
+use crate::saga::{StepContext, StepError};
 
-fn name(template: VmId) -> String {
-    format!("template:{template}")
+use super::run::Run;
+
+/// What is locked.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Resource {
+    /// A template, while it is cloned.
+    Template(VmId),
+    /// The memory of all nodes, while some of it is given away.
+    Placement,
 }
 
-/// Tries to take the lock of `template`. Taking what one holds already succeeds.
-pub(super) async fn take(
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Template(vmid) => write!(f, "template:{vmid}"),
+            Self::Placement => f.write_str("placement"),
+        }
+    }
+}
+
+/// Waits for the lock of `resource`. Those before us end or lose their lease.
+pub(super) async fn lock(run: &Run, cx: &StepContext<'_>, resource: Resource) -> Result<(), StepError> {
+    loop {
+        let now = run.deps.clock.now();
+        match take(&run.deps.db, resource, run.operation(), run.cx.fence(), now).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(operation.id = %run.operation(), %error, "could not ask for {resource}"),
+        }
+        cx.wait(run.deps.policy.timings.task_poll).await?;
+    }
+}
+
+/// Gives the lock of `resource` back.
+pub(super) async fn unlock(run: &Run, resource: Resource) {
+    if let Err(error) = give_back(&run.deps.db, resource, run.operation()).await {
+        tracing::warn!(operation.id = %run.operation(), %error, "{resource} stays locked until this operation ends");
+    }
+}
+
+/// Tries to take a lock. Taking what one holds already succeeds.
+async fn take(
     db: &DatabaseConnection,
-    template: VmId,
+    resource: Resource,
     id: OperationId,
     fence: i64,
     now: Timestamp,
 ) -> Result<bool, DbErr> {
     let row = resource_lock::ActiveModel {
-        name: Set(name(template)),
+        name: Set(resource.to_string()),
         operation_id: Set(None),
         fence: Set(0),
         taken_at: Set(now),
@@ -51,7 +91,7 @@ pub(super) async fn take(
         .col_expr(resource_lock::Column::OperationId, Expr::value(id))
         .col_expr(resource_lock::Column::Fence, Expr::value(fence))
         .col_expr(resource_lock::Column::TakenAt, Expr::value(now))
-        .filter(resource_lock::Column::Name.eq(name(template)))
+        .filter(resource_lock::Column::Name.eq(resource.to_string()))
         .filter(
             Condition::any()
                 .add(resource_lock::Column::OperationId.is_null())
@@ -64,10 +104,10 @@ pub(super) async fn take(
 }
 
 /// Gives the lock back, if `id` holds it.
-pub(super) async fn give_back(db: &DatabaseConnection, template: VmId, id: OperationId) -> Result<(), DbErr> {
+async fn give_back(db: &DatabaseConnection, resource: Resource, id: OperationId) -> Result<(), DbErr> {
     resource_lock::Entity::update_many()
         .col_expr(resource_lock::Column::OperationId, Expr::value(None::<String>))
-        .filter(resource_lock::Column::Name.eq(name(template)))
+        .filter(resource_lock::Column::Name.eq(resource.to_string()))
         .filter(resource_lock::Column::OperationId.eq(id))
         .exec(db)
         .await
