@@ -13,7 +13,7 @@ use crate::db;
 use crate::db::entities::revoked_token;
 use crate::db::entities::standing::{self, StandingState};
 use crate::db::entities::user::{self, Role};
-use crate::kernel::{Timestamp, UserId};
+use crate::kernel::{Timestamp, TokenId, UserId};
 
 /// What a new account begins with.
 #[derive(Clone, Debug)]
@@ -100,10 +100,17 @@ pub async fn revoke(db: &impl ConnectionTrait, claims: &Claims) -> Result<(), Db
     }
 }
 
-/// Forgets revoked tokens that have ended; returns how many.
-pub async fn purge_revoked(db: &impl ConnectionTrait, now: Timestamp) -> Result<u64, DbErr> {
-    let ended = revoked_token::Entity::delete_many().filter(revoked_token::Column::ExpiresAt.lt(now));
-    Ok(ended.exec(db).await?.rows_affected)
+/// Forgets at most `most` revoked tokens that ended before `now`, the oldest first; returns how many.
+pub async fn purge_revoked(db: &impl ConnectionTrait, now: Timestamp, most: u64) -> Result<u64, DbErr> {
+    let ended = || revoked_token::Column::ExpiresAt.lt(now);
+    let oldest = revoked_token::Entity::find().select_only().column(revoked_token::Column::TokenId).filter(ended());
+    let oldest = oldest.order_by_asc(revoked_token::Column::ExpiresAt).order_by_asc(revoked_token::Column::TokenId);
+    let ids: Vec<TokenId> = oldest.limit(most).into_tuple().all(db).await?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let delete = revoked_token::Entity::delete_many().filter(revoked_token::Column::TokenId.is_in(ids));
+    Ok(delete.filter(ended()).exec(db).await?.rows_affected)
 }
 
 /// Replaces the hash `old` by `new`; false when it was changed meanwhile.

@@ -98,7 +98,7 @@ pub(super) const fn documented(key: Key, doc: &'static str) -> Key {
 }
 
 /// Every setting zpack knows, by concern.
-pub fn groups() -> [Group; 15] {
+pub fn groups() -> [Group; 16] {
     [
         super::environment::GROUP,
         super::log::GROUP,
@@ -107,6 +107,7 @@ pub fn groups() -> [Group; 15] {
         super::http::GROUP,
         super::auth::GROUP,
         super::tokens::GROUP,
+        super::metrics::GROUP,
         super::catalog::GROUP,
         super::limits::GROUP,
         super::zone::GROUP,

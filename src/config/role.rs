@@ -4,8 +4,8 @@ use super::reader::{Noted, Reader, Settings};
 use super::source::MapSource;
 use super::{
     AgentConfig, AuthConfig, CatalogConfig, DatabaseConfig, EnvironmentConfig, HttpConfig, JobsConfig, Key,
-    LimitsConfig, LogConfig, PollerConfig, Problem, ProvisionConfig, ProxmoxConfig, RedisConfig, TokensConfig,
-    ZoneConfig,
+    LimitsConfig, LogConfig, MetricsConfig, PollerConfig, Problem, ProvisionConfig, ProxmoxConfig, RedisConfig,
+    TokensConfig, ZoneConfig,
 };
 use crate::kernel::text_enum;
 
@@ -74,6 +74,8 @@ role! {
         provision: ProvisionConfig,
         /// The times of the job runtime.
         jobs: JobsConfig,
+        /// Where it shows what it counts.
+        metrics: MetricsConfig,
     }
 }
 

@@ -7,9 +7,11 @@ mod connect;
 pub mod entities;
 pub mod migrate;
 mod migrator;
+mod pool;
 mod transaction;
 
 pub use clock::{now, now_expr};
 pub use connect::{ConnectError, connect};
 pub use migrator::Migrator;
+pub use pool::{PoolUse, pool_use};
 pub use transaction::{AsDbErr, begin, failure, is_conflict, is_duplicate, retry_conflicts};

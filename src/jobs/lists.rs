@@ -12,15 +12,6 @@ use super::queue::Queue;
 /// How many entries one list operation touches at most: scripts stay short and never hit Lua's stack limit.
 pub(super) const PAGE: usize = 200;
 
-/// Length of the lists of one queue.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Depth {
-    /// Ids that wait to be received.
-    pub ready: u64,
-    /// Living and dead workers on record.
-    pub workers: u64,
-}
-
 /// The lists of all queues, over a connection that reconnects by itself. Cheap to clone.
 #[derive(Clone)]
 pub struct Lists {
@@ -135,14 +126,9 @@ impl Lists {
         Ok(u64::try_from(moved).ok())
     }
 
-    /// How long the lists are.
-    pub async fn depth(&self, queue: Queue) -> Result<Depth, RedisError> {
-        let (ready, workers) = redis::pipe()
-            .llen(queue.ready_key())
-            .zcard(queue.workers_key())
-            .query_async(&mut self.connection())
-            .await?;
-        Ok(Depth { ready, workers })
+    /// How many ids wait.
+    pub async fn ready(&self, queue: Queue) -> Result<u64, RedisError> {
+        self.connection().llen(queue.ready_key()).await
     }
 
     /// Identity of the running Redis process; a new one may have lost what the old one held.

@@ -73,15 +73,16 @@ pub async fn sweep(
 
 /// Whether the lists of a queue with due rows are empty, as after a flush.
 pub(super) async fn lists_lost(db: &DatabaseConnection, lists: &Lists, queue: Queue) -> Result<bool, SweepError> {
-    let depth = lists.depth(queue).await.map_err(|source| SweepError::Redis { queue, source })?;
-    if depth.ready > 0 {
+    let ready = lists.ready(queue).await.map_err(|source| SweepError::Redis { queue, source })?;
+    if ready > 0 {
         return Ok(false);
     }
     let due = due(db, queue, Sweep::Everything).await.map_err(|source| SweepError::Database { queue, source })?;
     Ok(!due.is_empty())
 }
 
-fn startable() -> Condition {
+/// Rows that may start once their time has come: runs that have a start left, and undos.
+pub(super) fn startable() -> Condition {
     Condition::any()
         .add(
             operation::Column::State

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, RETRY_AFTER};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 
 use crate::db;
 use crate::db::entities::idempotency_key::{ActiveModel, Column, Entity};
@@ -98,7 +98,13 @@ pub async fn insert(
     }
 }
 
-/// Forgets answers whose time is over; returns how many.
-pub async fn purge(db: &impl ConnectionTrait, now: Timestamp) -> Result<u64, DbErr> {
-    Ok(Entity::delete_many().filter(Column::ExpiresAt.lte(now)).exec(db).await?.rows_affected)
+/// Forgets at most `most` answers whose time is over, the oldest first; returns how many.
+pub async fn purge(db: &impl ConnectionTrait, now: Timestamp, most: u64) -> Result<u64, DbErr> {
+    let over = || Column::ExpiresAt.lte(now);
+    let oldest = Entity::find().select_only().column(Column::Id).filter(over()).order_by_asc(Column::ExpiresAt);
+    let ids: Vec<String> = oldest.order_by_asc(Column::Id).limit(most).into_tuple().all(db).await?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    Ok(Entity::delete_many().filter(Column::Id.is_in(ids)).filter(over()).exec(db).await?.rows_affected)
 }

@@ -23,6 +23,7 @@ pub mod serve;
 pub mod settings;
 mod signals;
 pub mod sim;
+pub mod upkeep;
 pub mod user;
 mod wiring;
 pub mod worker;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::listen::listen;
+use super::upkeep::Upkeep;
 use super::{notify, signals, wiring};
 use crate::accounts::http::AccountsApi;
 use crate::accounts::{Authenticator, Passwords, TokenSigner};
@@ -23,7 +24,7 @@ use crate::jobs::{Failpoints, Lists};
 use crate::kernel::Clock;
 use crate::operations::http::OperationsApi;
 use crate::provision::http::{ProvisionApi, ServerLimits};
-use crate::router::{self, Apis, DatabaseProbe, HealthApi, Probe, ServeOptions};
+use crate::router::{self, Apis, DatabaseProbe, HealthApi, MetricsApi, Probe, ServeOptions};
 use crate::telemetry::Metrics;
 use crate::web::sse::Streams;
 use crate::web::{AllowedOrigins, Edge, RateLimiter, TrustedProxies};
@@ -49,6 +50,7 @@ pub(super) struct Api {
     listener: TcpListener,
     apis: Apis,
     poller: Poller,
+    upkeep: Upkeep,
     streams_end: CancellationToken,
 }
 
@@ -84,13 +86,16 @@ impl Api {
             hypervisor: wiring::hypervisor(&config.proxmox)?,
             clock: clock.clone(),
             settings,
-            metrics,
+            metrics: metrics.clone(),
         };
+        let upkeep =
+            Upkeep { db: db.clone(), lists: lists.clone(), clock: clock.clone(), metrics: metrics.stores.clone() };
         let apis = Apis {
             edge: edge(&config.http),
             authenticator,
             limiter: limiter.clone(),
             health: HealthApi { clock: clock.clone(), probes },
+            metrics: MetricsApi { metrics, db: db.clone() },
             accounts: AccountsApi { db: db.clone(), clock: clock.clone(), passwords, tokens, limiter },
             catalog: catalog.clone(),
             operations: OperationsApi {
@@ -113,7 +118,7 @@ impl Api {
             },
             audit: AuditApi { db },
         };
-        Ok(Self { listener, apis, poller, streams_end })
+        Ok(Self { listener, apis, poller, upkeep, streams_end })
     }
 
     /// Answers until `stop` fires, then lets requests under way end, up to the drain limit.
@@ -125,6 +130,7 @@ impl Api {
             async move { catalog.keep_fresh(stop).await }
         });
         let polling = tokio::spawn(self.poller.run(stop.clone()));
+        let upkeep = tokio::spawn(self.upkeep.run(stop.clone()));
         tokio::spawn({
             let stop = stop.clone();
             async move {
@@ -136,6 +142,7 @@ impl Api {
         let served = router::serve(self.listener, self.apis, ServeOptions::default(), stop.clone()).await;
         fresh.abort();
         polling.abort();
+        upkeep.abort();
         served.context("the HTTP server failed")?;
         if stop.is_cancelled() { Ok(()) } else { bail!("the HTTP server ended by itself") }
     }

@@ -1,19 +1,22 @@
 //! `zpack worker provision`: makes servers, one job after another, until a signal comes and the drain is over.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use anyhow::Context;
 use futures_util::FutureExt;
-use sea_orm::DbErr;
+use sea_orm::{DatabaseConnection, DbErr};
 use tokio_util::sync::CancellationToken;
 
+use super::listen::listen;
 use super::{notify, signals, wiring};
 use crate::cli::WorkerCommand;
 use crate::config::{DatabaseConfig, Settings, Source, WorkerConfig};
 use crate::db::{self, ConnectError};
 use crate::jobs::{Failpoints, Queue, Registry, Worker, WorkerDeps};
-use crate::kernel::{Clock, WorkerId};
+use crate::kernel::{Clock, Secret, WorkerId};
 use crate::provision::{ProvisionDeps, ProvisionJob};
+use crate::router::{self, MetricsApi};
 use crate::telemetry::Metrics;
 
 /// Runs the worker of one queue until a signal comes.
@@ -23,7 +26,13 @@ pub async fn run(source: &dyn Source, queue: WorkerCommand) -> anyhow::Result<()
             let config = WorkerConfig::load(source)?;
             let stop = signals::stop_token()?;
             let metrics = Metrics::default();
-            let worker = provision(&config, &metrics).await?;
+            let listener = config.metrics.listen.map(|address| listen(address, "METRICS_LISTEN")).transpose()?;
+            let db = wiring::database(&config.database).await?;
+            let worker = provision(&config, db.clone(), &metrics).await?;
+            if let Some(listener) = listener {
+                let (api, token) = (MetricsApi { metrics, db }, config.metrics.token.clone());
+                tokio::spawn(show(listener, api, token, stop.clone()));
+            }
             notify::ready(&stop);
             run_until(worker, stop).await
         }
@@ -31,8 +40,11 @@ pub async fn run(source: &dyn Source, queue: WorkerCommand) -> anyhow::Result<()
 }
 
 /// A worker of the provision queue that is connected and ready to run.
-pub(super) async fn provision(config: &WorkerConfig, metrics: &Metrics) -> anyhow::Result<Worker> {
-    let db = wiring::database(&config.database).await?;
+pub(super) async fn provision(
+    config: &WorkerConfig,
+    db: DatabaseConnection,
+    metrics: &Metrics,
+) -> anyhow::Result<Worker> {
     let (redis, lists) = wiring::redis(&config.redis).await?;
     let failpoints = Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default());
     let registry = Registry::default().with(Arc::new(ProvisionJob::new(Arc::new(ProvisionDeps {
@@ -62,11 +74,21 @@ pub(super) async fn run_until(worker: Worker, stop: CancellationToken) -> anyhow
     worker.run(stop).await.context("the worker of the provision queue ended")
 }
 
+/// Shows what the worker counts. A worker goes on without it.
+async fn show(listener: TcpListener, api: MetricsApi, token: Option<Secret>, stop: CancellationToken) {
+    match listener.local_addr() {
+        Ok(address) => tracing::info!(%address, "metrics are shown on {address}"),
+        Err(error) => tracing::warn!(%error, "the listener of the metrics has no address"),
+    }
+    if let Err(error) = router::serve_metrics(listener, api, token, stop).await {
+        tracing::error!(%error, "the metrics are not shown any more");
+    }
+}
+
 /// How the thread that renews leases opens its one connection.
 fn renewer_connection(
     config: &DatabaseConfig,
-) -> Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, Result<sea_orm::DatabaseConnection, DbErr>> + Send + Sync>
-{
+) -> Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, Result<DatabaseConnection, DbErr>> + Send + Sync> {
     let url = config.url.clone();
     Arc::new(move || {
         let url = url.clone();

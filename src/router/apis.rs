@@ -3,6 +3,7 @@
 use actix_web::web::{Data, ServiceConfig};
 
 use super::health::HealthApi;
+use super::metrics::MetricsApi;
 use crate::accounts::Authenticator;
 use crate::accounts::http::AccountsApi;
 use crate::audit::http::AuditApi;
@@ -23,6 +24,8 @@ pub struct Apis {
     pub limiter: RateLimiter,
     /// Health.
     pub health: HealthApi,
+    /// What the process counts.
+    pub metrics: MetricsApi,
     /// Accounts.
     pub accounts: AccountsApi,
     /// What may be provisioned.
@@ -45,6 +48,8 @@ impl Apis {
             .app_data(Data::new(self.authenticator.clone()))
             .app_data(Data::new(self.limiter.clone()))
             .app_data(Data::new(self.health.clone()))
+            .app_data(Data::new(self.metrics.clone()))
+            .app_data(Data::new(self.metrics.metrics.http.clone()))
             .app_data(Data::new(self.accounts.clone()))
             .app_data(Data::new(self.catalog.clone()))
             .app_data(Data::new(self.operations.clone()))

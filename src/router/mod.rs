@@ -8,6 +8,7 @@ mod apis;
 mod docs;
 mod guard;
 mod health;
+mod metrics;
 mod openapi;
 mod principal;
 mod route;
@@ -16,6 +17,7 @@ mod table;
 
 pub use apis::Apis;
 pub use health::{DatabaseProbe, HealthApi, Probe};
+pub use metrics::{MetricsApi, serve_metrics};
 pub use openapi::openapi;
 pub use principal::{Admission, Principal};
 pub use route::{Answer, Parameter, Route, SchemaRef, delete, get, options, patch, post, put};

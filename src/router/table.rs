@@ -4,7 +4,8 @@ use actix_web::http::StatusCode;
 
 use super::docs;
 use super::health::{self, Health, Ready};
-use super::principal::Principal::{Admin, Customer, Owner, Public, PublicOrCustomer};
+use super::metrics;
+use super::principal::Principal::{Admin, Customer, InternalOrDiscovery, Owner, Public, PublicOrCustomer};
 use super::route::{Route, get, options, patch, post};
 use crate::accounts::http as accounts;
 use crate::audit::http as audit;
@@ -33,6 +34,9 @@ fn system() -> Vec<Route> {
         get("/api/health", Public, Free, health::health)
             .summary("Whether the process lives, and its time")
             .answers::<Health>(StatusCode::OK),
+        get("/metrics", InternalOrDiscovery, Free, metrics::show)
+            .summary("What the process counts, for Prometheus")
+            .answers_with(StatusCode::OK, "application/openmetrics-text"),
         get("/openapi.json", Public, Read, docs::openapi_json)
             .summary("This document")
             .answers_with(StatusCode::OK, "application/json"),

@@ -18,6 +18,7 @@ use super::code::Code;
 use super::cors::{self, AllowedOrigins};
 use super::error::{ApiError, PROBLEM};
 use super::request_name::{RequestName, X_REQUEST_ID};
+use crate::telemetry::HttpMetrics;
 
 /// What the outermost layer needs to know.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +39,7 @@ const MOST_URI_BYTES: usize = 8 * 1024;
 /// Wraps the answer to one request; see the module.
 pub async fn wrap(
     edge: web::Data<Edge>,
+    metrics: web::Data<HttpMetrics>,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -73,7 +75,9 @@ pub async fn wrap(
     }
     add_security_headers(headers);
     let status = answer.status().as_u16();
-    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took = started.elapsed();
+    metrics.answered(method.as_str(), answer.request().match_pattern().as_deref(), status, took);
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| tracing::info!(http.status = status, duration_ms, "{method} {path} answered {status}"));
     Ok(answer)
 }

@@ -1,10 +1,13 @@
 //! What workers count while they work.
 
+use std::time::Duration;
+
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use zpack::db::entities::operation::{self, OperationState};
 use zpack::telemetry::Metrics;
 
+use super::process::Dev;
 use crate::support::company::{Company, node};
 
 /// The sum over the series of `name` whose labels contain `labels`.
@@ -59,4 +62,57 @@ async fn an_owner_that_was_fenced_out_is_counted_and_so_is_the_recovery() {
     assert_eq!(count("zpack_job_run_seconds_count", "end=\"lost\""), 1.0);
     assert_eq!(count("zpack_queue_recovered_total", "provision"), 1.0);
     assert_eq!(count("zpack_queue_jobs_running", "provision"), 0.0);
+}
+
+/// Scrapes `url` until `enough` is content with the text.
+async fn scraped(url: &str, token: Option<&str>, enough: impl Fn(&str) -> bool) -> String {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let request = token.map_or_else(|| client.get(url), |token| client.get(url).bearer_auth(token));
+        let text = match request.send().await {
+            Ok(answer) => answer.error_for_status().unwrap().text().await.unwrap(),
+            Err(error) => error.to_string(),
+        };
+        if enough(&text) {
+            return text;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "waited in vain at {url}:\n{text}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Whether a series that begins with `name` has a value above zero.
+fn above_zero(text: &str, name: &str) -> bool {
+    text.lines().any(|line| line.starts_with(name) && !line.ends_with(" 0"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_company_shows_its_stores_and_a_worker_of_its_own_what_it_does() {
+    let dev = Dev::new();
+    let running = dev.start(&["--roles", "serve"]);
+    let token = running.ready["discoveryToken"].as_str().unwrap();
+    let api = format!("{}/metrics", running.ready["api"].as_str().unwrap());
+    let observed = |text: &str| {
+        ["database", "redis"]
+            .iter()
+            .all(|store| above_zero(text, &format!("zpack_observed_timestamp_seconds{{store=\"{store}\"}}")))
+    };
+    let text = scraped(&api, Some(token), observed).await;
+    for line in ["zpack_queue_workers{queue=\"provision\"} 0", "zpack_redis_noeviction{} 1"] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut worker = tokio::process::Command::from(dev.joined(&["worker", "provision"]));
+    let mut worker = worker.env("METRICS_LISTEN", free.to_string()).kill_on_drop(true).spawn().unwrap();
+    let busy = |text: &str| {
+        above_zero(text, "zpack_queue_receive_timestamp_seconds")
+            && above_zero(text, "zpack_queue_sweeps_total{queue=\"provision\",outcome=\"succeeded\"}")
+    };
+    scraped(&format!("http://{free}/metrics"), None, busy).await;
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(worker.id().unwrap()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert!(worker.wait().await.unwrap().success());
+    running.stop();
 }

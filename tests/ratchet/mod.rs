@@ -6,6 +6,7 @@ mod docs_paths;
 mod env_example;
 mod file_size;
 mod layering;
+mod metrics;
 mod openapi;
 mod purity;
 mod sources;

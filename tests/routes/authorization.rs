@@ -32,6 +32,7 @@ const MATRIX: &[(&str, &str, [Verdict; 6])] = &[
     ("OPTIONS", "/healthz", EVERYONE),
     ("GET", "/readyz", EVERYONE),
     ("GET", "/api/health", EVERYONE),
+    ("GET", "/metrics", [Who, Who, No, No, In, In]),
     ("GET", "/openapi.json", EVERYONE),
     ("GET", "/docs", EVERYONE),
     ("POST", "/api/auth/register", EVERYONE),

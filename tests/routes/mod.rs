@@ -5,3 +5,4 @@ mod auth;
 mod authorization;
 mod conventions;
 mod health;
+mod metrics;

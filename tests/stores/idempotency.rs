@@ -29,8 +29,8 @@ async fn an_answer_is_given_again_for_seven_days(test: TestDb) {
     let second = answer("{\"second\":1}");
     assert!(insert(db, "id", "other", &second, later).await.unwrap(), "a forgotten key may be used again");
     assert_eq!(find(db, "id", "other", later).await.unwrap(), Seen::Replay(second));
-    assert_eq!(purge(db, later).await.unwrap(), 0);
-    assert_eq!(purge(db, later.after(KEPT)).await.unwrap(), 1);
+    assert_eq!(purge(db, later, 100).await.unwrap(), 0);
+    assert_eq!(purge(db, later.after(KEPT), 100).await.unwrap(), 1);
 }
 
 async fn of_many_with_one_fresh_key_one_wins_and_the_others_replay(test: TestDb) {

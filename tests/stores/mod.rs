@@ -3,8 +3,10 @@
 mod entities;
 mod idempotency;
 mod migrate;
+mod queues;
 mod rate_limit;
 mod redis;
+mod retention;
 pub mod servers;
 mod sessions;
 mod transactions;

@@ -26,7 +26,8 @@ use zpack::kernel::{Clock, Secret, Timestamp};
 use zpack::operations::http::OperationsApi;
 use zpack::ports::{CatalogError, CatalogSource, Fetched};
 use zpack::provision::http::{ProvisionApi, ServerLimits};
-use zpack::router::{Apis, DatabaseProbe, HealthApi, ServeOptions, serve};
+use zpack::router::{Apis, DatabaseProbe, HealthApi, MetricsApi, ServeOptions, serve};
+use zpack::telemetry::Metrics;
 use zpack::web::sse::Streams;
 use zpack::web::{AllowedOrigins, Edge, RateLimiter};
 
@@ -83,6 +84,7 @@ impl TestApp {
             authenticator: Authenticator::new(db.clone(), clock.clone(), tokens.clone(), internal, discovery),
             limiter: limiter.clone(),
             health: HealthApi { clock: clock.clone(), probes: vec![Arc::new(DatabaseProbe(db.clone()))] },
+            metrics: MetricsApi { metrics: Metrics::default(), db: db.clone() },
             accounts: AccountsApi {
                 db: db.clone(),
                 clock: clock.clone(),

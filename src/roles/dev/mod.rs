@@ -152,7 +152,9 @@ async fn start_roles(
         roles.spawn(api.run_until(drain.clone()));
     }
     if wanted.contains(&DevRole::Provision) {
-        let worker = worker::provision(&WorkerConfig::load(source)?, &metrics).await?;
+        let config = WorkerConfig::load(source)?;
+        let db = wiring::database(&config.database).await?;
+        let worker = worker::provision(&config, db, &metrics).await?;
         roles.spawn(worker::run_until(worker, drain.clone()));
     }
     Ok(roles)

@@ -98,7 +98,7 @@ pub(super) async fn redis(config: RedisConfig) -> Vec<Check> {
 async fn workers(lists: &Lists, queue: Queue) -> Check {
     match lists.depth(queue).await {
         Ok(depth) if depth.workers > 0 => {
-            Check::pass("worker", format!("{} of {queue} on record, {} ids wait", depth.workers, depth.ready))
+            Check::pass("worker", format!("{} of {queue} live, {} ids wait", depth.workers, depth.ready))
         }
         Ok(depth) => Check::warn(
             "worker",

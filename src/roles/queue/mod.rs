@@ -4,19 +4,17 @@ mod requeue;
 mod status;
 
 use anyhow::Context;
-use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::json;
 
-use self::status::QueueStatus;
 use super::ops::{OperationView, rows_text};
-use super::output::{self, Output, age, or_dash};
+use super::output::Output;
 use super::{audited, wiring};
 use crate::cli::QueueCommand;
 use crate::config::{OperatorConfig, Settings, Source};
 use crate::db;
 use crate::db::entities::operation::{self, OperationState, Unwind};
-use crate::jobs::{Lists, Queue, set_paused};
+use crate::jobs::{Lists, Queue, is_dead, set_paused};
 use crate::kernel::Timestamp;
 
 /// How many operations are listed at most.
@@ -42,29 +40,8 @@ pub async fn run(source: &dyn Source, command: QueueCommand, output: Output) -> 
 }
 
 async fn list(db: &DatabaseConnection, lists: &Lists, now: Timestamp, output: Output) -> anyhow::Result<()> {
-    let mut queues = Vec::new();
-    for queue in Queue::ALL {
-        queues.push(QueueStatus::read(db, lists, *queue).await?);
-    }
-    output.print(&json!({"queues": queues}), |_| table(&queues, now))
-}
-
-fn table(queues: &[QueueStatus], now: Timestamp) -> String {
-    let rows = queues.iter().map(|queue| {
-        vec![
-            queue.name.to_string(),
-            if queue.paused { "paused" } else { "open" }.to_owned(),
-            queue.due.to_string(),
-            or_dash(queue.oldest_due_at.map(|at| age(now, at))),
-            queue.running.to_string(),
-            format!("{}/{}", queue.slots_taken, queue.slots),
-            queue.dead.to_string(),
-            or_dash(queue.ready),
-            or_dash(queue.workers),
-        ]
-    });
-    let header = ["queue", "switch", "due", "oldest", "running", "slots", "dead", "in redis", "workers"];
-    output::table(&header, rows, "No queues.")
+    let queues = status::read(db, lists, now).await?;
+    output.print(&json!({"queues": queues}), |_| status::table(&queues, now))
 }
 
 async fn show(
@@ -74,13 +51,14 @@ async fn show(
     now: Timestamp,
     output: Output,
 ) -> anyhow::Result<()> {
-    let status = QueueStatus::read(db, lists, queue).await?;
+    let mut queues = status::read(db, lists, now).await?;
+    queues.retain(|shown| shown.rows.name == queue);
     let waiting_or_running = Condition::any()
         .add(operation::Column::State.is_in([OperationState::Queued, OperationState::Running]))
         .add(operation::Column::Unwind.is_in([Unwind::Due, Unwind::Running]));
     let operations = find(db, Some(queue), waiting_or_running).await?;
-    output.print(&json!({"queue": status, "operations": operations}), |_| {
-        format!("{}\n\n{}", table(std::slice::from_ref(&status), now), rows_text(&operations, now))
+    output.print(&json!({"queue": queues.first(), "operations": operations}), |_| {
+        format!("{}\n\n{}", status::table(&queues, now), rows_text(&operations, now))
     })
 }
 
@@ -93,19 +71,6 @@ async fn dead(db: &DatabaseConnection, queue: Option<Queue>, now: Timestamp, out
             rows_text(some, now)
         ),
     })
-}
-
-/// Operations no worker goes on with by itself: stale ones that are not undone, undos that wait for an operator, and
-/// queued ones that have no start left.
-fn is_dead() -> Condition {
-    Condition::any()
-        .add(operation::Column::Unwind.eq(Unwind::Held))
-        .add(operation::Column::State.eq(OperationState::Stale).and(operation::Column::Unwind.ne(Unwind::Done)))
-        .add(
-            operation::Column::State
-                .eq(OperationState::Queued)
-                .and(Expr::col(operation::Column::Starts).gte(Expr::col(operation::Column::MaxStarts))),
-        )
 }
 
 async fn find(db: &DatabaseConnection, queue: Option<Queue>, which: Condition) -> anyhow::Result<Vec<OperationView>> {

@@ -1,87 +1,99 @@
-//! How one queue stands: the rows that are due, the slots, and what Redis holds. Redis may be away; the rows count.
+//! How the queues stand: the rows, and what Redis holds. Redis may be away; the rows count.
+
+use std::time::Duration;
 
 use anyhow::Context;
-use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{
-    ColumnTrait, Condition, DatabaseConnection, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
-};
+use sea_orm::DatabaseConnection;
 use serde::Serialize;
 
-use super::is_dead;
-use crate::db;
-use crate::db::entities::operation::{self, OperationState, Unwind};
-use crate::db::entities::queue_slot;
-use crate::jobs::{Lists, Queue, is_paused};
+use crate::jobs::{Depth, Ended, Lists, Queue, QueueStatus, ended_since, queue_statuses};
 use crate::kernel::Timestamp;
+use crate::roles::output::{self, age, or_dash};
 
-/// How one queue stands.
+/// The time over which ended operations are counted.
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// One queue as it is shown.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct QueueStatus {
-    pub(super) name: Queue,
-    pub(super) paused: bool,
-    /// Operations that may start now, undos included.
-    pub(super) due: u64,
-    /// Since when the oldest of them may.
-    pub(super) oldest_due_at: Option<Timestamp>,
-    pub(super) running: u64,
-    pub(super) slots: u64,
-    pub(super) slots_taken: u64,
-    pub(super) dead: u64,
+pub(super) struct QueueView {
+    #[serde(flatten)]
+    pub(super) rows: QueueStatus,
+    /// How old the oldest due operation is.
+    pub(super) oldest_due_seconds: Option<u64>,
     /// Ids that wait in Redis, absent while it does not answer.
     pub(super) ready: Option<u64>,
-    /// Workers on record in Redis, absent while it does not answer.
+    /// Ids that workers on record have received, absent while Redis does not answer.
+    pub(super) processing: Option<u64>,
+    /// Living workers, absent while Redis does not answer.
     pub(super) workers: Option<u64>,
+    /// Workers past their deadline, absent while Redis does not answer.
+    pub(super) dead_workers: Option<u64>,
+    /// What ended in the last 24 hours.
+    pub(super) ended_last_day: Ended,
 }
 
-impl QueueStatus {
-    /// Reads it.
-    pub(super) async fn read(db: &DatabaseConnection, lists: &Lists, name: Queue) -> anyhow::Result<Self> {
-        let (rows, depth) = tokio::join!(rows(db, name), lists.depth(name));
-        let mut status = rows.with_context(|| format!("the state of the queue {name} could not be read"))?;
-        match depth {
-            Ok(depth) => (status.ready, status.workers) = (Some(depth.ready), Some(depth.workers)),
-            Err(error) => tracing::warn!(%error, "Redis did not tell how long the list of {name} is"),
+/// Reads all queues.
+pub(super) async fn read(db: &DatabaseConnection, lists: &Lists, now: Timestamp) -> anyhow::Result<Vec<QueueView>> {
+    let since = Timestamp::from_millis(now.millis() - i64::try_from(A_DAY.as_millis()).unwrap_or(0));
+    let (rows, ended, depths) = tokio::join!(queue_statuses(db), ended_since(db, since), lists.depths(Queue::ALL));
+    let rows = rows.context("the state of the queues could not be read")?;
+    let mut ended = ended.context("the ended operations could not be counted")?;
+    let depths: Vec<Option<Depth>> = match depths {
+        Ok(depths) => depths.into_iter().map(Some).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "Redis did not tell how long the lists are");
+            vec![None; rows.len()]
         }
-        Ok(status)
-    }
+    };
+    let views = rows.into_iter().zip(depths).map(|(rows, depth)| QueueView {
+        oldest_due_seconds: rows.oldest_due_at.map(|at| now.since(at).as_secs()),
+        ready: depth.map(|depth| depth.ready),
+        processing: depth.map(|depth| depth.processing),
+        workers: depth.map(|depth| depth.workers),
+        dead_workers: depth.map(|depth| depth.dead_workers),
+        ended_last_day: ended.remove(rows.name.as_str()).unwrap_or_default(),
+        rows,
+    });
+    Ok(views.collect())
 }
 
-async fn rows(db: &DatabaseConnection, name: Queue) -> Result<QueueStatus, DbErr> {
-    let of_queue = || operation::Entity::find().filter(operation::Column::Queue.eq(name.as_str()));
-    let due = Condition::all()
-        .add(
-            Condition::any()
-                .add(
-                    operation::Column::State
-                        .eq(OperationState::Queued)
-                        .and(Expr::col(operation::Column::Starts).lt(Expr::col(operation::Column::MaxStarts))),
-                )
-                .add(operation::Column::Unwind.eq(Unwind::Due)),
-        )
-        .add(Expr::col(operation::Column::RunAfter).lte(db::now_expr(db)));
-    let running = Condition::any()
-        .add(operation::Column::State.eq(OperationState::Running))
-        .add(operation::Column::Unwind.eq(Unwind::Running));
-    let slots = || queue_slot::Entity::find().filter(queue_slot::Column::Queue.eq(name.as_str()));
-    Ok(QueueStatus {
-        name,
-        paused: is_paused(db, name).await?,
-        due: of_queue().filter(due.clone()).count(db).await?,
-        oldest_due_at: of_queue()
-            .filter(due)
-            .select_only()
-            .column(operation::Column::RunAfter)
-            .order_by_asc(operation::Column::RunAfter)
-            .into_tuple()
-            .one(db)
-            .await?,
-        running: of_queue().filter(running).count(db).await?,
-        slots: slots().count(db).await?,
-        slots_taken: slots().filter(queue_slot::Column::OperationId.is_not_null()).count(db).await?,
-        dead: of_queue().filter(is_dead()).count(db).await?,
-        ready: None,
-        workers: None,
-    })
+/// A table for people.
+pub(super) fn table(queues: &[QueueView], now: Timestamp) -> String {
+    let rows = queues.iter().map(|queue| {
+        let QueueView { rows, ended_last_day: ended, .. } = queue;
+        let workers = match (queue.workers, queue.dead_workers) {
+            (Some(living), Some(dead)) if dead > 0 => format!("{living} (+{dead} dead)"),
+            (living, _) => or_dash(living),
+        };
+        vec![
+            rows.name.to_string(),
+            if rows.paused { "paused" } else { "open" }.to_owned(),
+            workers,
+            or_dash(queue.ready),
+            or_dash(queue.processing),
+            rows.running.to_string(),
+            format!("{}/{}", rows.slots_taken, rows.slots),
+            rows.due.to_string(),
+            or_dash(rows.oldest_due_at.map(|at| age(now, at))),
+            rows.dead.to_string(),
+            rows.debts.to_string(),
+            format!("{}/{}/{}/{}", ended.succeeded, ended.failed, ended.cancelled, ended.stale),
+        ]
+    });
+    let header = [
+        "queue",
+        "switch",
+        "workers",
+        "ready",
+        "processing",
+        "running",
+        "slots",
+        "due",
+        "oldest",
+        "dead",
+        "debts",
+        "24h ok/failed/cancelled/stale",
+    ];
+    output::table(&header, rows, "No queues.")
 }

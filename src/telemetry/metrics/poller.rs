@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 
 use super::Outcome;
-use super::book::{Book, Buckets, Histograms};
+use super::book::{Book, Buckets, Gauges, Histograms};
 use crate::kernel::Timestamp;
 
 const BUCKETS: Buckets = Buckets(&[0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0]);
@@ -18,7 +17,7 @@ pub struct PollerMetrics {
     polls: Histograms<1>,
     overlaps: Counter,
     skipped_rounds: Counter,
-    round: Gauge,
+    round: Gauges<0>,
     failed_listings: Counter,
 }
 
@@ -33,7 +32,7 @@ impl PollerMetrics {
             polls: book.seconds("agent_poll", &["outcome"], "Looks at agents", polls),
             overlaps: book.counter("agent_polls_overlapped", &[], overlaps, Counter::default()),
             skipped_rounds: book.counter("agent_poll_rounds_skipped", &[], skipped, Counter::default()),
-            round: book.gauge("agent_poll_round_timestamp_seconds", &[], round, Gauge::default()),
+            round: book.gauge("agent_poll_round_timestamp_seconds", &[], round, Family::default()),
             failed_listings: book.counter("host_listings_failed", &[], listings, Counter::default()),
         }
     }
@@ -55,7 +54,7 @@ impl PollerMetrics {
 
     /// Records that a round over all agents was begun.
     pub fn round_done(&self, now: Timestamp) {
-        self.round.set(now.seconds());
+        self.round.get_or_create(&[]).set(now.seconds());
     }
 
     /// Records that the hypervisor did not list its containers.

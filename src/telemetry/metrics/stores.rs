@@ -1,7 +1,6 @@
 //! What is seen of the database, of Redis, and of the queues in them.
 
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 
 use super::book::{Book, Counters, Gauges};
 use crate::kernel::{Timestamp, text_enum};
@@ -50,19 +49,19 @@ queue_gauges! {
     SlotsTaken "queue_slots_taken" "How many of those slots are taken";
     Paused "queue_paused" "1 while the queue hands out nothing";
     Dead "queue_dead" "Operations that no worker goes on with by itself, and stale ones that are not undone yet";
-    Debts "queue_debts" "Leftovers on record of operations that nobody has given up";
+    Debts "queue_debts" "Operations with leftovers on record that nobody has given up";
 }
 
-/// What is seen of the stores.
+/// What is seen of the stores. A process that never looks has no series of them.
 #[derive(Clone)]
 pub struct StoreMetrics {
     observed: Gauges<1>,
     queues: Vec<Gauges<1>>,
     connections: Gauges<1>,
-    connection_limit: Gauge,
-    redis_used: Gauge,
-    redis_limit: Gauge,
-    redis_fit: Gauge,
+    connection_limit: Gauges<0>,
+    redis_used: Gauges<0>,
+    redis_limit: Gauges<0>,
+    redis_fit: Gauges<0>,
     purged: Counters<1>,
 }
 
@@ -81,20 +80,20 @@ impl StoreMetrics {
                 "database_connections_max",
                 &[],
                 "The largest number of connections of the pool",
-                Gauge::default(),
+                Family::default(),
             ),
-            redis_used: book.gauge("redis_memory_used_bytes", &[], "Memory that Redis uses", Gauge::default()),
+            redis_used: book.gauge("redis_memory_used_bytes", &[], "Memory that Redis uses", Family::default()),
             redis_limit: book.gauge(
                 "redis_memory_max_bytes",
                 &[],
                 "Memory that Redis may use; 0 for no limit",
-                Gauge::default(),
+                Family::default(),
             ),
             redis_fit: book.gauge(
                 "redis_noeviction",
                 &[],
                 "1 while Redis keeps every key when memory is short, as queues demand",
-                Gauge::default(),
+                Family::default(),
             ),
             purged: book.counter(
                 "rows_purged",
@@ -119,16 +118,16 @@ impl StoreMetrics {
 
     /// Records the pool of the process: at most `limit` connections, `open` of them there, `idle` of those unused.
     pub fn connections(&self, limit: u64, open: u64, idle: u64) {
-        self.connection_limit.set(whole(limit));
+        self.connection_limit.get_or_create(&[]).set(whole(limit));
         self.connections.get_or_create(&[("state", "idle")]).set(whole(idle));
         self.connections.get_or_create(&[("state", "busy")]).set(whole(open.saturating_sub(idle)));
     }
 
     /// Records the memory of Redis in bytes, and whether it keeps every key.
     pub fn redis_memory(&self, used: u64, limit: u64, noeviction: bool) {
-        self.redis_used.set(whole(used));
-        self.redis_limit.set(whole(limit));
-        self.redis_fit.set(i64::from(noeviction));
+        self.redis_used.get_or_create(&[]).set(whole(used));
+        self.redis_limit.get_or_create(&[]).set(whole(limit));
+        self.redis_fit.get_or_create(&[]).set(i64::from(noeviction));
     }
 
     /// Records that `rows` rows of `table` were removed because their time was over.

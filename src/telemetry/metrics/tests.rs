@@ -52,6 +52,16 @@ fn what_clones_record_is_rendered_together() {
 }
 
 #[test]
+fn what_a_process_never_saw_has_no_series() {
+    let text = Metrics::default().render().unwrap();
+    let series: Vec<_> = text.lines().filter(|line| !line.starts_with('#') && !line.ends_with(" 0")).collect();
+    assert_eq!(series, [] as [&str; 0]);
+    for gauge in ["zpack_redis_noeviction", "zpack_agent_poll_round_timestamp_seconds", "zpack_queue_workers"] {
+        assert!(!text.lines().any(|line| line.starts_with(gauge)), "{gauge} would be taken for 0:\n{text}");
+    }
+}
+
+#[test]
 fn every_rendered_metric_is_described_under_its_name_and_kind() {
     let metrics = touched();
     let text = metrics.render().unwrap();

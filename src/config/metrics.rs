@@ -1,0 +1,55 @@
+//! Where a role without an API shows what it counts.
+
+use std::net::SocketAddr;
+
+use super::key::{Key, keys};
+use super::reader::{Noted, Reader, Settings};
+use super::tokens::PROM_SD_TOKEN;
+use crate::kernel::Secret;
+
+keys! { "Metrics";
+    /// Where a worker serves `/metrics`; each worker of a machine needs a port of its own. Without it, nowhere; the API
+    /// always does on its own port. Off the loopback interface Prometheus must send `PROM_SD_TOKEN`.
+    METRICS_LISTEN = Key::optional("METRICS_LISTEN").expects("an IP address and a port").example("127.0.0.1:9464");
+}
+
+/// Where a role without an API shows what it counts.
+#[derive(Clone, Debug)]
+pub struct MetricsConfig {
+    /// Where to listen; absent means nowhere.
+    pub listen: Option<SocketAddr>,
+    /// What must be sent, unless only this machine can connect.
+    pub token: Option<Secret>,
+}
+
+impl Settings for MetricsConfig {
+    fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
+        let listen = env.optional(&METRICS_LISTEN, str::parse::<SocketAddr>);
+        let token = env.optional_secret(&PROM_SD_TOKEN, 16);
+        let (listen, token) = (listen?, token?);
+        let open = listen.is_some_and(|address| !address.ip().is_loopback());
+        if open && token.is_none() {
+            let why = "metrics are shown off the loopback interface only to whoever proves to be Prometheus";
+            return Err(env.impossible(&[&METRICS_LISTEN, &PROM_SD_TOKEN], why));
+        }
+        Ok(Self { listen, token: token.filter(|_| open) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::MapSource;
+
+    #[test]
+    fn other_machines_must_prove_who_they_are() {
+        let listen = |address: &str| MapSource::default().with("METRICS_LISTEN", address);
+        let load = |source: &MapSource| MetricsConfig::load(source);
+        assert!(load(&MapSource::default()).unwrap().listen.is_none());
+        assert!(load(&listen("127.0.0.1:9464")).unwrap().token.is_none());
+        assert!(load(&listen("0.0.0.0:9464")).is_err());
+        assert!(load(&listen("9464")).is_err());
+        let open = load(&listen("0.0.0.0:9464").with("PROM_SD_TOKEN", "sixteen characters")).unwrap();
+        assert!(open.token.is_some());
+    }
+}

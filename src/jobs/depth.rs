@@ -1,0 +1,65 @@
+//! How long the lists of the queues are, and who lives: a constant number of round trips, whatever the number of queues.
+
+use redis::RedisError;
+
+use super::lists::Lists;
+use super::queue::Queue;
+
+/// How many workers of a queue are looked at, at most.
+const MOST_WORKERS: isize = 1000;
+
+/// What Redis holds of one queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Ids that wait to be received.
+    pub ready: u64,
+    /// Ids that workers on record have received and not let go.
+    pub processing: u64,
+    /// Workers that gave a sign of life in time.
+    pub workers: u64,
+    /// Workers past their deadline whose lists are not emptied yet.
+    pub dead_workers: u64,
+}
+
+impl Lists {
+    /// What Redis holds of one queue.
+    pub async fn depth(&self, queue: Queue) -> Result<Depth, RedisError> {
+        Ok(self.depths(&[queue]).await?.into_iter().next().unwrap_or_default())
+    }
+
+    /// What Redis holds of each of `queues`, in their order.
+    pub async fn depths(&self, queues: &[Queue]) -> Result<Vec<Depth>, RedisError> {
+        let mut connection = self.connection();
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut connection).await?;
+        let now = (seconds * 1000 + micros / 1000) as f64;
+        let (mut lengths, mut records) = (redis::pipe(), redis::pipe());
+        for queue in queues {
+            lengths.llen(queue.ready_key());
+            records.zrange_withscores(queue.workers_key(), 0, MOST_WORKERS - 1);
+        }
+        let lengths: Vec<u64> = lengths.query_async(&mut connection).await?;
+        let records: Vec<Vec<(String, f64)>> = records.query_async(&mut connection).await?;
+        let mut processing = redis::pipe();
+        for (queue, workers) in queues.iter().zip(&records) {
+            for (worker, _) in workers {
+                processing.llen(format!("{}{worker}", queue.processing_prefix()));
+            }
+        }
+        let processing: Vec<u64> =
+            if processing.is_empty() { Vec::new() } else { processing.query_async(&mut connection).await? };
+        let mut processing = processing.into_iter();
+        Ok(lengths
+            .into_iter()
+            .zip(records)
+            .map(|(ready, workers)| {
+                let living = workers.iter().filter(|(_, deadline)| *deadline > now).count();
+                Depth {
+                    ready,
+                    processing: processing.by_ref().take(workers.len()).sum(),
+                    workers: living as u64,
+                    dead_workers: (workers.len() - living) as u64,
+                }
+            })
+            .collect())
+    }
+}

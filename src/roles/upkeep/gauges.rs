@@ -1,0 +1,100 @@
+//! Reads the stores into the gauges of the process, so that a scrape never waits for anybody.
+
+use std::time::Duration;
+
+use sea_orm::{DatabaseConnection, DbErr};
+use tokio_util::sync::CancellationToken;
+
+use super::Upkeep;
+use crate::db;
+use crate::jobs::{Lists, Queue, queue_statuses, redis_memory};
+use crate::kernel::Timestamp;
+use crate::telemetry::{QueueGauge, Store, StoreMetrics};
+
+/// From one reading to the next, before jitter.
+const EVERY: Duration = Duration::from_secs(10);
+/// How long one store may take to tell.
+const LIMIT: Duration = Duration::from_secs(5);
+
+pub(super) async fn keep(upkeep: &Upkeep, stop: &CancellationToken) {
+    let Upkeep { db, lists, clock, metrics } = upkeep;
+    let (mut database, mut redis) = (Watched::default(), Watched::default());
+    loop {
+        let (rows, memory) = tokio::join!(
+            tokio::time::timeout(LIMIT, read_database(db, metrics)),
+            tokio::time::timeout(LIMIT, read_redis(lists, metrics)),
+        );
+        if database.answered(rows, "the queues in the database") {
+            metrics.observed(Store::Database, clock.now());
+        }
+        if redis.answered(memory, "the queues in Redis") {
+            metrics.observed(Store::Redis, clock.now());
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(EVERY.mul_f64(rand::random_range(0.8..1.2))) => {}
+        }
+    }
+}
+
+/// Whether a store answered last, so that an outage is one line in the log.
+#[derive(Default)]
+struct Watched {
+    silent: bool,
+}
+
+impl Watched {
+    fn answered<E: std::error::Error + 'static>(
+        &mut self,
+        answer: Result<Result<(), E>, tokio::time::error::Elapsed>,
+        what: &str,
+    ) -> bool {
+        let error: Box<dyn std::error::Error> = match answer {
+            Ok(Ok(())) => {
+                self.silent = false;
+                return true;
+            }
+            Ok(Err(error)) => Box::new(error),
+            Err(late) => Box::new(late),
+        };
+        if !std::mem::replace(&mut self.silent, true) {
+            tracing::warn!(error = &*error, "{what} are not observed; the gauges keep their value");
+        }
+        false
+    }
+}
+
+/// Reads how the queues stand in the database.
+pub async fn read_database(db: &DatabaseConnection, metrics: &StoreMetrics) -> Result<(), DbErr> {
+    let now = db::now(db).await?;
+    for status in queue_statuses(db).await? {
+        let set = |gauge, value| metrics.queue(status.name.as_str(), gauge, value);
+        set(QueueGauge::Due, status.due);
+        set(QueueGauge::OldestDue, age(now, status.oldest_due_at));
+        set(QueueGauge::Running, status.running);
+        set(QueueGauge::Slots, status.slots);
+        set(QueueGauge::SlotsTaken, status.slots_taken);
+        set(QueueGauge::Paused, u64::from(status.paused));
+        set(QueueGauge::Dead, status.dead);
+        set(QueueGauge::Debts, status.debts);
+    }
+    Ok(())
+}
+
+/// Reads what Redis holds of the queues, and its memory.
+pub async fn read_redis(lists: &Lists, metrics: &StoreMetrics) -> Result<(), redis::RedisError> {
+    let memory = redis_memory(lists).await?;
+    metrics.redis_memory(memory.used, memory.limit, memory.keeps_every_key());
+    for (queue, depth) in Queue::ALL.iter().zip(lists.depths(Queue::ALL).await?) {
+        let set = |gauge, value| metrics.queue(queue.as_str(), gauge, value);
+        set(QueueGauge::Ready, depth.ready);
+        set(QueueGauge::Processing, depth.processing);
+        set(QueueGauge::Workers, depth.workers);
+        set(QueueGauge::DeadWorkers, depth.dead_workers);
+    }
+    Ok(())
+}
+
+fn age(now: Timestamp, since: Option<Timestamp>) -> u64 {
+    since.map_or(0, |since| now.since(since).as_secs())
+}
