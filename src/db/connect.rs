@@ -7,11 +7,14 @@ use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr};
 use tracing::log::LevelFilter;
 
+use super::transaction::is_conflict;
 use crate::kernel::{Classify, Failure, Secret};
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a writer of SQLite waits for the one before it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two attempts to open a SQLite file that others open at the same moment.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// SQLite has one writer; more connections only serve readers, and each is a thread.
 const SQLITE_MAX_CONNECTIONS: u32 = 8;
 
@@ -72,11 +75,22 @@ pub async fn connect(url: &Secret, max_connections: u32) -> Result<DatabaseConne
         _ => return Err(ConnectError::Scheme),
     }
     let unreachable = |source| ConnectError::Unreachable { place: place(address), source };
-    let opening = tokio::time::timeout(ACQUIRE_TIMEOUT + Duration::from_secs(1), Database::connect(options));
+    let opening = tokio::time::timeout(ACQUIRE_TIMEOUT + Duration::from_secs(1), open(&options));
     let silent = |_| unreachable(DbErr::Custom("no answer in time".to_owned()));
     let db = opening.await.map_err(silent)?.map_err(unreachable)?;
     db.execute_unprepared("SELECT 1").await.map_err(unreachable)?;
     Ok(db)
+}
+
+/// Opens the pool. Two that switch a new SQLite file to its write-ahead log at one moment can be in each other's way
+/// without being asked to wait: the one that is refused asks again.
+async fn open(options: &ConnectOptions) -> Result<DatabaseConnection, DbErr> {
+    loop {
+        match Database::connect(options.clone()).await {
+            Err(error) if is_conflict(&error) => tokio::time::sleep(BUSY_PAUSE).await,
+            opened => return opened,
+        }
+    }
 }
 
 fn sqlite(options: &mut ConnectOptions, max_connections: u32) {

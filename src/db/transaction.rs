@@ -24,7 +24,10 @@ pub fn is_duplicate(error: &DbErr) -> bool {
 
 /// Whether two transactions got in each other's way and the same work will succeed when repeated.
 pub fn is_conflict(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(source)) | DbErr::Query(RuntimeErr::SqlxError(source))) = error else {
+    let (DbErr::Conn(RuntimeErr::SqlxError(source))
+    | DbErr::Exec(RuntimeErr::SqlxError(source))
+    | DbErr::Query(RuntimeErr::SqlxError(source))) = error
+    else {
         return false;
     };
     let Some(database) = source.as_database_error() else { return false };

@@ -1,7 +1,7 @@
 //! Rules that are tests: what a review would otherwise have to look for every time.
 
-mod declared;
 mod alerts;
+mod declared;
 mod dependencies;
 mod docs_paths;
 mod env_example;

@@ -34,3 +34,19 @@ async fn mariadb_sessions_are_strict_read_committed_and_in_utc() {
     assert_eq!(ask(&db.db, "SELECT @@time_zone").await, "+00:00");
     assert!(ask(&db.db, "SELECT @@sql_mode").await.contains("STRICT_ALL_TABLES"));
 }
+
+/// The first connections of several processes all switch the new file to its write-ahead log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_open_a_new_sqlite_at_one_moment() {
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().unwrap();
+        let url = zpack::kernel::Secret::new(format!("sqlite://{}/zpack.db", folder.path().display()));
+        let opening = (0..16).map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move { zpack::db::connect(&url, 4).await.map(drop) })
+        });
+        for opened in futures_util::future::join_all(opening).await {
+            opened.unwrap().unwrap();
+        }
+    }
+}
