@@ -72,7 +72,7 @@ impl Classify for CatalogUnavailable {
 impl From<CatalogUnavailable> for ApiError {
     /// Not logged here: the refresh was, when it failed.
     fn from(error: CatalogUnavailable) -> Self {
-        ApiError::new(Code::Unavailable, "The catalog cannot be read right now. Please try again shortly.")
+        ApiError::new(Code::CatalogUnavailable, "The catalog cannot be read right now. Please try again shortly.")
             .retry_after(error.retry_after)
     }
 }

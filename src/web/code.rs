@@ -122,7 +122,7 @@ codes! {
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, After, "Unavailable";
     /// More of this kind of work is under way than zpack takes at once.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, After, "Overloaded";
-    /// The catalog of games and runtimes has never been read.
+    /// The catalog of games and runtimes cannot be read, and there is no copy of it that is young enough.
     CatalogUnavailable = "catalog_unavailable", SERVICE_UNAVAILABLE, After, "Catalog unavailable";
     /// This installation has no payment provider.
     BillingNotConfigured = "billing_not_configured", SERVICE_UNAVAILABLE, No, "Billing not configured";

@@ -3,6 +3,8 @@
 mod audit;
 mod auth;
 mod authorization;
+mod catalog;
 mod conventions;
 mod health;
 mod metrics;
+mod servers;

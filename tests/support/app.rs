@@ -1,37 +1,22 @@
-//! The HTTP API as its clients see it: on a free port, over a database of its own, with a clock that stands still.
+//! The HTTP API as its clients see it: on a free port, over a database and a Redis of its own, with a clock that stands
+//! still and the catalog of the simulated artifact server.
 
-use std::net::{SocketAddr, TcpListener};
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use zpack::accounts::http::AccountsApi;
-use zpack::accounts::{Authenticator, Passwords, TokenSigner, admin};
-use zpack::audit::http::AuditApi;
-use zpack::catalog::Catalog;
+use reqwest::Response;
+use serde_json::Value;
 use zpack::config::DatabaseKind;
-use zpack::db::entities::user::Role;
 use zpack::instances::facts::Freshness;
-use zpack::instances::http::ServersApi;
-use zpack::instances::live::LiveState;
 use zpack::instances::quota::Quota;
-use zpack::jobs::{Failpoints, Lists};
-use zpack::kernel::{Clock, Secret, Timestamp};
-use zpack::operations::http::OperationsApi;
-use zpack::ports::{CatalogError, CatalogSource, Fetched};
-use zpack::provision::http::{ProvisionApi, ServerLimits};
-use zpack::router::{Apis, DatabaseProbe, HealthApi, MetricsApi, ServeOptions, serve};
-use zpack::telemetry::Metrics;
-use zpack::web::sse::Streams;
-use zpack::web::{AllowedOrigins, Edge, RateLimiter};
+use zpack::jobs::Lists;
+use zpack::kernel::{Clock, Timestamp};
+use zpack::ports::CatalogSource;
 
-use super::{PrivateRedis, TestDb};
+use super::door::{Door, Ground};
+use super::{PrivateRedis, TestDb, artifacts};
 
 /// The internal token of every test app.
 pub const INTERNAL: &str = "the-internal-token-of-the-tests";
@@ -42,138 +27,78 @@ pub const ORIGIN: &str = "https://portal.example";
 /// A password for test accounts.
 pub const PASSWORD: &str = "correct horse battery";
 
+/// How long observations count in a test app.
+pub const FRESHNESS: Freshness = Freshness::of_intervals(Duration::from_secs(5), Duration::from_secs(10));
+
+/// How a test app differs from the usual one.
+#[derive(Default)]
+pub struct AppOptions {
+    /// What one customer may have.
+    pub quota: Quota,
+    /// Where the catalog comes from, if not from the simulated artifact server.
+    pub source: Option<Arc<dyn CatalogSource>>,
+}
+
 /// A running API.
 pub struct TestApp {
     /// Its database.
     pub database: TestDb,
-    /// Its clock.
-    pub clock: Clock,
-    /// Where it listens.
-    pub address: SocketAddr,
-    passwords: Passwords,
-    client: reqwest::Client,
-    stop: CancellationToken,
-    server: JoinHandle<std::io::Result<()>>,
+    /// Its Redis.
+    pub redis: PrivateRedis,
+    /// The lists in it.
+    pub lists: Lists,
+    door: Door,
+    statements: Arc<AtomicUsize>,
+}
+
+impl Deref for TestApp {
+    type Target = Door;
+
+    fn deref(&self) -> &Door {
+        &self.door
+    }
 }
 
 impl TestApp {
-    /// One on SQLite, counting requests in its process.
+    /// One on SQLite.
     pub async fn start() -> Self {
-        Self::start_with(DatabaseKind::Sqlite, None).await
+        Self::start_with(AppOptions::default()).await
     }
 
-    /// One on a database of `kind`, counting requests in `redis` when it is given.
-    pub async fn start_with(kind: DatabaseKind, redis: Option<&PrivateRedis>) -> Self {
-        // Without a Redis everything has to work that does not need one.
-        let url = redis.map_or_else(|| "redis://127.0.0.1:1/".to_owned(), PrivateRedis::url);
-        let lists = Lists::open(&redis::Client::open(url).unwrap()).unwrap();
-        let database = TestDb::migrated(kind).await;
-        let clock = Clock::fixed(Timestamp::from_millis(1_800_000_000_000));
-        let db = database.db.clone();
-        let passwords = Passwords::new(2).unwrap();
-        let secret = Secret::new("a signing secret of more than 32 bytes");
-        let tokens = TokenSigner::new(&secret, Duration::from_secs(3600)).unwrap();
-        let limiter = RateLimiter::new(clock.clone(), redis.map(|_| lists.connection()));
-        let (internal, discovery) = (Some(Secret::new(INTERNAL)), Some(Secret::new(DISCOVERY)));
-        let stop = CancellationToken::new();
-        let catalog = Catalog::new(Arc::new(NoCatalog), db.clone(), clock.clone(), Duration::from_secs(60));
-        let freshness = Freshness::of_intervals(Duration::from_secs(5), Duration::from_secs(10));
-        let live = LiveState::new(lists.connection(), freshness.agent);
-        let apis = Apis {
-            edge: Edge { origins: AllowedOrigins::new([ORIGIN.to_owned()]), ..Edge::default() },
-            authenticator: Authenticator::new(db.clone(), clock.clone(), tokens.clone(), internal, discovery),
-            limiter: limiter.clone(),
-            health: HealthApi { clock: clock.clone(), probes: vec![Arc::new(DatabaseProbe(db.clone()))] },
-            metrics: MetricsApi { metrics: Metrics::default(), db: db.clone() },
-            accounts: AccountsApi {
-                db: db.clone(),
-                clock: clock.clone(),
-                passwords: passwords.clone(),
-                tokens,
-                limiter,
-            },
-            catalog: catalog.clone(),
-            operations: OperationsApi { db: db.clone(), clock: clock.clone(), streams: Streams::new(8, stop.clone()) },
-            servers: ServersApi { db: db.clone(), live, clock: clock.clone(), freshness },
-            provision: ProvisionApi {
-                db: db.clone(),
-                clock: clock.clone(),
-                lists,
-                catalog,
-                quota: Quota::default(),
-                limits: ServerLimits { memory_mib: (512, 32_768), cpu_cores: (1, 16) },
-                failpoints: Failpoints::default(),
-            },
-            audit: AuditApi { db },
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let options = ServeOptions { workers: 1, connections: 256, drain: Duration::from_secs(5) };
-        let server = tokio::spawn(serve(listener, apis, options, stop.clone()));
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { database, clock, address, passwords, client, stop, server }
+    /// One on SQLite that differs from the usual one.
+    pub async fn start_with(options: AppOptions) -> Self {
+        Self::start_on(TestDb::migrated(DatabaseKind::Sqlite).await, options)
     }
 
-    /// A request to be completed.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("http://{}{path}", self.address))
+    /// One on `database`.
+    pub fn start_on(database: TestDb, options: AppOptions) -> Self {
+        let redis = PrivateRedis::start();
+        let lists = Lists::open(&redis::Client::open(redis.url()).unwrap()).unwrap();
+        let statements = Arc::new(AtomicUsize::new(0));
+        let mut db = database.db.clone();
+        db.set_metric_callback({
+            let statements = statements.clone();
+            move |_| _ = statements.fetch_add(1, Ordering::SeqCst)
+        });
+        let door = Door::open(Ground {
+            db,
+            lists: lists.clone(),
+            source: options.source.unwrap_or_else(artifacts::shared),
+            clock: Clock::fixed(Timestamp::from_millis(1_800_000_000_000)),
+            quota: options.quota,
+            freshness: FRESHNESS,
+        });
+        Self { database, redis, lists, door, statements }
     }
 
-    /// `GET path`.
-    pub fn get(&self, path: &str) -> RequestBuilder {
-        self.request(Method::GET, path)
-    }
-
-    /// `POST path` with a JSON body.
-    pub fn post(&self, path: &str, body: &Value) -> RequestBuilder {
-        self.request(Method::POST, path).json(body)
-    }
-
-    /// Registers `name` and returns its token.
-    pub async fn register(&self, name: &str) -> String {
-        let body = json!({ "email": format!("{name}@example.com"), "username": name, "password": PASSWORD });
-        let answer = self.post("/api/auth/register", &body).send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::CREATED);
-        token_of(answer).await
-    }
-
-    /// Creates the admin `name` as an operator would, and returns its token.
-    pub async fn admin(&self, name: &str) -> String {
-        let invitation = admin::Invitation {
-            email: format!("{name}@example.com").parse().unwrap(),
-            username: name.parse().unwrap(),
-            role: Role::Admin,
-            password: Secret::new(PASSWORD),
-        };
-        admin::create_user(&self.database.db, &self.passwords, invitation, self.clock.now()).await.unwrap();
-        self.login(name).await
-    }
-
-    /// A new token for the account `name`.
-    pub async fn login(&self, name: &str) -> String {
-        let body = json!({ "identifier": name, "password": PASSWORD });
-        token_of(self.post("/api/auth/login", &body).send().await.unwrap()).await
-    }
-
-    /// Sends `bytes` as they are and reads until the server closes the connection.
-    pub async fn raw(&self, bytes: &[u8]) -> String {
-        let mut socket = TcpStream::connect(self.address).await.unwrap();
-        let (mut reader, mut writer) = socket.split();
-        let mut answer = Vec::new();
-        let write = async {
-            // The server may answer and close before it has read everything.
-            _ = writer.write_all(bytes).await;
-        };
-        let read = tokio::time::timeout(Duration::from_secs(10), reader.read_to_end(&mut answer));
-        let ((), outcome) = tokio::join!(write, read);
-        assert!(outcome.is_ok(), "the server neither answered nor closed within 10 s");
-        String::from_utf8_lossy(&answer).into_owned()
+    /// How many SQL statements the API has executed; those of the test do not count.
+    pub fn statements(&self) -> usize {
+        self.statements.load(Ordering::SeqCst)
     }
 
     /// Stops the server and waits until it has.
     pub async fn stop(self) -> TestDb {
-        self.stop.cancel();
-        self.server.await.unwrap().unwrap();
+        self.door.close().await;
         self.database
     }
 }
@@ -199,17 +124,4 @@ pub async fn problem(answer: Response) -> Value {
     assert_eq!(body["title"], code.title());
     assert!(body["type"].is_string() && body["retryable"].is_string(), "{body}");
     body
-}
-
-struct NoCatalog;
-
-#[async_trait]
-impl CatalogSource for NoCatalog {
-    async fn games(&self, _: Option<&str>) -> Result<Fetched, CatalogError> {
-        Ok(Fetched::Document { body: json!({ "games": [] }).to_string(), etag: None })
-    }
-
-    async fn runtimes(&self, _: Option<&str>) -> Result<Fetched, CatalogError> {
-        Ok(Fetched::Document { body: json!({ "runtimes": [] }).to_string(), etag: None })
-    }
 }

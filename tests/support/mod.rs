@@ -5,8 +5,10 @@
 //! them anew for each. A Redis costs 20 ms and tests flush and kill it, so every test has its own.
 
 pub mod app;
+pub mod artifacts;
 pub mod company;
 pub mod database;
+pub mod door;
 pub mod guardian;
 pub mod mariadb;
 pub mod postgres;
