@@ -10,13 +10,12 @@ use crate::accounts::Customer;
 use crate::audit;
 use crate::catalog::{Catalog, NotInCatalog, artifacts_for, validate_game, validate_runtime};
 use crate::db;
-use crate::db::entities::operation;
 use crate::db::entities::user;
 use crate::instances::quota::{self, Quota};
 use crate::jobs::{Failpoints, Lists, Queue};
 use crate::kernel::{Clock, OperationId, Timestamp};
 use crate::operations::idempotency::{self, FirstAnswer, Seen, key_reused};
-use crate::operations::{self, Accepted, NewOperation, OperationError, OperationView, dedup_key};
+use crate::operations::{self, Accepted, Begun, NewOperation, OperationError, OperationView, Scope, dedup_key};
 use crate::standing::{self, Action, Decision, gate};
 use crate::web::{ApiError, ApiResult, Code, FieldError, IdempotencyKey, Json};
 
@@ -78,10 +77,7 @@ pub async fn create(
         }
         let now = api.clock.now();
         if let Some(begun) = api.accept(&user, &request, key.as_deref(), &body.digest, now).await? {
-            api.failpoints.hit("enqueue.committed").await;
-            api.ring(begun.id).await;
-            api.failpoints.hit("enqueue.rung").await;
-            return Ok(operations::http::accepted(OperationView::new(begun, Vec::new(), Vec::new())));
+            return api.answer(begun).await;
         }
     }
     Err(ApiError::new(Code::Overloaded, "Equal requests arrived at the same moment; please send it again."))
@@ -144,9 +140,15 @@ impl ProvisionApi {
         key: Option<&str>,
         digest: &str,
         now: Timestamp,
-    ) -> ApiResult<Option<operation::Model>> {
+    ) -> ApiResult<Option<Begun>> {
         let tx = db::begin(&self.db).await?;
         quota::lock_owner(&tx, user.id).await?;
+        // An equal request may have been accepted while this one waited; what it began must not count against this one.
+        if let Some(key) = key
+            && idempotency::find(&tx, key, digest, now).await? != Seen::Fresh
+        {
+            return Ok(None);
+        }
         self.pass_gate(&tx, user, now).await?;
         let memory_of = |payload: &str| {
             serde_json::from_str::<ProvisionPayload>(payload).ok().map(|payload| payload.request.memory_mib)
@@ -183,7 +185,22 @@ impl ProvisionApi {
             }
         }
         tx.commit().await?;
-        Ok(Some(begun.operation))
+        Ok(Some(begun))
+    }
+
+    /// The answer to an accepted request. Workers are told of what is new; the rest is under way.
+    async fn answer(&self, begun: Begun) -> ApiResult<HttpResponse> {
+        let Begun { operation, fresh } = begun;
+        let view = if fresh {
+            self.failpoints.hit("enqueue.committed").await;
+            self.ring(operation.id).await;
+            self.failpoints.hit("enqueue.rung").await;
+            OperationView::new(operation, Vec::new(), Vec::new())
+        } else {
+            let under_way = operations::find_view(&self.db, Scope::All, operation.id).await?;
+            under_way.ok_or_else(|| ApiError::not_found("operation"))?
+        };
+        Ok(operations::http::accepted(view))
     }
 
     /// The gate at request time; the job asks it again.

@@ -6,5 +6,6 @@ mod authorization;
 mod catalog;
 mod conventions;
 mod health;
+mod instances;
 mod metrics;
 mod servers;

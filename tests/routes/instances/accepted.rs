@@ -1,0 +1,149 @@
+//! What an accepted create answers, to whom its operation is shown, and what it takes when Redis is away.
+
+use reqwest::{Method, StatusCode};
+use sea_orm::{ActiveModelTrait, EntityTrait, Set};
+use serde_json::{Value, json};
+use zpack::db::entities::operation::OperationState;
+use zpack::db::entities::{operation, operation_step};
+use zpack::kernel::OperationId;
+
+use super::{Traces, begun, create, keyed, paper, with};
+use crate::support::app::{TestApp, problem};
+
+#[tokio::test]
+async fn the_answer_is_202_with_where_to_look() {
+    let app = TestApp::start().await;
+    let token = app.register("alice").await;
+    let asked = with(paper(), json!({ "customerId": "usr_somebody_else", "name": "My server", "world": "my_world" }));
+    let answer = create(&app, &token).json(&asked).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    let location = answer.headers()["location"].to_str().unwrap().to_owned();
+    assert!(answer.headers()["retry-after"].to_str().unwrap().parse::<u32>().is_ok_and(|seconds| seconds > 0));
+    assert!(!answer.headers().contains_key("idempotency-replayed"));
+    let body: Value = answer.json().await.unwrap();
+    let id = body["operationId"].as_str().unwrap();
+    let operation = json!({
+        "id": id, "kind": "provision", "status": "queued", "phase": null,
+        "progress": { "step": 0, "of": 8, "percent": 0 }, "steps": [],
+        "cleanup": { "state": "none", "items": [] }, "cancellable": true, "heartbeatAt": null,
+        "createdAt": app.clock.now(),
+        "request": {
+            "ctype": "game", "game": "minecraft", "variant": "paper", "version": "1.21.1", "world": "my_world",
+            "memoryMiB": 512, "cpuCores": 2, "name": "My server",
+        },
+    });
+    let url = format!("/api/operations/{id}");
+    assert_eq!(body, json!({ "ok": true, "operationId": id, "statusUrl": url, "operation": operation }));
+    assert_eq!(location, url);
+    let shown: Value = app.get(&url).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
+    assert_eq!(shown, operation);
+    // Whose it is comes from the token alone.
+    let mine: Value = app.get("/api/auth/me").bearer_auth(&token).send().await.unwrap().json().await.unwrap();
+    let row = operation::Entity::find().one(&app.database.db).await.unwrap().unwrap();
+    assert_eq!(row.user_id.unwrap().to_string(), mine["user"]["id"]);
+    assert_eq!(Traces::of(&app).await, Traces::after(1, 0));
+}
+
+#[tokio::test]
+async fn a_dev_container_is_asked_for_by_any_name_of_its_kind() {
+    let app = TestApp::start().await;
+    let token = app.register("alice").await;
+    for (kind, runtime) in [("ctype", "node"), ("container_type", "python"), ("containerType", "go")] {
+        let version = match runtime {
+            "node" => "22",
+            "python" => "3.12",
+            _ => "1.25",
+        };
+        let body = json!({ kind: "dev", "runtime": runtime, "version": version });
+        let answer: Value = create(&app, &token).json(&body).send().await.unwrap().json().await.unwrap();
+        let expected = json!({
+            "ctype": "dev", "runtime": runtime, "version": version, "memoryMiB": 2048, "cpuCores": 2,
+        });
+        assert_eq!(answer["operation"]["request"], expected, "{kind}: {answer}");
+    }
+    assert_eq!(Traces::of(&app).await, Traces::after(3, 0));
+}
+
+#[tokio::test]
+async fn the_operation_of_somebody_else_does_not_exist() {
+    let app = TestApp::start().await;
+    let (alice, bob, root) = (app.register("alice").await, app.register("bob").await, app.admin("root").await);
+    let id = begun(create(&app, &alice).json(&paper()).send().await.unwrap()).await;
+    let nobodys = OperationId::generate().to_string();
+    for id in [id.as_str(), nobodys.as_str(), "x", "op_0"] {
+        let url = format!("/api/operations/{id}");
+        for (method, path) in [
+            (Method::GET, url.clone()),
+            (Method::GET, format!("{url}/events")),
+            (Method::POST, format!("{url}/cancel")),
+        ] {
+            let answer = app.request(method, &path).bearer_auth(&bob).send().await.unwrap();
+            let body = problem(answer).await;
+            assert_eq!((&body["code"], &body["detail"]), (&json!("not_found"), &json!("There is no such operation.")));
+        }
+    }
+    let list = async |token: &str| {
+        let page: Value = app.get("/api/operations").bearer_auth(token).send().await.unwrap().json().await.unwrap();
+        page["operations"].as_array().unwrap().len()
+    };
+    assert_eq!((list(&alice).await, list(&bob).await, list(&root).await), (1, 0, 1));
+    let shown: Value =
+        app.get(&format!("/api/operations/{id}")).bearer_auth(&root).send().await.unwrap().json().await.unwrap();
+    assert_eq!((&shown["status"], &shown["cancellable"]), (&json!("queued"), &json!(true)), "bob changed nothing");
+}
+
+#[tokio::test]
+async fn without_redis_a_create_is_accepted_all_the_same() {
+    let mut app = TestApp::start().await;
+    let token = app.register("alice").await;
+    app.redis.kill();
+    let id = begun(create(&app, &token).json(&paper()).send().await.unwrap()).await;
+    let shown: Value =
+        app.get(&format!("/api/operations/{id}")).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
+    // The sweeper of any worker offers it as soon as Redis is back.
+    assert_eq!(shown["status"], "queued");
+}
+
+#[tokio::test]
+async fn an_equal_request_without_a_key_gets_the_operation_under_way_as_it_is_now() {
+    let app = TestApp::start().await;
+    let (token, other) = (app.register("alice").await, app.register("bob").await);
+    let first = begun(create(&app, &token).json(&paper()).send().await.unwrap()).await;
+    let id: OperationId = first.parse().unwrap();
+    let db = &app.database.db;
+    let running = operation::ActiveModel {
+        id: Set(id),
+        state: Set(OperationState::Running),
+        phase: Set(Some("clone_container".to_owned())),
+        ..Default::default()
+    };
+    running.update(db).await.unwrap();
+    let step = operation_step::ActiveModel {
+        operation_id: Set(id),
+        seq: Set(0),
+        name: Set("check_gate".to_owned()),
+        status: Set(operation_step::StepStatus::Done),
+        outside: Set(false),
+        fence: Set(1),
+        detail: Set(None),
+        started_at: Set(app.clock.now()),
+        finished_at: Set(Some(app.clock.now())),
+    };
+    step.insert(db).await.unwrap();
+
+    let again: Value = create(&app, &token).json(&paper()).send().await.unwrap().json().await.unwrap();
+    assert_eq!(again["operationId"], first);
+    let operation = &again["operation"];
+    assert_eq!((&operation["status"], &operation["progress"]["step"]), (&json!("running"), &json!(1)), "{operation}");
+    assert_eq!(operation["steps"].as_array().unwrap().len(), 1);
+    assert_eq!(Traces::of(&app).await, Traces::after(1, 0), "nothing was stored or announced twice");
+
+    // A different wish, another customer, or an operation that has ended: a new one.
+    let larger = with(paper(), json!({ "memoryMiB": 1024 }));
+    assert_ne!(begun(create(&app, &token).json(&larger).send().await.unwrap()).await, first);
+    assert_ne!(begun(create(&app, &other).json(&paper()).send().await.unwrap()).await, first);
+    let ended = operation::ActiveModel { id: Set(id), state: Set(OperationState::Failed), ..Default::default() };
+    ended.update(db).await.unwrap();
+    assert_ne!(begun(create(&app, &token).json(&paper()).send().await.unwrap()).await, first);
+    assert_ne!(begun(keyed(&app, &token, "key").json(&paper()).send().await.unwrap()).await, first);
+}
