@@ -55,6 +55,8 @@ pub async fn serve(
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEADER_TIME)
         .client_disconnect_timeout(DISCONNECT_TIME)
+        // A client that hangs up is not worked for: its handler or its event stream is dropped where it waits.
+        .h1_allow_half_closed(false)
         .shutdown_timeout(options.drain.as_secs())
         .shutdown_signal(stop.cancelled_owned())
         .listen(listener)?

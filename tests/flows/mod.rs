@@ -1,9 +1,11 @@
 //! The walks of the product, from request to effect, and whole processes: the real binary, started, stopped and killed.
 
+mod live;
 mod metrics;
 mod operator;
 mod placement;
 mod process;
+mod progress;
 mod provisioning;
 mod roles;
 mod stopping;

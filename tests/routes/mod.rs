@@ -8,4 +8,5 @@ mod conventions;
 mod health;
 mod instances;
 mod metrics;
+mod progress;
 mod servers;

@@ -14,6 +14,8 @@ use zpack::adapters::tls::TlsVerify;
 use zpack::config::DatabaseKind;
 use zpack::db::entities::operation::{self, OperationState};
 use zpack::db::{self, entities};
+use zpack::instances::facts::Freshness;
+use zpack::instances::quota::Quota;
 use zpack::jobs::{Failpoints, JobSettings, Lists, Queue, Registry, Worker, WorkerDeps};
 use zpack::kernel::{Clock, OperationId, Secret, UserId, VmId, WorkerId};
 use zpack::operations::{Begun, NewOperation, begin};
@@ -24,7 +26,8 @@ use zpack::provision::{
 use zpack::sim::{SimConfig, World};
 use zpack::telemetry::Metrics;
 
-use super::{PrivateRedis, TestDb};
+use super::door::{Door, Ground};
+use super::{PrivateRedis, TestDb, artifacts};
 
 /// How long a test waits for a fact before it fails. Fifty creates, one after another, share it on a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -137,15 +140,32 @@ impl Company {
         Proxmox::new(&settings).unwrap()
     }
 
+    /// The client of the simulated agents; none may take longer than `timeout`.
+    pub fn agents(&self, timeout: Duration) -> Agents {
+        Agents::new(AgentSettings { timeout }).unwrap()
+    }
+
     /// The job under test over the real adapters.
     pub fn job(&self, policy: ProvisionPolicy) -> ProvisionJob {
         ProvisionJob::new(Arc::new(ProvisionDeps {
             db: self.db.db.clone(),
             hypervisor: Arc::new(self.hypervisor()),
-            agent: Arc::new(Agents::new(AgentSettings { timeout: Duration::from_secs(1) }).unwrap()),
+            agent: Arc::new(self.agents(Duration::from_secs(1))),
             clock: Clock::System,
             policy,
         }))
+    }
+
+    /// Opens the API of this company; observations count for `freshness`.
+    pub fn door(&self, freshness: Freshness) -> Door {
+        Door::open(Ground {
+            db: self.db.db.clone(),
+            lists: self.lists.clone(),
+            source: artifacts::at(&self.world.artifacts_url()),
+            clock: Clock::System,
+            quota: Quota::default(),
+            freshness,
+        })
     }
 
     /// Starts a worker of the provision queue.

@@ -14,6 +14,7 @@ pub mod mariadb;
 pub mod postgres;
 pub mod proxy;
 pub mod redis;
+pub mod sse;
 
 pub use database::TestDb;
 pub(crate) use database::{on_every_database, on_every_empty_database};

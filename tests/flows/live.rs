@@ -1,0 +1,147 @@
+//! From a request over HTTP to a server that its owner sees online, and what is seen of it when things go wrong.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use zpack::instances::facts::Freshness;
+use zpack::instances::live::LiveState;
+use zpack::instances::poller::{Poller, PollerSettings};
+use zpack::kernel::{Clock, OperationId, Secret};
+
+use crate::support::company::Company;
+use crate::support::door::Door;
+
+/// Fifteen polls and seven listings: a loaded machine may miss some.
+const FRESHNESS: Freshness = Freshness::of_intervals(Duration::from_secs(1), Duration::from_secs(1));
+
+fn poll(company: &Company, stop: &CancellationToken) -> JoinHandle<()> {
+    let poller = Poller {
+        db: company.db.db.clone(),
+        live: LiveState::new(company.lists.connection(), FRESHNESS.agent),
+        agent: Arc::new(company.agents(Duration::from_millis(500))),
+        hypervisor: Arc::new(company.hypervisor()),
+        clock: Clock::System,
+        settings: PollerSettings {
+            interval: Duration::from_millis(200),
+            timeout: Duration::from_millis(500),
+            concurrency: 8,
+            host_interval: Duration::from_millis(400),
+            agent_port: company.world.agent_port(),
+            agent_token: Some(Secret::new(company.world.agent_token())),
+        },
+        metrics: company.metrics.clone(),
+    };
+    tokio::spawn(poller.run(stop.clone()))
+}
+
+/// A customer of a company.
+struct Owner<'a> {
+    company: &'a Company,
+    door: &'a Door,
+    token: String,
+}
+
+impl Owner<'_> {
+    /// Asks for a server, waits until it is made, and tells its id.
+    async fn create(&self, body: Value) -> String {
+        let answer = self.door.post("/api/instances", &body).bearer_auth(&self.token).send().await.unwrap();
+        let body: Value = answer.json().await.unwrap();
+        let id: OperationId = body["operationId"].as_str().unwrap_or_else(|| panic!("{body}")).parse().unwrap();
+        self.company.succeeded(id).await;
+        let shown: Value = self
+            .door
+            .get(&format!("/api/operations/{id}"))
+            .bearer_auth(&self.token)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        shown["serverId"].as_str().unwrap_or_else(|| panic!("{shown}")).to_owned()
+    }
+
+    /// The server `id` out of the list.
+    async fn server(&self, id: &str) -> Value {
+        let answer = self.door.get("/api/servers").bearer_auth(&self.token).send().await.unwrap();
+        let list: Value = answer.json().await.unwrap();
+        let servers = list["servers"].as_array().unwrap_or_else(|| panic!("{list}"));
+        servers.iter().find(|server| server["id"] == id).unwrap_or_else(|| panic!("{list}")).clone()
+    }
+
+    /// Waits until the list says of `id` what `expected` says.
+    async fn sees(&self, id: &str, expected: Value) -> Value {
+        let expected = expected.as_object().unwrap();
+        for _ in 0..600 {
+            let server = self.server(id).await;
+            if expected.iter().all(|(field, value)| server[field] == *value) {
+                return server;
+            }
+            // Slow enough for the allowance of reads.
+            tokio::time::sleep(Duration::from_millis(110)).await;
+        }
+        panic!("waited in vain for {expected:?}: {}", self.server(id).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_sees_the_servers_they_asked_for_and_what_becomes_of_them() {
+    let company = Company::start().await;
+    let door = company.door(FRESHNESS);
+    let (worker, stop) = (company.worker(Company::settings()), CancellationToken::new());
+    let poller = poll(&company, &stop);
+    let owner = Owner { company: &company, door: &door, token: door.register("alice").await };
+    let game =
+        owner.create(json!({ "ctype": "game", "game": "minecraft", "variant": "paper", "version": "1.21.1" })).await;
+    let dev = owner.create(json!({ "ctype": "dev", "runtime": "node", "version": "22" })).await;
+    worker.stop().await;
+
+    let online = json!({ "status": "running", "hostStatus": "online", "agentStatus": "running", "stale": false });
+    let seen = owner.sees(&game, online.clone()).await;
+    assert_eq!((&seen["category"], &seen["flavor"], &seen["crashCount"]), (&json!("GAME"), &json!("paper"), &json!(0)));
+    assert!(seen["lastSeen"].is_string(), "{seen}");
+    owner.sees(&dev, online.clone()).await;
+    let (game_agent, game_container) = (format!("/sim/agents/{game}"), format!("/sim/proxmox/containers/{game}"));
+
+    // The workload crashes; the agent starts it again and remembers.
+    company.control(&game_agent, json!({ "crash": true })).await;
+    owner.sees(&game, json!({ "crashCount": 1, "status": "running" })).await;
+
+    // Agents that do not answer: docs/server-status.md, container running, agent silent.
+    for id in [&game, &dev] {
+        company.control(&format!("/sim/agents/{id}"), json!({ "hang": true })).await;
+    }
+    owner.sees(&game, json!({ "status": "stopped", "hostStatus": "online", "agentStatus": "offline" })).await;
+    let silent = owner.sees(&dev, json!({ "agentStatus": "offline" })).await;
+    assert_eq!((&silent["status"], &silent["hostStatus"]), (&json!("running"), &json!("online")));
+    assert!(silent["lastSeen"].is_string(), "{silent}");
+    for id in [&game, &dev] {
+        company.control(&format!("/sim/agents/{id}"), json!({ "hang": false })).await;
+        owner.sees(id, online.clone()).await;
+    }
+
+    // The container stops.
+    company.control(&game_container, json!({ "status": "stopped" })).await;
+    owner.sees(&game, json!({ "status": "stopped", "hostStatus": "offline", "agentStatus": "offline" })).await;
+    owner.sees(&dev, online.clone()).await;
+
+    // Nobody outside answers any more: what was last seen is shown, and that it is old.
+    company.control(&format!("/sim/agents/{dev}"), json!({ "hang": true })).await;
+    let away = json!({ "peer": "proxmox", "when": "before", "action": "timeout", "times": 1_000_000 });
+    company.control("/sim/faults", away).await;
+    owner
+        .sees(&dev, json!({ "status": "running", "hostStatus": "online", "agentStatus": "offline", "stale": true }))
+        .await;
+    owner.sees(&game, json!({ "status": "stopped", "hostStatus": "offline", "stale": true })).await;
+
+    // And back again.
+    company.forget_faults().await;
+    company.control(&format!("/sim/agents/{dev}"), json!({ "hang": false })).await;
+    owner.sees(&dev, online).await;
+    stop.cancel();
+    poller.await.unwrap();
+    door.close().await;
+}
