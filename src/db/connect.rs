@@ -24,6 +24,8 @@ const MARIADB_SESSION: &[&str] = &[
      NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT'",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION innodb_lock_wait_timeout = 10",
+    // A worker that was cut off in a transaction must not hold its locks for ever.
+    "SET SESSION idle_transaction_timeout = 60",
 ];
 
 /// The database cannot be reached or refuses us.

@@ -130,7 +130,8 @@ pub(super) fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn known_kinds(registry: &Registry) -> Condition {
+/// The rows whose kind and payload version `registry` has a job for.
+pub(super) fn known_kinds(registry: &Registry) -> Condition {
     registry.kinds().fold(Condition::any().add(Expr::value(1).eq(0)), |any, (kind, newest)| {
         any.add(operation::Column::Kind.eq(kind).and(operation::Column::SchemaVersion.between(1, newest)))
     })

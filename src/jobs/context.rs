@@ -1,5 +1,7 @@
 //! What a running job knows: its operation, its fence, and the three reasons to stop.
 
+use std::time::Duration;
+
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
 use tokio_util::sync::CancellationToken;
@@ -9,6 +11,7 @@ use crate::db::entities::operation::{self, OperationState, Unwind};
 use crate::kernel::OperationId;
 
 use super::failpoint::Failpoints;
+use super::inflight::InFlight;
 
 /// The lease is gone: another owner may be at work, so nothing may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +33,8 @@ pub struct JobContext {
     pub draining: CancellationToken,
     /// Places where tests kill, stop or hold the process.
     pub failpoints: Failpoints,
+    pub(super) inflight: InFlight,
+    pub(super) self_fence: Duration,
 }
 
 impl JobContext {
@@ -41,6 +46,12 @@ impl JobContext {
     /// The fence of this owner.
     pub const fn fence(&self) -> i64 {
         self.operation.fence
+    }
+
+    /// Whether others cannot own the operation yet, by the clock of this machine. To be asked between a wait for the
+    /// database and an effect: an answer that comes late proves nothing any more.
+    pub fn is_held(&self) -> bool {
+        self.inflight.is_held(self.id(), self.self_fence)
     }
 
     /// Inside a transaction: proves that this owner's lease is alive and keeps others from taking over until commit.

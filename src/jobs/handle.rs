@@ -56,6 +56,8 @@ pub(super) async fn handle(
                 cancelled: owned.cancelled,
                 draining: draining.clone(),
                 failpoints: deps.failpoints.clone(),
+                inflight: inflight.clone(),
+                self_fence: deps.settings.self_fence(),
             };
             let end = work(deps, &claimed, &cx).await;
             deps.metrics.ended(end, since_boot().saturating_sub(sent));

@@ -72,6 +72,12 @@ impl InFlight {
         }
     }
 
+    /// Whether `id` is owned here and was renewed less than `limit` ago.
+    pub(super) fn is_held(&self, id: OperationId, limit: Duration) -> bool {
+        let owned = self.state().owned.get(&id).cloned();
+        owned.is_some_and(|owned| !owned.lost.is_cancelled() && since_boot().saturating_sub(owned.renewed) < limit)
+    }
+
     /// Fences out by ourselves whatever has not been renewed for `limit`: others may take over soon. Returns how many.
     pub(super) fn fence_overdue(&self, limit: Duration) -> u64 {
         let now = since_boot();

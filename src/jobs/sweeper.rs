@@ -7,8 +7,9 @@ use crate::db;
 use crate::db::entities::operation::{self, OperationState, Unwind};
 use crate::kernel::OperationId;
 
-use super::claim::paused;
+use super::claim::{known_kinds, paused};
 use super::failpoint::Failpoints;
+use super::job::Registry;
 use super::lists::{Lists, PAGE};
 use super::queue::Queue;
 
@@ -44,17 +45,19 @@ pub enum SweepError {
     },
 }
 
-/// Offers a page of due rows, the oldest first. Returns how many rows were due for an offer.
+/// Offers a page of due rows that `registry` has a job for, the oldest first: what no worker can run must not fill the
+/// page. Returns how many rows were due for an offer.
 pub async fn sweep(
     db: &DatabaseConnection,
     lists: &Lists,
     queue: Queue,
+    registry: &Registry,
     sweep: Sweep,
     failpoints: &Failpoints,
 ) -> Result<usize, SweepError> {
     let database = |source| SweepError::Database { queue, source };
     let redis = |source| SweepError::Redis { queue, source };
-    let ids = due(db, queue, sweep).await.map_err(database)?;
+    let ids = due(db, queue, registry, sweep).await.map_err(database)?;
     if ids.is_empty() {
         return Ok(0);
     }
@@ -72,12 +75,18 @@ pub async fn sweep(
 }
 
 /// Whether the lists of a queue with due rows are empty, as after a flush.
-pub(super) async fn lists_lost(db: &DatabaseConnection, lists: &Lists, queue: Queue) -> Result<bool, SweepError> {
+pub(super) async fn lists_lost(
+    db: &DatabaseConnection,
+    lists: &Lists,
+    queue: Queue,
+    registry: &Registry,
+) -> Result<bool, SweepError> {
     let ready = lists.ready(queue).await.map_err(|source| SweepError::Redis { queue, source })?;
     if ready > 0 {
         return Ok(false);
     }
-    let due = due(db, queue, Sweep::Everything).await.map_err(|source| SweepError::Database { queue, source })?;
+    let due =
+        due(db, queue, registry, Sweep::Everything).await.map_err(|source| SweepError::Database { queue, source })?;
     Ok(!due.is_empty())
 }
 
@@ -92,7 +101,12 @@ pub(super) fn startable() -> Condition {
         .add(operation::Column::Unwind.eq(Unwind::Due))
 }
 
-async fn due(db: &DatabaseConnection, queue: Queue, sweep: Sweep) -> Result<Vec<OperationId>, sea_orm::DbErr> {
+async fn due(
+    db: &DatabaseConnection,
+    queue: Queue,
+    registry: &Registry,
+    sweep: Sweep,
+) -> Result<Vec<OperationId>, sea_orm::DbErr> {
     let now = db::now_expr(db);
     let overdue = match sweep {
         Sweep::Everything => Condition::all(),
@@ -109,6 +123,7 @@ async fn due(db: &DatabaseConnection, queue: Queue, sweep: Sweep) -> Result<Vec<
         .column(operation::Column::Id)
         .filter(operation::Column::Queue.eq(queue.as_str()))
         .filter(startable())
+        .filter(known_kinds(registry))
         .filter(Expr::col(operation::Column::RunAfter).lte(now))
         .filter(overdue)
         .filter(Expr::exists(paused(queue)).not())

@@ -288,12 +288,12 @@ async fn upkeep(deps: &WorkerDeps, known_run_id: &mut Option<String>) -> anyhow:
     deps.metrics.recovered(recovered as u64);
     let run_id = deps.lists.run_id().await?;
     let restarted = run_id.is_some() && *known_run_id != run_id;
-    let what = if restarted || lists_lost(&deps.db, &deps.lists, deps.queue).await? {
+    let what = if restarted || lists_lost(&deps.db, &deps.lists, deps.queue, &deps.registry).await? {
         Sweep::Everything
     } else {
         Sweep::Overdue
     };
-    let offered = sweep(&deps.db, &deps.lists, deps.queue, what, failpoints).await?;
+    let offered = sweep(&deps.db, &deps.lists, deps.queue, &deps.registry, what, failpoints).await?;
     deps.metrics.offered(offered as u64);
     *known_run_id = run_id;
     Ok(())

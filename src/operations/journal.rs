@@ -172,7 +172,7 @@ impl Journal for StepJournal {
         let event = Some(EventKind::StepStarted);
         self.write(&Change { step, status: StepStatus::Started, state: Some(state), detail: None, event }).await?;
         self.hit(step, "started").await;
-        Ok(())
+        if self.cx.is_held() { Ok(()) } else { Err(Lost) }
     }
 
     async fn checkpoint(&self, state: &Value) -> Result<(), Lost> {

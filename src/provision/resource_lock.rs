@@ -12,7 +12,7 @@ use crate::db;
 use crate::db::entities::operation::{self, OperationState, Unwind};
 use crate::db::entities::resource_lock;
 use crate::kernel::{OperationId, Timestamp, VmId};
-use crate::saga::{StepContext, StepError};
+use crate::saga::{StepContext, StepError, Stopped};
 
 use super::run::Run;
 
@@ -25,6 +25,16 @@ pub(super) enum Resource {
     Placement,
 }
 
+impl Resource {
+    /// Where tests break a process that has just locked it.
+    const fn place(self) -> &'static str {
+        match self {
+            Self::Template(_) => "clone_container.locked",
+            Self::Placement => "reserve_identity.locked",
+        }
+    }
+}
+
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -34,12 +44,16 @@ impl fmt::Display for Resource {
     }
 }
 
-/// Waits for the lock of `resource`. Those before us end or lose their lease.
+/// Waits for the lock of `resource`. Those before us end or lose their lease; a lock that comes too late for our own is
+/// none.
 pub(super) async fn lock(run: &Run, cx: &StepContext<'_>, resource: Resource) -> Result<(), StepError> {
     loop {
         let now = run.deps.clock.now();
         match take(&run.deps.db, resource, run.operation(), run.cx.fence(), now).await {
-            Ok(true) => return Ok(()),
+            Ok(true) => {
+                run.hit(resource.place()).await;
+                return if run.cx.is_held() { Ok(()) } else { Err(Stopped::Lost.into()) };
+            }
             Ok(false) => {}
             Err(error) => tracing::warn!(operation.id = %run.operation(), %error, "could not ask for {resource}"),
         }
@@ -54,7 +68,7 @@ pub(super) async fn unlock(run: &Run, resource: Resource) {
     }
 }
 
-/// Tries to take a lock. Taking what one holds already succeeds.
+/// Tries to take a lock. Taking what one holds already succeeds; an owner whose lease is gone gets nothing.
 async fn take(
     db: &DatabaseConnection,
     resource: Resource,
@@ -72,21 +86,27 @@ async fn take(
     keep.do_nothing_on([resource_lock::Column::Name]);
     resource_lock::Entity::insert(row).on_conflict(keep).exec_without_returning(db).await?;
     let held = (resource_lock::Entity, resource_lock::Column::OperationId);
-    let alive = Query::select()
-        .expr(Expr::value(1))
-        .from(operation::Entity)
+    let owner = || {
+        Query::select()
+            .expr(Expr::value(1))
+            .from(operation::Entity)
+            .cond_where(
+                Condition::any()
+                    .add(operation::Column::State.eq(OperationState::Running))
+                    .add(operation::Column::Unwind.eq(Unwind::Running)),
+            )
+            .and_where(Expr::col((operation::Entity, operation::Column::LeaseUntil)).gt(db::now_expr(db)))
+            .take()
+    };
+    let holder = owner()
         .and_where(Expr::col((operation::Entity, operation::Column::Id)).equals(held))
         .and_where(
             Expr::col((operation::Entity, operation::Column::Fence))
                 .equals((resource_lock::Entity, resource_lock::Column::Fence)),
         )
-        .cond_where(
-            Condition::any()
-                .add(operation::Column::State.eq(OperationState::Running))
-                .add(operation::Column::Unwind.eq(Unwind::Running)),
-        )
-        .and_where(Expr::col((operation::Entity, operation::Column::LeaseUntil)).gt(db::now_expr(db)))
         .take();
+    let ourselves =
+        owner().and_where(operation::Column::Id.eq(id)).and_where(operation::Column::Fence.eq(fence)).take();
     let taken = resource_lock::Entity::update_many()
         .col_expr(resource_lock::Column::OperationId, Expr::value(id))
         .col_expr(resource_lock::Column::Fence, Expr::value(fence))
@@ -96,8 +116,9 @@ async fn take(
             Condition::any()
                 .add(resource_lock::Column::OperationId.is_null())
                 .add(resource_lock::Column::OperationId.eq(id))
-                .add(Expr::exists(alive).not()),
+                .add(Expr::exists(holder).not()),
         )
+        .filter(Expr::exists(ourselves))
         .exec(db)
         .await?;
     Ok(taken.rows_affected == 1)

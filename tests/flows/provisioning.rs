@@ -58,6 +58,21 @@ async fn a_lost_ring_costs_time_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn work_that_no_worker_knows_holds_up_nothing_else() {
+    let company = Company::start().await;
+    // More than the sweeper offers at a time, and older than what can be done.
+    for _ in 0..250 {
+        let mut unknown = company.new_operation(node());
+        unknown.schema_version = 99;
+        company.begin_new(unknown).await;
+    }
+    let id = company.begin_silently(node()).await;
+    let worker = company.worker(Company::settings());
+    company.succeeded(id).await;
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_agent_error_fails_at_once_with_its_words_and_everything_is_undone() {
     let company = Company::start().await;
     company.control("/sim/agents/next", json!({ "state": "error", "error": "disk is full" })).await;
