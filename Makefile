@@ -12,16 +12,20 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # A shell older than the Rust installation does not have it on its path.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-# What `make crash` runs: one cell, and the seed of its chances.
+# What `make crash` and `make crash-campaign` run: one cell, the seed of their chances, how long, on what.
 CELL ?=
 SEED ?=
+TIME ?= 600
+DATABASE ?= postgres
+OPERATIONS ?= 1000
+TRACE ?=
 
 # Further arguments of `zpack dev`, such as ARGS="--port 5000".
 ARGS ?=
 
 .PHONY: help
 help: ## List the commands.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: dev
 dev: ## Run the whole company on this machine, with simulated peers (ARGS="--port 5000" passes flags on).
@@ -45,6 +49,13 @@ crash: ## Cross every edge of the job runtime with every fault (CELL=effect:stop
 	@packaging/install-packages.sh test
 	ZPACK_CRASH=full CRASH_CELL=$(CELL) CRASH_SEED=$(SEED) \
 		cargo test --locked --test it -- crash::matrix::the_whole_matrix --nocapture
+
+.PHONY: crash-campaign
+crash-campaign: ## Minutes of random misfortune (TIME=600 DATABASE=postgres OPERATIONS=1000 SEED=1 TRACE=file to repeat).
+	@packaging/install-packages.sh test
+	ZPACK_CRASH=campaign CRASH_TIME=$(TIME) CRASH_DATABASE=$(DATABASE) CRASH_OPERATIONS=$(OPERATIONS) \
+		CRASH_SEED=$(SEED) CRASH_TRACE=$(TRACE) \
+		cargo test --locked --test it -- crash::campaign::a_campaign --nocapture
 
 .PHONY: check
 check: ## Check what a machine can in a minute: format, lints, unit tests.

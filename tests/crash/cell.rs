@@ -75,7 +75,7 @@ impl Cell {
         let sampler = Sampler::start(scene.company.db.db.clone(), scene.company.lists.connection(), 1, every);
         let mut facts = Facts::default();
         let (row, mut broken) = self.play(&mut scene, &mut server, &mut facts).await;
-        broken.extend(sampler.history().await.broken);
+        broken.extend(sampler.end().await);
         broken.extend(check::everything(&facts));
         let words = scene.last_words();
         let Company { db, world, .. } = scene.company;
@@ -84,7 +84,8 @@ impl Cell {
         let code = row.error_code.map(|code| format!(" ({code})")).unwrap_or_default();
         let end = format!("{}{code}", row.state);
         if broken.is_empty() {
-            return Ok(end);
+            let words = std::env::var_os("CRASH_LOG").map(|_| format!("\n{words}")).unwrap_or_default();
+            return Ok(format!("{end}{words}"));
         }
         let broken: Vec<_> = broken.iter().map(|violation| format!("  {violation}")).collect();
         Err(format!("the operation ended {end}\n{}\n{words}", broken.join("\n")))
@@ -111,7 +112,9 @@ impl Cell {
         let mut broken = check::acknowledged_after_commit(self.edge, &row, &lists);
 
         let early = self.begin_fault(scene, server).await;
-        self.let_go(scene);
+        if self.fault != Fault::Late {
+            self.let_go(scene);
+        }
         let heir = if early { Some(scene.heir()) } else { None };
         self.end_fault(scene, server, &doomed).await;
         let heir = heir.unwrap_or_else(|| scene.heir());
@@ -120,6 +123,10 @@ impl Cell {
             scene.ask_again(id).await;
         }
         let row = scene.company.settled(id).await;
+        if self.fault == Fault::Late {
+            scene.database().pass();
+            self.let_go(scene);
+        }
 
         if self.fault != Fault::Kill {
             if doomed.is_alive() {
@@ -207,7 +214,7 @@ impl Cell {
             Fault::RedisReset => scene.redis.reset(),
             Fault::RedisBlackhole => scene.redis.blackhole(),
             Fault::DatabaseReset => scene.database().reset(),
-            Fault::DatabaseBlackhole => scene.database().blackhole(),
+            Fault::DatabaseBlackhole | Fault::Late => scene.database().blackhole(),
             Fault::DatabaseRestart => {
                 server.as_mut().unwrap().kill();
                 // No process starts without a database.
@@ -228,7 +235,7 @@ impl Cell {
     async fn end_fault(&self, scene: &mut Scene, server: &mut Option<&mut Server>, doomed: &WorkerProcess) {
         let outage = Duration::from_millis(scene.luck.random_range(0..1000));
         match self.fault {
-            Fault::Kill | Fault::Flush | Fault::RedisReset | Fault::DatabaseReset => {}
+            Fault::Kill | Fault::Flush | Fault::RedisReset | Fault::DatabaseReset | Fault::Late => {}
             Fault::Stop => {
                 tokio::time::sleep(TWO_LEASES).await;
                 doomed.signal(Signal::SIGCONT);
@@ -283,7 +290,8 @@ impl Scene {
         let read = |name: &str| {
             let text = std::fs::read_to_string(self.log(name)).unwrap_or_default();
             let lines: Vec<_> = text.lines().collect();
-            format!("--- {name}\n{}", lines[lines.len().saturating_sub(25)..].join("\n"))
+            let first = if std::env::var_os("CRASH_LOG").is_some() { 0 } else { lines.len().saturating_sub(25) };
+            format!("--- {name}\n{}", lines[first..].join("\n"))
         };
         format!("{}\n{}", read("doomed"), read("heir"))
     }

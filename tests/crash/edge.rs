@@ -9,6 +9,7 @@ pub enum Edge {
     Read,
     Claimed,
     StepIntent,
+    Unsent,
     Effect,
     StepDone,
     TerminalCommit,
@@ -26,6 +27,7 @@ impl Edge {
         Self::Read,
         Self::Claimed,
         Self::StepIntent,
+        Self::Unsent,
         Self::Effect,
         Self::StepDone,
         Self::TerminalCommit,
@@ -43,6 +45,7 @@ impl Edge {
             Self::Read => "read",
             Self::Claimed => "claim",
             Self::StepIntent => "step-intent",
+            Self::Unsent => "unsent",
             Self::Effect => "effect",
             Self::StepDone => "step-done",
             Self::TerminalCommit => "terminal-commit",
@@ -62,6 +65,7 @@ impl Edge {
             Self::Read => Some("received"),
             Self::Claimed => Some("claimed"),
             Self::StepIntent => Some("clone_container.started"),
+            Self::Unsent => Some("clone_container.locked"),
             Self::Effect => Some("clone_container.accepted"),
             Self::StepDone => Some("clone_container.done"),
             Self::TerminalCommit => Some("finished"),
@@ -88,6 +92,7 @@ impl Edge {
             | Self::Read
             | Self::Claimed
             | Self::StepIntent
+            | Self::Unsent
             | Self::Effect
             | Self::StepDone
             | Self::TerminalCommit
@@ -104,6 +109,7 @@ impl Edge {
                 | Self::Read
                 | Self::Claimed
                 | Self::StepIntent
+                | Self::Unsent
                 | Self::Effect
                 | Self::StepDone
                 | Self::TerminalCommit

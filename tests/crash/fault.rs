@@ -19,6 +19,7 @@ pub enum Fault {
     DatabaseReset,
     DatabaseBlackhole,
     DatabaseRestart,
+    Late,
 }
 
 impl Fault {
@@ -32,6 +33,7 @@ impl Fault {
         Self::DatabaseReset,
         Self::DatabaseBlackhole,
         Self::DatabaseRestart,
+        Self::Late,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -45,11 +47,12 @@ impl Fault {
             Self::DatabaseReset => "database-reset",
             Self::DatabaseBlackhole => "database-blackhole",
             Self::DatabaseRestart => "database-restart",
+            Self::Late => "late",
         }
     }
 
     pub const fn is_of_the_database(self) -> bool {
-        matches!(self, Self::DatabaseReset | Self::DatabaseBlackhole | Self::DatabaseRestart)
+        matches!(self, Self::DatabaseReset | Self::DatabaseBlackhole | Self::DatabaseRestart | Self::Late)
     }
 }
 

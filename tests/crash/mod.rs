@@ -2,8 +2,10 @@
 //!
 //! [`steps`] kills a worker around every step of a provisioning operation. [`matrix`] crosses the edges of the job
 //! runtime with every fault; [`check`] asserts the invariants of jobs.md 2d afterwards, and says how far each is checked.
+//! [`campaign`] lets chance decide for minutes.
 //! docs/testing.md tells how to run all of it and how to repeat one case.
 
+mod campaign;
 mod cell;
 mod check;
 mod edge;

@@ -40,6 +40,7 @@ impl WorkerProcess {
             .env_clear()
             .envs(company.environment())
             .envs(settings)
+            .envs(std::env::var("CRASH_LOG").ok().map(|level| ("LOG_LEVEL", level)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)

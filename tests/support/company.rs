@@ -18,7 +18,7 @@ use zpack::instances::facts::Freshness;
 use zpack::instances::quota::Quota;
 use zpack::jobs::{Failpoints, JobSettings, Lists, Queue, Registry, Worker, WorkerDeps};
 use zpack::kernel::{Clock, OperationId, Secret, UserId, VmId, WorkerId};
-use zpack::operations::{Begun, NewOperation, begin};
+use zpack::operations::{Begun, NewOperation, OperationError, begin};
 use zpack::provision::{
     PROVISION, ProvisionDeps, ProvisionJob, ProvisionPayload, ProvisionPolicy, STEP_COUNT, ServerRequest, Timings,
     Workload,
@@ -229,10 +229,15 @@ impl Company {
 
     /// Writes an operation without ringing.
     pub async fn begin_new(&self, new: NewOperation<ProvisionPayload>) -> Begun {
-        let tx = db::begin(&self.db.db).await.unwrap();
-        let begun = begin(&tx, new, Clock::System.now()).await.unwrap();
-        tx.commit().await.unwrap();
-        begun
+        self.try_begin(new).await.unwrap()
+    }
+
+    /// The same, where the database may be busy.
+    pub async fn try_begin(&self, new: NewOperation<ProvisionPayload>) -> Result<Begun, OperationError> {
+        let tx = db::begin(&self.db.db).await?;
+        let begun = begin(&tx, new, Clock::System.now()).await?;
+        tx.commit().await?;
+        Ok(begun)
     }
 
     /// The row of an operation.

@@ -106,13 +106,18 @@ impl Facts {
         self.debts = debt::Entity::find().all(db).await.unwrap();
         self.servers = instance::Entity::find().all(db).await.unwrap();
         self.reservations = reservation::Entity::find().all(db).await.unwrap();
+        self.read_ledger(company).await;
+        self.lists = Lists::read(&mut company.lists.connection()).await.unwrap();
+    }
+
+    /// What Proxmox has carried out, and what is there.
+    pub async fn read_ledger(&mut self, company: &Company) {
         let state = company.state().await;
         let ledger = state["proxmox"]["ledger"].as_array().unwrap();
         self.ledger = ledger.iter().map(|entry| Effect::of(entry, "effect")).collect();
         let containers = state["proxmox"]["containers"].as_array().unwrap();
         let ours = containers.iter().filter(|container| container["template"] != true);
         self.containers = ours.map(|container| Effect::of(container, "status")).collect();
-        self.lists = Lists::read(&mut company.lists.connection()).await.unwrap();
     }
 
     pub fn is_known(&self, id: OperationId) -> bool {

@@ -1,6 +1,7 @@
 //! Snapshots taken while it runs: what may never be seen, even for a moment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::aio::ConnectionManager;
@@ -147,38 +148,44 @@ impl History {
 /// Takes snapshots until it is asked for the history.
 pub struct Sampler {
     stop: CancellationToken,
-    task: JoinHandle<History>,
+    history: Arc<Mutex<History>>,
+    task: JoinHandle<()>,
 }
 
 impl Sampler {
     /// One every `every`.
     pub fn start(db: DatabaseConnection, mut lists: ConnectionManager, slots: usize, every: Duration) -> Self {
-        let stop = CancellationToken::new();
-        let token = stop.clone();
+        let (stop, history) = (CancellationToken::new(), Arc::new(Mutex::new(History::new(slots))));
+        let (token, shared) = (stop.clone(), history.clone());
         let task = tokio::spawn(async move {
-            let mut history = History::new(slots);
             while !token.is_cancelled() {
                 // Either store may be away.
                 if let Ok(rows) = snapshot(&db).await {
-                    history.observe(rows);
+                    shared.lock().unwrap().observe(rows);
                 }
                 if let Ok(lists) = Lists::read(&mut lists).await {
-                    history.observe_lists(&lists, Instant::now());
+                    shared.lock().unwrap().observe_lists(&lists, Instant::now());
                 }
                 tokio::select! {
                     () = token.cancelled() => {}
                     () = tokio::time::sleep(every) => {}
                 }
             }
-            history
         });
-        Self { stop, task }
+        Self { stop, history, task }
     }
 
-    /// Ends it.
-    pub async fn history(self) -> History {
+    /// How many snapshots there were, and what they broke.
+    pub fn so_far(&self) -> (usize, Vec<Violation>) {
+        let history = self.history.lock().unwrap();
+        (history.snapshots, history.broken.iter().cloned().collect())
+    }
+
+    /// Ends it; returns what was broken.
+    pub async fn end(self) -> Vec<Violation> {
         self.stop.cancel();
-        self.task.await.unwrap()
+        self.task.await.unwrap();
+        self.history.lock().unwrap().broken.iter().cloned().collect()
     }
 }
 

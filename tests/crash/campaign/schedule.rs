@@ -1,0 +1,96 @@
+//! What happens when in a campaign: decided by a seed before it begins, so that it can be written down and played again.
+
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+/// One thing that happens. The number is that of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum What {
+    Begin,
+    BeginSilently,
+    /// The n-th operation, if there are so many.
+    Cancel(usize),
+    Kill(usize),
+    Stop(usize),
+    Continue(usize),
+    RedisDown,
+    RedisUp,
+    Flush,
+    RedisReset(usize),
+    RedisStill(usize),
+    RedisPass(usize),
+    DatabaseReset(usize),
+    DatabaseStill(usize),
+    DatabasePass(usize),
+}
+
+/// Something at a time, in milliseconds from the beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Event {
+    pub at: u64,
+    pub what: What,
+}
+
+/// A campaign as it is planned.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    pub seed: u64,
+    pub database: String,
+    pub seconds: u64,
+    pub workers: usize,
+    pub operations: usize,
+    pub events: Vec<Event>,
+}
+
+impl Plan {
+    /// The plan of a seed. `network` says whether the database is behind one.
+    pub fn new(seed: u64, database: &str, seconds: u64, workers: usize, operations: usize, network: bool) -> Self {
+        let mut luck = StdRng::seed_from_u64(seed);
+        let end = seconds * 1000;
+        let mut events = Vec::new();
+        for number in 0..operations {
+            // The last fifth of the time belongs to what is left over.
+            let at = end * 4 / 5 * number as u64 / operations as u64;
+            let what = if luck.random_bool(0.5) { What::Begin } else { What::BeginSilently };
+            events.push(Event { at, what });
+            if luck.random_bool(0.05) {
+                let at = at + luck.random_range(0..3000);
+                events.push(Event { at: at.min(end), what: What::Cancel(number) });
+            }
+        }
+        let mut at = 1000;
+        while at < end {
+            let mishap = mishap(&mut luck, workers, network);
+            events.extend(mishap.into_iter().map(|(after, what)| Event { at: (at + after).min(end), what }));
+            at += luck.random_range(100..700);
+        }
+        events.sort();
+        Self { seed, database: database.to_owned(), seconds, workers, operations, events }
+    }
+}
+
+/// One misfortune with its end, in milliseconds from now.
+fn mishap(luck: &mut impl Rng, workers: usize, network: bool) -> Vec<(u64, What)> {
+    let worker = luck.random_range(0..workers);
+    let still = luck.random_range(100..5000);
+    match luck.random_range(0..100) {
+        0..4 => vec![(0, What::RedisDown), (luck.random_range(0..1000), What::RedisUp)],
+        4..9 => vec![(0, What::Flush)],
+        9..15 => vec![(0, What::RedisReset(worker))],
+        15..18 => vec![(0, What::RedisStill(worker)), (still, What::RedisPass(worker))],
+        18..24 if network => vec![(0, What::DatabaseReset(worker))],
+        24..27 if network => vec![(0, What::DatabaseStill(worker)), (still, What::DatabasePass(worker))],
+        27..33 => vec![(0, What::Stop(worker)), (still, What::Continue(worker))],
+        _ => vec![(0, What::Kill(worker))],
+    }
+}
+
+#[test]
+fn a_seed_is_a_plan() {
+    let plan = |seed| Plan::new(seed, "postgres", 60, 4, 100, true).events;
+    assert_eq!(plan(7), plan(7));
+    assert_ne!(plan(7), plan(8));
+    let begun = plan(7).iter().filter(|e| matches!(e.what, What::Begin | What::BeginSilently)).count();
+    assert_eq!(begun, 100);
+}
