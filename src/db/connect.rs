@@ -25,7 +25,7 @@ const MARIADB_SESSION: &[&str] = &[
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION innodb_lock_wait_timeout = 10",
     // A worker that was cut off in a transaction must not hold its locks for ever.
-    "SET SESSION idle_transaction_timeout = 60",
+    "SET SESSION idle_transaction_timeout = 15",
 ];
 
 /// The database cannot be reached or refuses us.
@@ -119,7 +119,7 @@ fn postgres(options: &mut ConnectOptions) {
             ("default_transaction_isolation", "read committed"),
             ("lock_timeout", "10s"),
             // A worker that died in a transaction must not hold its locks for ever.
-            ("idle_in_transaction_session_timeout", "60s"),
+            ("idle_in_transaction_session_timeout", "15s"),
         ])
     });
 }

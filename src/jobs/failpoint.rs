@@ -65,6 +65,8 @@ impl Failpoints {
                 if let Err(error) = kill_process(getpid(), Signal::STOP) {
                     tracing::error!(%error, "could not stop at {name}");
                 }
+                // The signal reaches this thread a moment after the one that took it.
+                tokio::time::sleep(4 * LOOK).await;
             }
             Action::Wait(file) => {
                 if let Err(error) = tokio::fs::write(file, "").await {

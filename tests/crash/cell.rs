@@ -108,8 +108,9 @@ impl Cell {
 
         let (mut doomed, id) = self.reach(scene, facts).await;
         let row = scene.company.operation(id).await;
+        let now = db::now(&scene.company.db.db).await.unwrap();
         let lists = Lists::read(&mut scene.company.lists.connection()).await.unwrap();
-        let mut broken = check::acknowledged_after_commit(self.edge, &row, &lists);
+        let mut broken = check::acknowledged_after_commit(self.edge, &row, &lists, now);
 
         let early = self.begin_fault(scene, server).await;
         if self.fault != Fault::Late {

@@ -20,10 +20,7 @@ fn slice(seed: u64) -> Vec<Cell> {
     for (row, &edge) in Edge::ALL.iter().enumerate() {
         for shift in [0, 3, 6] {
             let fault = Fault::ALL[(row + shift) % Fault::ALL.len()];
-            // PostgreSQL takes a minute to end the transaction of a worker that is cut off within it.
-            if (edge, fault) != (Edge::MidRecovery, Fault::Late) {
-                cells.push(Cell { edge, fault, database: DatabaseKind::Postgres, seed });
-            }
+            cells.push(Cell { edge, fault, database: DatabaseKind::Postgres, seed });
         }
     }
     cells.push(Cell { edge: Edge::StepIntent, fault: Fault::Late, database: DatabaseKind::Postgres, seed });

@@ -357,6 +357,12 @@ impl Company {
         settings
     }
 
+    /// Takes a container out of the simulated world.
+    pub async fn remove_container(&self, vmid: i64) {
+        let url = format!("{}/sim/proxmox/containers/{vmid}", self.world.control_url());
+        self.http.delete(url).send().await.unwrap().error_for_status().unwrap();
+    }
+
     /// Drops the faults that are still to come.
     pub async fn forget_faults(&self) {
         let url = format!("{}/sim/faults", self.world.control_url());

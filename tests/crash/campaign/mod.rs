@@ -252,11 +252,28 @@ impl Campaign {
             *self.counts.entry("workers that did not come up").or_default() += 1;
             self.respawn(number);
         }
-        self.facts.read_ledger(&self.company).await;
+        self.facts.read_rows(&self.company).await;
         broken.extend(check::i7_effects_are_single(&self.facts));
+        broken.extend(self.make_room().await);
         let ends = self.ends().await;
         let kills = self.counts.get("kills").copied().unwrap_or_default();
         println!("{:5.0} s  {kills} kills  {ends:?}  {snapshots} snapshots", self.began.elapsed().as_secs_f64());
+        broken
+    }
+
+    /// The simulated network holds 253 containers: finished ones are looked at and removed.
+    async fn make_room(&mut self) -> Vec<Violation> {
+        let mut broken = Vec::new();
+        let facts = &mut self.facts;
+        let finished = facts.operations.values().filter(|row| row.state == OperationState::Succeeded);
+        let finished: Vec<_> = finished.filter(|row| !facts.removed.contains(&row.id)).cloned().collect();
+        for row in finished {
+            broken.extend(check::i7_effects_of(facts, &row));
+            for container in facts.containers.iter().filter(|container| container.is_of(row.id)) {
+                self.company.remove_container(container.vmid).await;
+            }
+            facts.removed.insert(row.id);
+        }
         broken
     }
 

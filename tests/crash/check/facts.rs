@@ -82,6 +82,8 @@ pub struct Facts {
     pub unknown: BTreeSet<OperationId>,
     /// Operations that were begun in this order for one receiver.
     pub in_order: Vec<OperationId>,
+    /// Successful ones whose container was looked at and removed by hand, to make room.
+    pub removed: BTreeSet<OperationId>,
     /// Whether a worker was asked to stop while it worked: then two owners may share the steps of a success.
     pub drained: bool,
     pub operations: BTreeMap<OperationId, operation::Model>,
@@ -98,6 +100,12 @@ pub struct Facts {
 impl Facts {
     /// Reads what is there now.
     pub async fn read(&mut self, company: &Company) {
+        self.read_rows(company).await;
+        self.lists = Lists::read(&mut company.lists.connection()).await.unwrap();
+    }
+
+    /// All but the lists: first the rows, then what Proxmox has carried out.
+    pub async fn read_rows(&mut self, company: &Company) {
         let db = &company.db.db;
         let rows = operation::Entity::find().all(db).await.unwrap();
         self.operations = rows.into_iter().map(|row| (row.id, row)).collect();
@@ -106,12 +114,6 @@ impl Facts {
         self.debts = debt::Entity::find().all(db).await.unwrap();
         self.servers = instance::Entity::find().all(db).await.unwrap();
         self.reservations = reservation::Entity::find().all(db).await.unwrap();
-        self.read_ledger(company).await;
-        self.lists = Lists::read(&mut company.lists.connection()).await.unwrap();
-    }
-
-    /// What Proxmox has carried out, and what is there.
-    pub async fn read_ledger(&mut self, company: &Company) {
         let state = company.state().await;
         let ledger = state["proxmox"]["ledger"].as_array().unwrap();
         self.ledger = ledger.iter().map(|entry| Effect::of(entry, "effect")).collect();

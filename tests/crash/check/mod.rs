@@ -17,12 +17,15 @@ use std::collections::BTreeMap;
 use zpack::db::entities::debt::DebtState;
 use zpack::db::entities::operation::{self, OperationState, Unwind};
 use zpack::db::entities::reservation::ReservationState;
-use zpack::kernel::OperationId;
+use zpack::kernel::{OperationId, Timestamp};
 
 pub use facts::{Facts, Lists};
 pub use history::Sampler;
 
 use super::edge::Edge;
+
+/// The lease of `Company::environment`.
+const LEASE_MS: i64 = 2000;
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,8 +66,9 @@ pub fn everything(facts: &Facts) -> Vec<Violation> {
     checks.iter().flat_map(|check| check(facts)).collect()
 }
 
-/// I5, at an edge: until the end is committed the id is on a processing list, and it leaves only after.
-pub fn acknowledged_after_commit(edge: Edge, row: &operation::Model, lists: &Lists) -> Vec<Violation> {
+/// I5, at an edge: until the end is committed the id is on a processing list, and it leaves only after. An owner that has
+/// given up a lease that was lost, a sixth of it early, may forget the id too.
+pub fn acknowledged_after_commit(edge: Edge, row: &operation::Model, lists: &Lists, now: Timestamp) -> Vec<Violation> {
     let mut broken = Vec::new();
     let id = row.id.to_string();
     let listed = lists.processing.values().flatten().any(|entry| *entry == id);
@@ -74,7 +78,8 @@ pub fn acknowledged_after_commit(edge: Edge, row: &operation::Model, lists: &Lis
     if edge == Edge::Forgotten && listed {
         broken.push(violation("I5", format!("{id} is still on a processing list after it was forgotten")));
     }
-    if edge.is_after_the_end() && !row.state.is_ended() {
+    let lost = row.lease_until.is_none_or(|until| until.millis() <= now.millis() + LEASE_MS / 6);
+    if edge.is_after_the_end() && !row.state.is_ended() && !lost {
         broken.push(violation("I5", format!("{id} is {} at {}, after its end", row.state, edge.name())));
     }
     broken
@@ -156,32 +161,32 @@ pub fn i7_effects_are_single(facts: &Facts) -> Vec<Violation> {
 
 /// The second half: whatever is there is named by a row.
 fn i7_effects_are_named(facts: &Facts) -> Vec<Violation> {
-    let mut broken = Vec::new();
-    for (id, row) in &facts.operations {
-        let made = facts.ledger.iter().any(|effect| effect.is_of(*id) && effect.name == "clone");
-        let logged = facts.steps.iter().any(|step| step.operation_id == *id && step.name == "clone_container");
-        if made && !logged {
-            broken.push(violation("I7", format!("{id} made a container that its step log does not know")));
+    facts.operations.values().flat_map(|row| i7_effects_of(facts, row)).collect()
+}
+
+/// What an operation that has settled made, and what it left.
+pub fn i7_effects_of(facts: &Facts, row: &operation::Model) -> Vec<Violation> {
+    let (id, mut broken) = (row.id, Vec::new());
+    let made = facts.ledger.iter().any(|effect| effect.is_of(id) && effect.name == "clone");
+    let logged = facts.steps.iter().any(|step| step.operation_id == id && step.name == "clone_container");
+    if made && !logged {
+        broken.push(violation("I7", format!("{id} made a container that its step log does not know")));
+    }
+    let containers: Vec<_> = facts.containers.iter().filter(|container| container.is_of(id)).collect();
+    let servers: Vec<_> = facts.servers.iter().filter(|server| server.operation_id == id).collect();
+    let held = facts.reservations.iter().filter(|held| held.state != ReservationState::Released);
+    let reserved = held.filter(|held| held.operation_id == id).count();
+    let counts = (containers.len(), servers.len(), reserved);
+    if row.state == OperationState::Succeeded {
+        let same = containers.iter().zip(&servers).all(|(container, s)| container.vmid == i64::from(s.vmid.get()));
+        if counts != (usize::from(!facts.removed.contains(&id)), 1, 1) || !same {
+            broken.push(violation("I7", format!("{id} succeeded with {counts:?} containers, servers, numbers")));
         }
-        let containers: Vec<_> = facts.containers.iter().filter(|container| container.is_of(*id)).collect();
-        let servers: Vec<_> = facts.servers.iter().filter(|server| server.operation_id == *id).collect();
-        let held = facts.reservations.iter().filter(|held| held.state != ReservationState::Released);
-        let reserved = held.filter(|held| held.operation_id == *id).count();
-        let counts = (containers.len(), servers.len(), reserved);
-        if row.state == OperationState::Succeeded {
-            let same = containers
-                .iter()
-                .zip(&servers)
-                .all(|(container, server)| container.vmid == i64::from(server.vmid.get()));
-            if counts != (1, 1, 1) || !same {
-                broken.push(violation("I7", format!("{id} succeeded with {counts:?} containers, servers, numbers")));
-            }
-        } else if counts != (0, 0, 0) {
-            let owed = facts.debts.iter().any(|debt| debt.operation_id == *id && debt.state == DebtState::Open);
-            if !owed || !servers.is_empty() {
-                let what = format!("{id} is {} and left {counts:?} containers, servers, numbers", row.state);
-                broken.push(violation("I7", what));
-            }
+    } else if counts != (0, 0, 0) {
+        let owed = facts.debts.iter().any(|debt| debt.operation_id == id && debt.state == DebtState::Open);
+        if !owed || !servers.is_empty() {
+            let what = format!("{id} is {} and left {counts:?} containers, servers, numbers", row.state);
+            broken.push(violation("I7", what));
         }
     }
     broken
