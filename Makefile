@@ -57,6 +57,10 @@ crash-campaign: ## Minutes of random misfortune (TIME=600 DATABASE=postgres OPER
 		CRASH_SEED=$(SEED) CRASH_TRACE=$(TRACE) \
 		cargo test --locked --test it -- crash::campaign::a_campaign --nocapture
 
+.PHONY: model
+model: ## Check the whole model of the job runtime and print its size (about 8 minutes, 4 GB of memory).
+	ZPACK_MODEL_FULL=1 cargo test --locked --lib jobs::model -- --nocapture --test-threads=1
+
 .PHONY: check
 check: ## Check what a machine can in a minute: format, lints, unit tests.
 	@packaging/install-packages.sh dev

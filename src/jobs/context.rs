@@ -10,6 +10,7 @@ use crate::db;
 use crate::db::entities::operation::{self, OperationState, Unwind};
 use crate::kernel::OperationId;
 
+use super::claim::millis;
 use super::failpoint::Failpoints;
 use super::inflight::InFlight;
 
@@ -70,6 +71,23 @@ pub(super) fn in_progress() -> Condition {
     Condition::any()
         .add(operation::Column::State.eq(OperationState::Running))
         .add(operation::Column::Unwind.eq(Unwind::Running))
+}
+
+/// Gives the owner with `fence` another `lease`.
+pub async fn renew(
+    db: &impl ConnectionTrait,
+    id: OperationId,
+    fence: i64,
+    lease: Duration,
+) -> Result<Result<(), Lost>, DbErr> {
+    let now = db::now_expr(db);
+    let renewed = operation::Entity::update_many()
+        .col_expr(operation::Column::LeaseUntil, now.clone().add(millis(lease)))
+        .col_expr(operation::Column::HeartbeatAt, now)
+        .filter(owned_by(id, fence))
+        .exec(db)
+        .await?;
+    Ok(if renewed.rows_affected == 1 { Ok(()) } else { Err(Lost) })
 }
 
 /// Proves inside a transaction that the owner with `fence` is current, and locks the row until commit.

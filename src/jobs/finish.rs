@@ -1,25 +1,20 @@
 //! Ending an operation, or giving it back: one transaction under the owner's fence.
 
-use std::time::Duration;
-
 use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder,
+};
 
 use crate::db;
-use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
+use crate::db::entities::operation::{self, OperationState};
 use crate::db::entities::{debt, operation_step};
-use crate::kernel::{Backoff, DebtId, OperationId, Timestamp};
+use crate::kernel::{DebtId, OperationId, Timestamp};
 
 use super::claim::{ClaimPurpose, Claimed, millis};
 use super::context::{Lost, owned_by};
 use super::job::{JobEnd, JobFailure, Leftover, UnwindEnd};
+use super::lifecycle::{Footprint, aftermath, unwind_attempts};
 use super::slots;
-
-/// After this many vanished owners or failed attempts an undo waits for an operator.
-pub(super) const UNWIND_ATTEMPTS: i32 = 10;
-
-/// The wait before an undo is tried again.
-const UNWIND_BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(600));
 
 /// What a worker writes when it lets go of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,21 +47,6 @@ impl End {
             JobEnd::Cancelled { undo } => Some(Self::Ended { state: OperationState::Cancelled, failure: None, undo }),
             JobEnd::HandedBack => Some(Self::HandedBack),
             JobEnd::Lost => None,
-        }
-    }
-}
-
-/// The `unwind` and `cleanup` columns that follow from an undo, and when a worker shall look again.
-fn aftermath(undo: &UnwindEnd, attempts: i32) -> (Unwind, Cleanup, Duration) {
-    match undo {
-        UnwindEnd::Nothing => (Unwind::None, Cleanup::None, Duration::ZERO),
-        UnwindEnd::Complete => (Unwind::Done, Cleanup::Done, Duration::ZERO),
-        UnwindEnd::Interrupted => (Unwind::Due, Cleanup::Pending, Duration::ZERO),
-        UnwindEnd::Incomplete { .. } if attempts >= UNWIND_ATTEMPTS => {
-            (Unwind::Held, Cleanup::Required, Duration::ZERO)
-        }
-        UnwindEnd::Incomplete { .. } => {
-            (Unwind::Due, Cleanup::Pending, UNWIND_BACKOFF.plain(u32::try_from(attempts).unwrap_or(0)))
         }
     }
 }
@@ -106,8 +86,7 @@ pub async fn finish(
             (ended, Some(undo))
         }
         End::Unwound(undo) => {
-            let failed = matches!(undo, UnwindEnd::Incomplete { .. });
-            let attempts = row.crashes + i32::from(failed);
+            let attempts = unwind_attempts(row.crashes, undo);
             let (unwind, cleanup, wait) = aftermath(undo, attempts);
             let unwound = release
                 .col_expr(operation::Column::Unwind, Expr::value(unwind))
@@ -196,12 +175,16 @@ async fn settle_debts(tx: &impl ConnectionTrait, id: OperationId, now: Timestamp
         .map(drop)
 }
 
-/// Whether any step of the operation may have reached outside.
-pub(super) async fn reached_outside(tx: &impl ConnectionTrait, id: OperationId) -> Result<bool, DbErr> {
+/// What the operation has begun, by its step log.
+pub async fn footprint(tx: &impl ConnectionTrait, id: OperationId) -> Result<Footprint, DbErr> {
     let step = operation_step::Entity::find()
         .filter(operation_step::Column::OperationId.eq(id))
-        .filter(operation_step::Column::Outside.eq(true))
+        .order_by_desc(operation_step::Column::Outside)
         .one(tx)
         .await?;
-    Ok(step.is_some())
+    Ok(match step {
+        None => Footprint::None,
+        Some(step) if step.outside => Footprint::Outside,
+        Some(_) => Footprint::Inside,
+    })
 }

@@ -4,7 +4,8 @@
 //! row by one compare-and-set that bumps its fence ([`claim()`]), renews its lease from a thread no job can starve, and
 //! every later write carries the fence. Two safety nets run in every worker: the sweeper offers due rows again and
 //! recovers those whose owner vanished (load-bearing), the reaper empties lists of dead workers (a speed-up).
-//! The algorithm and its invariants are those of jobs.md section 2.
+//! The algorithm and its invariants are those of jobs.md section 2. [`lifecycle`] holds its rules as pure functions; the
+//! model checked in `model/` runs on them, and `tests/stores/lifecycle.rs` compares them with the SQL.
 //!
 //! Not here: what an operation is for (`operations`), how its work is cut into steps (`saga`), what a job does
 //! (`provision` and its siblings). Knows no feature: jobs are registered by kind.
@@ -18,7 +19,10 @@ mod finish;
 mod handle;
 mod inflight;
 mod job;
+pub mod lifecycle;
 mod lists;
+#[cfg(test)]
+mod model;
 mod queue;
 mod reaper;
 mod receiver;
@@ -32,15 +36,15 @@ mod sweeper;
 mod worker;
 
 pub use claim::{ClaimOutcome, ClaimPurpose, Claimed, claim};
-pub use context::{JobContext, Lost, guard};
+pub use context::{JobContext, Lost, guard, renew};
 pub use depth::Depth;
 pub use failpoint::Failpoints;
-pub use finish::{End, finish, hand_back};
+pub use finish::{End, finish, footprint, hand_back};
 pub use job::{CrashPolicy, Job, JobEnd, JobFailure, Leftover, Registry, UnwindEnd};
 pub use lists::Lists;
 pub use queue::Queue;
 pub use reaper::reap;
-pub use recover::{Recovery, recover_expired};
+pub use recover::recover_expired;
 pub use requirements::{RedisMemory, RequirementError, check_redis, redis_memory};
 pub use settings::JobSettings;
 pub use slots::{ensure_slots, is_paused, set_paused};

@@ -3,18 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use tokio_util::sync::CancellationToken;
 
-use crate::db;
 use crate::db::entities::operation;
 use crate::kernel::OperationId;
 use crate::telemetry::{JobMetrics, Refusal, Renewal};
 
 use super::boottime::since_boot;
-use super::claim::millis;
-use super::context::owned_by;
+use super::context;
 use super::inflight::{InFlight, Owned};
 use super::settings::JobSettings;
 
@@ -96,14 +93,7 @@ async fn renew(
     metrics: &JobMetrics,
 ) -> Result<(), DbErr> {
     let sent = since_boot();
-    let now = db::now_expr(db);
-    let renewed = operation::Entity::update_many()
-        .col_expr(operation::Column::LeaseUntil, now.clone().add(millis(settings.lease)))
-        .col_expr(operation::Column::HeartbeatAt, now)
-        .filter(owned_by(id, owned.fence))
-        .exec(db)
-        .await?;
-    if renewed.rows_affected != 1 {
+    if context::renew(db, id, owned.fence, settings.lease).await?.is_err() {
         // A job that was let go while the renewal was under way is nobody's any more.
         if inflight.is_received(id) {
             metrics.renewal(Renewal::Lost);

@@ -3,8 +3,9 @@
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
-use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
-use crate::db::entities::operation_step;
+use crate::db::entities::operation::{self, OperationState};
+use crate::jobs;
+use crate::jobs::lifecycle::remains;
 use crate::kernel::{OperationId, Timestamp};
 
 use super::events::{self, EventKind};
@@ -22,21 +23,24 @@ pub enum CancelOutcome {
 
 /// Cancels `id`, in the caller's transaction. After commit no later claim of a queued one runs it.
 pub async fn cancel(tx: &impl ConnectionTrait, id: OperationId, now: Timestamp) -> Result<CancelOutcome, DbErr> {
-    let began = operation_step::Entity::find().filter(operation_step::Column::OperationId.eq(id)).one(tx).await?;
-    let (unwind, cleanup) = match began {
-        Some(_) => (Unwind::Due, Cleanup::Pending),
-        None => (Unwind::None, Cleanup::None),
-    };
     let queued = operation::Entity::update_many()
         .col_expr(operation::Column::CancelRequested, Expr::value(true))
         .col_expr(operation::Column::State, Expr::value(OperationState::Cancelled))
-        .col_expr(operation::Column::Unwind, Expr::value(unwind))
-        .col_expr(operation::Column::Cleanup, Expr::value(cleanup))
         .col_expr(operation::Column::FinishedAt, Expr::value(now))
         .filter(operation::Column::Id.eq(id))
         .filter(operation::Column::State.eq(OperationState::Queued))
         .exec(tx)
         .await?;
+    if queued.rows_affected == 1 {
+        // Read under the lock of the row: before it, a worker could have run steps and handed back.
+        let (unwind, cleanup) = remains(jobs::footprint(tx, id).await?, true);
+        operation::Entity::update_many()
+            .col_expr(operation::Column::Unwind, Expr::value(unwind))
+            .col_expr(operation::Column::Cleanup, Expr::value(cleanup))
+            .filter(operation::Column::Id.eq(id))
+            .exec(tx)
+            .await?;
+    }
     let outcome = if queued.rows_affected == 1 {
         CancelOutcome::Cancelled
     } else {

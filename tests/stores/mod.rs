@@ -2,6 +2,7 @@
 
 mod entities;
 mod idempotency;
+mod lifecycle;
 mod migrate;
 mod queues;
 mod rate_limit;

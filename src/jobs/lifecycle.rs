@@ -1,0 +1,294 @@
+//! The rules of an operation's life: who may claim it, what its owner may write, what becomes of it afterwards. Pure.
+//!
+//! The statements of `claim.rs`, `context.rs`, `finish.rs`, `recover.rs`, `sweeper.rs` and `operations/cancel.rs` say the
+//! same in SQL. `tests/stores/lifecycle.rs` runs them on every combination of columns and compares; the model in
+//! `model/` takes these very functions for its transitions. A rule that changes in one place only fails one of the two.
+
+use std::time::Duration;
+
+use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
+use crate::kernel::{Backoff, Timestamp};
+
+use super::claim::ClaimPurpose;
+use super::finish::End;
+use super::job::{CrashPolicy, UnwindEnd};
+
+/// After this many vanished owners an operation is not started again (jobs.md 2b.8, poison).
+pub const MAX_CRASHES: i32 = 3;
+
+/// After this many vanished owners or failed attempts an undo waits for an operator.
+pub const UNWIND_ATTEMPTS: i32 = 10;
+
+/// The wait before an undo is tried again.
+const UNWIND_BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(600));
+
+/// Whether an owner's time runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lease {
+    /// Nobody's.
+    None,
+    /// The owner may write.
+    Alive,
+    /// The owner may be recovered from.
+    Expired,
+}
+
+/// What an operation has begun, by its step log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Footprint {
+    /// No step.
+    None,
+    /// Only steps that change our own records.
+    Inside,
+    /// A step that reaches outside.
+    Outside,
+}
+
+/// The columns of an operation that the rules read, measured at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Standing {
+    /// Where it stands.
+    pub state: OperationState,
+    /// Whether effects of an interrupted run still have to be undone.
+    pub unwind: Unwind,
+    /// What is left behind in the outside world.
+    pub cleanup: Cleanup,
+    /// Whether it may start by now.
+    pub due: bool,
+    /// The lease of its owner.
+    pub lease: Lease,
+    /// Counts owners.
+    pub fence: i64,
+    /// How often it was started.
+    pub starts: i32,
+    /// How often it may be started.
+    pub max_starts: i32,
+    /// How often its owner vanished.
+    pub crashes: i32,
+    /// The user wants it to stop.
+    pub cancel_requested: bool,
+}
+
+impl Standing {
+    /// The standing of `row` at `now`, by the clock of the database.
+    pub fn of(row: &operation::Model, now: Timestamp) -> Self {
+        let lease = match row.lease_until {
+            None => Lease::None,
+            Some(until) if until > now => Lease::Alive,
+            Some(_) => Lease::Expired,
+        };
+        Self {
+            state: row.state,
+            unwind: row.unwind,
+            cleanup: row.cleanup,
+            due: row.run_after <= now,
+            lease,
+            fence: row.fence,
+            starts: row.starts,
+            max_starts: row.max_starts,
+            crashes: row.crashes,
+            cancel_requested: row.cancel_requested,
+        }
+    }
+
+    /// Whether some worker is at work on it.
+    pub fn in_progress(&self) -> bool {
+        self.state == OperationState::Running || self.unwind == Unwind::Running
+    }
+
+    /// Whether an owner with `fence` may renew, end it or hand it back.
+    pub fn is_owned_by(&self, fence: i64) -> bool {
+        self.fence == fence && self.in_progress()
+    }
+
+    /// Whether an owner with `fence` may write a step: before the effect is the last moment to notice a lost lease.
+    pub fn may_write_step(&self, fence: i64) -> bool {
+        self.is_owned_by(fence) && self.lease == Lease::Alive
+    }
+
+    /// Whether the owner counts as vanished.
+    pub fn is_abandoned(&self) -> bool {
+        self.in_progress() && self.lease == Lease::Expired
+    }
+
+    /// Whether nothing but time and the pause switch keep it from a claim.
+    pub fn is_startable(&self) -> bool {
+        let run = self.state == OperationState::Queued && self.starts < self.max_starts;
+        run || self.unwind == Unwind::Due
+    }
+
+    /// Whether a sweep that offers everything puts it on the ready list.
+    pub fn is_offered(&self, paused: bool) -> bool {
+        self.is_startable() && self.due && !paused
+    }
+
+    /// What a claim would be for; `None` when it is refused.
+    pub fn claimable(&self, paused: bool) -> Option<ClaimPurpose> {
+        if paused || !self.due {
+            return None;
+        }
+        if self.state == OperationState::Queued && self.starts < self.max_starts {
+            return Some(ClaimPurpose::Run);
+        }
+        (self.state.is_ended() && self.unwind == Unwind::Due).then_some(ClaimPurpose::Unwind)
+    }
+
+    /// After a claim.
+    #[must_use]
+    pub fn claimed(self, purpose: ClaimPurpose) -> Self {
+        let owned = Self { fence: self.fence + 1, lease: Lease::Alive, ..self };
+        match purpose {
+            ClaimPurpose::Run => Self { state: OperationState::Running, starts: self.starts + 1, ..owned },
+            ClaimPurpose::Unwind => Self { unwind: Unwind::Running, ..owned },
+        }
+    }
+
+    /// After its owner wrote `end`.
+    #[must_use]
+    pub fn finished(self, end: &End) -> Self {
+        let released = Self { lease: Lease::None, ..self };
+        match end {
+            End::HandedBack => Self { state: OperationState::Queued, starts: self.starts - 1, ..released },
+            End::Ended { state, undo, .. } => {
+                let (unwind, cleanup, wait) = aftermath(undo, 0);
+                Self { state: *state, unwind, cleanup, crashes: 0, due: wait.is_zero(), ..released }
+            }
+            End::Unwound(undo) => {
+                let crashes = unwind_attempts(self.crashes, undo);
+                let (unwind, cleanup, wait) = aftermath(undo, crashes);
+                Self { unwind, cleanup, crashes, due: wait.is_zero(), ..released }
+            }
+        }
+    }
+
+    /// After `recovery` from a vanished owner; `unwinding` as in `JobSettings::unwind`.
+    #[must_use]
+    pub fn recovered(self, recovery: Recovery, footprint: Footprint, unwinding: bool) -> Self {
+        let fenced = Self { fence: self.fence + 1, lease: Lease::None, ..self };
+        let crashes = self.crashes + 1;
+        match recovery {
+            Recovery::Requeue => {
+                Self { state: OperationState::Queued, starts: self.starts - 1, crashes, due: false, ..fenced }
+            }
+            Recovery::Stale => {
+                let (unwind, cleanup) = remains(footprint, unwinding);
+                Self { state: OperationState::Stale, unwind, cleanup, crashes: 0, due: true, ..fenced }
+            }
+            Recovery::UnwindAgain => Self { unwind: Unwind::Due, crashes, due: false, ..fenced },
+            Recovery::Hold => Self { unwind: Unwind::Held, cleanup: Cleanup::Required, ..fenced },
+        }
+    }
+
+    /// After a request to cancel; `None` when it has ended. One that waits ends at once, and what it began is undone.
+    pub fn cancelled(self, footprint: Footprint) -> Option<Self> {
+        let asked = Self { cancel_requested: true, ..self };
+        match self.state {
+            OperationState::Queued => {
+                let (unwind, cleanup) = remains(footprint, true);
+                Some(Self { state: OperationState::Cancelled, unwind, cleanup, ..asked })
+            }
+            OperationState::Running => Some(asked),
+            OperationState::Succeeded | OperationState::Failed | OperationState::Cancelled | OperationState::Stale => {
+                None
+            }
+        }
+    }
+}
+
+/// What becomes of an operation whose owner vanished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// Queued again; the lost start does not count.
+    Requeue,
+    /// It never runs again; a worker undoes what it left.
+    Stale,
+    /// Its undo goes on later.
+    UnwindAgain,
+    /// Its undo failed too often: an operator must decide.
+    Hold,
+}
+
+/// What becomes of an operation whose owner vanished (jobs.md 2b.8).
+pub fn decide(standing: &Standing, policy: CrashPolicy, footprint: Footprint) -> Recovery {
+    let crashes = standing.crashes + 1;
+    if standing.unwind == Unwind::Running {
+        return if crashes >= UNWIND_ATTEMPTS { Recovery::Hold } else { Recovery::UnwindAgain };
+    }
+    match policy {
+        _ if crashes >= MAX_CRASHES => Recovery::Stale,
+        CrashPolicy::UnwindOutsideEffects if footprint == Footprint::Outside => Recovery::Stale,
+        CrashPolicy::Resume | CrashPolicy::UnwindOutsideEffects => Recovery::Requeue,
+    }
+}
+
+/// The `unwind` and `cleanup` columns of an operation that ends without its owner. What only touched our own records is
+/// always undone; what reached outside waits for an operator when workers shall not unwind.
+pub fn remains(footprint: Footprint, unwinding: bool) -> (Unwind, Cleanup) {
+    match footprint {
+        Footprint::None => (Unwind::None, Cleanup::None),
+        Footprint::Outside if !unwinding => (Unwind::Held, Cleanup::Required),
+        Footprint::Inside | Footprint::Outside => (Unwind::Due, Cleanup::Pending),
+    }
+}
+
+/// How often an undo was tried, after one more that ended as `undo`.
+pub fn unwind_attempts(crashes: i32, undo: &UnwindEnd) -> i32 {
+    crashes + i32::from(matches!(undo, UnwindEnd::Incomplete { .. }))
+}
+
+/// The `unwind` and `cleanup` columns that follow from an undo, and when a worker shall look again.
+pub fn aftermath(undo: &UnwindEnd, attempts: i32) -> (Unwind, Cleanup, Duration) {
+    match undo {
+        UnwindEnd::Nothing => (Unwind::None, Cleanup::None, Duration::ZERO),
+        UnwindEnd::Complete => (Unwind::Done, Cleanup::Done, Duration::ZERO),
+        UnwindEnd::Interrupted => (Unwind::Due, Cleanup::Pending, Duration::ZERO),
+        UnwindEnd::Incomplete { .. } if attempts >= UNWIND_ATTEMPTS => {
+            (Unwind::Held, Cleanup::Required, Duration::ZERO)
+        }
+        UnwindEnd::Incomplete { .. } => {
+            (Unwind::Due, Cleanup::Pending, UNWIND_BACKOFF.plain(u32::try_from(attempts).unwrap_or(0)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running(unwind: Unwind, crashes: i32) -> Standing {
+        Standing {
+            state: OperationState::Running,
+            unwind,
+            cleanup: Cleanup::None,
+            due: true,
+            lease: Lease::Expired,
+            fence: 1,
+            starts: 1,
+            max_starts: 1,
+            crashes,
+            cancel_requested: false,
+        }
+    }
+
+    #[test]
+    fn a_provision_that_reached_outside_is_never_started_again() {
+        let policy = CrashPolicy::UnwindOutsideEffects;
+        let lost = running(Unwind::None, 0);
+        assert_eq!(decide(&lost, policy, Footprint::Outside), Recovery::Stale);
+        assert_eq!(decide(&lost, policy, Footprint::Inside), Recovery::Requeue);
+    }
+
+    #[test]
+    fn poison_stops_after_three_crashes_and_an_undo_after_ten() {
+        let policy = CrashPolicy::Resume;
+        assert_eq!(decide(&running(Unwind::None, 2), policy, Footprint::None), Recovery::Stale);
+        assert_eq!(decide(&running(Unwind::Running, 2), policy, Footprint::Outside), Recovery::UnwindAgain);
+        assert_eq!(decide(&running(Unwind::Running, 9), policy, Footprint::Outside), Recovery::Hold);
+    }
+
+    #[test]
+    fn poison_that_only_changed_our_records_is_undone_even_where_operators_unwind() {
+        let stale = running(Unwind::None, 2).recovered(Recovery::Stale, Footprint::Inside, false);
+        assert_eq!((stale.unwind, stale.cleanup), (Unwind::Due, Cleanup::Pending));
+    }
+}

@@ -1,0 +1,291 @@
+//! What an action does to the world. The decisions are those of `lifecycle`; here stands who takes which step when.
+
+use crate::db::entities::operation::OperationState;
+use crate::db::entities::operation_step::StepStatus;
+use crate::jobs::claim::ClaimPurpose;
+use crate::jobs::job::CrashPolicy;
+use crate::jobs::lifecycle::{Footprint, Lease, Recovery, Standing, decide};
+
+use super::action::Action;
+use super::audit;
+use super::world::{At, Ending, OPERATIONS, Operation, Phase, UndoResult, Why, World, fresh, is_outside};
+use super::{Scope, Weakness};
+
+/// The world after `action`, with what the auditor has to say about it.
+pub(super) fn next(scope: &Scope, before: &World, action: Action) -> World {
+    let mut world = *before;
+    if action.is_fault() {
+        world.faults -= 1;
+    }
+    apply(scope, &mut world, action);
+    world.broken |= audit::broken(scope, before, &world, action);
+    // Workers are alike: a state and its mirror image are one.
+    world.workers.sort_unstable();
+    world
+}
+
+fn apply(scope: &Scope, world: &mut World, action: Action) {
+    match action {
+        Action::Insert(index) => {
+            world.operations[index].row = Some(fresh(scope.policies[index]));
+            world.operations[index].ring = true;
+        }
+        Action::Ring(index) => {
+            world.operations[index].ring = false;
+            world.ready[index] += 1;
+        }
+        Action::RingLost(index) => world.operations[index].ring = false,
+        Action::Cancel(index) => {
+            let operation = &mut world.operations[index];
+            let footprint = operation.footprint();
+            operation.cancel = false;
+            operation.row = operation.row.and_then(|row| row.cancelled(footprint));
+        }
+        Action::Pause => {
+            world.paused = true;
+            world.pauses -= 1;
+        }
+        Action::Resume => world.paused = false,
+        Action::Sweep(index) => world.ready[index] += 1,
+        Action::Judge(index) => {
+            let seen = world.operations[index].footprint() == Footprint::Outside;
+            world.operations[index].judged = Some(seen);
+        }
+        Action::Recover(index) => recover(scope, &mut world.operations[index], scope.policies[index]),
+        Action::Reap(index) => {
+            world.orphaned[index] -= 1;
+            world.ready[index] += 1;
+        }
+        Action::BackoffEnds(index) => change(world, index, |row| row.due = true),
+        Action::LeaseEnds(index) | Action::Paused(index) => change(world, index, |row| row.lease = Lease::Expired),
+        Action::Flush => world.flush(),
+        Action::Crash(worker) => {
+            let list = std::mem::take(&mut world.workers[worker].list);
+            (0..OPERATIONS).for_each(|index| world.orphaned[index] += list[index]);
+            world.workers[worker].at = At::Idle;
+        }
+        Action::ReapLiving(worker) => {
+            let list = std::mem::take(&mut world.workers[worker].list);
+            (0..OPERATIONS).for_each(|index| world.ready[index] += list[index]);
+        }
+        Action::Receive(worker, index) | Action::ReceiveReplyLost(worker, index) => {
+            world.ready[index] -= 1;
+            world.workers[worker].list[index] += 1;
+            if let Action::Receive(..) = action {
+                world.workers[worker].at = At::Received(index);
+            }
+        }
+        Action::Reconcile(worker, index) => world.workers[worker].at = At::Received(index),
+        Action::Claim(worker)
+        | Action::ClaimReplyLost(worker)
+        | Action::Intend(worker)
+        | Action::CommitIntent(worker)
+        | Action::IntentReplyLost(worker)
+        | Action::Effect(worker)
+        | Action::StepDone(worker)
+        | Action::StepFails(worker)
+        | Action::ObserveCancel(worker)
+        | Action::UndoEffect(worker)
+        | Action::UndoFails(worker)
+        | Action::UndoWritten(worker)
+        | Action::Finish(worker)
+        | Action::FinishReplyLost(worker)
+        | Action::Forget(worker)
+        | Action::ForgetLost(worker)
+        | Action::HandBack(worker)
+        | Action::HandBackLost(worker)
+        | Action::Renew(worker)
+        | Action::NoticeLoss(worker)
+        | Action::Drain(worker) => {
+            let at = world.workers[worker].at;
+            world.workers[worker].at = match at {
+                At::Idle => At::Idle,
+                At::Received(index) => claim(scope, world, index, action),
+                At::Owner { operation, fence, phase } => own(scope, world, worker, (operation, fence, phase), action),
+                At::Leaving { operation, .. } | At::HandingBack(operation) => {
+                    leave(world, worker, operation, action);
+                    At::Idle
+                }
+            };
+        }
+    }
+}
+
+fn change(world: &mut World, index: usize, change: impl FnOnce(&mut Standing)) {
+    if let Some(row) = &mut world.operations[index].row {
+        change(row);
+    }
+}
+
+/// `claim.rs`.
+fn claim(scope: &Scope, world: &mut World, index: usize, action: Action) -> At {
+    let forget = At::Leaving { operation: index, fence: 0 };
+    let taken = world.slots_taken();
+    let paused = world.paused && scope.weakness != Some(Weakness::ClaimPaused);
+    let operation = &mut world.operations[index];
+    let Some(row) = operation.row else { return forget };
+    let ended = scope.weakness == Some(Weakness::ClaimEnded) && row.state.is_ended();
+    let purpose = row.claimable(paused).or_else(|| ended.then_some(ClaimPurpose::Run));
+    let Some(purpose) = purpose else {
+        let run = scope.weakness == Some(Weakness::RunUnclaimed);
+        return if run { At::Owner { operation: index, fence: row.fence, phase: Phase::Between } } else { forget };
+    };
+    if taken >= scope.slots {
+        return At::HandingBack(index);
+    }
+    let mut claimed = row.claimed(purpose);
+    if scope.weakness == Some(Weakness::KeepFence) {
+        claimed.fence = row.fence;
+    }
+    operation.row = Some(claimed);
+    operation.slot = true;
+    if let Action::Claim(_) = action {
+        let phase = match purpose {
+            ClaimPurpose::Run => Phase::Between,
+            ClaimPurpose::Unwind => Phase::Undoing(Why::Unwind),
+        };
+        At::Owner { operation: index, fence: claimed.fence, phase }
+    } else {
+        At::HandingBack(index)
+    }
+}
+
+/// `recover.rs`.
+fn recover(scope: &Scope, operation: &mut Operation, policy: CrashPolicy) {
+    let Some(row) = operation.row else { return };
+    let footprint = match operation.judged.take() {
+        None => operation.footprint(),
+        Some(true) => Footprint::Outside,
+        Some(false) => Footprint::Inside,
+    };
+    let mut recovery = decide(&row, policy, footprint);
+    if scope.weakness == Some(Weakness::RequeueAfterOutside) && recovery == Recovery::Stale && row.crashes < 2 {
+        recovery = Recovery::Requeue;
+    }
+    let mut recovered = row.recovered(recovery, footprint, true);
+    if scope.weakness == Some(Weakness::KeepFence) {
+        recovered.fence = row.fence;
+    }
+    operation.row = Some(recovered);
+    operation.slot = false;
+}
+
+/// `lists.rs`: the id leaves the list of its worker, or goes back.
+fn leave(world: &mut World, worker: usize, index: usize, action: Action) {
+    if matches!(action, Action::ForgetLost(_) | Action::HandBackLost(_)) || world.workers[worker].list[index] == 0 {
+        return;
+    }
+    world.workers[worker].list[index] -= 1;
+    if let Action::HandBack(_) = action {
+        world.ready[index] += 1;
+    }
+}
+
+/// `handle.rs`, `saga/engine` and `operations/journal.rs`.
+fn own(
+    scope: &Scope,
+    world: &mut World,
+    worker: usize,
+    (index, fence, phase): (usize, i64, Phase),
+    action: Action,
+) -> At {
+    let at = |phase| At::Owner { operation: index, fence, phase };
+    let gone = At::Leaving { operation: index, fence: 0 };
+    let operation = &mut world.operations[index];
+    let unguarded = scope.weakness == Some(Weakness::UnguardedSteps);
+    let may_write = unguarded || operation.row.is_some_and(|row| row.may_write_step(fence));
+    let undo = |why| at(Phase::Undoing(why));
+    match (action, phase) {
+        (Action::Renew(_), _) => {
+            change(world, index, |row| row.lease = Lease::Alive);
+            at(phase)
+        }
+        (Action::NoticeLoss(_), _) => gone,
+        (Action::ObserveCancel(_), _) => undo(Why::Cancelled),
+        (Action::Drain(_), Phase::Undoing(why)) => at(Phase::Ending(Ending::Undone(why, UndoResult::Interrupted))),
+        (Action::Drain(_), _) => at(Phase::Ending(Ending::HandedBack)),
+        (Action::Intend(_), _) => match operation.next_step() {
+            None => at(Phase::Ending(Ending::Succeeded)),
+            Some(_) if !may_write => gone,
+            Some(step) if is_outside(step) => at(Phase::Writing(step)),
+            Some(step) => {
+                operation.steps[step] = Some(StepStatus::Started);
+                at(Phase::Begun(step))
+            }
+        },
+        (Action::CommitIntent(_), Phase::Writing(step)) => {
+            operation.steps[step] = Some(StepStatus::Started);
+            at(Phase::Begun(step))
+        }
+        // Committed, and written once more.
+        (Action::IntentReplyLost(_), Phase::Writing(step)) => {
+            operation.steps[step] = Some(StepStatus::Started);
+            at(Phase::Between)
+        }
+        (Action::Effect(_), Phase::Begun(step)) => {
+            operation.effects = operation.effects.saturating_add(1).min(2);
+            at(Phase::Effected(step))
+        }
+        (Action::StepDone(_), Phase::Begun(step) | Phase::Effected(step)) if may_write => {
+            operation.steps[step] = Some(StepStatus::Done);
+            at(Phase::Between)
+        }
+        (Action::StepFails(_), Phase::Begun(step) | Phase::Effected(step)) if may_write => {
+            operation.steps[step] = Some(StepStatus::Failed);
+            undo(Why::Failed)
+        }
+        (Action::UndoEffect(_) | Action::UndoFails(_), Phase::Undoing(why)) => match operation.next_undo() {
+            None => {
+                let outside = operation.steps.iter().enumerate().any(|(step, s)| is_outside(step) && s.is_some());
+                let result = if outside { UndoResult::Complete } else { UndoResult::Nothing };
+                at(Phase::Ending(Ending::Undone(why, result)))
+            }
+            Some(step) if matches!(action, Action::UndoEffect(_)) => at(Phase::Undone(step, why)),
+            Some(step) if may_write => {
+                operation.steps[step] = Some(StepStatus::UndoFailed);
+                at(Phase::Ending(Ending::Undone(why, UndoResult::Incomplete)))
+            }
+            Some(_) => at(Phase::Ending(Ending::Undone(why, UndoResult::Interrupted))),
+        },
+        (Action::UndoWritten(_), Phase::Undone(step, why)) => {
+            if !may_write {
+                return at(Phase::Ending(Ending::Undone(why, UndoResult::Interrupted)));
+            }
+            operation.steps[step] = Some(StepStatus::Undone);
+            undo(why)
+        }
+        (Action::Finish(_) | Action::FinishReplyLost(_), Phase::Ending(ending)) => {
+            finish(scope, world, worker, (index, fence), ending, action)
+        }
+        // A write that was refused.
+        _ => gone,
+    }
+}
+
+/// `finish.rs`.
+fn finish(
+    scope: &Scope,
+    world: &mut World,
+    worker: usize,
+    (index, fence): (usize, i64),
+    ending: Ending,
+    action: Action,
+) -> At {
+    let early = scope.weakness == Some(Weakness::ForgetFirst) && world.workers[worker].list[index] > 0;
+    if early {
+        world.workers[worker].list[index] -= 1;
+        return At::Owner { operation: index, fence, phase: Phase::Ending(ending) };
+    }
+    let operation = &mut world.operations[index];
+    let Some(row) = operation.row.filter(|row| row.is_owned_by(fence)) else {
+        return At::Leaving { operation: index, fence: 0 };
+    };
+    operation.row = Some(row.finished(&ending.end()));
+    operation.slot = scope.weakness == Some(Weakness::KeepSlot);
+    debug_assert!(row.state == OperationState::Running || row.state.is_ended());
+    if let Action::Finish(_) = action {
+        At::Leaving { operation: index, fence }
+    } else {
+        At::Owner { operation: index, fence, phase: Phase::Ending(ending) }
+    }
+}

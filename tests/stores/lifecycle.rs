@@ -1,0 +1,426 @@
+//! The statements that claim, write, end, recover, offer and cancel do what `jobs::lifecycle` says, on every
+//! combination of the columns they read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseConnection, EntityTrait, IntoActiveModel, QueryFilter,
+};
+use zpack::db;
+use zpack::db::entities::operation::{self, Cleanup, OperationState, Unwind};
+use zpack::db::entities::{operation_step, queue_slot};
+use zpack::jobs::lifecycle::{Footprint, Standing, decide};
+use zpack::jobs::{
+    ClaimOutcome, ClaimPurpose, Claimed, CrashPolicy, End, Failpoints, Job, JobContext, JobEnd, JobSettings, Leftover,
+    Lists, Queue, Registry, Sweep, UnwindEnd, claim, ensure_slots, finish, guard, recover_expired, renew, set_paused,
+    sweep,
+};
+use zpack::kernel::{OperationId, Timestamp, WorkerId};
+use zpack::operations::{CancelOutcome, cancel};
+
+use crate::support::{PrivateRedis, TestDb, on_every_database};
+
+on_every_database!(
+    a_claim_is_won_exactly_when_the_rule_allows_it,
+    an_owner_writes_exactly_what_the_rule_allows,
+    a_vanished_owner_is_recovered_from_by_the_rule,
+    a_sweep_offers_exactly_what_may_start,
+    a_request_to_cancel_does_what_the_rule_says,
+    a_slot_goes_with_its_operation,
+    a_step_whose_write_is_under_way_is_seen_by_the_recovery,
+);
+
+const QUEUE: Queue = Queue::Provision;
+const FENCE: i64 = 7;
+const LEASES: [Option<i64>; 3] = [None, Some(3_600_000), Some(-3_600_000)];
+const FOOTPRINTS: [Footprint; 3] = [Footprint::None, Footprint::Inside, Footprint::Outside];
+
+/// A job that is never run: only its kind and policy matter.
+struct Idle(&'static str, CrashPolicy);
+
+#[async_trait]
+impl Job for Idle {
+    fn kind(&self) -> &'static str {
+        self.0
+    }
+
+    fn schema_version(&self) -> i32 {
+        1
+    }
+
+    fn crash_policy(&self) -> CrashPolicy {
+        self.1
+    }
+
+    fn leftovers(&self, _: &operation::Model) -> Vec<Leftover> {
+        Vec::new()
+    }
+
+    async fn run(&self, _: &JobContext) -> JobEnd {
+        JobEnd::Lost
+    }
+
+    async fn unwind(&self, _: &JobContext) -> UnwindEnd {
+        UnwindEnd::Interrupted
+    }
+}
+
+fn registry() -> Registry {
+    Registry::default()
+        .with(Arc::new(Idle("provision", CrashPolicy::UnwindOutsideEffects)))
+        .with(Arc::new(Idle("repair", CrashPolicy::Resume)))
+}
+
+fn settings() -> JobSettings {
+    JobSettings { slots: None, ..JobSettings::default() }
+}
+
+fn row(now: Timestamp) -> operation::Model {
+    operation::Model {
+        id: OperationId::generate(),
+        kind: "provision".to_owned(),
+        queue: QUEUE.to_string(),
+        schema_version: 1,
+        payload: "{}".to_owned(),
+        state: OperationState::Queued,
+        phase: None,
+        unwind: Unwind::None,
+        cleanup: Cleanup::None,
+        run_after: at(now, -3_600_000),
+        fence: FENCE,
+        lease_until: None,
+        worker: None,
+        starts: 0,
+        crashes: 0,
+        max_starts: 1,
+        offered_at: None,
+        offer_count: 0,
+        cancel_requested: false,
+        dedup_key: None,
+        user_id: None,
+        vmid: None,
+        step_count: 0,
+        saga_state: None,
+        error_code: None,
+        error_message: None,
+        error_phase: None,
+        heartbeat_at: None,
+        created_at: now,
+        started_at: None,
+        finished_at: None,
+        event_seq: 0,
+    }
+}
+
+fn at(now: Timestamp, offset: i64) -> Timestamp {
+    Timestamp::from_millis(now.millis() + offset)
+}
+
+/// Every state with every unwind, possible or not: the statements must not rely on what they never see.
+fn standings(now: Timestamp) -> Vec<operation::Model> {
+    let pairs = OperationState::ALL.iter().flat_map(|state| Unwind::ALL.iter().map(move |unwind| (*state, *unwind)));
+    pairs.map(|(state, unwind)| operation::Model { state, unwind, ..row(now) }).collect()
+}
+
+/// Each row once for each of `variants`, with an id of its own.
+fn vary<V: Copy>(
+    rows: Vec<operation::Model>,
+    variants: &[V],
+    set: impl Fn(&mut operation::Model, V),
+) -> Vec<operation::Model> {
+    let mut varied = Vec::new();
+    for row in rows {
+        for variant in variants {
+            let mut copy = operation::Model { id: OperationId::generate(), ..row.clone() };
+            set(&mut copy, *variant);
+            varied.push(copy);
+        }
+    }
+    varied
+}
+
+fn with_leases(rows: Vec<operation::Model>, now: Timestamp) -> Vec<operation::Model> {
+    vary(rows, &LEASES, |row, lease| row.lease_until = lease.map(|offset| at(now, offset)))
+}
+
+async fn store(db: &DatabaseConnection, rows: &[operation::Model]) {
+    for page in rows.chunks(100) {
+        let rows = page.iter().map(|row| row.clone().into_active_model().reset_all());
+        operation::Entity::insert_many(rows).exec_without_returning(db).await.unwrap();
+    }
+}
+
+async fn begin_steps(db: &DatabaseConnection, id: OperationId, footprint: Footprint, now: Timestamp) {
+    let steps: &[bool] = match footprint {
+        Footprint::None => &[],
+        Footprint::Inside => &[false],
+        Footprint::Outside => &[false, true],
+    };
+    for (seq, outside) in (0..).zip(steps) {
+        operation_step::Entity::insert(step(id, seq, *outside, now)).exec_without_returning(db).await.unwrap();
+    }
+}
+
+fn step(id: OperationId, seq: i32, outside: bool, now: Timestamp) -> operation_step::ActiveModel {
+    operation_step::ActiveModel {
+        operation_id: Set(id),
+        seq: Set(seq),
+        name: Set(format!("step_{seq}")),
+        status: Set(operation_step::StepStatus::Started),
+        outside: Set(outside),
+        fence: Set(FENCE),
+        detail: Set(None),
+        started_at: Set(now),
+        finished_at: Set(None),
+    }
+}
+
+async fn read_all(db: &DatabaseConnection) -> BTreeMap<OperationId, operation::Model> {
+    operation::Entity::find().all(db).await.unwrap().into_iter().map(|row| (row.id, row)).collect()
+}
+
+async fn read(db: &DatabaseConnection, id: OperationId) -> operation::Model {
+    operation::Entity::find_by_id(id).one(db).await.unwrap().unwrap()
+}
+
+async fn a_claim_is_won_exactly_when_the_rule_allows_it(test: TestDb) {
+    let db = &test.db;
+    let (registry, settings) = (registry(), settings());
+    let mut won = 0;
+    for paused in [false, true] {
+        let now = db::now(db).await.unwrap();
+        set_paused(db, QUEUE, paused, now).await.unwrap();
+        let rows = vary(standings(now), &[-3_600_000, 3_600_000], |row, offset| row.run_after = at(now, offset));
+        let rows = vary(rows, &[0, 1], |row, starts| row.starts = starts);
+        let rows = vary(rows, &[false, true], |row, asked| row.cancel_requested = asked);
+        let rows = vary(rows, &LEASES[..2], |row, lease| row.lease_until = lease.map(|offset| at(now, offset)));
+        store(db, &rows).await;
+        for row in &rows {
+            let before = Standing::of(row, now);
+            let expected = before.claimable(paused);
+            let outcome = claim(db, QUEUE, row.id, WorkerId::generate(), &registry, &settings).await.unwrap();
+            let purpose = match outcome {
+                ClaimOutcome::Claimed(claimed) => Some(claimed.purpose),
+                ClaimOutcome::NotDue => None,
+                other @ (ClaimOutcome::NoSlot | ClaimOutcome::Unknown) => panic!("{other:?} of {before:?}"),
+            };
+            assert_eq!(purpose, expected, "paused: {paused}, {before:?}");
+            won += usize::from(purpose.is_some());
+        }
+        let after = read_all(db).await;
+        for row in &rows {
+            let before = Standing::of(row, now);
+            let expected = before.claimable(paused).map_or(before, |purpose| before.claimed(purpose));
+            assert_eq!(Standing::of(&after[&row.id], now), expected, "after {before:?}");
+        }
+    }
+    assert!(won > 50, "only {won} claims were won");
+}
+
+/// Every way to let go of an operation.
+fn ends() -> Vec<End> {
+    let incomplete = || UnwindEnd::Incomplete { reason: "it is still there".to_owned(), leftovers: Vec::new() };
+    let ended = |state, undo| End::Ended { state, failure: None, undo };
+    vec![
+        End::HandedBack,
+        ended(OperationState::Succeeded, UnwindEnd::Nothing),
+        ended(OperationState::Failed, UnwindEnd::Complete),
+        ended(OperationState::Failed, incomplete()),
+        ended(OperationState::Cancelled, UnwindEnd::Interrupted),
+        End::Unwound(UnwindEnd::Nothing),
+        End::Unwound(UnwindEnd::Complete),
+        End::Unwound(UnwindEnd::Interrupted),
+        End::Unwound(incomplete()),
+    ]
+}
+
+async fn an_owner_writes_exactly_what_the_rule_allows(test: TestDb) {
+    let db = &test.db;
+    let now = db::now(db).await.unwrap();
+    let rows = with_leases(standings(now), now);
+    store(db, &rows).await;
+    for row in &rows {
+        let before = Standing::of(row, now);
+        for fence in [FENCE, FENCE - 1] {
+            let tx = db::begin(db).await.unwrap();
+            let guarded = guard(&tx, row.id, fence).await.unwrap().is_ok();
+            tx.rollback().await.unwrap();
+            assert_eq!(guarded, before.may_write_step(fence), "a step of {fence} on {before:?}");
+            if fence != FENCE {
+                let renewed = renew(db, row.id, fence, Duration::from_secs(60)).await.unwrap().is_ok();
+                assert_eq!(renewed, before.is_owned_by(fence), "a renewal of {fence} on {before:?}");
+            }
+        }
+        let renewed = renew(db, row.id, FENCE, Duration::from_secs(60)).await.unwrap().is_ok();
+        assert_eq!(renewed, before.is_owned_by(FENCE), "a renewal on {before:?}");
+    }
+    for end in ends() {
+        let rows = vary(with_leases(standings(now), now), &[0, 9], |row, crashes| row.crashes = crashes);
+        store(db, &rows).await;
+        for (index, row) in rows.iter().enumerate() {
+            let before = Standing::of(row, now);
+            let fence = if index % 5 == 4 { FENCE - 1 } else { FENCE };
+            let operation = operation::Model { fence, ..row.clone() };
+            let claimed = Claimed { operation, purpose: ClaimPurpose::Run };
+            let written = finish(db, &claimed, &end, now).await.unwrap().is_ok();
+            assert_eq!(written, before.is_owned_by(fence), "{end:?} of {fence} on {before:?}");
+            let expected = if written { before.finished(&end) } else { before };
+            let later = db::now(db).await.unwrap();
+            assert_eq!(Standing::of(&read(db, row.id).await, later), expected, "{end:?} on {before:?}");
+        }
+    }
+}
+
+async fn a_vanished_owner_is_recovered_from_by_the_rule(test: TestDb) {
+    let db = &test.db;
+    let registry = registry();
+    let mut recovered = 0;
+    for unwinding in [true, false] {
+        let now = db::now(db).await.unwrap();
+        let kinds = [("provision", CrashPolicy::UnwindOutsideEffects), ("repair", CrashPolicy::Resume)];
+        let rows = vary(standings(now), &kinds, |row, (kind, _)| kind.clone_into(&mut row.kind));
+        let rows = vary(rows, &[0, 2, 9], |row, crashes| row.crashes = crashes);
+        // The footprint is kept where no statement looks until the steps are written.
+        let rows = vary(with_leases(rows, now), &[0, 1, 2], |row, footprint| row.event_seq = footprint);
+        store(db, &rows).await;
+        let footprint = |row: &operation::Model| FOOTPRINTS[usize::try_from(row.event_seq).unwrap()];
+        for row in rows.iter().filter(|row| Standing::of(row, now).is_abandoned()) {
+            begin_steps(db, row.id, footprint(row), now).await;
+        }
+        let settings = JobSettings { unwind: unwinding, ..settings() };
+        while recover_expired(db, QUEUE, &registry, &settings, now, &Failpoints::default()).await.unwrap() > 0 {}
+        let later = db::now(db).await.unwrap();
+        let after = read_all(db).await;
+        for row in &rows {
+            let before = Standing::of(row, now);
+            let policy = kinds.iter().find(|(kind, _)| *kind == row.kind).unwrap().1;
+            let expected = if before.is_abandoned() {
+                recovered += 1;
+                before.recovered(decide(&before, policy, footprint(row)), footprint(row), unwinding)
+            } else {
+                before
+            };
+            let row_after = &after[&row.id];
+            // The shortest wait after a crash is a second.
+            let in_time =
+                if expected.due { row_after.run_after <= later } else { row_after.run_after >= at(now, 1000) };
+            assert!(in_time, "run_after of {before:?}, {policy:?}, {:?}", footprint(row));
+            let standing = Standing { due: expected.due, ..Standing::of(row_after, now) };
+            assert_eq!(standing, expected, "after {before:?}, {policy:?}, {:?}", footprint(row));
+        }
+    }
+    assert!(recovered > 100, "only {recovered} were recovered");
+}
+
+async fn a_sweep_offers_exactly_what_may_start(test: TestDb) {
+    let db = &test.db;
+    let redis = PrivateRedis::start();
+    let client = redis::Client::open(redis.url()).unwrap();
+    let lists = Lists::open(&client).unwrap();
+    let now = db::now(db).await.unwrap();
+    let rows = vary(standings(now), &[-3_600_000, 3_600_000], |row, offset| row.run_after = at(now, offset));
+    let rows = vary(rows, &[0, 1], |row, starts| row.starts = starts);
+    store(db, &rows).await;
+    for (paused, what) in [(true, Sweep::Everything), (false, Sweep::Overdue), (false, Sweep::Everything)] {
+        set_paused(db, QUEUE, paused, now).await.unwrap();
+        sweep(db, &lists, QUEUE, &registry(), what, &Failpoints::default()).await.unwrap();
+        let ready: Vec<String> = redis::cmd("LRANGE")
+            .arg(QUEUE.ready_key())
+            .arg(0)
+            .arg(-1)
+            .query_async(&mut lists.connection())
+            .await
+            .unwrap();
+        let offered: BTreeSet<_> = ready.iter().cloned().collect();
+        assert_eq!(offered.len(), ready.len(), "an id is there twice");
+        let due = rows.iter().filter(|row| Standing::of(row, now).is_offered(paused));
+        assert_eq!(offered, due.map(|row| row.id.to_string()).collect(), "paused: {paused}, {what:?}");
+    }
+}
+
+async fn a_request_to_cancel_does_what_the_rule_says(test: TestDb) {
+    let db = &test.db;
+    let now = db::now(db).await.unwrap();
+    for footprint in FOOTPRINTS {
+        let rows = standings(now);
+        store(db, &rows).await;
+        for row in &rows {
+            begin_steps(db, row.id, footprint, now).await;
+            let before = Standing::of(row, now);
+            let tx = db::begin(db).await.unwrap();
+            let outcome = cancel(&tx, row.id, now).await.unwrap();
+            tx.commit().await.unwrap();
+            let expected = before.cancelled(footprint);
+            assert_eq!(outcome != CancelOutcome::Ended, expected.is_some(), "{before:?}");
+            let after = Standing::of(&read(db, row.id).await, now);
+            assert_eq!(after, expected.unwrap_or(before), "{footprint:?} on {before:?}");
+        }
+    }
+}
+
+async fn slot_holders(db: &DatabaseConnection) -> Vec<OperationId> {
+    let slots = queue_slot::Entity::find().filter(queue_slot::Column::OperationId.is_not_null()).all(db).await.unwrap();
+    slots.into_iter().filter_map(|slot| slot.operation_id).collect()
+}
+
+async fn a_slot_goes_with_its_operation(test: TestDb) {
+    let db = &test.db;
+    let registry = registry();
+    let settings = JobSettings { slots: Some(1), ..settings() };
+    ensure_slots(db, QUEUE, 1).await.unwrap();
+    let now = db::now(db).await.unwrap();
+    let expired = Some(at(now, -1000));
+    for vanishes in [false, true] {
+        let (first, second) = (row(now), row(now));
+        store(db, &[first.clone(), second.clone()]).await;
+        let outcome = claim(db, QUEUE, first.id, WorkerId::generate(), &registry, &settings).await.unwrap();
+        let ClaimOutcome::Claimed(claimed) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(slot_holders(db).await, [first.id]);
+        let outcome = claim(db, QUEUE, second.id, WorkerId::generate(), &registry, &settings).await.unwrap();
+        assert!(matches!(outcome, ClaimOutcome::NoSlot), "{outcome:?}");
+        assert_eq!(Standing::of(&read(db, second.id).await, now), Standing::of(&second, now));
+        if vanishes {
+            let lost = operation::ActiveModel { id: Set(first.id), lease_until: Set(expired), ..Default::default() };
+            operation::Entity::update(lost).exec(db).await.unwrap();
+            assert_eq!(recover_expired(db, QUEUE, &registry, &settings, now, &Failpoints::default()).await.unwrap(), 1);
+        } else {
+            let end = End::Ended { state: OperationState::Succeeded, failure: None, undo: UnwindEnd::Nothing };
+            finish(db, &claimed, &end, now).await.unwrap().unwrap();
+        }
+        assert_eq!(slot_holders(db).await, []);
+        assert!(finish(db, &claimed, &End::HandedBack, now).await.unwrap().is_err());
+    }
+}
+
+async fn a_step_whose_write_is_under_way_is_seen_by_the_recovery(test: TestDb) {
+    let db = &test.db;
+    let registry = registry();
+    // SQLite has one writer: nobody can recover while a step is being written.
+    if test.kind == zpack::config::DatabaseKind::Sqlite {
+        return;
+    }
+    let settings = JobSettings { lease: Duration::from_secs(3), ..settings() };
+    let now = db::now(db).await.unwrap();
+    let row = row(now);
+    store(db, std::slice::from_ref(&row)).await;
+    let outcome = claim(db, QUEUE, row.id, WorkerId::generate(), &registry, &settings).await.unwrap();
+    let ClaimOutcome::Claimed(claimed) = outcome else { panic!("{outcome:?}") };
+    // The owner stands still between the proof of its lease and the commit of its step.
+    let owner = db::begin(db).await.unwrap();
+    guard(&owner, row.id, claimed.operation.fence).await.unwrap().unwrap();
+    operation_step::Entity::insert(step(row.id, 0, true, now)).exec_without_returning(&owner).await.unwrap();
+    while db::now(db).await.unwrap() <= claimed.operation.lease_until.unwrap() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(
+        recover_expired(db, QUEUE, &registry, &settings, now, &Failpoints::default()).await.unwrap(),
+        0,
+        "judged too early"
+    );
+    owner.commit().await.unwrap();
+    assert_eq!(recover_expired(db, QUEUE, &registry, &settings, now, &Failpoints::default()).await.unwrap(), 1);
+    assert_eq!(read(db, row.id).await.state, OperationState::Stale, "an effect may have happened");
+}
