@@ -1,6 +1,7 @@
-//! What a worker does with one received id: claim, run or unwind, write the end, forget the id.
+//! What a worker does with one received id: claim, run or unwind, write the end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
@@ -14,83 +15,91 @@ use super::claim::{ClaimOutcome, ClaimPurpose, Claimed, claim};
 use super::context::JobContext;
 use super::finish::{End, finish};
 use super::inflight::InFlight;
+use super::intake::{Handled, Handler, TROUBLE};
 use super::job::UnwindEnd;
+use super::slots;
 use super::worker::WorkerDeps;
 
-/// What the receive loop should do next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Handled {
-    /// Go on.
-    Normally,
-    /// Every slot is taken: wait until one is free.
-    NoSlot,
-    /// The database did not answer: wait a little.
-    Trouble,
+/// Claims received ids in SQL and runs what they name.
+pub(super) struct Claims {
+    pub(super) deps: Arc<WorkerDeps>,
+    pub(super) inflight: InFlight,
+    /// Fires when the worker stops.
+    pub(super) draining: CancellationToken,
 }
 
-/// Handles one received id to its end.
-pub(super) async fn handle(
-    deps: &Arc<WorkerDeps>,
-    inflight: &InFlight,
-    draining: &CancellationToken,
-    id: OperationId,
-) -> Handled {
-    deps.failpoints.hit("received").await;
-    let sent = since_boot();
-    let outcome = claim(&deps.db, deps.queue, id, deps.worker, &deps.registry, &deps.settings).await;
-    let handled = match outcome {
-        Ok(ClaimOutcome::Claimed(claimed)) => {
-            deps.failpoints.hit("claimed").await;
-            deps.metrics.claimed(match claimed.purpose {
-                ClaimPurpose::Run => Purpose::Run,
-                ClaimPurpose::Unwind => Purpose::Unwind,
-            });
-            let owned = inflight.own(id, claimed.operation.fence, sent);
-            if claimed.operation.cancel_requested {
-                owned.cancelled.cancel();
+impl Handler for Claims {
+    async fn handle(&self, id: OperationId) -> Handled {
+        let deps = &self.deps;
+        deps.failpoints.hit("received").await;
+        let sent = since_boot();
+        match claim(&deps.db, deps.queue, id, deps.worker, &deps.registry, &deps.settings).await {
+            Ok(ClaimOutcome::Claimed(claimed)) => {
+                deps.failpoints.hit("claimed").await;
+                deps.metrics.claimed(match claimed.purpose {
+                    ClaimPurpose::Run => Purpose::Run,
+                    ClaimPurpose::Unwind => Purpose::Unwind,
+                });
+                let cx = self.context(&claimed, sent);
+                let end = work(deps, &claimed, &cx).await;
+                self.inflight.disown(id);
+                deps.metrics.ended(end, since_boot().saturating_sub(sent));
+                deps.failpoints.hit("finished").await;
+                Handled::Done
             }
-            let cx = JobContext {
-                operation: claimed.operation.clone(),
-                db: deps.db.clone(),
-                lost: owned.lost,
-                cancelled: owned.cancelled,
-                draining: draining.clone(),
-                failpoints: deps.failpoints.clone(),
-                inflight: inflight.clone(),
-                self_fence: deps.settings.self_fence(),
-            };
-            let end = work(deps, &claimed, &cx).await;
-            deps.metrics.ended(end, since_boot().saturating_sub(sent));
-            deps.failpoints.hit("finished").await;
-            forget(deps, id).await;
-            deps.failpoints.hit("forgotten").await;
-            Handled::Normally
+            Ok(ClaimOutcome::NotDue) => {
+                deps.metrics.missed(ClaimMiss::NotDue);
+                Handled::Done
+            }
+            Ok(ClaimOutcome::Unknown) => {
+                deps.metrics.missed(ClaimMiss::UnknownKind);
+                tracing::warn!(operation.id = %id, "left {id} queued: this worker does not know its kind or version");
+                Handled::Done
+            }
+            Ok(ClaimOutcome::NoSlot) => {
+                deps.metrics.missed(ClaimMiss::NoSlot);
+                Handled::NoSlot
+            }
+            Err(error) => {
+                deps.metrics.missed(ClaimMiss::Failed);
+                tracing::warn!(operation.id = %id, %error, "could not claim {id}; handing it back");
+                Handled::Trouble
+            }
         }
-        Ok(ClaimOutcome::NotDue) => {
-            deps.metrics.missed(ClaimMiss::NotDue);
-            forget(deps, id).await;
-            Handled::Normally
+    }
+
+    async fn is_ready(&self, handled: Handled, attempt: u32) -> bool {
+        let deps = &self.deps;
+        match handled {
+            Handled::Done => true,
+            Handled::NoSlot => {
+                let limit = deps.settings.slots.unwrap_or(0);
+                slots::free(&deps.db, deps.queue, limit).await.is_ok_and(|free| !free.is_empty())
+            }
+            Handled::Trouble => deps.db.ping().await.is_ok() && attempt > 0,
         }
-        Ok(ClaimOutcome::Unknown) => {
-            deps.metrics.missed(ClaimMiss::UnknownKind);
-            tracing::warn!(operation.id = %id, "left {id} queued: this worker does not know its kind or version");
-            forget(deps, id).await;
-            Handled::Normally
+    }
+}
+
+impl Claims {
+    /// Takes over an operation whose claim was sent at `sent` since boot.
+    fn context(&self, claimed: &Claimed, sent: Duration) -> JobContext {
+        let operation = claimed.operation.clone();
+        let owned = self.inflight.own(operation.id, operation.fence, sent);
+        if operation.cancel_requested {
+            owned.cancelled.cancel();
         }
-        Ok(ClaimOutcome::NoSlot) => {
-            deps.metrics.missed(ClaimMiss::NoSlot);
-            hand_back(deps, id).await;
-            Handled::NoSlot
+        JobContext {
+            operation,
+            db: self.deps.db.clone(),
+            lost: owned.lost,
+            cancelled: owned.cancelled,
+            draining: self.draining.clone(),
+            failpoints: self.deps.failpoints.clone(),
+            inflight: self.inflight.clone(),
+            self_fence: self.deps.settings.self_fence(),
         }
-        Err(error) => {
-            deps.metrics.missed(ClaimMiss::Failed);
-            tracing::warn!(operation.id = %id, %error, "could not claim {id}; handing it back");
-            hand_back(deps, id).await;
-            Handled::Trouble
-        }
-    };
-    inflight.release(id);
-    handled
+    }
 }
 
 async fn work(deps: &WorkerDeps, claimed: &Claimed, cx: &JobContext) -> RunEnd {
@@ -143,23 +152,11 @@ async fn write(deps: &WorkerDeps, claimed: &Claimed, end: &End, cx: &JobContext)
                 tracing::warn!(operation.id = %id, %error, "could not write the end of {id}; trying again");
             }
         }
-        let wait = super::worker::TROUBLE.jittered(attempt);
+        let wait = TROUBLE.jittered(attempt);
         attempt += 1;
         tokio::select! {
             () = cx.lost.cancelled() => return false,
             () = tokio::time::sleep(wait) => {}
         }
-    }
-}
-
-async fn forget(deps: &WorkerDeps, id: OperationId) {
-    if let Err(error) = deps.lists.forget(deps.queue, deps.worker, id.to_string().as_bytes()).await {
-        tracing::debug!(operation.id = %id, %error, "{id} stays on the list; it will be dropped as not due");
-    }
-}
-
-async fn hand_back(deps: &WorkerDeps, id: OperationId) {
-    if let Err(error) = deps.lists.hand_back(deps.queue, deps.worker, id).await {
-        tracing::debug!(operation.id = %id, %error, "{id} could not be handed back; the sweeper will offer it");
     }
 }

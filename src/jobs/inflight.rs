@@ -54,6 +54,11 @@ impl InFlight {
         state.owned.remove(&id);
     }
 
+    /// Ends the ownership of `id`: it is not renewed any more. It stays received until its list entry is gone.
+    pub(super) fn disown(&self, id: OperationId) {
+        self.state().owned.remove(&id);
+    }
+
     /// Notes a won claim whose request was sent at `claimed` since boot.
     pub(super) fn own(&self, id: OperationId, fence: i64, claimed: Duration) -> Owned {
         let owned =
@@ -64,6 +69,10 @@ impl InFlight {
 
     pub(super) fn owned(&self) -> Vec<(OperationId, Owned)> {
         self.state().owned.iter().map(|(id, owned)| (*id, owned.clone())).collect()
+    }
+
+    pub(super) fn is_owned(&self, id: OperationId) -> bool {
+        self.state().owned.contains_key(&id)
     }
 
     pub(super) fn renewed(&self, id: OperationId, at: Duration) {

@@ -56,6 +56,16 @@ impl Lists {
         self.connection().lrem(queue.processing_key(worker), 1, entry).await
     }
 
+    /// Drops received ids in one trip.
+    pub(super) async fn forget_all(
+        &self,
+        queue: Queue,
+        worker: WorkerId,
+        ids: &[OperationId],
+    ) -> Result<(), RedisError> {
+        forgets(queue, worker, ids).exec_async(&mut self.connection()).await
+    }
+
     /// Returns a received id to the claim end of the ready list.
     pub async fn hand_back(&self, queue: Queue, worker: WorkerId, id: OperationId) -> Result<(), RedisError> {
         let script = Script::new(include_str!("scripts/hand_back.lua"));
@@ -141,4 +151,14 @@ impl Lists {
     pub async fn unblock(&self, connection_id: i64) -> Result<(), RedisError> {
         redis::cmd("CLIENT").arg("UNBLOCK").arg(connection_id).query_async(&mut self.connection()).await
     }
+}
+
+/// The commands that drop received ids. Missing ones are normal.
+pub(super) fn forgets(queue: Queue, worker: WorkerId, ids: &[OperationId]) -> redis::Pipeline {
+    let own = queue.processing_key(worker);
+    let mut pipeline = redis::pipe();
+    for id in ids {
+        pipeline.lrem(&own, 1, id.to_string());
+    }
+    pipeline
 }

@@ -10,6 +10,7 @@
 //! Not here: what an operation is for (`operations`), how its work is cut into steps (`saga`), what a job does
 //! (`provision` and its siblings). Knows no feature: jobs are registered by kind.
 
+mod acks;
 mod boottime;
 mod claim;
 mod context;
@@ -18,6 +19,7 @@ mod failpoint;
 mod finish;
 mod handle;
 mod inflight;
+mod intake;
 mod job;
 pub mod lifecycle;
 mod lists;
@@ -40,6 +42,7 @@ pub use context::{JobContext, Lost, guard, renew};
 pub use depth::Depth;
 pub use failpoint::Failpoints;
 pub use finish::{End, finish, footprint, hand_back};
+pub use intake::{Handled, Handler, Intake};
 pub use job::{CrashPolicy, Job, JobEnd, JobFailure, Leftover, Registry, UnwindEnd};
 pub use lists::Lists;
 pub use queue::Queue;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 use tokio::time::{Instant, timeout};
@@ -13,14 +14,22 @@ use tokio::time::{Instant, timeout};
 use crate::kernel::{Backoff, OperationId, WorkerId};
 use crate::telemetry::JobMetrics;
 
+use super::acks::Acks;
 use super::inflight::InFlight;
-use super::lists::Lists;
+use super::intake::Intake;
+use super::lists::{self, Lists};
 use super::queue::Queue;
 
 /// How often the own list is compared with what is being handled, in case a reply was lost on a living connection.
 const RECONCILE: Duration = Duration::from_secs(30);
 
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+
+/// The time to answer a command that does not block.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// A blocking receive that is answered sooner than this found the ready list filled, so the next one takes several.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// One consumer of one queue.
 pub(super) struct Receiver {
@@ -29,36 +38,33 @@ pub(super) struct Receiver {
     queue: Queue,
     worker: WorkerId,
     inflight: InFlight,
+    acks: Arc<Acks>,
     block: Duration,
     metrics: JobMetrics,
     connection: Option<MultiplexedConnection>,
     /// Redis id of the connection, for waking it; 0 while there is none.
     connection_id: Arc<AtomicI64>,
+    /// Whether the ready list had more when it was last asked, so that there is no need to block.
+    flowing: bool,
     backlog: VecDeque<OperationId>,
     reconciled: Instant,
     failures: u32,
 }
 
 impl Receiver {
-    pub(super) fn new(
-        client: Client,
-        lists: Lists,
-        queue: Queue,
-        worker: WorkerId,
-        inflight: InFlight,
-        block: Duration,
-        metrics: JobMetrics,
-    ) -> Self {
+    pub(super) fn new(intake: &Intake, inflight: InFlight, acks: Arc<Acks>) -> Self {
         Self {
-            client,
-            lists,
-            queue,
-            worker,
+            client: intake.redis.clone(),
+            lists: intake.lists.clone(),
+            queue: intake.queue,
+            worker: intake.worker,
             inflight,
-            block: block.min(Duration::from_secs(2)),
-            metrics,
+            acks,
+            block: intake.block.min(Duration::from_secs(2)),
+            metrics: intake.metrics.clone(),
             connection: None,
             connection_id: Arc::new(AtomicI64::new(0)),
+            flowing: false,
             backlog: VecDeque::new(),
             reconciled: Instant::now(),
             failures: 0,
@@ -70,29 +76,21 @@ impl Receiver {
         self.connection_id.clone()
     }
 
-    /// The next id, or `None` after about the block time without one. Never fails: a broken connection is rebuilt with
-    /// backoff. Must be awaited to its end; a dropped future could lose the id it was about to return.
-    pub(super) async fn next(&mut self) -> Option<OperationId> {
-        if let Some(id) = self.backlog.pop_front() {
-            return Some(id);
-        }
-        match self.receive().await {
-            Ok(id) => {
-                self.failures = 0;
-                id
-            }
-            Err(error) => {
-                self.metrics.receive_failed();
-                self.connection = None;
-                self.connection_id.store(0, Ordering::SeqCst);
-                if self.failures == 0 {
-                    tracing::warn!(%error, queue = %self.queue, "cannot receive from Redis; reconnecting");
+    /// Up to `limit` ids, or none after about the block time without one. Never fails: a broken connection is rebuilt
+    /// with backoff. Must be awaited to its end; a dropped future could lose the ids it was about to return.
+    pub(super) async fn next(&mut self, limit: usize) -> Vec<OperationId> {
+        if self.backlog.is_empty() {
+            match self.receive(limit).await {
+                Ok(()) => {
+                    self.failures = 0;
+                    self.acks.receiver_is_back();
                 }
-                tokio::time::sleep(RECONNECT.jittered(self.failures)).await;
-                self.failures = self.failures.saturating_add(1);
-                None
+                Err(error) => self.start_over(&error).await,
             }
+        } else {
+            self.acks.receiver_is_away();
         }
+        self.backlog.drain(..limit.min(self.backlog.len())).collect()
     }
 
     /// Whether the last look for an id failed.
@@ -101,34 +99,97 @@ impl Receiver {
     }
 
     /// Received ids that nobody has begun to handle.
-    pub(super) fn take_backlog(&mut self) -> impl Iterator<Item = OperationId> + '_ {
-        self.backlog.drain(..)
+    pub(super) fn take_backlog(&mut self) -> VecDeque<OperationId> {
+        std::mem::take(&mut self.backlog)
     }
 
-    async fn receive(&mut self) -> Result<Option<OperationId>, RedisError> {
-        let mut connection = self.connect().await?;
+    async fn start_over(&mut self, error: &RedisError) {
+        self.acks.receiver_is_away();
+        self.metrics.receive_failed();
+        self.connection = None;
+        self.connection_id.store(0, Ordering::SeqCst);
+        if self.failures == 0 {
+            tracing::warn!(%error, queue = %self.queue, "cannot receive from Redis; reconnecting");
+        }
+        tokio::time::sleep(RECONNECT.jittered(self.failures)).await;
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Fills the backlog by one trip, at most `limit` ids from the ready list.
+    async fn receive(&mut self, limit: usize) -> Result<(), RedisError> {
+        let connection = self.connect().await?;
         if self.reconciled.elapsed() >= RECONCILE {
-            self.reconcile(&mut connection).await?;
+            self.reconcile(&mut connection.clone()).await?;
         }
-        if let Some(id) = self.backlog.pop_front() {
-            return Ok(Some(id));
+        if !self.backlog.is_empty() {
+            return Ok(());
         }
-        let mut command = redis::cmd("BLMOVE");
-        command
-            .arg(self.queue.ready_key())
-            .arg(self.queue.processing_key(self.worker))
-            .arg("RIGHT")
-            .arg("LEFT")
-            .arg(self.block.as_secs_f64());
-        let answer = timeout(self.block + Duration::from_secs(1), command.query_async(&mut connection)).await;
-        let Ok(answer) = answer else {
-            return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer to BLMOVE").into());
+        let entries = if self.flowing {
+            self.take_some(connection, limit).await?
+        } else {
+            Vec::from_iter(self.wait_for_one(connection).await?)
         };
-        let entry: Option<Vec<u8>> = answer?;
-        Ok(match entry {
-            Some(entry) => self.accept(&entry).await,
-            None => None,
-        })
+        for entry in entries {
+            let accepted = self.accept(&entry).await;
+            self.backlog.extend(accepted);
+        }
+        Ok(())
+    }
+
+    async fn wait_for_one(&mut self, connection: MultiplexedConnection) -> Result<Option<Vec<u8>>, RedisError> {
+        let (ready, own) = (self.queue.ready_key(), self.queue.processing_key(self.worker));
+        let mut command = redis::cmd("BLMOVE");
+        command.arg(ready).arg(own).arg("RIGHT").arg("LEFT").arg(self.block.as_secs_f64());
+        let asked = Instant::now();
+        let done = self.acks.take(false);
+        let mut asking = connection.clone();
+        let answer = command.query_async(&mut asking);
+        let entry: Option<Vec<u8>> = self.trip(connection, done, answer, self.block + ANSWER / 2).await?;
+        self.flowing = entry.is_some() && asked.elapsed() < AT_ONCE;
+        Ok(entry)
+    }
+
+    async fn take_some(&mut self, connection: MultiplexedConnection, limit: usize) -> Result<Vec<Vec<u8>>, RedisError> {
+        let (ready, own) = (self.queue.ready_key(), self.queue.processing_key(self.worker));
+        let mut moves = redis::pipe();
+        for _ in 0..limit {
+            moves.cmd("LMOVE").arg(&ready).arg(&own).arg("RIGHT").arg("LEFT");
+        }
+        let done = self.acks.take(true);
+        let mut asking = connection.clone();
+        let answer = moves.query_async(&mut asking);
+        let entries: Vec<Option<Vec<u8>>> = self.trip(connection, done, answer, ANSWER).await?;
+        let entries: Vec<_> = entries.into_iter().flatten().collect();
+        self.flowing = entries.len() == limit;
+        Ok(entries)
+    }
+
+    /// Sends the acknowledgements of `done` ahead of a command that receives; each is answered by itself.
+    async fn trip<T>(
+        &self,
+        mut connection: MultiplexedConnection,
+        done: Vec<OperationId>,
+        answer: impl Future<Output = Result<T, RedisError>>,
+        patience: Duration,
+    ) -> Result<T, RedisError> {
+        let mut dropped = done.is_empty();
+        let forget = async {
+            if !dropped {
+                lists::forgets(self.queue, self.worker, &done).exec_async(&mut connection).await?;
+                dropped = true;
+            }
+            Ok::<_, RedisError>(())
+        };
+        let answers = timeout(patience, join(forget, answer)).await;
+        if dropped {
+            self.acks.dropped(&done).await;
+        } else {
+            self.acks.put_back(done);
+        }
+        let (forgotten, answer) = answers.map_err(|_| no_answer("a receive"))?;
+        // An error answer to one of two is one to the connection; what was moved is found by the reconcile.
+        forgotten?;
+        answer
     }
 
     /// An entry that is no id, or is being handled already, is dropped.
@@ -159,10 +220,9 @@ impl Receiver {
             let id: i64 = redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await?;
             Ok::<_, RedisError>(id)
         };
-        let id = timeout(Duration::from_secs(2), ask)
-            .await
-            .map_err(|_| std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer to CLIENT ID"))??;
+        let id = timeout(ANSWER, ask).await.map_err(|_| no_answer("CLIENT ID"))??;
         self.reconcile(&mut connection).await?;
+        self.flowing = false;
         self.connection_id.store(id, Ordering::SeqCst);
         self.connection = Some(connection.clone());
         Ok(connection)
@@ -172,9 +232,8 @@ impl Receiver {
     async fn reconcile(&mut self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
         let mut command = redis::cmd("LRANGE");
         command.arg(self.queue.processing_key(self.worker)).arg(0).arg(-1);
-        let entries: Vec<Vec<u8>> = timeout(Duration::from_secs(2), command.query_async(connection))
-            .await
-            .map_err(|_| std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer to LRANGE"))??;
+        let entries: Vec<Vec<u8>> =
+            timeout(ANSWER, command.query_async(connection)).await.map_err(|_| no_answer("LRANGE"))??;
         self.reconciled = Instant::now();
         for entry in entries.iter().rev() {
             if parse(entry).is_some_and(|id| self.inflight.is_received(id)) {
@@ -186,6 +245,10 @@ impl Receiver {
         }
         Ok(())
     }
+}
+
+fn no_answer(command: &str) -> RedisError {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer to {command}")).into()
 }
 
 fn parse(entry: &[u8]) -> Option<OperationId> {

@@ -95,7 +95,7 @@ async fn renew(
     let sent = since_boot();
     if context::renew(db, id, owned.fence, settings.lease).await?.is_err() {
         // A job that was let go while the renewal was under way is nobody's any more.
-        if inflight.is_received(id) {
+        if inflight.is_owned(id) {
             metrics.renewal(Renewal::Lost);
             metrics.refused(Refusal::Renewal);
         }

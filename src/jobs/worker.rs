@@ -1,36 +1,30 @@
 //! One worker of one queue: receive, handle, sweep, reap, beat, and drain on request.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::Client;
 use sea_orm::{DatabaseConnection, DbErr};
-use tokio::sync::Semaphore;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::kernel::{Backoff, Clock, WorkerId};
+use crate::kernel::{Clock, WorkerId};
 use crate::telemetry::{JobMetrics, Outcome};
 
 use super::failpoint::Failpoints;
-use super::handle::{Handled, handle};
+use super::handle::Claims;
 use super::inflight::InFlight;
+use super::intake::{Intake, TROUBLE};
 use super::job::Registry;
 use super::lists::Lists;
 use super::queue::Queue;
 use super::reaper::reap;
-use super::receiver::Receiver;
 use super::recover::recover_expired;
 use super::renewer::{self, Connect};
 use super::requirements::{RequirementError, check_redis};
 use super::settings::JobSettings;
 use super::slots;
 use super::sweeper::{Sweep, lists_lost, sweep};
-
-/// The waits after a failed database or Redis call.
-pub(super) const TROUBLE: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
 /// What a worker needs.
 pub struct WorkerDeps {
@@ -109,13 +103,8 @@ impl Worker {
         let tasks = TaskTracker::new();
         tasks.spawn(sweeping(deps.clone(), upkeep.clone()));
         tasks.spawn(beating(deps.clone(), upkeep.clone()));
-        let jobs = TaskTracker::new();
-        let received = self.receive(&stop, &jobs).await;
-        jobs.close();
-        if tokio::time::timeout(deps.settings.drain, jobs.wait()).await.is_err() {
-            tracing::warn!(queue = %deps.queue, "stopped with jobs still running; others will recover them");
-        }
-        drop(received);
+        let claims = Claims { deps: deps.clone(), inflight: self.inflight.clone(), draining: stop.clone() };
+        self.intake().run_with(&self.inflight, Arc::new(claims), &stop).await;
         upkeep.cancel();
         tasks.close();
         tasks.wait().await;
@@ -128,96 +117,19 @@ impl Worker {
         Ok(())
     }
 
-    async fn receive(&self, stop: &CancellationToken, jobs: &TaskTracker) -> Receiver {
+    fn intake(&self) -> Intake {
         let deps = &self.deps;
-        let mut receiver = Receiver::new(
-            deps.redis.clone(),
-            deps.lists.clone(),
-            deps.queue,
-            deps.worker,
-            self.inflight.clone(),
-            deps.settings.block,
-            deps.metrics.clone(),
-        );
-        self.wake_on_stop(stop, &receiver);
-        let permits = Arc::new(Semaphore::new(deps.settings.concurrency.max(1) as usize));
-        let (report, mut reports) = mpsc::unbounded_channel();
-        while !stop.is_cancelled() {
-            let permit = tokio::select! {
-                () = stop.cancelled() => break,
-                permit = permits.clone().acquire_owned() => permit,
-            };
-            let Ok(permit) = permit else { break };
-            if let Some(worst) = std::iter::from_fn(|| reports.try_recv().ok()).max_by_key(|h| *h as u8) {
-                self.pause_after(worst, stop).await;
-            }
-            let received = receiver.next().await;
-            if !receiver.is_failing() {
-                deps.metrics.receiving(deps.clock.now());
-            }
-            let Some(id) = received else { continue };
-            if stop.is_cancelled() {
-                self.give_back(id).await;
-                break;
-            }
-            let (deps, inflight, stop, report) = (deps.clone(), self.inflight.clone(), stop.clone(), report.clone());
-            jobs.spawn(async move {
-                let handled = handle(&deps, &inflight, &stop, id).await;
-                // The receive loop may be gone already.
-                let _ = report.send(handled);
-                drop(permit);
-            });
-        }
-        let waiting: Vec<_> = receiver.take_backlog().collect();
-        for id in waiting {
-            self.give_back(id).await;
-        }
-        receiver
-    }
-
-    async fn give_back(&self, id: crate::kernel::OperationId) {
-        let deps = &self.deps;
-        if let Err(error) = deps.lists.hand_back(deps.queue, deps.worker, id).await {
-            tracing::debug!(operation.id = %id, %error, "could not hand {id} back; the sweeper will offer it");
-        }
-        self.inflight.release(id);
-    }
-
-    fn wake_on_stop(&self, stop: &CancellationToken, receiver: &Receiver) {
-        let (lists, stop, connection) = (self.deps.lists.clone(), stop.clone(), receiver.connection_id());
-        tokio::spawn(async move {
-            stop.cancelled().await;
-            let id = connection.load(Ordering::SeqCst);
-            if id != 0 {
-                // Without it the receiver returns by itself within its block time.
-                let _ = lists.unblock(id).await;
-            }
-        });
-    }
-
-    /// Waits until receiving makes sense again.
-    async fn pause_after(&self, handled: Handled, stop: &CancellationToken) {
-        let deps = &self.deps;
-        for attempt in 0.. {
-            deps.metrics.receiving(deps.clock.now());
-            match handled {
-                Handled::Normally => return,
-                Handled::NoSlot => {
-                    let limit = deps.settings.slots.unwrap_or(0);
-                    if slots::free(&deps.db, deps.queue, limit).await.is_ok_and(|free| !free.is_empty()) {
-                        return;
-                    }
-                }
-                Handled::Trouble => {
-                    if deps.db.ping().await.is_ok() && attempt > 0 {
-                        return;
-                    }
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(TROUBLE.jittered(attempt.min(2))) => {}
-            }
+        Intake {
+            queue: deps.queue,
+            worker: deps.worker,
+            redis: deps.redis.clone(),
+            lists: deps.lists.clone(),
+            concurrency: deps.settings.concurrency,
+            block: deps.settings.block,
+            drain: deps.settings.drain,
+            clock: deps.clock.clone(),
+            failpoints: deps.failpoints.clone(),
+            metrics: deps.metrics.clone(),
         }
     }
 }

@@ -1,0 +1,211 @@
+//! Takes ids from the ready list, as many as there are free places, and has each handled. What handling means is up to
+//! the [`Handler`]; a worker's claims the row in SQL.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use redis::Client;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::kernel::{Backoff, Clock, OperationId, WorkerId};
+use crate::telemetry::JobMetrics;
+
+use super::acks::Acks;
+use super::failpoint::Failpoints;
+use super::inflight::InFlight;
+use super::lists::{Lists, PAGE};
+use super::queue::Queue;
+use super::receiver::Receiver;
+
+/// The waits after a failed database or Redis call.
+pub(super) const TROUBLE: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+
+/// What came of a received id, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Handled {
+    /// It is done with: drop it.
+    Done,
+    /// Every slot is taken: hand it back, and receive again when one is free.
+    NoSlot,
+    /// The database did not answer: hand it back, and wait a little.
+    Trouble,
+}
+
+/// What an [`Intake`] does with ids.
+pub trait Handler: Send + Sync + 'static {
+    /// Handles one received id to its end.
+    fn handle(&self, id: OperationId) -> impl Future<Output = Handled> + Send;
+
+    /// Whether it makes sense to receive again after `handled`, asked for the `attempt`-th time from 0.
+    fn is_ready(&self, handled: Handled, attempt: u32) -> impl Future<Output = bool> + Send;
+}
+
+/// The receiving side of one worker, without its claims.
+pub struct Intake {
+    /// The queue it works on.
+    pub queue: Queue,
+    /// Its name, new for every start.
+    pub worker: WorkerId,
+    /// Redis, for the blocking connection.
+    pub redis: Client,
+    /// The lists, for short commands.
+    pub lists: Lists,
+    /// How many ids are handled at a time.
+    pub concurrency: u32,
+    /// How long one blocking receive waits, 2 s at most.
+    pub block: Duration,
+    /// How long to wait for ids at work when told to stop.
+    pub drain: Duration,
+    /// The clock of the process.
+    pub clock: Clock,
+    /// Places where tests kill, stop or hold the process.
+    pub failpoints: Failpoints,
+    /// What it counts.
+    pub metrics: JobMetrics,
+}
+
+impl Intake {
+    /// Receives and has handled until `stop` fires; then hands back what is not begun and waits up to the drain time.
+    pub async fn run(self, handler: impl Handler, stop: &CancellationToken) {
+        self.run_with(&InFlight::default(), Arc::new(handler), stop).await;
+    }
+
+    pub(super) async fn run_with<H: Handler>(self, inflight: &InFlight, handler: Arc<H>, stop: &CancellationToken) {
+        let (lists, failpoints) = (self.lists.clone(), self.failpoints.clone());
+        let acks = Arc::new(Acks::new(lists, self.queue, self.worker, inflight.clone(), failpoints));
+        let sent = CancellationToken::new();
+        let sender = tokio::spawn({
+            let (acks, sent) = (acks.clone(), sent.clone());
+            async move { acks.send_until(&sent).await }
+        });
+        let drain = self.drain;
+        let queue = self.queue;
+        let running = Running { intake: Arc::new(self), inflight: inflight.clone(), acks: acks.clone(), handler };
+        let jobs = TaskTracker::new();
+        running.receive(stop, &jobs).await;
+        acks.receiver_is_away();
+        jobs.close();
+        if tokio::time::timeout(drain, jobs.wait()).await.is_err() {
+            tracing::warn!(%queue, "stopped with jobs still running; others will recover them");
+        }
+        sent.cancel();
+        if let Err(error) = sender.await {
+            tracing::debug!(%error, "the last ids may stay on the list");
+        }
+    }
+}
+
+struct Running<H> {
+    intake: Arc<Intake>,
+    inflight: InFlight,
+    acks: Arc<Acks>,
+    handler: Arc<H>,
+}
+
+impl<H> Clone for Running<H> {
+    fn clone(&self) -> Self {
+        Self {
+            intake: self.intake.clone(),
+            inflight: self.inflight.clone(),
+            acks: self.acks.clone(),
+            handler: self.handler.clone(),
+        }
+    }
+}
+
+impl<H: Handler> Running<H> {
+    async fn receive(&self, stop: &CancellationToken, jobs: &TaskTracker) {
+        let intake = &self.intake;
+        let mut receiver = Receiver::new(intake, self.inflight.clone(), self.acks.clone());
+        self.wake_on_stop(stop, &receiver);
+        let places = Arc::new(Semaphore::new(intake.concurrency.max(1) as usize));
+        let (report, mut reports) = mpsc::unbounded_channel();
+        while !stop.is_cancelled() {
+            let place = tokio::select! {
+                () = stop.cancelled() => break,
+                place = places.clone().acquire_owned() => place,
+            };
+            let Ok(place) = place else { break };
+            if let Some(worst) = std::iter::from_fn(|| reports.try_recv().ok()).max() {
+                self.pause_after(worst, stop).await;
+            }
+            let mut free = vec![place];
+            while free.len() < PAGE
+                && let Ok(place) = places.clone().try_acquire_owned()
+            {
+                free.push(place);
+            }
+            let ids = receiver.next(free.len()).await;
+            if !receiver.is_failing() {
+                intake.metrics.receiving(intake.clock.now());
+            }
+            if stop.is_cancelled() {
+                for id in ids {
+                    self.give_back(id).await;
+                }
+                break;
+            }
+            for (id, place) in ids.into_iter().zip(free) {
+                let (running, report) = (self.clone(), report.clone());
+                jobs.spawn(async move {
+                    let handled = running.handle(id).await;
+                    if handled != Handled::Done {
+                        // The receive loop may be gone already.
+                        let _ = report.send(handled);
+                    }
+                    drop(place);
+                });
+            }
+        }
+        for id in receiver.take_backlog() {
+            self.give_back(id).await;
+        }
+    }
+
+    async fn handle(&self, id: OperationId) -> Handled {
+        let handled = self.handler.handle(id).await;
+        match handled {
+            Handled::Done => self.acks.done(id),
+            Handled::NoSlot | Handled::Trouble => self.give_back(id).await,
+        }
+        handled
+    }
+
+    async fn give_back(&self, id: OperationId) {
+        let Intake { lists, queue, worker, .. } = &*self.intake;
+        if let Err(error) = lists.hand_back(*queue, *worker, id).await {
+            tracing::debug!(operation.id = %id, %error, "could not hand {id} back; the sweeper will offer it");
+        }
+        self.inflight.release(id);
+    }
+
+    fn wake_on_stop(&self, stop: &CancellationToken, receiver: &Receiver) {
+        let (lists, stop, connection) = (self.intake.lists.clone(), stop.clone(), receiver.connection_id());
+        tokio::spawn(async move {
+            stop.cancelled().await;
+            let id = connection.load(Ordering::SeqCst);
+            if id != 0 {
+                // Without it the receiver returns by itself within its block time.
+                let _ = lists.unblock(id).await;
+            }
+        });
+    }
+
+    /// Waits until receiving makes sense again.
+    async fn pause_after(&self, handled: Handled, stop: &CancellationToken) {
+        self.acks.receiver_is_away();
+        for attempt in 0.. {
+            self.intake.metrics.receiving(self.intake.clock.now());
+            if self.handler.is_ready(handled, attempt).await {
+                return;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(TROUBLE.jittered(attempt.min(2))) => {}
+            }
+        }
+    }
+}
