@@ -73,6 +73,7 @@ pub struct Call<'a> {
     method: Method,
     url: Url,
     headers: Vec<(&'static str, String)>,
+    secrets: Vec<(&'static str, Secret)>,
     authorization: Option<Secret>,
     body: Body,
     deadline: Duration,
@@ -142,6 +143,7 @@ impl<'a> Call<'a> {
             method,
             url,
             headers: Vec::new(),
+            secrets: Vec::new(),
             authorization: None,
             body: Body::Empty,
             deadline: Duration::from_secs(10),
@@ -152,6 +154,12 @@ impl<'a> Call<'a> {
     /// Adds a header; its value may appear in debug output and must not be a secret.
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Adds a header whose value is a secret.
+    pub fn secret_header(mut self, name: &'static str, value: Secret) -> Self {
+        self.secrets.push((name, value));
         self
     }
 
@@ -284,11 +292,12 @@ impl HttpClient {
         for (name, value) in call.headers {
             builder = builder.header(name, value);
         }
-        if let Some(secret) = call.authorization {
+        let authorization = call.authorization.map(|secret| (AUTHORIZATION.as_str(), secret));
+        for (name, secret) in call.secrets.into_iter().chain(authorization) {
             let mut value = HeaderValue::from_str(secret.expose())
                 .map_err(|_| TransportError::NotSent { detail: "the credentials are no header text".to_owned() })?;
             value.set_sensitive(true);
-            builder = builder.header(AUTHORIZATION, value);
+            builder = builder.header(name, value);
         }
         let changes = matches!(call.method, Method::Post | Method::Put | Method::Patch);
         let (is_empty, builder) = match call.body {

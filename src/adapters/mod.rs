@@ -4,4 +4,6 @@ pub mod agent;
 pub mod artifacts;
 pub mod http;
 pub mod proxmox;
+pub mod slp;
 pub mod tls;
+pub mod velocity;

@@ -98,7 +98,7 @@ pub(super) const fn documented(key: Key, doc: &'static str) -> Key {
 }
 
 /// Every setting zpack knows, by concern.
-pub fn groups() -> [Group; 16] {
+pub fn groups() -> [Group; 17] {
     [
         super::environment::GROUP,
         super::log::GROUP,
@@ -111,6 +111,7 @@ pub fn groups() -> [Group; 16] {
         super::catalog::GROUP,
         super::limits::GROUP,
         super::zone::GROUP,
+        super::velocity::GROUP,
         super::proxmox::GROUP,
         super::agent::GROUP,
         super::poller::GROUP,

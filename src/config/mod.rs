@@ -29,6 +29,7 @@ mod redis;
 mod role;
 mod source;
 mod tokens;
+mod velocity;
 mod zone;
 
 pub use agent::AgentConfig;
@@ -53,4 +54,5 @@ pub use redis::{RedisConfig, RedisTarget};
 pub use role::{DoctorConfig, OperatorConfig, Role, ServeConfig, StoreConfig, WorkerConfig};
 pub use source::{Layers, MapSource, ProcessEnv, Source, SourceError};
 pub use tokens::TokensConfig;
+pub use velocity::{VelocityBridge, VelocityConfig};
 pub use zone::ZoneConfig;

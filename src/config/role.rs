@@ -5,7 +5,7 @@ use super::source::MapSource;
 use super::{
     AgentConfig, AuthConfig, CatalogConfig, DatabaseConfig, EnvironmentConfig, HttpConfig, JobsConfig, Key,
     LimitsConfig, LogConfig, MetricsConfig, PollerConfig, Problem, ProvisionConfig, ProxmoxConfig, RedisConfig,
-    TokensConfig, ZoneConfig,
+    TokensConfig, VelocityConfig, ZoneConfig,
 };
 use crate::kernel::text_enum;
 
@@ -106,6 +106,8 @@ role! {
         serve: ServeConfig,
         /// What the worker needs.
         worker: WorkerConfig,
+        /// The game proxy.
+        velocity: VelocityConfig,
     }
 }
 

@@ -49,14 +49,10 @@ pub enum ProxyChange {
 /// Judges one server against a complete listing, and says what has to change. An entry of the same name with another
 /// address or spelling is removed first, because the proxy refuses to replace it.
 pub fn compare_proxy(wanted: &Registration, listed: &[ProxyEntry]) -> (ProxyVerdict, Vec<ProxyChange>) {
-    let means_it = |entry: &&ProxyEntry| {
-        let name = entry.name.parse::<DnsName>();
-        name.is_ok_and(|name| name == wanted.name || name.as_str() == wanted.name.first_label())
-    };
     let is_right = |entry: &ProxyEntry| {
         entry.name == wanted.name.as_str() && entry.address.is_none_or(|address| address == wanted.address)
     };
-    let entries: Vec<&ProxyEntry> = listed.iter().filter(means_it).collect();
+    let entries: Vec<&ProxyEntry> = listed.iter().filter(|entry| entry.means(&wanted.name)).collect();
     let register = ProxyChange::Register(wanted.clone());
     if entries.is_empty() {
         return (ProxyVerdict::Missing, vec![register]);

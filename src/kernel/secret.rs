@@ -22,6 +22,11 @@ impl Secret {
         &self.0
     }
 
+    /// Its SHA-256 in lower-case hexadecimal digits: what is sent where both sides know the text. As secret as itself.
+    pub fn digest(&self) -> Self {
+        Self::new(hex::encode(Sha256::digest(self.0.as_bytes())))
+    }
+
     /// Whether `candidate` is this secret, in time that does not depend on where they differ.
     pub fn matches(&self, candidate: &str) -> bool {
         let ours = Sha256::digest(self.0.as_bytes());
@@ -58,5 +63,11 @@ mod tests {
         assert_eq!(format!("{secret:?} {secret}"), "*** ***");
         assert!(secret.matches("open sesame"));
         assert!(!secret.matches("open sesam"));
+    }
+
+    #[test]
+    fn its_digest_is_the_sha_256() {
+        let digest = Secret::new("abc").digest();
+        assert_eq!(digest.expose(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 }

@@ -8,12 +8,14 @@ mod catalog;
 mod dns_zone;
 mod game_proxy;
 mod hypervisor;
+mod status_ping;
 
 pub use agent::{Agent, AgentConfig, AgentEndpoint, AgentError, AgentReport, AgentState, AgentWorkload, PowerAction};
 pub use catalog::{CatalogError, CatalogSource, Fetched};
 pub use dns_zone::{RecordData, RecordId, RecordType, Srv, Ttl, ZoneRecord};
-pub use game_proxy::ProxyEntry;
+pub use game_proxy::{GameProxy, ProxyEntry, ProxyError, ProxyListing, Unregistered};
 pub use hypervisor::{
     CloneRequest, ContainerConfig, ContainerSettings, ContainerSummary, Hypervisor, HypervisorError, HypervisorVersion,
     Node, NodeName, PowerState, Started, Task, TaskEnd, TaskState,
 };
+pub use status_ping::{Ping, PingReport, PingTarget, StatusPing};

@@ -23,6 +23,9 @@ struct Ready {
     artifacts: String,
     agent_port: u16,
     agent_token: String,
+    velocity: String,
+    velocity_secret: String,
+    velocity_game: SocketAddr,
 }
 
 /// Runs the world until a signal comes.
@@ -50,6 +53,9 @@ pub async fn run(source: &dyn Source, args: SimArgs, output: Output) -> anyhow::
         artifacts: world.artifacts_url(),
         agent_port: world.agent_port(),
         agent_token: world.agent_token().to_owned(),
+        velocity: world.velocity_url(),
+        velocity_secret: world.velocity().secret(),
+        velocity_game: world.velocity().game_address(),
     };
     output.print(&ready, human)?;
     stop.cancelled().await;
@@ -75,6 +81,9 @@ fn human(ready: &Ready) -> String {
         ("artifacts", ready.artifacts.clone()),
         ("agents", format!("port {} of each container's address", ready.agent_port)),
         ("agent token", ready.agent_token.clone()),
+        ("velocity", ready.velocity.clone()),
+        ("velocity secret", ready.velocity_secret.clone()),
+        ("velocity game", ready.velocity_game.to_string()),
     ];
     let rows = rows.into_iter().map(|(what, value)| vec![what.to_owned(), value]);
     output::table(&["peer", "where"], rows, "")

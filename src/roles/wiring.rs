@@ -13,13 +13,14 @@ use crate::adapters::agent::{AgentSettings, Agents};
 use crate::adapters::artifacts::{ArtifactSettings, Artifacts};
 use crate::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSettings};
 use crate::adapters::tls::TlsVerify;
+use crate::adapters::velocity::{Velocity, VelocitySettings};
 use crate::config::{
     CatalogConfig, DatabaseConfig, JobsConfig, ProvisionConfig, ProxmoxConfig, RedisConfig, RedisTarget, TlsTrust,
-    WorkerConfig,
+    VelocityConfig, WorkerConfig,
 };
 use crate::db;
 use crate::jobs::{JobSettings, Lists};
-use crate::ports::{Agent, CatalogSource, Hypervisor, NodeName};
+use crate::ports::{Agent, CatalogSource, GameProxy, Hypervisor, NodeName};
 use crate::provision::{ProvisionPolicy, Timings};
 
 /// The pool of the process, on a database whose schema is up to date.
@@ -111,6 +112,14 @@ pub fn agents(timeout: Duration) -> anyhow::Result<Arc<dyn Agent>> {
 pub fn artifacts(config: &CatalogConfig) -> anyhow::Result<Arc<dyn CatalogSource>> {
     let settings = ArtifactSettings { base_url: config.base_url.clone() };
     Ok(Arc::new(Artifacts::new(&settings).context("the client of the artifact server could not be made")?))
+}
+
+/// The game proxy, when one is configured.
+pub fn game_proxy(config: &VelocityConfig) -> anyhow::Result<Option<Arc<dyn GameProxy>>> {
+    let Some(bridge) = &config.bridge else { return Ok(None) };
+    let (base_url, secret) = (bridge.url.clone(), bridge.secret.clone());
+    let settings = VelocitySettings { base_url, secret, timeout: config.request_timeout };
+    Ok(Some(Arc::new(Velocity::new(&settings).context("the client of Velocity could not be made (VELOCITY_URL)")?)))
 }
 
 /// How the workers of the provision queue behave.

@@ -4,13 +4,16 @@
 //! gate that applies planned faults ([`faults`]) and keeps a journal of requests ([`journal`]), so that peers know
 //! nothing of either. What a peer wants to keep over a restart it hands to the state file ([`state_file`]).
 //!
-//! The peers: [`proxmox`], [`agent`], [`artifacts`]. The wire itself (HTTP/1.1 with arbitrary reason phrases, resets, silence) is [`wire`].
+//! The peers: [`proxmox`], [`agent`], [`artifacts`], [`velocity`]. The game protocol is [`minecraft`]. The wire itself
+//! (HTTP/1.1 with arbitrary reason phrases, resets, silence) is [`wire`].
 
 pub mod agent;
 pub mod artifacts;
 pub mod faults;
 pub mod journal;
+pub mod minecraft;
 pub mod proxmox;
+pub mod velocity;
 pub mod wire;
 
 mod control;

@@ -18,6 +18,7 @@ use super::network::Network;
 use super::peer::Peer;
 use super::proxmox::{Proxmox, PveProfile};
 use super::state_file::{SavedWorld, StateFile};
+use super::velocity::Velocity;
 use super::wire::{Handler, Server, ServerOptions};
 use crate::kernel::Clock;
 
@@ -69,6 +70,7 @@ pub struct World {
     servers: BTreeMap<&'static str, Server>,
     peers: Vec<Arc<dyn Peer>>,
     proxmox: Arc<Proxmox>,
+    velocity: Arc<Velocity>,
     agent_port: u16,
     keeper: Keeper,
 }
@@ -94,7 +96,8 @@ impl World {
         let token = saved.agent_token.clone();
         let options = AgentOptions { port: config.agent_port, token, mode: config.agent_mode };
         let agents = Agents::new(core.clone(), options, catalog.clone(), saved.peers.get("agents").cloned())?;
-        let peers: Vec<Arc<dyn Peer>> = vec![proxmox.clone(), agents, Artifacts::new(catalog)];
+        let velocity = Velocity::start(core.clone(), saved.peers.get("velocity").cloned()).await?;
+        let peers: Vec<Arc<dyn Peer>> = vec![proxmox.clone(), agents, Artifacts::new(catalog), velocity.clone()];
 
         let mut servers = BTreeMap::new();
         for peer in &peers {
@@ -117,7 +120,7 @@ impl World {
         let keeper = Keeper { file, world: SavedWorld { ports, ..saved }, peers: peers.clone() };
         keeper.store().await?;
         core.tasks.spawn(keeper.clone().keep(core.clone()));
-        Ok(Self { core, control, servers, peers, proxmox, agent_port: config.agent_port, keeper })
+        Ok(Self { core, control, servers, peers, proxmox, velocity, agent_port: config.agent_port, keeper })
     }
 
     /// Where the control listener listens, such as `http://127.0.0.1:4001`.
@@ -144,6 +147,16 @@ impl World {
     /// Where the artifact catalog listens.
     pub fn artifacts_url(&self) -> String {
         self.peer_url("artifacts").unwrap_or_default()
+    }
+
+    /// The simulated Velocity: its secret, its game port, where it sends callbacks.
+    pub fn velocity(&self) -> &Arc<Velocity> {
+        &self.velocity
+    }
+
+    /// Where the bridge of the simulated Velocity listens.
+    pub fn velocity_url(&self) -> String {
+        self.peer_url("velocity").unwrap_or_default()
     }
 
     /// The port of every agent.

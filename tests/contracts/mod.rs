@@ -13,4 +13,8 @@ mod scripted;
 mod sim_agent;
 mod sim_core;
 mod sim_proxmox;
+mod sim_velocity;
+mod status_ping;
 mod tls;
+mod velocity;
+mod velocity_kit;

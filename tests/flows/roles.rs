@@ -98,6 +98,7 @@ fn doctor_names_the_peer_that_is_down() {
         ("proxmox", "PROXMOX_HOST", format!("http://{closed}")),
         ("redis", "REDIS_URL", format!("redis://{closed}/0")),
         ("artifacts", "ARTIFACT_BASE_URL", format!("http://{closed}/")),
+        ("velocity", "VELOCITY_URL", format!("http://{closed}/")),
         ("database", "DATABASE_URL", format!("postgres://zpack:pw@{closed}/zpack")),
         ("templates", "AGENT_TEMPLATE_VMID", "9000,7777".to_owned()),
     ] {

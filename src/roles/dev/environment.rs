@@ -41,6 +41,8 @@ pub(super) struct Places {
     pub(super) artifacts: String,
     pub(super) agent_port: u16,
     pub(super) agent_token: String,
+    pub(super) velocity: String,
+    pub(super) velocity_secret: String,
 }
 
 /// Every setting of the running company, in the order it is written.
@@ -69,6 +71,9 @@ impl DevEnvironment {
             ("AGENT_TEMPLATE_VMID", places.templates.clone()),
             ("ZLH_AGENT_PORT", places.agent_port.to_string()),
             ("ZLH_AGENT_TOKEN", places.agent_token.clone()),
+            ("VELOCITY_URL", places.velocity.clone()),
+            ("ZPACK_SECRET", places.velocity_secret.clone()),
+            ("VELOCITY_EDGE_IP", "127.0.0.1".to_owned()),
             ("ZPACK_SIM_URL", places.sim.clone()),
         ];
         let mut settings: Vec<(String, String)> = fixed.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
@@ -137,6 +142,8 @@ mod tests {
             artifacts: "http://127.0.0.1:4003".to_owned(),
             agent_port: 18_888,
             agent_token: "agent-token".to_owned(),
+            velocity: "http://127.0.0.1:4005".to_owned(),
+            velocity_secret: "the secret of the bridge".to_owned(),
         }
     }
 

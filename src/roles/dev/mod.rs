@@ -104,6 +104,8 @@ async fn company(
         artifacts: world.artifacts_url(),
         agent_port: world.agent_port(),
         agent_token: world.agent_token().to_owned(),
+        velocity: world.velocity_url(),
+        velocity_secret: world.velocity().secret(),
     };
     let environment = DevEnvironment::new(&places, &start.credentials, start.args.time_scale, shell);
     start.dir.write_private(ENV_FILE, &environment.file())?;

@@ -2,6 +2,7 @@
 
 mod check;
 mod peers;
+mod proxy;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use self::check::{Check, Status};
 use super::output::Output;
 use crate::config::{
     AgentConfig, CatalogConfig, ConfigProblems, DatabaseConfig, DoctorConfig, ProxmoxConfig, RedisConfig, Settings,
-    Source,
+    Source, VelocityConfig,
 };
 
 /// No peer may take longer.
@@ -35,6 +36,7 @@ pub async fn run(source: &dyn Source, output: Output) -> anyhow::Result<ExitCode
         peer("proxmox", ProxmoxConfig::load(source), peers::proxmox),
         peer("artifacts", CatalogConfig::load(source), peers::artifacts),
         peer("agents", both(DatabaseConfig::load(source), AgentConfig::load(source)), peers::agents),
+        peer("velocity", VelocityConfig::load(source), proxy::velocity),
     ];
     checks.extend(join_all(peers).await.into_iter().flatten());
     let report = Report { ok: checks.iter().all(|check| check.status != Status::Fail), checks };

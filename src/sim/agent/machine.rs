@@ -160,6 +160,11 @@ impl Machine {
         self.running_since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
+    /// When something happens by itself next.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.due.front().map(|due| due.at)
+    }
+
     /// Catches up to `now`; returns what happened, in order.
     pub fn advance(&mut self, now: Timestamp) -> Vec<(Timestamp, Happening)> {
         let mut happened = Vec::new();

@@ -3,7 +3,7 @@
 //! [`Agents`] learns from the hypervisor when a container runs ([`ContainerObserver`]). A booted container's agent
 //! listens; a stopped one's does not, and its disk stays. An accepted configuration is installed by a script of steps
 //! ([`script`]) and started; everything an agent does by itself is a due moment in its [`machine`], so nothing is lost
-//! when the simulator restarts. Two agents are imitated: the complete contract and today's small one ([`AgentMode`]).
+//! when the simulator restarts. A Minecraft server that runs answers the Server List Ping ([`game`]). Two agents are imitated: the complete contract and today's small one ([`AgentMode`]).
 //!
 //! Not here: the WebSocket console stream, and real downloads (an install asks the simulated catalog in-process).
 
@@ -11,6 +11,7 @@ mod backups;
 mod console;
 mod control;
 mod disk;
+mod game;
 mod instance;
 mod job;
 mod listeners;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 pub use instance::AgentMode;
 
@@ -67,6 +69,7 @@ pub struct Agents {
     agents: Mutex<BTreeMap<u32, Agent>>,
     next: Mutex<VecDeque<Levers>>,
     listeners: Listeners,
+    games: Notify,
     me: Weak<Self>,
 }
 
@@ -90,6 +93,7 @@ impl Agents {
             agents: Mutex::new(agents),
             next: Mutex::default(),
             listeners: Listeners::default(),
+            games: Notify::new(),
             me: me.clone(),
         });
         core.observe_containers(made.clone());
@@ -138,6 +142,7 @@ impl Agents {
             agent.machine.boot(now, self.core.scale);
             agent.catch_up(now);
         }
+        self.games.notify_one();
         self.core.changed();
     }
 
@@ -197,6 +202,7 @@ impl Peer for Agents {
             agent.catch_up(now);
             reply.after(Duration::from_millis(agent.slow_ms))
         };
+        self.games.notify_one();
         if routes::changes_something(&request.method) {
             self.core.changed();
         }
@@ -219,6 +225,12 @@ impl Peer for Agents {
         serde_json::to_value(agents.values().collect::<Vec<_>>()).unwrap_or_default()
     }
 
+    async fn begin(&self) {
+        if let Some(me) = self.me.upgrade() {
+            self.core.tasks.spawn(me.keep_game_ports());
+        }
+    }
+
     async fn end(&self) {
         self.listeners.close_all().await;
     }
@@ -232,6 +244,7 @@ impl Peer for Agents {
             },
             _ => Err(request.no_route()),
         };
+        self.games.notify_one();
         self.core.changed();
         answer
     }
@@ -260,12 +273,14 @@ impl ContainerObserver for Agents {
         if let Some(agent) = self.agents().get_mut(&vmid) {
             agent.power_loss(now);
         }
+        self.games.notify_one();
         self.core.changed();
     }
 
     async fn destroyed(&self, vmid: u32) {
         self.listeners.close(vmid).await;
         self.agents().remove(&vmid);
+        self.games.notify_one();
         self.core.changed();
     }
 }

@@ -3,10 +3,12 @@
 //! [`Server`] owns one listener and hands each request to its [`Handler`]. The handler runs in a task of its own, so
 //! work that has begun is finished even when the client has left: that is how real peers behave.
 
+mod client;
 mod reply;
 mod request;
 mod server;
 
+pub use client::exchange;
 pub use reply::{Delivery, Reply, ReplyBody};
 pub use request::{SimRequest, percent_decode};
 pub use server::{Handler, Server, ServerOptions};

@@ -1,0 +1,128 @@
+//! The Server List Ping of Minecraft, as a client (wire/edge.md C5).
+//!
+//! First the ping of 1.7 and later; where that finds no answer, the one before it, on a connection of its own. Time and
+//! size are bounded whatever the server does. Bytes are [`codec`], documents are [`report`], both pure.
+
+mod codec;
+mod report;
+
+use std::io;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use crate::ports::{Ping, PingReport, PingTarget, StatusPing};
+
+/// The share of the time the first ping may take; the rest is for the older one.
+const MODERN_SHARE: f64 = 0.6;
+
+/// Settings of the ping.
+#[derive(Clone, Copy, Debug)]
+pub struct PingSettings {
+    /// The longest a ping may take altogether.
+    pub limit: Duration,
+}
+
+impl Default for PingSettings {
+    fn default() -> Self {
+        Self { limit: Duration::from_secs(3) }
+    }
+}
+
+/// The ping.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServerListPing {
+    settings: PingSettings,
+}
+
+impl ServerListPing {
+    /// A ping with these settings.
+    pub fn new(settings: PingSettings) -> Self {
+        Self { settings }
+    }
+}
+
+/// Why one kind of ping found no status.
+enum Missed {
+    NotConnected(String),
+    Silent,
+    Unusable(String),
+}
+
+impl From<Missed> for Ping {
+    fn from(missed: Missed) -> Self {
+        match missed {
+            Missed::NotConnected(detail) => Self::Unreachable { detail },
+            Missed::Silent => Self::Silent,
+            Missed::Unusable(detail) => Self::Unusable { detail },
+        }
+    }
+}
+
+#[async_trait]
+impl StatusPing for ServerListPing {
+    async fn ping(&self, target: &PingTarget) -> Ping {
+        let begun = Instant::now();
+        let limit = self.settings.limit;
+        let missed = match modern(target, begun + limit.mul_f64(MODERN_SHARE)).await {
+            Ok(report) => return Ping::Answered(report),
+            Err(missed @ Missed::NotConnected(_)) => return missed.into(),
+            Err(missed) => missed,
+        };
+        // The first ping says more about a server that answers neither.
+        legacy(target, begun + limit).await.map_or_else(|_| missed.into(), Ping::Answered)
+    }
+}
+
+async fn modern(target: &PingTarget, deadline: Instant) -> Result<PingReport, Missed> {
+    let request = codec::status_request(&target.host, target.address.port());
+    let answer = exchange(target, deadline, &request, codec::status_answer).await?;
+    report::modern(&answer).map_err(|error| Missed::Unusable(error.to_string()))
+}
+
+async fn legacy(target: &PingTarget, deadline: Instant) -> Result<PingReport, Missed> {
+    let request = codec::legacy_request(&target.host, target.address.port());
+    let answer = exchange(target, deadline, &request, codec::legacy_answer).await?;
+    report::legacy(&answer).map_err(|error| Missed::Unusable(error.to_string()))
+}
+
+/// An answer and how long it took.
+struct Timed<T> {
+    answer: T,
+    latency: Duration,
+}
+
+/// One connection: sends `request` and reads until `parse` has a whole answer.
+async fn exchange<T>(
+    target: &PingTarget,
+    deadline: Instant,
+    request: &[u8],
+    parse: impl Fn(&[u8]) -> Result<Option<T>, codec::Malformed>,
+) -> Result<Timed<T>, Missed> {
+    let lost = |error: io::Error| Missed::Unusable(format!("the connection broke: {error}"));
+    let connected = timeout_at(deadline, TcpStream::connect(target.address)).await;
+    let connected = connected.map_err(|_| Missed::NotConnected("timed out".to_owned()))?;
+    let mut stream = connected.map_err(|error| Missed::NotConnected(error.to_string()))?;
+    let begun = Instant::now();
+    let mut bytes = Vec::new();
+    let talk = async {
+        stream.write_all(request).await.map_err(lost)?;
+        loop {
+            if let Some(answer) = parse(&bytes).map_err(|error| Missed::Unusable(error.to_string()))? {
+                return Ok(Timed { answer, latency: begun.elapsed() });
+            }
+            // `parse` refuses what is longer than an answer can be, so this ends.
+            if stream.read_buf(&mut bytes).await.map_err(lost)? == 0 {
+                return Err(Missed::Unusable("closed without a whole answer".to_owned()));
+            }
+        }
+    };
+    match timeout_at(deadline, talk).await {
+        Ok(outcome) => outcome,
+        Err(_) if bytes.is_empty() => Err(Missed::Silent),
+        Err(_) => Err(Missed::Unusable("the answer did not come to an end".to_owned())),
+    }
+}

@@ -1,0 +1,213 @@
+//! The zpack bridge in the Velocity proxy, over HTTP (wire/edge.md section C).
+//!
+//! Velocity finds names without their case and compares them with it, and never replaces a registration: a refused one is
+//! looked up, removed in its own spelling, and made again. A 404 for a removal is looked up too, because it also comes
+//! when the name was registered in another form. The secret goes as a hash, in a header only. Reading answers is
+//! [`answer`], and pure. Not here: which registrations there should be (`edge`).
+
+mod answer;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::http::{Answer, Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
+use super::tls::TlsVerify;
+use crate::kernel::{DnsName, Secret};
+use crate::ports::{GameProxy, ProxyEntry, ProxyError, ProxyListing, Unregistered};
+
+const PEER: &str = "velocity";
+const SECRET_HEADER: &str = "x-zpack-secret";
+const MAX_BODY: usize = 4 << 20;
+
+/// Settings of the client.
+#[derive(Clone, Debug)]
+pub struct VelocitySettings {
+    /// The root of the bridge, for example `http://10.70.0.241:8081`.
+    pub base_url: Url,
+    /// What both sides know.
+    pub secret: Secret,
+    /// The longest wait for an answer.
+    pub timeout: Duration,
+}
+
+/// The bridge.
+#[derive(Clone, Debug)]
+pub struct Velocity {
+    client: HttpClient,
+    base: Url,
+    proof: Secret,
+    timeout: Duration,
+}
+
+impl Velocity {
+    /// A client of the bridge; connects when it is first used.
+    pub fn new(settings: &VelocitySettings) -> Result<Self, ClientError> {
+        let client = HttpClient::new(ClientSettings {
+            peer: PEER,
+            connect_timeout: settings.timeout / 2,
+            // Calls are few, and one that meets a closing connection leaves its outcome open.
+            keep_idle: None,
+            tls: TlsVerify::SystemRoots.for_address(&settings.base_url),
+        })?;
+        let base = settings.base_url.clone();
+        Ok(Self { client, base, proof: settings.secret.digest(), timeout: settings.timeout })
+    }
+
+    async fn send(
+        &self,
+        operation: &str,
+        method: Method,
+        route: &str,
+        document: Option<&Value>,
+    ) -> Result<Answer, ProxyError> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["zpack", route]);
+        }
+        let call = Call::new(operation, method, url)
+            .secret_header(SECRET_HEADER, self.proof.clone())
+            .deadline(self.timeout)
+            .max_body(MAX_BODY);
+        let call = match document {
+            Some(document) => call.json(document.to_string().into_bytes()),
+            None => call,
+        };
+        let operation = operation.to_owned();
+        match self.client.send(call).await {
+            Ok(answer) => Ok(answer),
+            Err(TransportError::NotSent { detail }) => Err(ProxyError::Unreachable { operation, detail }),
+            Err(error @ (TransportError::NoAnswer { .. } | TransportError::Incomplete { .. })) => {
+                Err(ProxyError::NoAnswer { operation, detail: error.to_string() })
+            }
+        }
+    }
+
+    /// One listing route; `None` when the bridge does not have it.
+    async fn listing(&self, route: &str) -> Result<Option<ProxyListing>, ProxyError> {
+        let operation = format!("list the servers of the proxy ({route})");
+        let answer = self.send(&operation, Method::Get, route, None).await?;
+        match answer.status {
+            200 => match answer::listing(&answer.body) {
+                Ok(listing) => Ok(Some(listing)),
+                Err(detail) => Err(ProxyError::Protocol { operation, detail }),
+            },
+            404 | 405 | 501 => Ok(None),
+            _ => Err(answer::refused(operation, &answer)),
+        }
+    }
+
+    /// What is listed, or `None` from a bridge that cannot tell.
+    async fn listed(&self) -> Result<Option<Vec<ProxyEntry>>, ProxyError> {
+        match self.list().await {
+            Ok(listing) => Ok(Some(listing.servers)),
+            Err(ProxyError::Unsupported { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn register_once(&self, operation: &str, name: &DnsName, address: SocketAddr) -> Result<(), ProxyError> {
+        let document =
+            json!({"server_name": name.as_str(), "address": address.ip().to_string(), "port": address.port()});
+        let answer = self.send(operation, Method::Post, "register", Some(&document)).await?;
+        if answer.is_success() { Ok(()) } else { Err(answer::refused(operation.to_owned(), &answer)) }
+    }
+
+    /// Whether an entry of exactly this spelling was removed; false when there was none.
+    async fn unregister_once(&self, operation: &str, spelling: &str) -> Result<bool, ProxyError> {
+        let answer = self.send(operation, Method::Post, "unregister", Some(&json!({"server_name": spelling}))).await?;
+        match answer.status {
+            200..=299 => Ok(true),
+            404 => Ok(false),
+            _ => Err(answer::refused(operation.to_owned(), &answer)),
+        }
+    }
+
+    /// Removes what stands in the way of `name`. False when nothing does, or when it is right already.
+    async fn clear_the_way(
+        &self,
+        operation: &str,
+        name: &DnsName,
+        address: SocketAddr,
+    ) -> Result<InTheWay, ProxyError> {
+        let Some(listed) = self.listed().await? else {
+            let removed = self.unregister_once(operation, name.as_str()).await?;
+            return Ok(if removed { InTheWay::Removed } else { InTheWay::Nothing });
+        };
+        let same_key: Vec<_> =
+            listed.into_iter().filter(|entry| entry.name.eq_ignore_ascii_case(name.as_str())).collect();
+        if same_key.iter().any(|entry| entry.name == name.as_str() && entry.address == Some(address)) {
+            return Ok(InTheWay::Itself);
+        }
+        for entry in &same_key {
+            self.unregister_once(operation, &entry.name).await?;
+        }
+        Ok(if same_key.is_empty() { InTheWay::Nothing } else { InTheWay::Removed })
+    }
+}
+
+/// What was found when a registration had been refused.
+enum InTheWay {
+    /// Nothing: the refusal has another reason.
+    Nothing,
+    /// The very registration that was asked for.
+    Itself,
+    /// Another registration of the name, which was removed.
+    Removed,
+}
+
+/// Whether a refusal can mean that the name is taken: bridges pass on the exception of Velocity with one status or another.
+fn may_be_taken(error: &ProxyError) -> bool {
+    matches!(error, ProxyError::Refused { status: 400 | 409 | 422 | 500, .. })
+}
+
+#[async_trait]
+impl GameProxy for Velocity {
+    async fn list(&self) -> Result<ProxyListing, ProxyError> {
+        for route in ["status", "list"] {
+            if let Some(listing) = self.listing(route).await? {
+                return Ok(listing);
+            }
+        }
+        Err(ProxyError::Unsupported { operation: "list the servers of the proxy".to_owned() })
+    }
+
+    async fn register(&self, name: &DnsName, address: SocketAddr) -> Result<(), ProxyError> {
+        let operation = format!("register {name} with the proxy");
+        let refused = match self.register_once(&operation, name, address).await {
+            Err(error) if may_be_taken(&error) => error,
+            outcome => return outcome,
+        };
+        match self.clear_the_way(&operation, name, address).await? {
+            InTheWay::Nothing => Err(refused),
+            InTheWay::Itself => Ok(()),
+            InTheWay::Removed => match self.register_once(&operation, name, address).await {
+                Err(ProxyError::Refused { status: 409, .. }) => Err(ProxyError::Contested { operation }),
+                outcome => outcome,
+            },
+        }
+    }
+
+    async fn unregister(&self, name: &str) -> Result<Unregistered, ProxyError> {
+        let operation = format!("unregister {name} from the proxy");
+        if self.unregister_once(&operation, name).await? {
+            return Ok(Unregistered::Removed);
+        }
+        // A bridge without a listing leaves no other witness than its 404.
+        let Some(listed) = self.listed().await? else { return Ok(Unregistered::WasGone) };
+        let canonical = name.parse::<DnsName>().ok();
+        let is_left = |entry: &&ProxyEntry| {
+            entry.name.eq_ignore_ascii_case(name) || canonical.as_ref().is_some_and(|name| entry.means(name))
+        };
+        let left: Vec<_> = listed.iter().filter(is_left).collect();
+        for entry in &left {
+            if !self.unregister_once(&operation, &entry.name).await? {
+                return Err(ProxyError::Contested { operation });
+            }
+        }
+        Ok(if left.is_empty() { Unregistered::WasGone } else { Unregistered::Removed })
+    }
+}

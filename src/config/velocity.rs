@@ -1,0 +1,62 @@
+//! The game proxy that Minecraft players connect to.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use url::Url;
+
+use super::key::{Key, keys};
+use super::parse::{base_url, clip, millis};
+use super::reader::{Noted, Reader, Settings};
+use crate::kernel::Secret;
+
+keys! { "Velocity";
+    /// The zpack bridge in the Velocity proxy. Without it Minecraft servers are not registered with a proxy.
+    VELOCITY_URL = Key::optional("VELOCITY_URL").expects("an http or https URL").example("http://10.70.0.241:8081/");
+    /// What zpack and the bridge prove themselves with to each other. Demanded with `VELOCITY_URL`.
+    ZPACK_SECRET = Key::optional("ZPACK_SECRET")
+        .secret()
+        .expects("at least 16 characters")
+        .example("change-me-bridge-secret");
+    /// Where players reach the proxy; the address records of Minecraft servers point there.
+    VELOCITY_EDGE_IP = Key::optional("VELOCITY_EDGE_IP").expects("an IPv4 address").example("203.0.113.10");
+    /// How long a request to the bridge may take.
+    VELOCITY_REQUEST_TIMEOUT_MS = Key::default("VELOCITY_REQUEST_TIMEOUT_MS", "5000").expects("100 to 60000");
+}
+
+/// The bridge in the proxy.
+#[derive(Clone, Debug)]
+pub struct VelocityBridge {
+    /// Its root.
+    pub url: Url,
+    /// What both sides know.
+    pub secret: Secret,
+}
+
+/// The game proxy that Minecraft players connect to.
+#[derive(Clone, Debug)]
+pub struct VelocityConfig {
+    /// How it is told of servers; without it nothing is registered.
+    pub bridge: Option<VelocityBridge>,
+    /// Where players reach it.
+    pub edge_ip: Option<Ipv4Addr>,
+    /// How long a request may take.
+    pub request_timeout: Duration,
+}
+
+impl Settings for VelocityConfig {
+    fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
+        let url = env.optional(&VELOCITY_URL, base_url);
+        let secret = env.optional_secret(&ZPACK_SECRET, 16);
+        let edge_ip = env.optional(&VELOCITY_EDGE_IP, |text| {
+            text.parse::<Ipv4Addr>().map_err(|_| format!("`{}` is not an IPv4 address", clip(text)))
+        });
+        let request_timeout = env.get(&VELOCITY_REQUEST_TIMEOUT_MS, millis(100..=60_000));
+        let bridge = match (url?, secret?) {
+            (Some(url), Some(secret)) => Some(VelocityBridge { url, secret }),
+            (Some(_), None) => return Err(env.missing(&ZPACK_SECRET)),
+            (None, _) => None,
+        };
+        Ok(Self { bridge, edge_ip: edge_ip?, request_timeout: request_timeout? })
+    }
+}

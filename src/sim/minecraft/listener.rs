@@ -1,0 +1,115 @@
+//! One TCP port that answers the Server List Ping.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::codec::{Hello, packet, put_text, read_hello, read_packet};
+use super::status::{StatusAnswer, legacy_answer, oldest_answer};
+
+/// How long a connection may last: Minecraft drops who has not logged in by then.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest packet that is read.
+const MAX_PACKET: usize = 4096;
+
+/// Knows what is answered.
+#[async_trait]
+pub trait StatusSource: Send + Sync + 'static {
+    /// The answer to `hello`, which came in at `local`.
+    async fn status(&self, local: SocketAddr, hello: &Hello) -> StatusAnswer;
+}
+
+/// A listener at work. Dropping it closes the port and breaks its connections.
+#[derive(Debug)]
+pub struct StatusListener {
+    address: SocketAddr,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl StatusListener {
+    /// Listens on `address`.
+    pub async fn bind(address: SocketAddr, source: Arc<dyn StatusSource>) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(accept(listener, source, stop.clone(), tasks.clone()));
+        Ok(Self { address, stop, tasks })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes the port and its connections; afterwards the port is free.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for StatusListener {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn accept(listener: TcpListener, source: Arc<dyn StatusSource>, stop: CancellationToken, tasks: TaskTracker) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (source, stop) = (source.clone(), stop.clone());
+                tasks.spawn(async move {
+                    tokio::select! {
+                        // An error is the client's departure or its mistake: a server closes then.
+                        _ = tokio::time::timeout(PATIENCE, converse(stream, source)) => {}
+                        () = stop.cancelled() => {}
+                    }
+                });
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+async fn converse(mut stream: TcpStream, source: Arc<dyn StatusSource>) -> io::Result<()> {
+    let local = stream.local_addr()?;
+    stream.set_nodelay(true)?;
+    let hello = read_hello(&mut stream).await?;
+    if matches!(hello, Hello::Modern { next, .. } if next != 1) {
+        return Ok(());
+    }
+    let status = match source.status(local, &hello).await {
+        StatusAnswer::Status(status) => status,
+        StatusAnswer::Silent => return std::future::pending().await,
+        StatusAnswer::Reset => return stream.set_zero_linger(),
+    };
+    match hello {
+        Hello::Legacy { .. } => stream.write_all(&legacy_answer(&status)).await,
+        Hello::Oldest => stream.write_all(&oldest_answer(&status)).await,
+        Hello::Modern { .. } => {
+            let mut body = Vec::new();
+            put_text(&mut body, &status.to_string());
+            loop {
+                match read_packet(&mut stream, MAX_PACKET).await? {
+                    (0, _) => stream.write_all(&packet(0, &body)).await?,
+                    (1, payload) => return stream.write_all(&packet(1, &payload)).await,
+                    _ => return Ok(()),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What the bridge tells zpack by itself (wire/edge.md C1), and how that goes wrong on its way.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use url::Url;
+
+use crate::sim::Core;
+use crate::sim::wire::exchange;
+
+/// Events that wait or are remembered; older ones are lost.
+const CAPACITY: usize = 1000;
+/// How long an event that is to be overtaken waits for the next one.
+const OVERTAKING: Duration = Duration::from_secs(5);
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where callbacks go, and what happens to them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct CallbackSettings {
+    /// The route they are sent to; without it none is.
+    pub url: Option<Url>,
+    /// Sent as a bearer token, beside the secret of the bridge.
+    pub token: Option<String>,
+    /// Each is sent so much later, not scaled.
+    pub delay_ms: u64,
+    /// Each is sent so many times more.
+    pub duplicates: u32,
+    /// Each second one overtakes the one before it.
+    pub reorder: bool,
+    /// So many of the next ones are lost.
+    pub drop: u32,
+}
+
+/// A callback that left, or was lost.
+#[derive(Clone, Debug, Serialize)]
+struct Sent {
+    body: Value,
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    dropped: bool,
+}
+
+#[derive(Default)]
+struct Inner {
+    settings: CallbackSettings,
+    waiting: VecDeque<Value>,
+    sent: VecDeque<Sent>,
+}
+
+/// The callbacks of one proxy.
+#[derive(Default)]
+pub struct Outbox {
+    inner: Mutex<Inner>,
+    wake: Notify,
+}
+
+impl Outbox {
+    /// An outbox with the settings of the last run.
+    pub fn new(settings: CallbackSettings) -> Self {
+        Self { inner: Mutex::new(Inner { settings, ..Inner::default() }), wake: Notify::new() }
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> CallbackSettings {
+        self.lock().settings.clone()
+    }
+
+    /// Replaces the settings.
+    pub fn set(&self, settings: CallbackSettings) {
+        self.lock().settings = settings;
+        self.wake.notify_one();
+    }
+
+    /// Hands over an event; it is lost when nobody is to be told.
+    pub fn push(&self, event: Value) {
+        let mut inner = self.lock();
+        if inner.settings.url.is_none() {
+            return;
+        }
+        if inner.waiting.len() >= CAPACITY {
+            inner.waiting.pop_front();
+        }
+        inner.waiting.push_back(event);
+        drop(inner);
+        self.wake.notify_one();
+    }
+
+    /// What `/sim/state` shows.
+    pub fn view(&self) -> Value {
+        let inner = self.lock();
+        let mut settings = json!(inner.settings);
+        if let Some(token) = settings.get_mut("token").filter(|token| !token.is_null()) {
+            *token = Value::from("***");
+        }
+        json!({"settings": settings, "waiting": inner.waiting.len(), "sent": inner.sent})
+    }
+
+    /// Delivers until the world stops. `proof` gives the value of the secret header.
+    pub async fn deliver(&self, core: &Core, proof: impl Fn() -> String) {
+        let mut held: Option<Value> = None;
+        loop {
+            let next = self.lock().waiting.pop_front();
+            let batch = match (next, held.take()) {
+                (Some(event), Some(earlier)) => vec![event, earlier],
+                (Some(event), None) if self.settings().reorder => {
+                    held = Some(event);
+                    continue;
+                }
+                (Some(event), None) => vec![event],
+                (None, Some(earlier)) => {
+                    tokio::select! {
+                        () = self.wake.notified() => held = Some(earlier),
+                        () = core.wait(OVERTAKING) => self.send(earlier, proof()).await,
+                        () = core.stopping.cancelled() => return,
+                    }
+                    continue;
+                }
+                (None, None) => {
+                    tokio::select! {
+                        () = self.wake.notified() => continue,
+                        () = core.stopping.cancelled() => return,
+                    }
+                }
+            };
+            for event in batch {
+                tokio::select! {
+                    () = self.send(event, proof()) => {}
+                    () = core.stopping.cancelled() => return,
+                }
+            }
+        }
+    }
+
+    async fn send(&self, body: Value, proof: String) {
+        let settings = {
+            let mut inner = self.lock();
+            let settings = inner.settings.clone();
+            inner.settings.drop = settings.drop.saturating_sub(1);
+            settings
+        };
+        let Some(url) = &settings.url else { return };
+        if settings.drop > 0 {
+            return self.record(Sent { body, status: None, error: None, dropped: true });
+        }
+        let mut headers = vec![("content-type", "application/json".to_owned()), ("x-zpack-secret", proof)];
+        headers.extend(settings.token.map(|token| ("authorization", format!("Bearer {token}"))));
+        for _ in 0..=settings.duplicates {
+            tokio::time::sleep(Duration::from_millis(settings.delay_ms)).await;
+            let answer = exchange(Method::POST, url, &headers, Bytes::from(body.to_string()), PATIENCE).await;
+            let (status, error) = match answer {
+                Ok((status, _)) => (Some(status), None),
+                Err(error) => (None, Some(error.to_string())),
+            };
+            self.record(Sent { body: body.clone(), status, error, dropped: false });
+        }
+    }
+
+    fn record(&self, sent: Sent) {
+        let mut inner = self.lock();
+        if inner.sent.len() >= CAPACITY {
+            inner.sent.pop_front();
+        }
+        inner.sent.push_back(sent);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
