@@ -3,11 +3,15 @@
 //! Everything here is pure. Both sides are normalised before they are compared, records are compared as multisets by
 //! name and type, and only what carries our mark is ever deleted: a record that somebody else made is reported and left
 //! alone. The caller guarantees a complete listing; a failed or short one is an observation error and never gets here.
-//! Not here: reading and writing zones and proxies (`ports`, `adapters`).
+//! The proxy's own word on a server is kept by [`ProxyRecord`]; games without a proxy have their ports in the
+//! [`TraefikDocument`]. Not here: reading and writing zones and proxies (`ports`, `adapters`).
 
 mod compare;
 mod owner;
 mod proxy;
+mod proxy_status;
+mod state;
+mod traefik;
 mod wanted;
 
 #[cfg(test)]
@@ -16,4 +20,7 @@ mod tests;
 pub use compare::{Change, Conflict, Drift, Verdict, compare};
 pub use owner::Owner;
 pub use proxy::{ProxyChange, ProxyDrift, ProxyVerdict, Registration, compare_proxy};
+pub use proxy_status::{PingNote, ProxyEvent, ProxyRecord, ProxyStatus, Receipt, Sighting, Sign};
+pub use state::{EdgeState, PingState, ProxyPresence};
+pub use traefik::{Collision, Route, TraefikDocument, Transport};
 pub use wanted::{PublicAddress, Refused, WantedRecord, records_of};

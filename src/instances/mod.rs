@@ -1,7 +1,7 @@
 //! The server of a customer: its row, its VMID and host name, its live agent state.
 //!
 //! A row is what zpack wants ([`store`]), facts are what was last observed ([`facts`], kept by [`live`], brought by
-//! [`poller`]), and [`status`] merges them. Not here: making servers (`provision`) and where they are made (`placement`).
+//! [`poller`]), and [`status`] merges them; [`readiness`] says whether players can connect. Not here: making servers (`provision`) and where they are made (`placement`).
 
 pub mod facts;
 pub mod http;
@@ -10,6 +10,7 @@ mod names;
 mod owned;
 pub mod poller;
 pub mod quota;
+pub mod readiness;
 pub mod reservations;
 pub mod status;
 pub mod store;

@@ -4,7 +4,7 @@
 //! gate that applies planned faults ([`faults`]) and keeps a journal of requests ([`journal`]), so that peers know
 //! nothing of either. What a peer wants to keep over a restart it hands to the state file ([`state_file`]).
 //!
-//! The peers: [`proxmox`], [`agent`], [`artifacts`], [`velocity`]. The game protocol is [`minecraft`]. The wire itself
+//! The peers: [`proxmox`], [`agent`], [`artifacts`], [`velocity`], [`traefik`]. The game protocol is [`minecraft`]. The wire itself
 //! (HTTP/1.1 with arbitrary reason phrases, resets, silence) is [`wire`].
 
 pub mod agent;
@@ -13,6 +13,7 @@ pub mod faults;
 pub mod journal;
 pub mod minecraft;
 pub mod proxmox;
+pub mod traefik;
 pub mod velocity;
 pub mod wire;
 

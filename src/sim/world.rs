@@ -18,6 +18,7 @@ use super::network::Network;
 use super::peer::Peer;
 use super::proxmox::{Proxmox, PveProfile};
 use super::state_file::{SavedWorld, StateFile};
+use super::traefik::Traefik;
 use super::velocity::Velocity;
 use super::wire::{Handler, Server, ServerOptions};
 use crate::kernel::Clock;
@@ -71,6 +72,7 @@ pub struct World {
     peers: Vec<Arc<dyn Peer>>,
     proxmox: Arc<Proxmox>,
     velocity: Arc<Velocity>,
+    traefik: Arc<Traefik>,
     agent_port: u16,
     keeper: Keeper,
 }
@@ -97,7 +99,9 @@ impl World {
         let options = AgentOptions { port: config.agent_port, token, mode: config.agent_mode };
         let agents = Agents::new(core.clone(), options, catalog.clone(), saved.peers.get("agents").cloned())?;
         let velocity = Velocity::start(core.clone(), saved.peers.get("velocity").cloned()).await?;
-        let peers: Vec<Arc<dyn Peer>> = vec![proxmox.clone(), agents, Artifacts::new(catalog), velocity.clone()];
+        let traefik = Traefik::new(core.clone(), saved.peers.get("traefik").cloned())?;
+        let peers: Vec<Arc<dyn Peer>> =
+            vec![proxmox.clone(), agents, Artifacts::new(catalog), velocity.clone(), traefik.clone()];
 
         let mut servers = BTreeMap::new();
         for peer in &peers {
@@ -120,7 +124,7 @@ impl World {
         let keeper = Keeper { file, world: SavedWorld { ports, ..saved }, peers: peers.clone() };
         keeper.store().await?;
         core.tasks.spawn(keeper.clone().keep(core.clone()));
-        Ok(Self { core, control, servers, peers, proxmox, velocity, agent_port: config.agent_port, keeper })
+        Ok(Self { core, control, servers, peers, proxmox, velocity, traefik, agent_port: config.agent_port, keeper })
     }
 
     /// Where the control listener listens, such as `http://127.0.0.1:4001`.
@@ -152,6 +156,11 @@ impl World {
     /// The simulated Velocity: its secret, its game port, where it sends callbacks.
     pub fn velocity(&self) -> &Arc<Velocity> {
         &self.velocity
+    }
+
+    /// The simulated Traefik: what it polls, where its entry points are.
+    pub fn traefik(&self) -> &Arc<Traefik> {
+        &self.traefik
     }
 
     /// Where the bridge of the simulated Velocity listens.

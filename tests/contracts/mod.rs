@@ -16,5 +16,6 @@ mod sim_proxmox;
 mod sim_velocity;
 mod status_ping;
 mod tls;
+mod traefik;
 mod velocity;
 mod velocity_kit;

@@ -1,6 +1,7 @@
 //! Rules that are tests: what a review would otherwise have to look for every time.
 
 mod alerts;
+mod connection;
 mod declared;
 mod dependencies;
 mod docs_paths;

@@ -1,0 +1,216 @@
+//! What the proxy says by itself of a server, and what is kept of it (wire/edge.md C1).
+//!
+//! Callbacks come twice, late, out of order and not at all. What is kept is the newest word on each matter, and joining
+//! two words is taking the newer one, so that neither order nor repetition is seen in the end. A word from before the
+//! present publication, or about another address, is none. Not here: the route, and where the record is kept.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::state::{PingState, ProxyPresence};
+use crate::kernel::{Timestamp, text_enum};
+use crate::ports::{Ping, ProxyListing};
+
+/// How long a word counts: the proxy pings every 30 seconds, and may take 30 more to find that nobody answers.
+const TRUST: Duration = Duration::from_secs(120);
+/// The longest text that is kept of an event.
+const MAX_TEXT: usize = 300;
+
+text_enum! {
+    /// What a callback says; there are exactly these three.
+    pub enum ProxyStatus {
+        /// The proxy has registered the server.
+        Registered = "registered_with_proxy",
+        /// The proxy has pinged the server and got an answer.
+        PingOk = "proxy_ping_ok",
+        /// The proxy has pinged the server in vain.
+        PingFailed = "proxy_ping_failed",
+    }
+}
+
+/// A callback. Fields that are not listed are ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ProxyEvent {
+    /// The server, as the proxy spells it.
+    pub server_name: String,
+    /// What happened.
+    pub status: ProxyStatus,
+    /// Where the proxy forwards to.
+    pub address: Option<String>,
+    /// The port of it.
+    pub port: Option<u16>,
+    /// How long the ping took.
+    #[serde(default, deserialize_with = "any_number")]
+    pub latency_ms: Option<u64>,
+    /// Why the ping failed.
+    pub error: Option<String>,
+    /// The run of the proxy.
+    pub boot_id: Option<String>,
+    /// When it happened, by the clock of the proxy.
+    pub at: Option<Timestamp>,
+}
+
+impl ProxyEvent {
+    fn backend(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.address.as_ref()?.parse().ok()?, self.port?))
+    }
+}
+
+/// The newest sign that the proxy knows the server.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sign {
+    /// When.
+    pub at: Timestamp,
+    /// The run of the proxy.
+    pub boot_id: Option<String>,
+}
+
+/// How a ping of the server went.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PingNote {
+    /// When.
+    pub at: Timestamp,
+    /// What was found.
+    pub state: PingState,
+    /// How long it took.
+    pub latency_ms: Option<u64>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// What a listing of the proxy said of the server.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sighting {
+    /// When it was read.
+    pub at: Timestamp,
+    /// Whether the server was in it, under its name and with its address.
+    pub listed: bool,
+    /// The run of the proxy.
+    pub boot_id: Option<String>,
+}
+
+/// Everything that is kept of the proxy's word on one server, in one publication of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProxyRecord {
+    /// When the present publication began; what is older belongs to another one.
+    pub since: Option<Timestamp>,
+    /// Where the proxy shall forward to.
+    pub backend: Option<SocketAddr>,
+    /// The newest callback of any kind: the proxy only pings what it knows.
+    pub heard: Option<Sign>,
+    /// The newest ping, by the proxy or by ourselves.
+    pub ping: Option<PingNote>,
+    /// The newest listing.
+    pub seen: Option<Sighting>,
+}
+
+/// What becomes of a callback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// It says something new; this is to be kept.
+    Kept(ProxyRecord),
+    /// It says what is known, or less: a repetition, or overtaken by a newer one.
+    Known,
+    /// It is older than the present publication.
+    Late,
+    /// It is about another address than the one that is published now.
+    Elsewhere,
+}
+
+impl ProxyRecord {
+    /// The record of a publication that begins at `since`: nothing is known of it yet.
+    pub fn begin(since: Timestamp, backend: SocketAddr) -> Self {
+        Self { since: Some(since), backend: Some(backend), ..Self::default() }
+    }
+
+    /// Takes in a callback that arrived at `received`.
+    pub fn receive(&self, event: &ProxyEvent, received: Timestamp) -> Receipt {
+        // A clock that is ahead would silence every later word.
+        let at = event.at.unwrap_or(received).min(received);
+        if self.since.is_some_and(|since| at < since) {
+            return Receipt::Late;
+        }
+        if event.backend().zip(self.backend).is_some_and(|(theirs, ours)| theirs != ours) {
+            return Receipt::Elsewhere;
+        }
+        let mut next = self.clone();
+        next.heard = newer(next.heard, Sign { at, boot_id: event.boot_id.as_deref().map(cut) });
+        let state = match event.status {
+            ProxyStatus::Registered => None,
+            ProxyStatus::PingOk => Some(PingState::Answered),
+            ProxyStatus::PingFailed => Some(PingState::Failed),
+        };
+        if let Some(state) = state {
+            let error = event.error.as_deref().map(cut).filter(|_| state == PingState::Failed);
+            next.ping = newer(next.ping, PingNote { at, state, latency_ms: event.latency_ms, error });
+        }
+        if next == *self { Receipt::Known } else { Receipt::Kept(next) }
+    }
+
+    /// Takes in a complete listing that was read at `at`; `listed` is whether the server was in it as it should be.
+    #[must_use]
+    pub fn sighted(&self, listing: &ProxyListing, listed: bool, at: Timestamp) -> Self {
+        let sighting = Sighting { at, listed, boot_id: listing.boot_id.clone() };
+        Self { seen: newer(self.seen.clone(), sighting), ..self.clone() }
+    }
+
+    /// Takes in a ping of our own that ended at `at`.
+    #[must_use]
+    pub fn pinged(&self, ping: &Ping, at: Timestamp) -> Self {
+        let (state, latency, error) = match ping {
+            // Nothing was learnt about the server behind it.
+            Ping::Answered(report) if report.is_from_proxy() => return self.clone(),
+            Ping::Answered(report) => (PingState::Answered, Some(report.latency), None),
+            Ping::Silent => (PingState::Silent, None, None),
+            Ping::Unreachable { detail } | Ping::Unusable { detail } => (PingState::Failed, None, Some(cut(detail))),
+        };
+        let latency_ms = latency.map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX));
+        Self { ping: newer(self.ping.clone(), PingNote { at, state, latency_ms, error }), ..self.clone() }
+    }
+
+    /// Whether the proxy knows the server, as far as can be told at `now`.
+    pub fn presence(&self, now: Timestamp) -> ProxyPresence {
+        let heard = self.heard.as_ref().map(|sign| (sign.at, true));
+        let seen = self.seen.as_ref().map(|sighting| (sighting.at, sighting.listed));
+        // At the same moment the listing counts, because it is whole.
+        let newest = match (heard, seen) {
+            (Some(heard), Some(seen)) if heard.0 > seen.0 => Some(heard),
+            (heard, seen) => seen.or(heard),
+        };
+        match newest.filter(|(at, _)| now.since(*at) <= TRUST) {
+            Some((_, true)) => ProxyPresence::Registered,
+            Some((_, false)) => ProxyPresence::NotRegistered,
+            None => ProxyPresence::Unknown,
+        }
+    }
+
+    /// How the last ping went, as far as it still counts at `now`.
+    pub fn ping_state(&self, now: Timestamp) -> PingState {
+        let fresh = self.ping.as_ref().filter(|note| now.since(note.at) <= TRUST);
+        fresh.map_or(PingState::Unknown, |note| note.state)
+    }
+}
+
+/// A number of any kind; what is none counts as absent, because nothing hangs on it.
+fn any_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(value.as_u64().or_else(|| value.as_f64().filter(|ms| (0.0..1e12).contains(ms)).map(|ms| ms as u64)))
+}
+
+fn newer<T: Ord>(known: Option<T>, word: T) -> Option<T> {
+    known.max(Some(word))
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(MAX_TEXT).collect()
+}
+
+#[cfg(test)]
+#[path = "proxy_status_tests.rs"]
+mod tests;

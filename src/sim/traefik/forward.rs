@@ -1,0 +1,128 @@
+//! An open entry point: TCP connections and UDP sessions to the server behind it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a UDP session lives without an answer, as Traefik has it by default.
+const SESSION: Duration = Duration::from_secs(3);
+/// The most UDP sessions of an entry point.
+const MAX_SESSIONS: usize = 1024;
+const MAX_DATAGRAM: usize = 65_535;
+
+/// A forwarding entry point. Dropping it closes the port and what goes through it.
+#[derive(Debug)]
+pub struct Forward {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Forward {
+    /// Takes connections on `address` and leads them to `backend`.
+    pub async fn tcp(address: SocketAddr, backend: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let forward = Self { stop: CancellationToken::new(), tasks: TaskTracker::new() };
+        let (stop, tasks) = (forward.stop.clone(), forward.tasks.clone());
+        forward.tasks.spawn(async move {
+            loop {
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    () = stop.cancelled() => return,
+                };
+                let Ok((client, _)) = accepted else {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                };
+                let stop = stop.clone();
+                tasks.spawn(async move {
+                    tokio::select! {
+                        // An error is the departure of one side.
+                        _ = connect(client, backend) => {}
+                        () = stop.cancelled() => {}
+                    }
+                });
+            }
+        });
+        Ok(forward)
+    }
+
+    /// Takes datagrams on `address`, leads them to `backend`, and its answers back to who sent them.
+    pub async fn udp(address: SocketAddr, backend: SocketAddr) -> io::Result<Self> {
+        let socket = Arc::new(UdpSocket::bind(address).await?);
+        let forward = Self { stop: CancellationToken::new(), tasks: TaskTracker::new() };
+        let (stop, tasks) = (forward.stop.clone(), forward.tasks.clone());
+        forward.tasks.spawn(async move {
+            tokio::select! {
+                () = sessions(socket, backend, &stop, &tasks) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        Ok(forward)
+    }
+
+    /// Closes the port and everything that goes through it; afterwards the port is free.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn connect(mut client: TcpStream, backend: SocketAddr) -> io::Result<()> {
+    let mut server = TcpStream::connect(backend).await?;
+    tokio::io::copy_bidirectional(&mut client, &mut server).await.map(drop)
+}
+
+async fn sessions(socket: Arc<UdpSocket>, backend: SocketAddr, stop: &CancellationToken, tasks: &TaskTracker) {
+    let mut open: BTreeMap<SocketAddr, Arc<UdpSocket>> = BTreeMap::new();
+    let mut buffer = vec![0; MAX_DATAGRAM];
+    loop {
+        let Ok((length, client)) = socket.recv_from(&mut buffer).await else { continue };
+        // A session that has ended is held by nobody but this map.
+        open.retain(|_, session| Arc::strong_count(session) > 1);
+        let session = match open.get(&client) {
+            Some(session) => session.clone(),
+            None if open.len() >= MAX_SESSIONS => continue,
+            None => {
+                let Ok(session) = session(backend).await else { continue };
+                let session = Arc::new(session);
+                open.insert(client, session.clone());
+                let (back, towards, stop) = (socket.clone(), session.clone(), stop.clone());
+                tasks.spawn(async move {
+                    tokio::select! {
+                        () = answer(&back, &towards, client) => {}
+                        () = stop.cancelled() => {}
+                    }
+                });
+                session
+            }
+        };
+        // A lost datagram is lost, as on any network.
+        let _ = session.send(buffer.get(..length).unwrap_or_default()).await;
+    }
+}
+
+async fn session(backend: SocketAddr) -> io::Result<UdpSocket> {
+    let session = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+    session.connect(backend).await?;
+    Ok(session)
+}
+
+async fn answer(back: &UdpSocket, session: &UdpSocket, client: SocketAddr) {
+    let mut buffer = vec![0; MAX_DATAGRAM];
+    while let Ok(Ok(length)) = tokio::time::timeout(SESSION, session.recv(&mut buffer)).await {
+        let _ = back.send_to(buffer.get(..length).unwrap_or_default(), client).await;
+    }
+}
