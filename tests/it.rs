@@ -11,6 +11,8 @@
 mod contracts;
 #[path = "flows/mod.rs"]
 mod flows;
+#[path = "outage/mod.rs"]
+mod outage;
 #[path = "ratchet/mod.rs"]
 mod ratchet;
 #[path = "routes/mod.rs"]

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use sea_orm::sqlx::Connection;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr};
 use tracing::log::LevelFilter;
@@ -10,7 +11,12 @@ use tracing::log::LevelFilter;
 use super::transaction::is_conflict;
 use crate::kernel::{Classify, Failure, Secret};
 
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request waits for a connection before it is told that the database is away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the first connection may take.
+const OPENING: Duration = Duration::from_secs(6);
+/// How long a connection that was given back may take to show that it still works.
+const CHECK: Duration = Duration::from_secs(2);
 /// How long a writer of SQLite waits for the one before it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two attempts to open a SQLite file that others open at the same moment.
@@ -77,7 +83,7 @@ pub async fn connect(url: &Secret, max_connections: u32) -> Result<DatabaseConne
         _ => return Err(ConnectError::Scheme),
     }
     let unreachable = |source| ConnectError::Unreachable { place: place(address), source };
-    let opening = tokio::time::timeout(ACQUIRE_TIMEOUT + Duration::from_secs(1), open(&options));
+    let opening = tokio::time::timeout(OPENING, open(&options));
     let silent = |_| unreachable(DbErr::Custom("no answer in time".to_owned()));
     let db = opening.await.map_err(silent)?.map_err(unreachable)?;
     db.execute_unprepared("SELECT 1").await.map_err(unreachable)?;
@@ -98,6 +104,8 @@ async fn open(options: &ConnectOptions) -> Result<DatabaseConnection, DbErr> {
 fn sqlite(options: &mut ConnectOptions, max_connections: u32) {
     options
         .max_connections(max_connections.min(SQLITE_MAX_CONNECTIONS))
+        // Those before us wait for each other, not for a server.
+        .acquire_timeout(BUSY_TIMEOUT)
         // A file does not go away while it is open.
         .test_before_acquire(false)
         .idle_timeout(None)
@@ -122,6 +130,7 @@ fn postgres(options: &mut ConnectOptions) {
             ("idle_in_transaction_session_timeout", "15s"),
         ])
     });
+    options.map_sqlx_postgres_pool_opts(|pool| pool.after_release(|connection, _| Box::pin(check(connection))));
 }
 
 fn mariadb(options: &mut ConnectOptions) {
@@ -129,6 +138,7 @@ fn mariadb(options: &mut ConnectOptions) {
         options.charset("utf8mb4").collation("utf8mb4_bin").timezone(Some("+00:00".to_owned()))
     });
     options.map_sqlx_mysql_pool_opts(|pool| {
+        let pool = pool.after_release(|connection, _| Box::pin(check(connection)));
         pool.after_connect(|connection, _| {
             Box::pin(async move {
                 use sea_orm::sqlx::Executor;
@@ -139,6 +149,13 @@ fn mariadb(options: &mut ConnectOptions) {
             })
         })
     });
+}
+
+/// Whether a connection that was given back works. The pool asks too, but waits for ever: each connection that was in
+/// use when the network went away would be missing until the kernel gives it up.
+async fn check(connection: &mut impl Connection) -> Result<bool, sea_orm::sqlx::Error> {
+    let silent = |_| sea_orm::sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(CHECK, connection.ping()).await.map_err(silent)?.map(|()| true)
 }
 
 /// Where the database is, without what lets one in.

@@ -8,10 +8,12 @@ pub mod entities;
 pub mod migrate;
 mod migrator;
 mod pool;
+mod store_failure;
 mod transaction;
 
 pub use clock::{now, now_expr};
 pub use connect::{ConnectError, connect};
 pub use migrator::Migrator;
 pub use pool::{PoolUse, pool_use};
-pub use transaction::{AsDbErr, begin, failure, is_conflict, is_duplicate, retry_conflicts};
+pub use store_failure::StoreFailure;
+pub use transaction::{AsDbErr, begin, failure, in_time, is_conflict, is_duplicate, retry_conflicts};

@@ -1,11 +1,16 @@
 //! Transactions that behave alike on the three databases, and the class of a database error.
 
+use std::time::Duration;
+
 use sea_orm::{
     DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, RuntimeErr, SqlErr,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
+use super::store_failure::StoreFailure;
 use crate::kernel::{Backoff, Failure};
+
+const LIMIT: Duration = Duration::from_secs(15);
 
 /// Begins a transaction at isolation level read committed. On SQLite it takes the single writer's place at once,
 /// because a reader that becomes a writer later can only fail there.
@@ -24,32 +29,19 @@ pub fn is_duplicate(error: &DbErr) -> bool {
 
 /// Whether two transactions got in each other's way and the same work will succeed when repeated.
 pub fn is_conflict(error: &DbErr) -> bool {
-    let (DbErr::Conn(RuntimeErr::SqlxError(source))
-    | DbErr::Exec(RuntimeErr::SqlxError(source))
-    | DbErr::Query(RuntimeErr::SqlxError(source))) = error
-    else {
-        return false;
-    };
-    let Some(database) = source.as_database_error() else { return false };
-    // 40001 serialization failure and 40P01 deadlock (PostgreSQL, MariaDB 1213), 5 and 6 with their
-    // extended forms (SQLite busy and locked).
-    match database.code().as_deref() {
-        Some("40001" | "40P01") => true,
-        Some(code) => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6) && code < 1000),
-        None => false,
-    }
+    StoreFailure::of(error) == StoreFailure::Busy
 }
 
 /// The class of a database error: what a repetition may cure, and what not.
 pub fn failure(error: &DbErr) -> Failure {
-    match error {
-        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Failure::Transient,
-        DbErr::Exec(RuntimeErr::SqlxError(source)) | DbErr::Query(RuntimeErr::SqlxError(source)) => {
-            let answered = source.as_database_error().is_some();
-            if answered && !is_conflict(error) { Failure::Permanent } else { Failure::Transient }
-        }
-        _ => Failure::Permanent,
-    }
+    StoreFailure::of(error).class()
+}
+
+/// The outcome of `work`, or an error when the database has not answered after 15 seconds: longer than it lets anyone
+/// wait for a lock. A connection that the network has forgotten tells nothing by itself for a quarter of an hour.
+pub async fn in_time<T, E: From<DbErr>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let late = |_| DbErr::Conn(RuntimeErr::Internal("the database did not answer in time".to_owned()));
+    tokio::time::timeout(LIMIT, work).await.map_err(late)?
 }
 
 /// Repeats `work`, a whole transaction, while it fails by [`is_conflict`], five times at most.
@@ -59,7 +51,7 @@ where
     F: Future<Output = Result<T, E>>,
     E: AsDbErr,
 {
-    const SCHEDULE: Backoff = Backoff::new(std::time::Duration::from_millis(10), std::time::Duration::from_millis(200));
+    const SCHEDULE: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(200));
     let mut attempt = 0;
     loop {
         match work().await {

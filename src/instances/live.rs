@@ -7,6 +7,7 @@
 //!
 //! A reader never waits longer than 200 ms, and never fails: what cannot be read is [`Live::Unreadable`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::ConnectionManager;
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use super::facts::{AgentFacts, AgentHistory, Facts, HostFacts, Live};
 use crate::kernel::VmId;
+use crate::telemetry::Outage;
 
 const READ_LIMIT: Duration = Duration::from_millis(200);
 const HISTORY_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -28,6 +30,7 @@ const BATCH: usize = 500;
 pub struct LiveState {
     redis: ConnectionManager,
     agent_ttl: Duration,
+    outage: Arc<Outage>,
 }
 
 /// A server this process polls in this interval.
@@ -41,8 +44,8 @@ pub struct Claimed {
 
 impl LiveState {
     /// The live state behind `redis`; an agent's answer is in force for `agent_ttl`.
-    pub const fn new(redis: ConnectionManager, agent_ttl: Duration) -> Self {
-        Self { redis, agent_ttl }
+    pub fn new(redis: ConnectionManager, agent_ttl: Duration) -> Self {
+        Self { redis, agent_ttl, outage: Arc::new(Outage::of("reading the live state")) }
     }
 
     /// What was last observed of each of `vmids`, in their order: one round trip.
@@ -55,13 +58,16 @@ impl LiveState {
         let mut redis = self.redis.clone();
         let reading = tokio::time::timeout(READ_LIMIT, redis.mget::<_, Vec<Option<String>>>(&keys));
         let values = match reading.await {
-            Ok(Ok(values)) => values,
+            Ok(Ok(values)) => {
+                self.outage.works();
+                values
+            }
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the live state of {} servers could not be read", vmids.len());
+                self.outage.failed(error);
                 return vec![Live::Unreadable; vmids.len()];
             }
-            Err(_) => {
-                tracing::warn!("the live state of {} servers did not come in time", vmids.len());
+            Err(late) => {
+                self.outage.failed(late);
                 return vec![Live::Unreadable; vmids.len()];
             }
         };

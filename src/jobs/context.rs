@@ -8,11 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db;
 use crate::db::entities::operation::{self, OperationState, Unwind};
-use crate::kernel::OperationId;
+use crate::kernel::{Backoff, Failure, OperationId};
 
 use super::claim::millis;
 use super::failpoint::Failpoints;
 use super::inflight::InFlight;
+
+/// The waits while the database does not answer; the lease bounds them.
+const TROUBLE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
 /// The lease is gone: another owner may be at work, so nothing may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +56,40 @@ impl JobContext {
     /// database and an effect: an answer that comes late proves nothing any more.
     pub fn is_held(&self) -> bool {
         self.inflight.is_held(self.id(), self.self_fence)
+    }
+
+    /// Repeats `work` while the database is away, for as long as the lease lives. The inner error is one that no
+    /// repetition cures. A database that does not answer at all is not waited for beyond the lease.
+    pub async fn persist<T, F>(&self, what: &str, work: impl Fn() -> F) -> Result<Result<T, DbErr>, Lost>
+    where
+        F: Future<Output = Result<T, DbErr>>,
+    {
+        let id = self.id();
+        for attempt in 0.. {
+            let done = tokio::select! {
+                biased;
+                () = self.lost.cancelled() => break,
+                done = work() => done,
+            };
+            match done {
+                Err(error) if db::failure(&error) == Failure::Transient => {
+                    if attempt == 0 {
+                        tracing::warn!(operation.id = %id, %error, "`{what}` of {id} waits for the database");
+                    }
+                }
+                settled => {
+                    if attempt > 0 {
+                        tracing::info!(operation.id = %id, attempt, "`{what}` of {id} waits no longer");
+                    }
+                    return Ok(settled);
+                }
+            }
+            tokio::select! {
+                () = self.lost.cancelled() => break,
+                () = tokio::time::sleep(TROUBLE.jittered(attempt)) => {}
+            }
+        }
+        Err(Lost)
     }
 
     /// Inside a transaction: proves that this owner's lease is alive and keeps others from taking over until commit.

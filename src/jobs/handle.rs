@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
 
+use crate::db;
 use crate::db::entities::operation::OperationState;
 use crate::kernel::OperationId;
 use crate::telemetry::{ClaimMiss, Purpose, Refusal, RunEnd};
@@ -15,7 +15,7 @@ use super::claim::{ClaimOutcome, ClaimPurpose, Claimed, claim};
 use super::context::JobContext;
 use super::finish::{End, finish};
 use super::inflight::InFlight;
-use super::intake::{Handled, Handler, TROUBLE};
+use super::intake::{Handled, Handler};
 use super::job::UnwindEnd;
 use super::slots;
 use super::worker::WorkerDeps;
@@ -33,7 +33,8 @@ impl Handler for Claims {
         let deps = &self.deps;
         deps.failpoints.hit("received").await;
         let sent = since_boot();
-        match claim(&deps.db, deps.queue, id, deps.worker, &deps.registry, &deps.settings).await {
+        let claiming = claim(&deps.db, deps.queue, id, deps.worker, &deps.registry, &deps.settings);
+        match db::in_time(claiming).await {
             Ok(ClaimOutcome::Claimed(claimed)) => {
                 deps.failpoints.hit("claimed").await;
                 deps.metrics.claimed(match claimed.purpose {
@@ -74,9 +75,9 @@ impl Handler for Claims {
             Handled::Done => true,
             Handled::NoSlot => {
                 let limit = deps.settings.slots.unwrap_or(0);
-                slots::free(&deps.db, deps.queue, limit).await.is_ok_and(|free| !free.is_empty())
+                db::in_time(slots::free(&deps.db, deps.queue, limit)).await.is_ok_and(|free| !free.is_empty())
             }
-            Handled::Trouble => deps.db.ping().await.is_ok() && attempt > 0,
+            Handled::Trouble => db::in_time(deps.db.ping()).await.is_ok() && attempt > 0,
         }
     }
 }
@@ -135,28 +136,17 @@ fn run_end(end: &End) -> RunEnd {
 /// whether it is written.
 async fn write(deps: &WorkerDeps, claimed: &Claimed, end: &End, cx: &JobContext) -> bool {
     let id = claimed.operation.id;
-    let mut attempt = 0;
-    loop {
-        let written: Result<_, DbErr> = finish(&deps.db, claimed, end, deps.clock.now()).await;
-        match written {
-            Ok(Ok(())) => {
-                tracing::info!(operation.id = %id, ?end, "ended {id}");
-                return true;
-            }
-            Ok(Err(_)) => {
-                tracing::warn!(operation.id = %id, "could not end {id}: another owner took over");
-                deps.metrics.refused(Refusal::End);
-                return false;
-            }
-            Err(error) => {
-                tracing::warn!(operation.id = %id, %error, "could not write the end of {id}; trying again");
-            }
+    match cx.persist("end", || finish(&deps.db, claimed, end, deps.clock.now())).await {
+        Ok(Ok(Ok(()))) => {
+            tracing::info!(operation.id = %id, ?end, "ended {id}");
+            return true;
         }
-        let wait = TROUBLE.jittered(attempt);
-        attempt += 1;
-        tokio::select! {
-            () = cx.lost.cancelled() => return false,
-            () = tokio::time::sleep(wait) => {}
+        Ok(Ok(Err(_))) => {
+            tracing::warn!(operation.id = %id, "could not end {id}: another owner took over");
+            deps.metrics.refused(Refusal::End);
         }
+        Ok(Err(error)) => tracing::error!(operation.id = %id, %error, "the end of {id} cannot be written"),
+        Err(_) => tracing::warn!(operation.id = %id, "could not end {id} while its lease lived"),
     }
+    false
 }

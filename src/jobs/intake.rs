@@ -20,8 +20,8 @@ use super::lists::{Lists, PAGE};
 use super::queue::Queue;
 use super::receiver::Receiver;
 
-/// The waits after a failed database or Redis call.
-pub(super) const TROUBLE: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+/// The waits after a failed database or Redis call: work goes on within five seconds of its return.
+pub(super) const TROUBLE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(3));
 
 /// What came of a received id, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -204,7 +204,7 @@ impl<H: Handler> Running<H> {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(TROUBLE.jittered(attempt.min(2))) => {}
+                () = tokio::time::sleep(TROUBLE.jittered(attempt.min(4))) => {}
             }
         }
     }

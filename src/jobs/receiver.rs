@@ -12,18 +12,22 @@ use redis::{AsyncConnectionConfig, Client, RedisError};
 use tokio::time::{Instant, timeout};
 
 use crate::kernel::{Backoff, OperationId, WorkerId};
-use crate::telemetry::JobMetrics;
+use crate::telemetry::{JobMetrics, Outage};
 
 use super::acks::Acks;
 use super::inflight::InFlight;
 use super::intake::Intake;
-use super::lists::{self, Lists};
+use super::lists::{self, Lists, mend_after};
 use super::queue::Queue;
 
 /// How often the own list is compared with what is being handled, in case a reply was lost on a living connection.
 const RECONCILE: Duration = Duration::from_secs(30);
 
-const RECONNECT: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+/// Between two lines about dropped entries.
+const TELL: Duration = Duration::from_secs(10);
+
+/// Shorter than the five seconds after which work must go on once Redis is back.
+const RECONNECT: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(3));
 
 /// The time to answer a command that does not block.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -49,6 +53,8 @@ pub(super) struct Receiver {
     backlog: VecDeque<OperationId>,
     reconciled: Instant,
     failures: u32,
+    outage: Outage,
+    rubbish: Rubbish,
 }
 
 impl Receiver {
@@ -68,6 +74,8 @@ impl Receiver {
             backlog: VecDeque::new(),
             reconciled: Instant::now(),
             failures: 0,
+            outage: Outage::of("receiving from Redis"),
+            rubbish: Rubbish::default(),
         }
     }
 
@@ -82,6 +90,7 @@ impl Receiver {
         if self.backlog.is_empty() {
             match self.receive(limit).await {
                 Ok(()) => {
+                    self.outage.works();
                     self.failures = 0;
                     self.acks.receiver_is_back();
                 }
@@ -108,9 +117,8 @@ impl Receiver {
         self.metrics.receive_failed();
         self.connection = None;
         self.connection_id.store(0, Ordering::SeqCst);
-        if self.failures == 0 {
-            tracing::warn!(%error, queue = %self.queue, "cannot receive from Redis; reconnecting");
-        }
+        mend_after(&self.lists, self.queue, self.worker, error, &self.metrics).await;
+        self.outage.failed(error);
         tokio::time::sleep(RECONNECT.jittered(self.failures)).await;
         self.failures = self.failures.saturating_add(1);
     }
@@ -193,13 +201,13 @@ impl Receiver {
     }
 
     /// An entry that is no id, or is being handled already, is dropped.
-    async fn accept(&self, entry: &[u8]) -> Option<OperationId> {
+    async fn accept(&mut self, entry: &[u8]) -> Option<OperationId> {
         let id = parse(entry);
         match id {
             Some(id) if self.inflight.receive(id) => Some(id),
             _ => {
                 self.metrics.dropped();
-                tracing::warn!(queue = %self.queue, known = id.is_some(), "dropped an entry that is not a new id");
+                self.rubbish.tell(self.queue, id.is_some());
                 if let Err(error) = self.lists.forget(self.queue, self.worker, entry).await {
                     tracing::debug!(%error, "a dropped entry stays on the list for now");
                 }
@@ -249,6 +257,24 @@ impl Receiver {
 
 fn no_answer(command: &str) -> RedisError {
     std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer to {command}")).into()
+}
+
+/// Dropped entries, told in a line every ten seconds at most: there may be millions of them.
+#[derive(Default)]
+struct Rubbish {
+    told: Option<Instant>,
+    untold: u64,
+}
+
+impl Rubbish {
+    fn tell(&mut self, queue: Queue, known: bool) {
+        self.untold += 1;
+        if self.told.is_none_or(|told| told.elapsed() >= TELL) {
+            let count = std::mem::take(&mut self.untold);
+            tracing::warn!(%queue, known, count, "dropped {count} entries that are not new ids");
+            self.told = Some(Instant::now());
+        }
+    }
 }
 
 fn parse(entry: &[u8]) -> Option<OperationId> {

@@ -8,12 +8,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db::entities::operation;
 use crate::kernel::OperationId;
-use crate::telemetry::{JobMetrics, Refusal, Renewal};
+use crate::telemetry::{JobMetrics, Outage, Refusal, Renewal};
 
 use super::boottime::since_boot;
 use super::context;
 use super::inflight::{InFlight, Owned};
 use super::settings::JobSettings;
+
+/// How long the database may be silent before its connection is given up, at least.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// Opens the renewer's own connection, inside its own runtime.
 pub type Connect =
@@ -41,24 +44,47 @@ async fn renew_until(
     stop: &CancellationToken,
 ) {
     let mut connection = None;
+    let outage = Outage::of("the renewal of leases");
     let check = settings.renew.min(Duration::from_secs(1));
+    let overdue = || metrics.overdue(inflight.fence_overdue(settings.self_fence()));
     let mut next = since_boot();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(check) => {}
         }
-        metrics.overdue(inflight.fence_overdue(settings.self_fence()));
+        overdue();
         if since_boot() < next {
             continue;
         }
-        match renew_all(connect, &mut connection, inflight, settings, metrics).await {
-            Ok(()) => next = since_boot() + settings.renew,
-            // Tried again at the next check, long before the lease ends.
-            Err(error) => {
-                metrics.renewal(Renewal::Failed);
-                tracing::warn!(%error, "leases could not be renewed; trying again");
+        let silent = settings.renew.max(SILENCE);
+        let renewing = tokio::time::timeout(silent, renew_all(connect, &mut connection, inflight, settings, metrics));
+        match while_checking(renewing, check, overdue).await {
+            Ok(Ok(())) => {
+                outage.works();
+                next = since_boot() + settings.renew;
+                continue;
             }
+            // Tried again at the next check, long before the lease ends.
+            Ok(Err(error)) => outage.failed(error),
+            Err(late) => {
+                // A connection the network has forgotten says nothing; a new one may.
+                connection = None;
+                outage.failed(late);
+            }
+        }
+        metrics.renewal(Renewal::Failed);
+    }
+}
+
+/// Awaits `work` and calls `overdue` every `check` meanwhile: a lease ends whether or not the database answers.
+async fn while_checking<T>(work: impl Future<Output = T>, check: Duration, overdue: impl Fn()) -> T {
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = tokio::time::sleep(check) => overdue(),
         }
     }
 }

@@ -4,19 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Client;
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DatabaseConnection;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::db;
 use crate::kernel::{Clock, WorkerId};
-use crate::telemetry::{JobMetrics, Outcome};
+use crate::telemetry::{JobMetrics, Outage, Outcome};
 
 use super::failpoint::Failpoints;
 use super::handle::Claims;
 use super::inflight::InFlight;
 use super::intake::{Intake, TROUBLE};
 use super::job::Registry;
-use super::lists::Lists;
+use super::lists::{Lists, mend_after};
 use super::queue::Queue;
 use super::reaper::reap;
 use super::recover::recover_expired;
@@ -139,6 +140,7 @@ async fn beating(deps: Arc<WorkerDeps>, stop: CancellationToken) {
     loop {
         if let Err(error) = deps.lists.beat(deps.queue, deps.worker, deps.settings.worker_ttl).await {
             tracing::debug!(%error, "could not beat");
+            mend_after(&deps.lists, deps.queue, deps.worker, &error, &deps.metrics).await;
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -148,24 +150,21 @@ async fn beating(deps: Arc<WorkerDeps>, stop: CancellationToken) {
 }
 
 async fn sweeping(deps: Arc<WorkerDeps>, stop: CancellationToken) {
+    let outage = Outage::of("the sweep of due operations");
     let mut run_id = None;
     let mut failures = 0;
     let mut prepared = false;
     let mut reaped = tokio::time::Instant::now();
     loop {
-        if !prepared {
-            prepared = prepare(&deps).await;
-        }
-        match upkeep(&deps, &mut run_id).await {
+        match db::in_time(upkeep(&deps, &mut prepared, &mut run_id)).await {
             Ok(()) => {
                 deps.metrics.swept(Outcome::Succeeded);
+                outage.works();
                 failures = 0;
             }
             Err(error) => {
                 deps.metrics.swept(Outcome::Failed);
-                if failures == 0 {
-                    tracing::warn!(error = format!("{error:#}"), queue = %deps.queue, "cannot sweep; trying again");
-                }
+                outage.failed(format!("{error:#}"));
                 failures += 1;
             }
         }
@@ -176,30 +175,32 @@ async fn sweeping(deps: Arc<WorkerDeps>, stop: CancellationToken) {
                 Err(error) => tracing::debug!(%error, "could not reap"),
             }
         }
-        let wait = deps.settings.sweep + if failures == 0 { Duration::ZERO } else { TROUBLE.jittered(failures) };
+        let wait = if failures == 0 { deps.settings.sweep } else { TROUBLE.jittered(failures) };
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }
+        if failures > 0 {
+            // The shared connection answers once with the failure before it tries again.
+            let _ = deps.lists.ready(deps.queue).await;
+        }
     }
 }
 
-/// Creates the slot rows; tried again until the database answers.
-async fn prepare(deps: &WorkerDeps) -> bool {
-    let Some(count) = deps.settings.slots else { return true };
-    let ensured: Result<(), DbErr> = slots::ensure_slots(&deps.db, deps.queue, count).await;
-    if let Err(error) = &ensured {
-        tracing::warn!(%error, queue = %deps.queue, "could not create the slots");
+async fn upkeep(deps: &WorkerDeps, prepared: &mut bool, known_run_id: &mut Option<String>) -> anyhow::Result<()> {
+    if let Some(count) = deps.settings.slots.filter(|_| !*prepared) {
+        slots::ensure_slots(&deps.db, deps.queue, count).await?;
     }
-    ensured.is_ok()
-}
-
-async fn upkeep(deps: &WorkerDeps, known_run_id: &mut Option<String>) -> anyhow::Result<()> {
+    *prepared = true;
     let (now, failpoints) = (deps.clock.now(), &deps.failpoints);
     let recovered = recover_expired(&deps.db, deps.queue, &deps.registry, &deps.settings, now, failpoints).await?;
     deps.metrics.recovered(recovered as u64);
     let run_id = deps.lists.run_id().await?;
     let restarted = run_id.is_some() && *known_run_id != run_id;
+    if restarted && let Err(error @ RequirementError::Eviction { .. }) = check_redis(&deps.lists).await {
+        // A worker does not leave in the middle of its work; what Redis drops is offered again.
+        tracing::error!(%error, queue = %deps.queue, "{error}");
+    }
     let what = if restarted || lists_lost(&deps.db, &deps.lists, deps.queue, &deps.registry).await? {
         Sweep::Everything
     } else {

@@ -36,7 +36,7 @@ impl AsDbErr for OperationError {
 impl From<OperationError> for ApiError {
     fn from(error: OperationError) -> Self {
         match error {
-            OperationError::Database(source) => ApiError::unavailable(source),
+            OperationError::Database(source) => source.into(),
             error @ (OperationError::Payload(_) | OperationError::PayloadTooLarge { .. }) => ApiError::internal(error),
         }
     }

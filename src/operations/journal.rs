@@ -1,7 +1,5 @@
 //! The saga's journal in the tables `operation_steps` and `operations`, written under the owner's fence.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
@@ -13,13 +11,10 @@ use crate::db;
 use crate::db::entities::operation_step::StepStatus;
 use crate::db::entities::{operation, operation_step};
 use crate::jobs::JobContext;
-use crate::kernel::{Backoff, Clock, Timestamp, VmId};
+use crate::kernel::{Clock, Timestamp, VmId};
 use crate::saga::{Journal, Lost, Reach, Record, RecordStatus, StepRef};
 
 use super::events::{self, EventKind};
-
-/// The waits while the database does not answer; the lease bounds them.
-const TROUBLE: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
 /// The step log of the operation a job runs.
 pub struct StepJournal {
@@ -42,28 +37,21 @@ impl StepJournal {
         Self { cx, clock }
     }
 
-    /// Repeats `work` while the database does not answer, until the lease is lost.
+    /// Waits for the database as long as the lease lives. What it will never take ends the run as a lost lease does:
+    /// others recover the operation, three times at most.
     async fn persist<T, F>(&self, what: &str, work: impl Fn() -> F) -> Result<T, Lost>
     where
         F: Future<Output = Result<Result<T, Lost>, DbErr>>,
     {
-        let id = self.cx.id();
-        for attempt in 0.. {
-            if self.cx.lost.is_cancelled() {
-                return Err(Lost);
+        match self.cx.persist(what, work).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => {
+                let id = self.cx.id();
+                tracing::error!(operation.id = %id, %error, "`{what}` of {id} cannot be written");
+                Err(Lost)
             }
-            match work().await {
-                Ok(outcome) => return outcome,
-                Err(error) => {
-                    tracing::warn!(operation.id = %id, %error, "could not write `{what}` of {id}; trying again");
-                }
-            }
-            tokio::select! {
-                () = self.cx.lost.cancelled() => return Err(Lost),
-                () = tokio::time::sleep(TROUBLE.jittered(attempt)) => {}
-            }
+            Err(_) => Err(Lost),
         }
-        Err(Lost)
     }
 
     async fn write(&self, change: &Change<'_>) -> Result<(), Lost> {

@@ -1,7 +1,5 @@
 //! Number, host name, node and template of the new container.
 
-use sea_orm::DbErr;
-
 use crate::instances::reservations::{self, Promise, ReserveError};
 use crate::instances::{Naming, hostname};
 use crate::placement::{Commitment, PlacementPolicy, Want, place};
@@ -46,7 +44,7 @@ async fn choose(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Re
         only_node: policy.only_node.clone(),
         ..PlacementPolicy::with_templates(policy.templates.clone())
     };
-    let promises = reservations::list_promises(&run.deps.db, run.operation()).await.map_err(unavailable)?;
+    let promises = run.ask("promises", || reservations::list_promises(&run.deps.db, run.operation())).await?;
     let commitment = |Promise { vmid, node, memory_mib }| Commitment { vmid, node, memory_mib };
     let ours: Vec<Commitment> = promises.into_iter().map(commitment).collect();
     let want = Want { memory_mib: run.request.memory_mib, cores: run.request.cpu_cores };
@@ -65,11 +63,7 @@ async fn choose(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Re
 async fn promise(run: &Run, state: &Provisioning) -> Result<(), StepError> {
     let Some(node) = &state.node else { return Ok(()) };
     let memory_mib = run.request.memory_mib;
-    reservations::promise(&run.deps.db, run.operation(), node, memory_mib).await.map_err(unavailable)
-}
-
-fn unavailable(error: DbErr) -> StepError {
-    StepError::failed("database_unavailable", error.to_string())
+    run.ask("promise", || reservations::promise(&run.deps.db, run.operation(), node, memory_mib)).await
 }
 
 /// Reserves a number that nobody in the cluster uses, with its host name.
@@ -79,18 +73,19 @@ pub(super) async fn reserve(run: &Run, cx: &StepContext<'_>, state: &mut Provisi
         let range = run.deps.policy.range(run.request.workload.kind());
         let naming = naming(&run.request.workload);
         let now = run.deps.clock.now();
-        let held = match reservations::find_by_operation(&run.deps.db, operation).await {
-            Ok(Some(held)) => Ok(held),
-            Ok(None) => reservations::reserve(&run.deps.db, range, |vmid| hostname(naming, vmid), operation, now).await,
-            Err(error) => Err(error.into()),
-        };
-        let held = match held {
-            Ok(held) => held,
-            Err(error @ ReserveError::RangeExhausted { .. }) => {
-                return Err(StepError::failed("no_vmid_left", error.to_string()));
+        let name = |vmid| hostname(naming, vmid);
+        let reserving = || async {
+            if let Some(held) = reservations::find_by_operation(&run.deps.db, operation).await? {
+                return Ok(Ok(held));
             }
-            Err(ReserveError::Database(error)) => return Err(unavailable(error)),
+            match reservations::reserve(&run.deps.db, range, name, operation, now).await {
+                Ok(held) => Ok(Ok(held)),
+                Err(ReserveError::Database(error)) => Err(error),
+                Err(error @ ReserveError::RangeExhausted { .. }) => Ok(Err(error)),
+            }
         };
+        let held = run.ask("reservation", reserving).await?;
+        let held = held.map_err(|error| StepError::failed("no_vmid_left", error.to_string()))?;
         state.vmid = Some(held.vmid);
         state.hostname = Some(held.hostname);
         if is_free(run, cx, held.vmid).await? {
@@ -105,7 +100,7 @@ pub(super) async fn reserve(run: &Run, cx: &StepContext<'_>, state: &mut Provisi
 pub(super) async fn give_up_number(run: &Run, state: &mut Provisioning) -> Result<(), StepError> {
     if let Some(vmid) = state.vmid.take() {
         tracing::warn!(operation.id = %run.operation(), %vmid, "{vmid} is used outside zpack; taking another number");
-        reservations::burn(&run.deps.db, vmid, run.operation()).await.map_err(unavailable)?;
+        run.ask("burnt number", || reservations::burn(&run.deps.db, vmid, run.operation())).await?;
     }
     state.hostname = None;
     Ok(())

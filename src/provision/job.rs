@@ -7,7 +7,7 @@ use sea_orm::{DbErr, EntityTrait};
 
 use crate::db::entities::debt::DebtKind;
 use crate::db::entities::{operation, user};
-use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, UnwindEnd};
+use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, UnwindEnd};
 use crate::kernel::UserId;
 use crate::operations::StepJournal;
 use crate::saga::{self, SagaEnd, Stop, Undo};
@@ -67,22 +67,25 @@ impl ProvisionJob {
     }
 
     /// The gate, asked again now that the work begins (invariant S7). An owner that is gone may do nothing.
-    async fn pass_gate(&self, user_id: UserId) -> Result<(), JobFailure> {
+    async fn pass_gate(&self, cx: &JobContext, user_id: UserId) -> Result<Result<(), JobFailure>, Lost> {
         let refuse =
             |code: &str, message: &str| JobFailure { code: code.to_owned(), message: message.to_owned(), phase: None };
-        let asked = async {
+        let ask = || async {
             let owner = user::Entity::find_by_id(user_id).one(&self.deps.db).await?;
             Ok::<_, DbErr>((owner, standing::store::find(&self.deps.db, user_id).await?))
         };
-        let (owner, standing) = asked.await.map_err(|error| {
-            tracing::warn!(%error, "the standing of {user_id} cannot be read");
-            refuse("database_unavailable", "the standing of the owner could not be read")
-        })?;
-        let Some(owner) = owner else { return Err(refuse("owner_gone", "the account no longer exists")) };
-        match gate(Action::Provision, &standing, owner.role) {
+        let (owner, standing) = match cx.persist("standing", ask).await? {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::warn!(%error, "the standing of {user_id} cannot be read");
+                return Ok(Err(refuse("database_unavailable", "the standing of the owner could not be read")));
+            }
+        };
+        let Some(owner) = owner else { return Ok(Err(refuse("owner_gone", "the account no longer exists"))) };
+        Ok(match gate(Action::Provision, &standing, owner.role) {
             Decision::Allow | Decision::Override(_) => Ok(()),
             Decision::Deny(denial) => Err(refuse(denial.code.as_str(), denial.code.meaning())),
-        }
+        })
     }
 
     fn journal(&self, cx: &JobContext) -> StepJournal {
@@ -118,7 +121,8 @@ impl Job for ProvisionJob {
             Ok(rebuilt) => rebuilt,
             Err(failure) => return JobEnd::Failed { failure, undo: UnwindEnd::Nothing },
         };
-        if let Err(failure) = self.pass_gate(run.user_id).await {
+        let Ok(passed) = self.pass_gate(cx, run.user_id).await else { return JobEnd::Lost };
+        if let Err(failure) = passed {
             let undo = saga::unwind(&steps(), &run, &self.journal(cx), &stop(cx), &mut state).await;
             return JobEnd::Failed { failure, undo: unwound(undo, &state) };
         }

@@ -49,13 +49,10 @@ impl fmt::Display for Resource {
 pub(super) async fn lock(run: &Run, cx: &StepContext<'_>, resource: Resource) -> Result<(), StepError> {
     loop {
         let now = run.deps.clock.now();
-        match take(&run.deps.db, resource, run.operation(), run.cx.fence(), now).await {
-            Ok(true) => {
-                run.hit(resource.place()).await;
-                return if run.cx.is_held() { Ok(()) } else { Err(Stopped::Lost.into()) };
-            }
-            Ok(false) => {}
-            Err(error) => tracing::warn!(operation.id = %run.operation(), %error, "could not ask for {resource}"),
+        let taking = || take(&run.deps.db, resource, run.operation(), run.cx.fence(), now);
+        if run.ask("lock", taking).await? {
+            run.hit(resource.place()).await;
+            return if run.cx.is_held() { Ok(()) } else { Err(Stopped::Lost.into()) };
         }
         cx.wait(run.deps.policy.timings.task_poll).await?;
     }

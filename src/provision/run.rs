@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use sea_orm::DatabaseConnection;
+use sea_orm::{DatabaseConnection, DbErr};
 
 use crate::jobs::JobContext;
 use crate::kernel::{Clock, OperationId, UserId};
 use crate::ports::{Agent, AgentEndpoint, Hypervisor};
+use crate::saga::{StepError, Stopped};
 
 use super::plan::Blueprint;
 use super::policy::ProvisionPolicy;
@@ -45,6 +46,15 @@ impl Run {
     pub(super) fn endpoint(&self, address: std::net::IpAddr) -> AgentEndpoint {
         let policy = &self.deps.policy;
         AgentEndpoint { address, port: policy.agent_port, token: policy.agent_token.clone() }
+    }
+
+    /// Asks the database, and waits for it as long as the lease lives: an outage fails no server.
+    pub(super) async fn ask<T, F>(&self, what: &str, work: impl Fn() -> F) -> Result<T, StepError>
+    where
+        F: Future<Output = Result<T, DbErr>>,
+    {
+        let answer = self.cx.persist(what, work).await.map_err(|_| Stopped::Lost)?;
+        answer.map_err(|error| StepError::failed("database_unavailable", error.to_string()))
     }
 
     /// A place where tests kill, stop or hold the process.

@@ -176,10 +176,15 @@ impl Probe for RedisProbe {
         "redis"
     }
 
+    /// What is accepted stands in the database; without Redis it only starts later.
+    fn is_vital(&self) -> bool {
+        false
+    }
+
     async fn answers(&self) -> bool {
         let answer: Result<String, _> = redis::cmd("PING").query_async(&mut self.0.connection()).await;
         if let Err(error) = &answer {
-            tracing::warn!(%error, "Redis does not answer: {error}");
+            tracing::debug!(%error, "Redis does not answer: {error}");
         }
         answer.is_ok()
     }

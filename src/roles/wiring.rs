@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use redis::Client;
+use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{ConnectionAddr, IntoConnectionInfo};
 use sea_orm::DatabaseConnection;
@@ -39,7 +40,10 @@ pub async fn any_database(config: &DatabaseConfig) -> anyhow::Result<DatabaseCon
 /// except to ask the Sentinels who the master is.
 pub async fn redis(config: &RedisConfig) -> anyhow::Result<(Client, Lists)> {
     let client = match &config.target {
-        RedisTarget::Direct { url } => Client::open(url.expose()).context("REDIS_URL cannot be used")?,
+        RedisTarget::Direct { url } => {
+            let info = url.expose().into_connection_info().context("REDIS_URL cannot be used")?;
+            Client::open(info.set_tcp_settings(redis_sockets())).context("REDIS_URL cannot be used")?
+        }
         RedisTarget::Sentinel { sentinels, service, username, password, db } => {
             let addresses: Result<Vec<ConnectionAddr>, _> = sentinels
                 .iter()
@@ -48,6 +52,7 @@ pub async fn redis(config: &RedisConfig) -> anyhow::Result<(Client, Lists)> {
             let addresses = addresses.context("REDIS_URL names a Sentinel that cannot be used")?;
             let mut builder = SentinelClientBuilder::new(addresses, service, SentinelServerType::Master)
                 .context("REDIS_URL cannot be used")?
+                .set_client_to_redis_tcp_settings(redis_sockets())
                 .set_client_to_redis_db(*db);
             if let Some(username) = username {
                 builder = builder.set_client_to_redis_username(username);
@@ -64,6 +69,12 @@ pub async fn redis(config: &RedisConfig) -> anyhow::Result<(Client, Lists)> {
     };
     let lists = Lists::open(&client).context("REDIS_URL cannot be used")?;
     Ok((client, lists))
+}
+
+/// The kernel gives up a connection whose other side has not acknowledged anything for five seconds: one that the
+/// network has forgotten would be waited for far longer than Redis is away.
+fn redis_sockets() -> TcpSettings {
+    TcpSettings::default().set_nodelay(true).set_user_timeout(Duration::from_secs(5))
 }
 
 /// The Proxmox cluster.

@@ -8,7 +8,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 
 use super::principal::Admission;
-use super::route::Route;
+use super::route::{Route, in_time};
 use crate::accounts::{Authenticator, Caller, unauthenticated};
 use crate::web::{ApiError, ApiResult, ClientAddress, Code, Left, Query, RateClass, RateLimiter, address_key};
 
@@ -18,7 +18,7 @@ pub(super) async fn admit(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let (caller, left) = match check(&route, &request).await {
+    let (caller, left) = match in_time(check(&route, &request)).await.flatten() {
         Ok(admitted) => admitted,
         Err(error) => return Ok(request.error_response(error)),
     };

@@ -27,7 +27,12 @@ pub trait Probe: Send + Sync {
     /// Its name, as in `database`.
     fn name(&self) -> &'static str;
 
-    /// Whether it answers now; says why not in the log.
+    /// Whether nothing can be done without it. Without the others the process works on, degraded.
+    fn is_vital(&self) -> bool {
+        true
+    }
+
+    /// Whether it answers now.
     async fn answers(&self) -> bool;
 }
 
@@ -44,7 +49,7 @@ impl Probe for DatabaseProbe {
     async fn answers(&self) -> bool {
         let answer = self.0.ping().await;
         if let Err(error) = &answer {
-            tracing::warn!(%error, "the database does not answer: {error}");
+            tracing::debug!(%error, "the database does not answer: {error}");
         }
         answer.is_ok()
     }
@@ -67,7 +72,7 @@ pub struct Health {
 /// That the process can work.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Ready {
-    /// Always `ready`.
+    /// `ready`, or `degraded` when something is away without which the work goes on.
     status: &'static str,
     /// What was asked, and `ok` for each.
     parts: BTreeMap<&'static str, &'static str>,
@@ -87,14 +92,17 @@ pub async fn health(api: web::Data<HealthApi>) -> web::Json<Health> {
 pub async fn ready(api: web::Data<HealthApi>) -> ApiResult<web::Json<Ready>> {
     let asked = api.probes.iter().map(|probe| async move {
         let answer = tokio::time::timeout(PROBE_TIME, probe.answers()).await;
-        (probe.name(), answer.unwrap_or(false))
+        (probe, answer.unwrap_or(false))
     });
     let answers = futures_util::future::join_all(asked).await;
-    let silent: Vec<_> = answers.iter().filter(|(_, ok)| !ok).map(|(name, _)| *name).collect();
-    let parts = answers.iter().map(|(name, ok)| (*name, if *ok { "ok" } else { "unreachable" })).collect();
-    if silent.is_empty() {
-        return Ok(web::Json(Ready { status: "ready", parts }));
+    let parts: BTreeMap<_, _> =
+        answers.iter().map(|(probe, ok)| (probe.name(), if *ok { "ok" } else { "unreachable" })).collect();
+    let silent = || answers.iter().filter(|(_, ok)| !ok).map(|(probe, _)| probe);
+    if !silent().any(|probe| probe.is_vital()) {
+        let status = if silent().next().is_none() { "ready" } else { "degraded" };
+        return Ok(web::Json(Ready { status, parts }));
     }
-    let detail = format!("Not reachable: {}.", silent.join(", "));
+    let names: Vec<_> = silent().map(|probe| probe.name()).collect();
+    let detail = format!("Not reachable: {}.", names.join(", "));
     Err(ApiError::new(Code::Unavailable, detail).retry_after(PROBE_TIME).member("parts", serde_json::json!(parts)))
 }

@@ -3,17 +3,20 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::from_fn;
 use actix_web::{Handler, Responder, guard as actix_guard, web};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::guard;
 use super::principal::Principal;
-use crate::web::RateClass;
+use crate::web::{ApiError, ApiResult, Code, RateClass};
 
 /// One route.
 #[derive(Clone)]
@@ -37,6 +40,38 @@ pub struct Route {
     /// What it answers when all is well.
     pub answers: Vec<Answer>,
     mount: Arc<dyn Fn() -> actix_web::Route + Send + Sync>,
+}
+
+/// How long it may take to find out who calls, and then, once the body is read, to begin an answer. Longer than a
+/// database lets anyone wait for a lock; shorter than clients and proxies wait.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// Ends `work` after the limit: what hangs behind us must not hang our client.
+pub(super) async fn in_time<T>(work: impl Future<Output = T>) -> ApiResult<T> {
+    let late = |_| {
+        tracing::warn!("a request took longer than {} s", LIMIT.as_secs());
+        ApiError::new(Code::Unavailable, "This took too long. Please try again shortly.")
+            .retry_after(Duration::from_secs(2))
+    };
+    tokio::time::timeout(LIMIT, work).await.map_err(late)
+}
+
+/// A handler that begins its answer in time or fails.
+#[derive(Clone)]
+struct InTime<F>(F);
+
+impl<F, Args> Handler<Args> for InTime<F>
+where
+    F: Handler<Args>,
+    F::Future: 'static,
+    F::Output: 'static,
+{
+    type Output = ApiResult<F::Output>;
+    type Future = LocalBoxFuture<'static, Self::Output>;
+
+    fn call(&self, args: Args) -> Self::Future {
+        in_time(self.0.call(args)).boxed_local()
+    }
 }
 
 /// A query parameter.
@@ -115,7 +150,7 @@ impl Route {
         F::Output: Responder + 'static,
         Args: actix_web::FromRequest + 'static,
     {
-        let mount = Arc::new(move || web::route().to(handler.clone()));
+        let mount = Arc::new(move || web::route().to(InTime(handler.clone())));
         Self {
             method,
             path,

@@ -2,9 +2,11 @@
 
 mod logging;
 mod metrics;
+mod outage;
 
 pub use logging::{LogFormat, LoggingError, init};
 pub use metrics::{
     ClaimMiss, Described, HttpMetrics, JobMetrics, MEDIA_TYPE, MetricKind, Metrics, Outcome, PollerMetrics, Purpose,
     QueueGauge, Refusal, Renewal, RunEnd, Store, StoreMetrics,
 };
+pub use outage::Outage;

@@ -120,6 +120,8 @@ codes! {
     AgentFailed = "agent_failed", BAD_GATEWAY, After, "Agent failed";
     /// Something zpack needs, such as its database, cannot be reached now.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, After, "Unavailable";
+    /// The disk of the database is full, and nothing was written.
+    StorageFull = "storage_full", SERVICE_UNAVAILABLE, After, "Storage full";
     /// More of this kind of work is under way than zpack takes at once.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, After, "Overloaded";
     /// The catalog of games and runtimes cannot be read, and there is no copy of it that is young enough.

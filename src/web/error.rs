@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::code::{Code, Retry};
+use crate::db::StoreFailure;
 use crate::kernel::OperationId;
 
 /// The result of a handler.
@@ -221,9 +222,14 @@ impl ResponseError for ApiError {
 
 impl From<DbErr> for ApiError {
     fn from(error: DbErr) -> Self {
-        match error {
-            DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => Self::unavailable(error),
-            _ => Self::internal(error),
+        match StoreFailure::of(&error) {
+            StoreFailure::Away | StoreFailure::Busy => Self::unavailable(error),
+            StoreFailure::Full => {
+                tracing::error!(error = %Chain(&error), "a request met a full disk: {}", Chain(&error));
+                Self::new(Code::StorageFull, "The disk of the database is full. Nothing was changed; try again later.")
+                    .retry_after(Duration::from_secs(30))
+            }
+            StoreFailure::Refused => Self::internal(error),
         }
     }
 }

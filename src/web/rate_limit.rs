@@ -18,6 +18,7 @@ use super::code::Code;
 use super::error::{ApiError, ApiResult};
 use super::rate_class::{Allowance, RateClass};
 use crate::kernel::{Clock, Timestamp};
+use crate::telemetry::Outage;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -35,6 +36,7 @@ struct Inner {
     clock: Clock,
     redis: Option<ConnectionManager>,
     redis_rests_until: AtomicI64,
+    outage: Outage,
     local: Mutex<HashMap<String, i64>>,
 }
 
@@ -52,7 +54,8 @@ impl RateLimiter {
     /// Counts in `redis`, or in this process alone without it.
     pub fn new(clock: Clock, redis: Option<ConnectionManager>) -> Self {
         let local = Mutex::new(HashMap::new());
-        Self(Arc::new(Inner { clock, redis, redis_rests_until: AtomicI64::new(0), local }))
+        let outage = Outage::of("counting requests in Redis");
+        Self(Arc::new(Inner { clock, redis, redis_rests_until: AtomicI64::new(0), outage, local }))
     }
 
     /// Takes one request of `class` from the allowance of `key`; free requests have none.
@@ -80,9 +83,12 @@ impl Inner {
         let mut call = script.key(key);
         call.arg(now.millis()).arg(allowance.interval_ms()).arg(allowance.window_ms());
         match tokio::time::timeout(REDIS_TIME, call.invoke_async::<i64>(&mut redis)).await {
-            Ok(Ok(full_at)) => return Some(full_at),
-            Ok(Err(error)) => tracing::warn!(%error, "requests are counted here, Redis answered: {error}"),
-            Err(_) => tracing::warn!("requests are counted here, Redis did not answer in time"),
+            Ok(Ok(full_at)) => {
+                self.outage.works();
+                return Some(full_at);
+            }
+            Ok(Err(error)) => self.outage.failed(error),
+            Err(late) => self.outage.failed(late),
         }
         self.redis_rests_until.store(now.after(REDIS_REST).millis(), Ordering::Relaxed);
         None

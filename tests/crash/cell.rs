@@ -21,9 +21,9 @@ use super::check::{self, Facts, Lists, Sampler, Violation, violation};
 use super::edge::Edge;
 use super::fault::{Fault, Server};
 use super::process::WorkerProcess;
-use crate::support::TestDb;
 use crate::support::company::{Company, node};
 use crate::support::proxy::{Proxy, Upstream};
+use crate::support::{TestDb, free_port};
 
 /// Two leases of [`Company::environment`].
 const TWO_LEASES: Duration = Duration::from_secs(4);
@@ -448,9 +448,4 @@ impl Scene {
             })
             .await
     }
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
 }

@@ -11,5 +11,5 @@ mod check;
 mod edge;
 mod fault;
 mod matrix;
-mod process;
+pub mod process;
 mod steps;

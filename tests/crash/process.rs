@@ -30,14 +30,29 @@ impl WorkerProcess {
         settings: impl IntoIterator<Item = (&'static str, String)>,
         log: Option<&Path>,
     ) -> Self {
+        Self::start_inside(&[], company, role, settings, log)
+    }
+
+    /// The same behind the words of a program that leads it somewhere, such as another mount namespace.
+    pub fn start_inside(
+        entrance: &[String],
+        company: &Company,
+        role: &[&str],
+        settings: impl IntoIterator<Item = (&'static str, String)>,
+        log: Option<&Path>,
+    ) -> Self {
         let stderr = log.map_or_else(Stdio::null, |log| {
             let file = std::fs::OpenOptions::new().create(true).append(true).open(log);
             Stdio::from(file.expect("the log can be written"))
         });
-        let mut command = Command::new(env!("CARGO_BIN_EXE_zpack"));
+        let zpack = env!("CARGO_BIN_EXE_zpack").to_owned();
+        let mut words = entrance.iter().chain([&zpack]);
+        let mut command = Command::new(words.next().expect("a program"));
         command
+            .args(words)
             .args(role)
             .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .envs(company.environment())
             .envs(settings)
             .envs(std::env::var("CRASH_LOG").ok().map(|level| ("LOG_LEVEL", level)))
@@ -62,6 +77,17 @@ impl WorkerProcess {
         let Some(pid) = self.child.id() else { return false };
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it lives")
+    }
+
+    /// Waits for its end, however it comes.
+    pub async fn ended(&mut self) -> std::process::ExitStatus {
+        let status = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
+        status.expect("it ends").expect("a status")
     }
 
     /// Whether it has not ended.

@@ -4,6 +4,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use nix::sys::signal::Signal;
+
 use super::guardian::{Guardian, as_user, run, server_dir};
 
 /// A private MariaDB on a Unix socket that does not wait for the disk: what it has committed survives its own death,
@@ -36,6 +38,16 @@ impl PrivateMariaDb {
         if let Some(guardian) = self.guardian.take() {
             guardian.stop();
         }
+    }
+
+    /// Lets it stand still, connections open.
+    pub fn freeze(&self) {
+        self.guardian.as_ref().expect("MariaDB runs").signal(Signal::SIGSTOP);
+    }
+
+    /// Lets a frozen one go on.
+    pub fn thaw(&self) {
+        self.guardian.as_ref().expect("MariaDB runs").signal(Signal::SIGCONT);
     }
 
     /// Starts it again after [`PrivateMariaDb::kill`].

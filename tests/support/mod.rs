@@ -19,3 +19,9 @@ pub mod sse;
 pub use database::TestDb;
 pub(crate) use database::{on_every_database, on_every_empty_database};
 pub use redis::PrivateRedis;
+
+/// A port of the loopback interface that nobody has now.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context;
 use sea_orm::DatabaseConnection;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -22,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::live::LiveState;
 use super::store::{self, PollTarget};
+use crate::db;
 use crate::kernel::{Clock, Secret, VmId};
 use crate::ports::{Agent, Hypervisor};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Outage};
 
 /// How many servers are read and claimed at a time.
 const PAGE: u64 = 500;
@@ -110,6 +112,7 @@ impl Poller {
 
     async fn run_agents(&self, stop: CancellationToken) {
         let lanes = Lanes::new(self.settings.concurrency);
+        let outage = Outage::of("polling the agents");
         let mut polls = JoinSet::new();
         let mut tick = tokio::time::interval(self.settings.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -121,7 +124,13 @@ impl Poller {
             }
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.start_polls(&lanes, &mut polls) => {}
+                started = self.start_polls(&lanes, &mut polls) => match started {
+                    Ok(()) => outage.works(),
+                    Err(error) => {
+                        self.metrics.poller.round_skipped();
+                        outage.failed(format!("{error:#}"));
+                    }
+                },
             }
             while polls.try_join_next().is_some() {}
         }
@@ -129,30 +138,21 @@ impl Poller {
     }
 
     /// Starts a poll of every agent nobody else polls in this interval.
-    async fn start_polls(&self, lanes: &Lanes, polls: &mut JoinSet<()>) {
+    async fn start_polls(&self, lanes: &Lanes, polls: &mut JoinSet<()>) -> anyhow::Result<()> {
         let mut after = None;
         loop {
-            let page = match store::list_poll_targets(&self.db, after, PAGE).await {
-                Ok(page) => page,
-                Err(error) => {
-                    self.metrics.poller.round_skipped();
-                    tracing::warn!(%error, "the agents are not polled: the servers could not be read");
-                    return;
-                }
-            };
+            let reading = db::in_time(store::list_poll_targets(&self.db, after, PAGE));
+            let page = reading.await.context("the servers could not be read")?;
             let Some(last) = page.last() else { break };
             after = Some(last.vmid);
             let complete = (page.len() as u64) < PAGE;
-            if let Err(error) = self.start_page(lanes, polls, page).await {
-                self.metrics.poller.round_skipped();
-                tracing::warn!(%error, "the agents are not polled: the live state is away");
-                return;
-            }
+            self.start_page(lanes, polls, page).await.context("the live state is away")?;
             if complete {
                 break;
             }
         }
         self.metrics.poller.round_done(self.clock.now());
+        Ok(())
     }
 
     async fn start_page(

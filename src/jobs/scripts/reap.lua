@@ -1,4 +1,5 @@
--- Moves what a dead worker had received back to the claim end of the ready list, the oldest to be taken first.
+-- Moves what a dead worker had received back to the claim end of the ready list, the oldest to be taken first. What is
+-- no list under its name is removed.
 -- KEYS[1] workers set    KEYS[2] its processing list    KEYS[3] ready list
 -- ARGV[1] worker    ARGV[2] at most this many ids    returns how many were moved, -1 when the worker lives
 local time = redis.call('TIME')
@@ -6,6 +7,10 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local deadline = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if deadline and tonumber(deadline) > now then
   return -1
+end
+local kind = redis.call('TYPE', KEYS[2]).ok
+if kind ~= 'list' and kind ~= 'none' then
+  redis.call('DEL', KEYS[2])
 end
 local moved = 0
 while moved < tonumber(ARGV[2]) do

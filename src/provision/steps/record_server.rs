@@ -29,11 +29,8 @@ impl Step<Run, Provisioning> for RecordServer {
             return Err(StepError::failed("internal", "the server is not complete"));
         };
         state.admin_password = None;
-        match record(run, row).await {
-            Ok(true) => Ok(None),
-            Ok(false) => Err(Stopped::Lost.into()),
-            Err(error) => Err(StepError::failed("database_unavailable", error.to_string())),
-        }
+        let recorded = run.ask("server", || record(run, row.clone())).await?;
+        if recorded { Ok(None) } else { Err(Stopped::Lost.into()) }
     }
 
     async fn undo(&self, run: &Run, _: &StepContext<'_>, _: &mut Provisioning) -> Result<(), UndoError> {

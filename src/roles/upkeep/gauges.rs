@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use sea_orm::{DatabaseConnection, DbErr};
+use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 
 use super::Upkeep;
 use crate::db;
 use crate::jobs::{Lists, Queue, queue_statuses, redis_memory};
 use crate::kernel::Timestamp;
-use crate::telemetry::{QueueGauge, Store, StoreMetrics};
+use crate::telemetry::{Outage, QueueGauge, Store, StoreMetrics};
 
 /// From one reading to the next, before jitter.
 const EVERY: Duration = Duration::from_secs(10);
@@ -18,16 +19,17 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) async fn keep(upkeep: &Upkeep, stop: &CancellationToken) {
     let Upkeep { db, lists, clock, metrics } = upkeep;
-    let (mut database, mut redis) = (Watched::default(), Watched::default());
+    let database = Outage::of("reading the queues in the database");
+    let redis = Outage::of("reading the queues in Redis");
     loop {
         let (rows, memory) = tokio::join!(
             tokio::time::timeout(LIMIT, read_database(db, metrics)),
             tokio::time::timeout(LIMIT, read_redis(lists, metrics)),
         );
-        if database.answered(rows, "the queues in the database") {
+        if answered(&database, &rows) {
             metrics.observed(Store::Database, clock.now());
         }
-        if redis.answered(memory, "the queues in Redis") {
+        if answered(&redis, &memory) {
             metrics.observed(Store::Redis, clock.now());
         }
         tokio::select! {
@@ -37,31 +39,14 @@ pub(super) async fn keep(upkeep: &Upkeep, stop: &CancellationToken) {
     }
 }
 
-/// Whether a store answered last, so that an outage is one line in the log.
-#[derive(Default)]
-struct Watched {
-    silent: bool,
-}
-
-impl Watched {
-    fn answered<E: std::error::Error + 'static>(
-        &mut self,
-        answer: Result<Result<(), E>, tokio::time::error::Elapsed>,
-        what: &str,
-    ) -> bool {
-        let error: Box<dyn std::error::Error> = match answer {
-            Ok(Ok(())) => {
-                self.silent = false;
-                return true;
-            }
-            Ok(Err(error)) => Box::new(error),
-            Err(late) => Box::new(late),
-        };
-        if !std::mem::replace(&mut self.silent, true) {
-            tracing::warn!(error = &*error, "{what} are not observed; the gauges keep their value");
-        }
-        false
+/// Whether a store answered; an outage is one line in the log.
+fn answered<E: std::fmt::Display>(outage: &Outage, answer: &Result<Result<(), E>, Elapsed>) -> bool {
+    match answer {
+        Ok(Ok(())) => outage.works(),
+        Ok(Err(error)) => outage.failed(error),
+        Err(late) => outage.failed(late),
     }
+    matches!(answer, Ok(Ok(())))
 }
 
 /// Reads how the queues stand in the database.

@@ -93,6 +93,7 @@ pub(super) struct JobFamilies {
     recovered: Counters<1>,
     reaped: Counters<1>,
     dropped: Counters<1>,
+    keys_removed: Counters<1>,
     receive_failures: Counters<1>,
     receiving: Gauges<1>,
     running: Gauges<1>,
@@ -165,6 +166,12 @@ impl JobFamilies {
                 "Received entries that are no ids, or ids this worker is handling already",
                 Family::default(),
             ),
+            keys_removed: book.counter(
+                "queue_keys_removed",
+                QUEUE,
+                "Keys under the names of the queue that held something else and were removed",
+                Family::default(),
+            ),
             receive_failures: book.counter(
                 "queue_receive_failures",
                 QUEUE,
@@ -212,7 +219,7 @@ impl JobMetrics {
         }
         let (stopped, offered, recovered) = (&this.all.stopped, &this.all.offered, &this.all.recovered);
         let (reaped, dropped, failures) = (&this.all.reaped, &this.all.dropped, &this.all.receive_failures);
-        for family in [stopped, offered, recovered, reaped, dropped, failures] {
+        for family in [stopped, offered, recovered, reaped, dropped, &this.all.keys_removed, failures] {
             drop(family.get_or_create(&this.queue()));
         }
         drop(this.all.running.get_or_create(&this.queue()));
@@ -283,6 +290,11 @@ impl JobMetrics {
     /// Records an entry that was dropped.
     pub fn dropped(&self) {
         self.all.dropped.get_or_create(&self.queue()).inc();
+    }
+
+    /// Records that `count` keys of the wrong type were removed.
+    pub fn keys_removed(&self, count: u64) {
+        self.all.keys_removed.get_or_create(&self.queue()).inc_by(count);
     }
 
     /// Records that the blocking receive failed.

@@ -1,0 +1,35 @@
+//! Something that comes and goes: the log gets one line when it goes and one when it is back.
+
+use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether something answered last.
+#[derive(Debug)]
+pub struct Outage {
+    what: &'static str,
+    lasts: AtomicBool,
+}
+
+impl Outage {
+    /// `what` answers, as far as is known. The lines begin with it.
+    pub const fn of(what: &'static str) -> Self {
+        Self { what, lasts: AtomicBool::new(false) }
+    }
+
+    /// It failed.
+    pub fn failed(&self, error: impl Display) {
+        let what = self.what;
+        if self.lasts.swap(true, Ordering::Relaxed) {
+            tracing::debug!(%error, "{what}: still failing: {error}");
+        } else {
+            tracing::warn!(%error, "{what}: failing: {error}");
+        }
+    }
+
+    /// It works.
+    pub fn works(&self) {
+        if self.lasts.load(Ordering::Relaxed) && self.lasts.swap(false, Ordering::Relaxed) {
+            tracing::info!("{}: works again", self.what);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The database is away: requests are told so, nobody ends or runs hot, and what was under way goes on (jobs.md I1).
+
+use std::time::Duration;
+
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use tokio::time::Instant;
+use zpack::db;
+use zpack::db::entities::operation_step;
+use zpack::kernel::Clock;
+
+use super::scene::{Scene, accepted, assert_idle, assert_soon, refused};
+use crate::support::TestDb;
+use crate::support::company::node;
+use crate::support::mariadb::PrivateMariaDb;
+use crate::support::postgres::PrivatePostgres;
+
+/// How long a refusal may take: an attempt to get a connection, 3 s, twice, on a loaded machine.
+const REFUSAL: Duration = Duration::from_secs(12);
+
+/// A server that can go away.
+enum Server {
+    Postgres(PrivatePostgres),
+    MariaDb(PrivateMariaDb),
+}
+
+/// How it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Away {
+    Killed,
+    Frozen,
+    Silent,
+}
+
+impl Server {
+    async fn database(&self) -> TestDb {
+        let db = match self {
+            Self::Postgres(server) => TestDb::empty_on_postgres(server).await,
+            Self::MariaDb(server) => TestDb::empty_on_mariadb(server).await,
+        };
+        db::migrate::up(&db.db).await.unwrap();
+        db
+    }
+
+    fn leave(&mut self, away: Away, scene: &Scene) {
+        tokio::task::block_in_place(|| match (away, self) {
+            (Away::Silent, _) => scene.database.as_ref().unwrap().blackhole(),
+            (Away::Killed, Self::Postgres(server)) => server.kill(),
+            (Away::Killed, Self::MariaDb(server)) => server.kill(),
+            (Away::Frozen, Self::MariaDb(server)) => server.freeze(),
+            (Away::Frozen, Self::Postgres(_)) => panic!("it is many processes"),
+        });
+    }
+
+    fn come_back(&mut self, away: Away, scene: &Scene) {
+        tokio::task::block_in_place(|| match (away, self) {
+            (Away::Silent, _) => scene.database.as_ref().unwrap().pass(),
+            (Away::Killed, Self::Postgres(server)) => server.run(),
+            (Away::Killed, Self::MariaDb(server)) => server.run(),
+            (_, Self::MariaDb(server)) => server.thaw(),
+            (Away::Frozen, Self::Postgres(_)) => panic!("it is many processes"),
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_comes_and_goes() {
+    let server = Server::Postgres(tokio::task::block_in_place(PrivatePostgres::start));
+    come_and_go(server, &[Away::Silent, Away::Killed]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_comes_and_goes() {
+    let server = Server::MariaDb(tokio::task::block_in_place(PrivateMariaDb::start));
+    come_and_go(server, &[Away::Frozen, Away::Killed]).await;
+}
+
+async fn come_and_go(mut server: Server, ways: &[Away]) {
+    let scene = Scene::over(server.database().await).await;
+    let mut api = scene.api().await;
+    for &away in ways {
+        let what = format!("the database {away:?}");
+        let log = format!("worker {away:?}");
+        // An operation is held right after Proxmox has taken the request to clone.
+        let held = scene.file("held");
+        let place = format!("clone_container.accepted=wait:{}", held.display());
+        let mut worker = scene.worker(&log, [("ZPACK_FAILPOINT", place)]);
+        let running = scene.company.begin(node()).await;
+        scene.company.wait("the clone", || async { held.exists().then_some(()) }).await;
+
+        let before = scene.lines("api").len();
+        server.leave(away, &scene);
+        std::fs::remove_file(&held).unwrap();
+        let asked = Instant::now();
+        refused(api.create(&what).await, "unavailable").await;
+        assert!(asked.elapsed() < REFUSAL, "{what}: the refusal took {:?}", asked.elapsed());
+        assert!(api.get("/readyz").await.is_none(), "{what}: it is not ready");
+        assert!(api.get("/api/health").await.is_some(), "{what}: it lives");
+        assert_idle(&what, &[("the API", &api.process), ("the worker", &worker)]).await;
+        assert!(api.process.is_alive() && worker.is_alive(), "{what}: a process ended");
+        let told = (scene.lines("api").len() - before, scene.lines(&log).len());
+        println!("{what}: {told:?} lines in the logs");
+        assert!(
+            told.0 <= 15 && told.1 <= 15,
+            "{what}: {told:?}\n{}\n{}",
+            scene.lines("api").join("\n"),
+            scene.lines(&log).join("\n")
+        );
+
+        server.come_back(away, &scene);
+        let back = Clock::System.now();
+        // The same request, under the same key, until it is accepted.
+        let next = scene
+            .company
+            .wait("the API to accept", || async {
+                let answer = api.create(&what).await;
+                if answer.status() == 202 { Some(accepted(answer).await) } else { None }
+            })
+            .await;
+        assert_soon(&format!("{what}: an accepted request"), back, scene.company.operation(next).await.created_at);
+        let row = scene.company.succeeded(running).await;
+        assert_eq!((row.starts, row.crashes, row.fence), (1, 0, 1), "{what}: its owner went on");
+        let clones = scene.company.effects("clone").await;
+        assert_eq!(clones.get(&row.vmid.unwrap().get().into()), Some(&1), "{what}");
+        let step = operation_step::Entity::find()
+            .filter(operation_step::Column::OperationId.eq(running))
+            .filter(operation_step::Column::Name.eq("clone_container"))
+            .one(&scene.company.db.db)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_soon(&format!("{what}: the end of the step"), back, step.finished_at.unwrap());
+        scene.company.succeeded(next).await;
+        worker.stop().await;
+    }
+    api.process.stop().await;
+}
