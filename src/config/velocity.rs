@@ -60,3 +60,27 @@ impl Settings for VelocityConfig {
         Ok(Self { bridge, edge_ip: edge_ip?, request_timeout: request_timeout? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::MapSource;
+
+    #[test]
+    fn a_bridge_has_an_address_and_a_secret_or_is_not_there() {
+        let load = |source: MapSource| VelocityConfig::load(&source);
+        assert!(load(MapSource::default()).unwrap().bridge.is_none());
+        let url = MapSource::default().with("VELOCITY_URL", "http://10.70.0.241:8081");
+        let problems = load(url.clone()).unwrap_err();
+        assert!(problems.to_string().contains("ZPACK_SECRET"), "{problems}");
+        let complete = url.with("ZPACK_SECRET", "the secret of the bridge").with("VELOCITY_EDGE_IP", "203.0.113.7");
+        let config = load(complete.clone()).unwrap();
+        assert!(config.bridge.is_some() && config.edge_ip == Some(Ipv4Addr::new(203, 0, 113, 7)));
+        for (name, value) in
+            [("VELOCITY_URL", "10.70.0.241:8081"), ("ZPACK_SECRET", "short"), ("VELOCITY_EDGE_IP", "2001:db8::1")]
+        {
+            let problems = load(complete.clone().with(name, value)).unwrap_err();
+            assert!(problems.to_string().contains(name), "{problems}");
+        }
+    }
+}

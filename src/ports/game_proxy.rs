@@ -115,7 +115,8 @@ impl Classify for ProxyError {
     }
 }
 
-/// The calls zpack makes to the proxy. A registration lives as long as the run of the proxy it was made in.
+/// The calls zpack makes to the proxy. A registration lives as long as the run of the proxy it was made in. A change is
+/// several requests, so whoever changes a name holds it: two at a time undo each other.
 #[async_trait]
 pub trait GameProxy: Send + Sync {
     /// Everything that is registered. A listing is whole or an error, never a part.
@@ -126,7 +127,7 @@ pub trait GameProxy: Send + Sync {
     async fn register(&self, name: &DnsName, address: SocketAddr) -> Result<(), ProxyError>;
 
     /// Removes the registration of `name`: the canonical name, or exactly what a listing showed. Entries of the same
-    /// name in other spellings, the first label alone included, go with it. That nothing was there is believed only
-    /// when a listing says the same.
+    /// name in other spellings, the first label alone included, go with it. That nothing is left is believed only
+    /// when a listing says so, where the bridge has one.
     async fn unregister(&self, name: &str) -> Result<Unregistered, ProxyError>;
 }

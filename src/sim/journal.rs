@@ -11,6 +11,8 @@ use crate::kernel::Timestamp;
 
 /// How many requests are remembered.
 const CAPACITY: usize = 5000;
+/// The headers that carry credentials.
+const CREDENTIALS: [&str; 2] = ["authorization", "x-zpack-secret"];
 
 /// One request and its answer.
 #[derive(Clone, Debug, Serialize)]
@@ -51,7 +53,7 @@ impl Entry {
             path: request.path(),
             query: redact::pairs(request.query.iter().map(|(key, value)| (key.as_str(), value.as_str()))),
             body: redact::body(request.header("content-type").unwrap_or_default(), &request.body),
-            authorization: request.headers.contains_key(hyper::header::AUTHORIZATION),
+            authorization: CREDENTIALS.iter().any(|name| request.headers.contains_key(*name)),
             status: None,
             fault: None,
         }

@@ -19,7 +19,7 @@ fn pair(name: &str, address: &str) -> (String, String) {
 }
 
 fn scripted(server: &Scripted) -> Velocity {
-    let (secret, timeout) = (Secret::new("what both sides know"), Duration::from_millis(500));
+    let (secret, timeout) = (Secret::new("what both sides know"), Duration::from_millis(1500));
     Velocity::new(&VelocitySettings { base_url: server.url(), secret, timeout }).unwrap()
 }
 
@@ -76,6 +76,11 @@ async fn removing_twice_finds_it_gone_and_says_so() {
     assert_eq!(proxy.unregister(FQDN).await.unwrap(), Unregistered::WasGone);
     let asked = rig.requests().await;
     assert_eq!(asked.last().unwrap(), "GET /zpack/status", "the 404 was looked up: {asked:?}");
+
+    proxy.register(&name(FQDN), backend("10.0.0.1")).await.unwrap();
+    rig.plant("mc-paper-5001", "10.0.0.1").await;
+    assert_eq!(proxy.unregister(FQDN).await.unwrap(), Unregistered::Removed);
+    assert!(rig.registered().await.is_empty(), "the older form went with it");
 }
 
 #[tokio::test]
@@ -228,6 +233,7 @@ async fn the_secret_goes_as_a_hash_in_a_header_and_nowhere_else() {
     proxy.register(&name(FQDN), backend("10.0.0.1")).await.unwrap();
     proxy.unregister(FQDN).await.unwrap();
     let hash = Secret::new("what both sides know").digest();
+    assert_eq!(server.seen().len(), 4, "the last one is the look at what is left");
     for seen in server.seen() {
         assert_eq!(seen.header("x-zpack-secret"), Some(hash.expose()));
         assert!(!seen.target.contains('?') && !seen.body.contains(hash.expose()) && !seen.body.contains("know"));
@@ -235,7 +241,7 @@ async fn the_secret_goes_as_a_hash_in_a_header_and_nowhere_else() {
     }
     let shown = format!("{proxy:?}");
     assert!(!shown.contains(hash.expose()) && !shown.contains("know"), "{shown}");
-    let sent: Vec<Value> = server.seen()[1..].iter().map(|seen| serde_json::from_str(&seen.body).unwrap()).collect();
+    let sent: Vec<Value> = server.seen()[1..3].iter().map(|seen| serde_json::from_str(&seen.body).unwrap()).collect();
     let register = json!({"server_name": FQDN, "address": "10.0.0.1", "port": 25_565});
     assert_eq!(sent, [register, json!({"server_name": FQDN})]);
 }
@@ -245,7 +251,7 @@ async fn refusals_and_lost_answers_are_told_apart() {
     let unreachable = {
         let nobody = nobody().await;
         let base_url = format!("http://{nobody}").parse().unwrap();
-        let (secret, timeout) = (Secret::new("what both sides know"), Duration::from_millis(500));
+        let (secret, timeout) = (Secret::new("what both sides know"), Duration::from_millis(1500));
         Velocity::new(&VelocitySettings { base_url, secret, timeout }).unwrap()
     };
     let error = unreachable.register(&name(FQDN), backend("10.0.0.1")).await.unwrap_err();

@@ -38,7 +38,7 @@ impl Rig {
         let settings = VelocitySettings {
             base_url: self.world.velocity_url().parse().unwrap(),
             secret: Secret::new(secret),
-            timeout: Duration::from_millis(500),
+            timeout: Duration::from_millis(1500),
         };
         Velocity::new(&settings).unwrap()
     }
@@ -152,7 +152,7 @@ pub fn agents() -> Agents {
 
 /// A ping that does not wait long for silence.
 pub fn pinger() -> ServerListPing {
-    ServerListPing::new(PingSettings { limit: Duration::from_millis(800) })
+    ServerListPing::new(PingSettings { limit: Duration::from_secs(4) })
 }
 
 pub async fn ping(address: SocketAddr, host: &str) -> Ping {

@@ -1,8 +1,8 @@
 //! The zpack bridge in the Velocity proxy, over HTTP (wire/edge.md section C).
 //!
 //! Velocity finds names without their case and compares them with it, and never replaces a registration: a refused one is
-//! looked up, removed in its own spelling, and made again. A 404 for a removal is looked up too, because it also comes
-//! when the name was registered in another form. The secret goes as a hash, in a header only. Reading answers is
+//! looked up, removed in its own spelling, and made again. After every removal it is looked up what is left, because a
+//! 404 also comes when the name was registered in another form. The secret goes as a hash, in a header only. Reading answers is
 //! [`answer`], and pure. Not here: which registrations there should be (`edge`).
 
 mod answer;
@@ -193,21 +193,23 @@ impl GameProxy for Velocity {
 
     async fn unregister(&self, name: &str) -> Result<Unregistered, ProxyError> {
         let operation = format!("unregister {name} from the proxy");
-        if self.unregister_once(&operation, name).await? {
-            return Ok(Unregistered::Removed);
-        }
-        // A bridge without a listing leaves no other witness than its 404.
-        let Some(listed) = self.listed().await? else { return Ok(Unregistered::WasGone) };
-        let canonical = name.parse::<DnsName>().ok();
-        let is_left = |entry: &&ProxyEntry| {
-            entry.name.eq_ignore_ascii_case(name) || canonical.as_ref().is_some_and(|name| entry.means(name))
+        let removed = self.unregister_once(&operation, name).await?;
+        let left = match self.listed().await? {
+            Some(listed) => {
+                let canonical = name.parse::<DnsName>().ok();
+                let is_left = |entry: &ProxyEntry| {
+                    entry.name.eq_ignore_ascii_case(name) || canonical.as_ref().is_some_and(|name| entry.means(name))
+                };
+                listed.into_iter().filter(is_left).collect()
+            }
+            // A bridge without a listing leaves no other witness than its answer.
+            None => Vec::new(),
         };
-        let left: Vec<_> = listed.iter().filter(is_left).collect();
         for entry in &left {
             if !self.unregister_once(&operation, &entry.name).await? {
                 return Err(ProxyError::Contested { operation });
             }
         }
-        Ok(if left.is_empty() { Unregistered::WasGone } else { Unregistered::Removed })
+        Ok(if removed || !left.is_empty() { Unregistered::Removed } else { Unregistered::WasGone })
     }
 }

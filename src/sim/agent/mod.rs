@@ -196,13 +196,17 @@ impl Peer for Agents {
             if agent.hang {
                 return Reply::new(200).delivered(Delivery::Silence);
             }
+            let outlook = |agent: &Agent| (agent.machine.state(), agent.machine.next_due());
+            let before = outlook(agent);
             agent.catch_up(now);
             let mode = agent.mode.unwrap_or(self.options.mode);
             let reply = routes::answer(agent, mode, &request, &around);
             agent.catch_up(now);
+            if outlook(agent) != before {
+                self.games.notify_one();
+            }
             reply.after(Duration::from_millis(agent.slow_ms))
         };
-        self.games.notify_one();
         if routes::changes_something(&request.method) {
             self.core.changed();
         }

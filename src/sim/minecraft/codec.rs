@@ -178,3 +178,43 @@ pub fn put_text(bytes: &mut Vec<u8>, text: &str) {
     put_var_int(bytes, i32::try_from(text.len()).unwrap_or(i32::MAX));
     bytes.extend_from_slice(text.as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work)
+    }
+
+    #[test]
+    fn the_virtual_host_is_the_one_velocity_takes() {
+        let of = |host: &str| Hello::Modern { protocol: 767, host: host.to_owned(), next: 1 }.virtual_host();
+        for host in ["mc-1.zone.tld", "MC-1.Zone.TLD.", "mc-1.zone.tld\0FML2\0", "mc-1.zone.tld.\0x"] {
+            assert_eq!(of(host).as_deref(), Some("mc-1.zone.tld"), "{host}");
+        }
+        assert_eq!(Hello::Oldest.virtual_host(), None);
+    }
+
+    #[test]
+    fn a_handshake_is_read_as_it_was_sent() {
+        let mut body = Vec::new();
+        put_var_int(&mut body, -1);
+        put_text(&mut body, "a.b");
+        body.extend([0x63, 0xdd, 1]);
+        let hello = run(async { read_hello(&mut packet(0, &body).as_slice()).await });
+        assert_eq!(hello.unwrap(), Hello::Modern { protocol: -1, host: "a.b".to_owned(), next: 1 });
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_server_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), form in 0..3usize) {
+            let beginning: &[u8] = [&[][..], &[0xfe, 1, 0xfa, 0, 11][..], &[20, 0, 47][..]][form];
+            let bytes = [beginning, &bytes].concat();
+            let _ = run(async { read_hello(&mut bytes.as_slice()).await });
+            let _ = run(async { read_packet(&mut bytes.as_slice(), 100).await });
+        }
+    }
+}
