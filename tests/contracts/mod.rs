@@ -9,7 +9,7 @@ mod proxmox_kit;
 mod proxmox_schema;
 mod proxmox_wire;
 mod raw;
-mod scripted;
+pub mod scripted;
 mod sim_agent;
 mod sim_core;
 mod sim_proxmox;

@@ -7,5 +7,6 @@ mod placement;
 mod process;
 mod progress;
 mod provisioning;
+mod reach;
 mod roles;
 mod stopping;

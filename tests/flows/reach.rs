@@ -1,0 +1,141 @@
+//! What is seen of a provisioned Minecraft server from end to end, and what that makes of its connection.
+//!
+//! The public names are taken for published here; everything else is observed over the wires.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::EntityTrait;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use zpack::adapters::slp::{PingSettings, ServerListPing};
+use zpack::adapters::velocity::{Velocity, VelocitySettings};
+use zpack::db::entities::instance::{self, InstanceKind};
+use zpack::edge::{EdgeState, ProxyEvent, ProxyRecord, ProxyVerdict, Receipt, Registration, compare_proxy};
+use zpack::instances::facts::{Freshness, observe};
+use zpack::instances::live::LiveState;
+use zpack::instances::poller::{Poller, PollerSettings};
+use zpack::instances::readiness::{Connection, ConnectionReason, ConnectionState, Readiness, connection};
+use zpack::kernel::{Clock, DnsName, Secret, VmId};
+use zpack::ports::{GameProxy, Ping, PingTarget, StatusPing};
+
+use crate::contracts::scripted::Scripted;
+use crate::support::company::{Company, paper};
+
+const FRESHNESS: Freshness = Freshness::of_intervals(Duration::from_secs(1), Duration::from_secs(1));
+const GAME_PORT: u16 = 25_565;
+
+struct Onlooker<'a> {
+    company: &'a Company,
+    live: LiveState,
+    proxy: Velocity,
+    vmid: VmId,
+    server: Registration,
+}
+
+impl Onlooker<'_> {
+    /// The connection as all observations of this moment make it, and what the proxy's record is then.
+    async fn look(&self, record: &ProxyRecord) -> (Connection, ProxyRecord) {
+        let facts = self.live.read(&[self.vmid]).await.remove(0);
+        let listing = self.proxy.list().await.unwrap();
+        let target = PingTarget { address: self.server.address, host: self.server.name.to_string() };
+        let ping = ServerListPing::new(PingSettings::default()).ping(&target).await;
+        let now = Clock::System.now();
+        let readiness = Readiness::of(&observe(InstanceKind::Game, &facts, now, FRESHNESS));
+        let (verdict, _) = compare_proxy(&self.server, &listing.servers);
+        let record = record.sighted(&listing, verdict == ProxyVerdict::InSync, now).pinged(&ping, now);
+        let found = connection(readiness, EdgeState::Published, record.presence(now), record.ping_state(now));
+        (found, record)
+    }
+
+    async fn until(&self, record: &ProxyRecord, state: ConnectionState, reasons: &[ConnectionReason]) -> ProxyRecord {
+        let what = format!("{state} because of {reasons:?}");
+        let look = || async {
+            let (found, record) = self.look(record).await;
+            (found.state == state && found.reasons == reasons).then_some(record)
+        };
+        self.company.wait(&what, look).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_connectable_once_everything_on_the_way_to_it_was_seen() {
+    let company = Company::start().await;
+    let (worker, stop) = (company.worker(Company::settings()), CancellationToken::new());
+    let made = company.begin(paper()).await;
+    company.succeeded(made).await;
+    worker.stop().await;
+    let row = instance::Entity::find().one(&company.db.db).await.unwrap().unwrap();
+    let live = LiveState::new(company.lists.connection(), FRESHNESS.agent);
+    let poller = Poller {
+        db: company.db.db.clone(),
+        live: live.clone(),
+        agent: Arc::new(company.agents(Duration::from_secs(1))),
+        hypervisor: Arc::new(company.hypervisor()),
+        clock: Clock::System,
+        settings: PollerSettings {
+            interval: Duration::from_millis(200),
+            timeout: Duration::from_secs(1),
+            concurrency: 8,
+            host_interval: Duration::from_millis(400),
+            agent_port: company.world.agent_port(),
+            agent_token: Some(Secret::new(company.world.agent_token())),
+        },
+        metrics: company.metrics.clone(),
+    };
+    let poller = tokio::spawn(poller.run(stop.clone()));
+
+    let name: DnsName = format!("{}.play.test", row.hostname).parse().unwrap();
+    let address = SocketAddr::new(row.address.parse().unwrap(), GAME_PORT);
+    let proxy = Velocity::new(&VelocitySettings {
+        base_url: company.world.velocity_url().parse().unwrap(),
+        secret: Secret::new(company.world.velocity().secret()),
+        timeout: Duration::from_secs(2),
+    })
+    .unwrap();
+    let callbacks = Scripted::always("202 Accepted", "").await;
+    let settings = json!({"url": callbacks.url(), "duplicates": 1, "reorder": true});
+    company.control("/sim/velocity/callbacks", settings).await;
+    let server = Registration { name: name.clone(), address };
+    let onlooker = Onlooker { company: &company, live, proxy, vmid: row.vmid, server };
+    let begun = ProxyRecord::begin(Clock::System.now(), address);
+
+    onlooker.until(&begun, ConnectionState::Unreachable, &[ConnectionReason::ProxyNotRegistered]).await;
+    onlooker.proxy.register(&name, address).await.unwrap();
+    onlooker.until(&begun, ConnectionState::Connectable, &[]).await;
+
+    // The callbacks alone say the same, doubled and out of order as they come.
+    let heard = || async {
+        let record = callbacks.seen().iter().fold(begun.clone(), |record, seen| {
+            let event: ProxyEvent = serde_json::from_str(&seen.body).unwrap();
+            assert_eq!(event.server_name, name.as_str());
+            match record.receive(&event, Clock::System.now()) {
+                Receipt::Kept(next) => next,
+                Receipt::Known | Receipt::Late | Receipt::Elsewhere => record,
+            }
+        });
+        record.ping.is_some().then_some(record)
+    };
+    let record = company.wait("the callback of a ping", heard).await;
+    let now = Clock::System.now();
+    let found = connection(Readiness::Ready, EdgeState::Published, record.presence(now), record.ping_state(now));
+    assert_eq!(found.state, ConnectionState::Connectable, "{record:?}");
+
+    // Players come in through the proxy, under the name.
+    company.control("/sim/velocity", json!({"ping": "passthrough"})).await;
+    let door = PingTarget { address: company.world.velocity().game_address(), host: format!("{name}.") };
+    let through = ServerListPing::new(PingSettings::default()).ping(&door).await;
+    let Ping::Answered(report) = through else { panic!("{through:?}") };
+    assert_eq!(report.version.as_deref(), Some("paper 1.21.1"));
+
+    company.control("/sim/velocity/restart", Value::Null).await;
+    let lost = onlooker.until(&record, ConnectionState::Unreachable, &[ConnectionReason::ProxyNotRegistered]).await;
+    onlooker.proxy.register(&name, address).await.unwrap();
+    onlooker.until(&lost, ConnectionState::Connectable, &[]).await;
+
+    company.control(&format!("/sim/agents/{}", row.vmid), json!({"state": "stopped"})).await;
+    onlooker.until(&lost, ConnectionState::Offline, &[ConnectionReason::ServerStopped]).await;
+    stop.cancel();
+    poller.await.unwrap();
+}
