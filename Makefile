@@ -19,6 +19,7 @@ TIME ?= 600
 DATABASE ?= postgres
 OPERATIONS ?= 1000
 TRACE ?=
+REPORT ?=
 
 # Further arguments of `zpack dev`, such as ARGS="--port 5000".
 ARGS ?=
@@ -51,10 +52,10 @@ crash: ## Cross every edge of the job runtime with every fault (CELL=effect:stop
 		cargo test --locked --test it -- crash::matrix::the_whole_matrix --nocapture
 
 .PHONY: crash-campaign
-crash-campaign: ## Minutes of random misfortune (TIME=600 DATABASE=postgres OPERATIONS=1000 SEED=1 TRACE=file to repeat).
+crash-campaign: ## Minutes of random misfortune (TIME=600 DATABASE=postgres OPERATIONS=1000 SEED=1 TRACE=file to repeat, REPORT=folder).
 	@packaging/install-packages.sh test
 	ZPACK_CRASH=campaign CRASH_TIME=$(TIME) CRASH_DATABASE=$(DATABASE) CRASH_OPERATIONS=$(OPERATIONS) \
-		CRASH_SEED=$(SEED) CRASH_TRACE=$(TRACE) \
+		CRASH_SEED=$(SEED) CRASH_TRACE=$(TRACE) CRASH_REPORT=$(REPORT) \
 		cargo test --locked --test it -- crash::campaign::a_campaign --nocapture
 
 .PHONY: model
@@ -67,6 +68,12 @@ check: ## Check what a machine can in a minute: format, lints, unit tests.
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 	cargo test --locked --lib
+
+.PHONY: bench
+bench: ## Measure the job runtime beside BullMQ and write docs/benchmarks/jobs.md (8 minutes; BENCH_REPEATS=1 for a look).
+	@packaging/install-packages.sh bench
+	npm install --prefix benches/bullmq --no-save --ignore-scripts --no-audit --no-fund
+	cargo bench --locked --bench jobs
 
 .PHONY: packages
 packages: ## Install the distribution packages that `make dev` and `make test` need.

@@ -1,18 +1,26 @@
 #!/usr/bin/env bash
-# Installs what is missing of packaging/apt-packages.txt: `install-packages.sh dev` or `install-packages.sh test`
-# (which includes dev). With everything in place it does nothing and needs no network.
+# Installs what is missing of packaging/apt-packages.txt: `install-packages.sh dev`, `install-packages.sh test`
+# (which includes dev) or `install-packages.sh bench` (which includes test). With everything in place it does nothing and
+# needs no network.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 case "${1:-}" in
   dev) wanted='$2 == "dev"' ;;
   test) wanted='$2 == "dev" || $2 == "test"' ;;
+  bench) wanted='$2 == "dev" || $2 == "test" || $2 == "bench"' ;;
   *)
-    echo "usage: $0 dev|test" >&2
+    echo "usage: $0 dev|test|bench" >&2
     exit 2
     ;;
 esac
-mapfile -t packages < <(awk "!/^#/ && ($wanted) { print \$1 }" apt-packages.txt)
+mapfile -t rows < <(awk "!/^#/ && ($wanted) { print \$1, \$3 }" apt-packages.txt)
+packages=()
+for row in "${rows[@]}"; do
+  read -r package program <<<"$row"
+  [ -n "$program" ] && command -v "$program" >/dev/null || packages+=("$package")
+done
+[ "${#packages[@]}" -gt 0 ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
   echo "packages: this is not Debian or Ubuntu, so nothing is installed; needed are: ${packages[*]}"

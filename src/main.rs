@@ -22,10 +22,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if cli.command.keeps_a_log() {
         settings::start_logging(&source)?;
     }
+    // The long-lived roles are boxed: nested in one future, they are deeper than an optimising compiler looks.
     match cli.command {
-        Command::Serve => roles::serve::run(&source).await?,
-        Command::Worker { queue } => roles::worker::run(&source, queue).await?,
-        Command::Dev(args) => roles::dev::run(&source, args, output).await?,
+        Command::Serve => Box::pin(roles::serve::run(&source)).await?,
+        Command::Worker { queue } => Box::pin(roles::worker::run(&source, queue)).await?,
+        Command::Dev(args) => Box::pin(roles::dev::run(&source, args, output)).await?,
         Command::Sim(args) => roles::sim::run(&source, args, output).await?,
         Command::Migrate(command) => return roles::migrate::run(&source, command, output).await,
         Command::Doctor => return roles::doctor::run(&source, output).await,

@@ -6,10 +6,14 @@ use std::sync::OnceLock;
 
 use super::guardian::{Guardian, as_user, run, server_dir};
 
-/// A private PostgreSQL on a Unix socket, without `fsync`: what it has committed survives its own death, though not that
-/// of the machine.
+/// What makes it quick: without `fsync`, what it has committed survives its own death, though not that of the machine.
+const QUICK: &[&str] =
+    &["fsync=off", "full_page_writes=off", "max_connections=500", "shared_buffers=64MB", "autovacuum_naptime=10min"];
+
+/// A private PostgreSQL on a Unix socket.
 pub struct PrivatePostgres {
     dir: PathBuf,
+    settings: &'static [&'static str],
     guardian: Option<Guardian>,
 }
 
@@ -22,12 +26,17 @@ impl PrivatePostgres {
 
     /// A server of its own, for a test that stops it.
     pub fn start() -> Self {
+        Self::start_with(QUICK)
+    }
+
+    /// A server with these settings beside its defaults.
+    pub fn start_with(settings: &'static [&'static str]) -> Self {
         let dir = server_dir("pg");
         let path = |name: &str| dir.join(name).display().to_string();
         let data = path("data");
         let initdb = ["-A", "trust", "-U", "zpack", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-D", &data];
         run(&as_user("postgres", &dir, &command("initdb", &initdb)));
-        let mut server = Self { dir, guardian: None };
+        let mut server = Self { dir, settings, guardian: None };
         server.run();
         server
     }
@@ -43,18 +52,11 @@ impl PrivatePostgres {
     pub fn run(&mut self) {
         let dir = &self.dir;
         let data = dir.join("data").display().to_string();
-        let settings = [
-            "listen_addresses=",
-            "fsync=off",
-            "full_page_writes=off",
-            "max_connections=500",
-            "shared_buffers=64MB",
-            "autovacuum_naptime=10min",
-            &format!("unix_socket_directories={}", dir.display()),
-        ]
-        .map(|setting| ["-c".to_owned(), setting.to_owned()]);
+        let socket = format!("unix_socket_directories={}", dir.display());
         let mut postgres = command("postgres", &["-D", &data]);
-        postgres.extend(settings.into_iter().flatten());
+        for setting in ["listen_addresses=", &socket].into_iter().chain(self.settings.iter().copied()) {
+            postgres.extend(["-c".to_owned(), setting.to_owned()]);
+        }
         // SIGQUIT is its immediate shutdown, which also returns its shared memory.
         let guardian = Guardian::start(dir, "QUIT", &as_user("postgres", dir, &postgres));
         let is_ready =

@@ -1,6 +1,7 @@
 //! Minutes of random misfortune: four workers, a thousand operations, and in the end nothing lost and nothing doubled.
 //! `make crash-campaign`; see docs/testing.md.
 
+mod report;
 mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use sea_orm::{EntityTrait, PaginatorTrait, QuerySelect};
+use sea_orm::{EntityTrait, QuerySelect};
 use tempfile::TempDir;
 use tokio::time::Instant;
 use zpack::config::DatabaseKind;
@@ -19,6 +20,7 @@ use zpack::kernel::{Clock, OperationId};
 use zpack::operations::{CancelOutcome, cancel};
 use zpack::provision::ServerRequest;
 
+use self::report::Report;
 use self::schedule::{Plan, What};
 use super::check::{self, Facts, Lists, Sampler, Violation, violation};
 use super::matrix::{asked_for, seed};
@@ -60,9 +62,12 @@ async fn a_campaign_loses_and_doubles_nothing() {
     std::fs::remove_file(&file).unwrap();
 }
 
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
 /// The one of `CRASH_TRACE`, or a new one.
 fn plan() -> Plan {
-    let setting = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
     if let Some(file) = setting("CRASH_TRACE") {
         return serde_json::from_slice(&std::fs::read(file).unwrap()).expect("a plan");
     }
@@ -153,7 +158,7 @@ impl Campaign {
         if !broken.is_empty() {
             return self.give_up(broken);
         }
-        self.judge().await
+        self.judge(plan).await
     }
 
     async fn happen(&mut self, what: What) {
@@ -322,7 +327,7 @@ impl Campaign {
         broken
     }
 
-    async fn judge(mut self) -> Vec<Violation> {
+    async fn judge(mut self, plan: &Plan) -> Vec<Violation> {
         // The living empty the lists of the dead first.
         let workers = self.places.len();
         let company = &self.company;
@@ -341,14 +346,12 @@ impl Campaign {
         let (snapshots, _) = self.sampler.so_far();
         let mut broken = self.sampler.end().await;
         broken.extend(check::everything(&self.facts));
-        let of = |invariant: &str| broken.iter().filter(|violation| violation.invariant == invariant).count();
-        let total = operation::Entity::find().count(&self.company.db.db).await.unwrap();
-        println!("--- after {:.0} s", self.began.elapsed().as_secs_f64());
-        for (what, count) in &self.counts {
-            println!("{count:6} {what}");
+        let report =
+            Report { plan, took: self.began.elapsed(), counts: &self.counts, ends: &ends, snapshots, broken: &broken };
+        report.print();
+        if let Some(folder) = setting("CRASH_REPORT") {
+            report.write(Path::new(&folder));
         }
-        println!("{total:6} operations: {ends:?}\n{snapshots:6} snapshots");
-        println!("{:6} lost\n{:6} doubled\n{:6} violations in all", of("I1"), of("I7"), broken.len());
         self.company.world.shutdown().await.unwrap();
         broken
     }

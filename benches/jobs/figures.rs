@@ -1,0 +1,57 @@
+//! Samples of one figure over the repetitions, and the figures of a run.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::child::System;
+
+/// All samples, by what was measured and for whom.
+#[derive(Default)]
+pub struct Figures(BTreeMap<(String, System), Vec<f64>>);
+
+/// A median with the least and the most.
+#[derive(Clone, Copy, Debug)]
+pub struct Spread {
+    pub median: f64,
+    pub least: f64,
+    pub most: f64,
+}
+
+impl Figures {
+    pub fn add(&mut self, what: &str, system: System, sample: f64) {
+        self.0.entry((what.to_owned(), system)).or_default().push(sample);
+    }
+
+    pub fn spread(&self, what: &str, system: System) -> Option<Spread> {
+        let mut samples = self.0.get(&(what.to_owned(), system))?.clone();
+        samples.sort_by(f64::total_cmp);
+        let middle = samples.len() / 2;
+        let median =
+            if samples.len() % 2 == 1 { samples[middle] } else { (samples[middle - 1] + samples[middle]) / 2.0 };
+        Some(Spread { median, least: samples[0], most: samples[samples.len() - 1] })
+    }
+
+    /// The median.
+    pub fn median(&self, what: &str, system: System) -> Option<f64> {
+        self.spread(what, system).map(|spread| spread.median)
+    }
+
+    /// Every sample.
+    pub fn json(&self) -> Value {
+        let mut all: BTreeMap<&str, BTreeMap<&str, Vec<f64>>> = BTreeMap::new();
+        for ((what, system), samples) in &self.0 {
+            let rounded = samples.iter().map(|sample| (sample * 1e4).round() / 1e4).collect();
+            all.entry(what).or_default().insert(system.name(), rounded);
+        }
+        json!(all)
+    }
+}
+
+/// The value below which `share` of the samples are.
+pub fn percentile(samples: &mut [f64], share: f64) -> f64 {
+    assert!(!samples.is_empty(), "no job was started");
+    samples.sort_by(f64::total_cmp);
+    let index = (samples.len() as f64 * share).ceil() as usize;
+    samples[index.clamp(1, samples.len()) - 1]
+}
