@@ -129,6 +129,8 @@ impl<H: Handler> Running<H> {
                 place = places.clone().acquire_owned() => place,
             };
             let Ok(place) = place else { break };
+            // Jobs that end now free their places too, and one trip serves them all.
+            tokio::task::yield_now().await;
             if let Some(worst) = std::iter::from_fn(|| reports.try_recv().ok()).max() {
                 self.pause_after(worst, stop).await;
             }
