@@ -11,6 +11,7 @@ mod m0001_accounts;
 mod m0002_operations;
 mod m0003_instances;
 mod m0004_requests;
+mod m0005_leases;
 
 /// Runs the migrations of this folder in order.
 pub struct Migrator;
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_operations::Migration),
             Box::new(m0003_instances::Migration),
             Box::new(m0004_requests::Migration),
+            Box::new(m0005_leases::Migration),
         ]
     }
 }

@@ -64,6 +64,9 @@ pub enum Command {
     /// Look at queues, stop and start them.
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// See who leads where only one process may.
+    #[command(subcommand)]
+    Lease(LeaseCommand),
     /// Create accounts and change what they may do.
     #[command(subcommand)]
     User(UserCommand),
@@ -87,7 +90,7 @@ impl Command {
     pub const fn keeps_a_log(&self) -> bool {
         match self {
             Self::Serve | Self::Worker { .. } | Self::Dev(_) | Self::Sim(_) => true,
-            Self::Migrate(_) | Self::Ops(_) | Self::Queue(_) | Self::User(_) => true,
+            Self::Migrate(_) | Self::Ops(_) | Self::Queue(_) | Self::Lease(_) | Self::User(_) => true,
             Self::Doctor | Self::Openapi | Self::Completions { .. } | Self::Man { .. } => false,
         }
     }
@@ -216,6 +219,20 @@ pub enum QueueCommand {
     Resume {
         /// Its name.
         queue: Queue,
+    },
+}
+
+/// What to do with leases.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum LeaseCommand {
+    /// Show who leads, how fresh its last sign of life is, and whether Redis agrees.
+    Show,
+    /// Stand for election and write a line to the audit log at every tick; for tests of failover, not in production.
+    #[command(hide = true)]
+    Campaign {
+        /// Milliseconds from one tick to the next.
+        #[arg(long, default_value_t = 1000)]
+        tick_ms: u64,
     },
 }
 

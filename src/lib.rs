@@ -11,6 +11,7 @@ pub mod telemetry;
 pub mod config;
 pub mod db;
 pub mod jobs;
+pub mod lease;
 pub mod ports;
 pub mod saga;
 pub mod web;

@@ -32,6 +32,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor => return roles::doctor::run(&source, output).await,
         Command::Ops(command) => roles::ops::run(&source, command, output).await?,
         Command::Queue(command) => roles::queue::run(&source, command, output).await?,
+        Command::Lease(command) => return roles::lease::run(&source, command, output).await,
         Command::User(command) => roles::user::run(&source, command, output).await?,
         Command::Openapi => roles::openapi::run()?,
         Command::Completions { shell } => roles::completions::run(shell)?,

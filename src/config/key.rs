@@ -98,8 +98,8 @@ pub(super) const fn documented(key: Key, doc: &'static str) -> Key {
 }
 
 /// Every setting zpack knows, by concern.
-pub fn groups() -> [Group; 17] {
-    [
+pub fn groups() -> Vec<Group> {
+    vec![
         super::environment::GROUP,
         super::log::GROUP,
         super::database::GROUP,
@@ -117,5 +117,6 @@ pub fn groups() -> [Group; 17] {
         super::poller::GROUP,
         super::provision::GROUP,
         super::jobs::GROUP,
+        super::lease::GROUP,
     ]
 }

@@ -4,8 +4,8 @@ use super::reader::{Noted, Reader, Settings};
 use super::source::MapSource;
 use super::{
     AgentConfig, AuthConfig, CatalogConfig, DatabaseConfig, EnvironmentConfig, HttpConfig, JobsConfig, Key,
-    LimitsConfig, LogConfig, MetricsConfig, PollerConfig, Problem, ProvisionConfig, ProxmoxConfig, RedisConfig,
-    TokensConfig, VelocityConfig, ZoneConfig,
+    LeaseConfig, LimitsConfig, LogConfig, MetricsConfig, PollerConfig, Problem, ProvisionConfig, ProxmoxConfig,
+    RedisConfig, TokensConfig, VelocityConfig, ZoneConfig,
 };
 use crate::kernel::text_enum;
 
@@ -88,12 +88,26 @@ role! {
 }
 
 role! {
-    /// Commands of the operator on operations and queues: `zpack ops`, `zpack queue`.
+    /// Commands of the operator on operations, queues and leases: `zpack ops`, `zpack queue`, `zpack lease`.
     OperatorConfig {
         /// Where the rows are.
         database: DatabaseConfig,
         /// Where the queues are.
         redis: RedisConfig,
+    }
+}
+
+role! {
+    /// A candidate for a lease.
+    CandidateConfig {
+        /// Whether this is production.
+        environment: EnvironmentConfig,
+        /// Where the rows are.
+        database: DatabaseConfig,
+        /// Where the locks are.
+        redis: RedisConfig,
+        /// The times of the lease.
+        lease: LeaseConfig,
     }
 }
 
@@ -108,6 +122,8 @@ role! {
         worker: WorkerConfig,
         /// The game proxy.
         velocity: VelocityConfig,
+        /// How leaders are elected.
+        lease: LeaseConfig,
     }
 }
 
@@ -126,6 +142,8 @@ text_enum! {
         Ops = "ops",
         /// Queues.
         Queue = "queue",
+        /// Leases.
+        Lease = "lease",
     }
 }
 
@@ -137,7 +155,7 @@ impl Role {
             Self::Serve => ServeConfig::load(&nothing).err(),
             Self::WorkerProvision => WorkerConfig::load(&nothing).err(),
             Self::Migrate | Self::User => StoreConfig::load(&nothing).err(),
-            Self::Ops | Self::Queue => OperatorConfig::load(&nothing).err(),
+            Self::Ops | Self::Queue | Self::Lease => OperatorConfig::load(&nothing).err(),
         };
         problems.is_some_and(|problems| {
             problems.list().iter().any(|problem| matches!(problem, Problem::Missing { name, .. } if *name == key.name))

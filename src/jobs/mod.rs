@@ -11,7 +11,6 @@
 //! (`provision` and its siblings). Knows no feature: jobs are registered by kind.
 
 mod acks;
-mod boottime;
 mod claim;
 mod context;
 mod depth;
@@ -36,6 +35,8 @@ mod slots;
 mod status;
 mod sweeper;
 mod worker;
+
+use crate::kernel::boottime;
 
 pub use claim::{ClaimOutcome, ClaimPurpose, Claimed, claim};
 pub use context::{JobContext, Lost, guard, renew};

@@ -113,6 +113,11 @@ typed_id!(
     "dbt"
 );
 typed_id!(
+    /// One candidacy for a lease, until its term is over. Never reused.
+    CandidacyId,
+    "cnd"
+);
+typed_id!(
     /// One entry of the audit log.
     AuditId,
     "aud"

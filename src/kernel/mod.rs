@@ -1,7 +1,8 @@
 //! Leaf words of the whole crate: typed ids, time, secrets, failure classes, text enums, host names.
 //!
-//! Imports nothing of ours, does no I/O, and is the only place that reads the wall clock ([`Clock`]).
+//! Imports nothing of ours, does no I/O, and is the only place that reads clocks ([`Clock`], [`boottime`]).
 
+pub mod boottime;
 mod clock;
 mod dns_name;
 mod failure;
@@ -16,7 +17,7 @@ pub use clock::{Clock, Timestamp};
 pub use dns_name::{DnsName, DnsNameError};
 pub use failure::{Classify, Failure};
 pub use hostname::{Hostname, HostnameError};
-pub use id::{AuditId, DebtId, IdError, InstanceId, OperationId, RequestId, TokenId, UserId, WorkerId};
+pub use id::{AuditId, CandidacyId, DebtId, IdError, InstanceId, OperationId, RequestId, TokenId, UserId, WorkerId};
 pub use retry::Backoff;
 pub use secret::Secret;
 pub use text_enum::UnknownText;

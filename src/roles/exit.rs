@@ -40,11 +40,16 @@ fn next_step(error: &anyhow::Error) -> Option<&'static str> {
     })
 }
 
+/// The status of a process that another start may cure.
+pub fn temporary() -> ExitCode {
+    ExitCode::from(TEMPORARY)
+}
+
 fn status(error: &anyhow::Error) -> ExitCode {
     let away = error.chain().any(|cause| {
         let database = cause.downcast_ref::<ConnectError>().is_some_and(|error| error.failure() == Failure::Transient);
         let redis = cause.downcast_ref::<redis::RedisError>();
         database || redis.is_some_and(|error| error.is_io_error() || error.is_timeout())
     });
-    if away { ExitCode::from(TEMPORARY) } else { ExitCode::FAILURE }
+    if away { temporary() } else { ExitCode::FAILURE }
 }

@@ -10,6 +10,7 @@ pub mod completions;
 pub mod dev;
 pub mod doctor;
 pub mod exit;
+pub mod lease;
 mod listen;
 pub mod man;
 pub mod migrate;

@@ -16,11 +16,12 @@ use crate::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSet
 use crate::adapters::tls::TlsVerify;
 use crate::adapters::velocity::{Velocity, VelocitySettings};
 use crate::config::{
-    CatalogConfig, DatabaseConfig, JobsConfig, ProvisionConfig, ProxmoxConfig, RedisConfig, RedisTarget, TlsTrust,
-    VelocityConfig, WorkerConfig,
+    CatalogConfig, DatabaseConfig, JobsConfig, LeaseConfig, ProvisionConfig, ProxmoxConfig, RedisConfig, RedisTarget,
+    TlsTrust, VelocityConfig, WorkerConfig,
 };
 use crate::db;
 use crate::jobs::{JobSettings, Lists};
+use crate::lease::LeaseSettings;
 use crate::ports::{Agent, CatalogSource, GameProxy, Hypervisor, NodeName};
 use crate::provision::{ProvisionPolicy, Timings};
 
@@ -173,4 +174,10 @@ pub fn provision_policy(config: &WorkerConfig) -> ProvisionPolicy {
             ready_timeout: provision.ready_timeout,
         },
     }
+}
+
+/// The times of a lease.
+pub fn lease(config: &LeaseConfig) -> LeaseSettings {
+    let LeaseConfig { ttl, renew, retry, takeover } = *config;
+    LeaseSettings { ttl, renew, retry, takeover, ..LeaseSettings::default() }
 }

@@ -6,7 +6,7 @@ mod outage;
 
 pub use logging::{LogFormat, LoggingError, init};
 pub use metrics::{
-    ClaimMiss, Described, HttpMetrics, JobMetrics, MEDIA_TYPE, MetricKind, Metrics, Outcome, PollerMetrics, Purpose,
-    QueueGauge, Refusal, Renewal, RunEnd, Store, StoreMetrics,
+    ClaimMiss, Described, HttpMetrics, JobMetrics, LeaseMetrics, Loss, MEDIA_TYPE, MetricKind, Metrics, Outcome,
+    PollerMetrics, Purpose, QueueGauge, Refusal, Renewal, RunEnd, Store, StoreMetrics,
 };
 pub use outage::Outage;

@@ -3,6 +3,7 @@
 //! [`steps`] kills a worker around every step of a provisioning operation. [`matrix`] crosses the edges of the job
 //! runtime with every fault; [`check`] asserts the invariants of jobs.md 2d afterwards, and says how far each is checked.
 //! [`campaign`] lets chance decide for minutes.
+//! [`lease`] stops a leader and lets it go on.
 //! docs/testing.md tells how to run all of it and how to repeat one case.
 
 mod campaign;
@@ -10,6 +11,7 @@ mod cell;
 mod check;
 mod edge;
 mod fault;
+mod lease;
 mod matrix;
 pub mod process;
 mod steps;

@@ -12,7 +12,7 @@ use super::sources::{Source, is_for_tests, root, rust_files};
 const ROWS: &[(&str, &str, &str)] = &[
     ("0", "kernel, telemetry", "-"),
     ("1", "config, db, ports, saga", "-"),
-    ("1", "jobs, web", "db"),
+    ("1", "jobs, lease, web", "db"),
     ("2", "audit, catalog, accounts, standing", "db, ports, web"),
     ("2", "operations", "accounts, audit, db, jobs, saga, web"),
     ("2", "edge, placement", "db, ports"),

@@ -4,8 +4,8 @@ use sea_orm::{EntityTrait, IntoActiveModel, ModelTrait, TryIntoModel};
 use zpack::db;
 use zpack::db::entities::operation::{Cleanup, OperationState, Unwind};
 use zpack::db::entities::{
-    audit_event, catalog_copy, debt, idempotency_key, instance, operation, operation_event, operation_step, queue,
-    queue_slot, reservation, resource_lock, revoked_token, standing, user,
+    audit_event, catalog_copy, debt, idempotency_key, instance, lease, operation, operation_event, operation_step,
+    queue, queue_slot, reservation, resource_lock, revoked_token, standing, user,
 };
 use zpack::kernel::{AuditId, DebtId, Hostname, InstanceId, OperationId, Timestamp, TokenId, UserId, VmId};
 
@@ -225,6 +225,11 @@ async fn every_entity_comes_back_as_it_was_written(test: TestDb) {
             detail: Some(odd()),
             at: LATE,
         },
+    )
+    .await;
+    round_trip(
+        &test,
+        lease::Model { name: "controller".into(), epoch: i64::MAX, holder: Some(odd()), renewed_at: Some(EARLY) },
     )
     .await;
     // More than TEXT of MariaDB holds.

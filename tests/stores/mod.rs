@@ -2,6 +2,7 @@
 
 mod entities;
 mod idempotency;
+mod lease;
 mod lifecycle;
 mod migrate;
 mod queues;

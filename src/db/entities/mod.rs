@@ -5,6 +5,7 @@ pub mod catalog_copy;
 pub mod debt;
 pub mod idempotency_key;
 pub mod instance;
+pub mod lease;
 pub mod operation;
 pub mod operation_event;
 pub mod operation_step;

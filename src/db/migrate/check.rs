@@ -188,13 +188,14 @@ fn table<E: EntityTrait>(entity: E) -> Table {
     Table { name: entity.table_name(), columns: columns.collect() }
 }
 
-fn expected() -> [Table; 15] {
+fn expected() -> [Table; 16] {
     [
         table(e::audit_event::Entity),
         table(e::catalog_copy::Entity),
         table(e::debt::Entity),
         table(e::idempotency_key::Entity),
         table(e::instance::Entity),
+        table(e::lease::Entity),
         table(e::operation::Entity),
         table(e::operation_event::Entity),
         table(e::operation_step::Entity),

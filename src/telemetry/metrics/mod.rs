@@ -5,6 +5,7 @@
 mod book;
 mod http;
 mod jobs;
+mod lease;
 mod poller;
 mod stores;
 
@@ -16,6 +17,8 @@ pub use self::book::{Described, MetricKind};
 pub use self::http::HttpMetrics;
 use self::jobs::JobFamilies;
 pub use self::jobs::{ClaimMiss, JobMetrics, Purpose, Refusal, Renewal, RunEnd};
+use self::lease::LeaseFamilies;
+pub use self::lease::{LeaseMetrics, Loss};
 pub use self::poller::PollerMetrics;
 pub use self::stores::{QueueGauge, Store, StoreMetrics};
 
@@ -43,6 +46,7 @@ pub struct Metrics {
     /// What is seen of the database, Redis and the queues in them.
     pub stores: StoreMetrics,
     jobs: JobFamilies,
+    leases: LeaseFamilies,
 }
 
 impl Default for Metrics {
@@ -52,7 +56,8 @@ impl Default for Metrics {
         let jobs = JobFamilies::register(&mut book);
         let stores = StoreMetrics::register(&mut book);
         let poller = PollerMetrics::register(&mut book);
-        Self { book: Arc::new(book), http, poller, stores, jobs }
+        let leases = LeaseFamilies::register(&mut book);
+        Self { book: Arc::new(book), http, poller, stores, jobs, leases }
     }
 }
 
@@ -60,6 +65,11 @@ impl Metrics {
     /// What the worker of `queue` counts. Its series exist from here on, at zero.
     pub fn jobs(&self, queue: &'static str) -> JobMetrics {
         JobMetrics::new(self.jobs.clone(), queue)
+    }
+
+    /// What a candidate for `lease` counts.
+    pub fn lease(&self, lease: &'static str) -> LeaseMetrics {
+        LeaseMetrics::new(self.leases.clone(), lease)
     }
 
     /// Every metric a process can have, in the order they are rendered.

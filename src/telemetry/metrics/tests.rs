@@ -20,6 +20,9 @@ fn touched() -> Metrics {
     for gauge in QueueGauge::ALL {
         metrics.stores.queue("provision", *gauge, 1);
     }
+    let lease = metrics.lease("controller");
+    lease.ticked(Outcome::Succeeded, Duration::ZERO);
+    lease.asked(Outcome::Failed, Duration::ZERO);
     metrics.jobs("provision").ended(RunEnd::Failed, Duration::from_secs(2));
     metrics
 }

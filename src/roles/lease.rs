@@ -1,0 +1,179 @@
+//! `zpack lease`: who leads, and a candidate for tests of failover.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use redis::RedisError;
+use sea_orm::{DatabaseConnection, EntityTrait};
+use serde::Serialize;
+use serde_json::json;
+
+use super::output::{self, Output, or_dash, span};
+use super::{audited, exit, signals, wiring};
+use crate::cli::LeaseCommand;
+use crate::config::{CandidateConfig, Environment, OperatorConfig, Settings, Source};
+use crate::db;
+use crate::db::entities::lease;
+use crate::jobs::Lists;
+use crate::kernel::{Clock, Timestamp};
+use crate::lease::{Ended, Lease, LeaseDeps, LeaseName, LockView, Term, look};
+use crate::telemetry::{Metrics, Outcome};
+
+/// Carries out one `zpack lease` command.
+pub async fn run(source: &dyn Source, command: LeaseCommand, output: Output) -> anyhow::Result<ExitCode> {
+    match command {
+        LeaseCommand::Show => {
+            show(source, output).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        LeaseCommand::Campaign { tick_ms } => campaign(source, Duration::from_millis(tick_ms), output).await,
+    }
+}
+
+/// How one lease stands.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LeaseStatus {
+    name: LeaseName,
+    /// How often the leader has changed.
+    epoch: i64,
+    /// The leader by the database, which is the one that counts.
+    holder: Option<String>,
+    /// When it last said that it leads.
+    renewed_at: Option<Timestamp>,
+    /// How long ago that was.
+    age_seconds: Option<u64>,
+    /// What Redis holds.
+    lock: LockStatus,
+}
+
+/// What Redis holds under the key of a lease.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "state")]
+enum LockStatus {
+    /// Nothing.
+    Free,
+    /// The lock of the leader.
+    Held { holder: String, expires_in_ms: Option<u64> },
+    /// The lock of somebody else than the leader of the database.
+    Disagrees { holder: String, expires_in_ms: Option<u64> },
+    /// Redis did not tell.
+    Unknown,
+}
+
+async fn show(source: &dyn Source, output: Output) -> anyhow::Result<()> {
+    let config = OperatorConfig::load(source)?;
+    let db = wiring::database(&config.database).await?;
+    let (_, lists) = wiring::redis(&config.redis).await?;
+    let mut leases = Vec::new();
+    for name in LeaseName::ALL {
+        leases.push(status(&db, &lists, *name).await?);
+    }
+    output.print(&json!({"leases": leases}), |_| table(&leases))
+}
+
+async fn status(db: &DatabaseConnection, lists: &Lists, name: LeaseName) -> anyhow::Result<LeaseStatus> {
+    let row = lease::Entity::find_by_id(name.to_string()).one(db).await;
+    let row = row.with_context(|| format!("the lease {name} could not be read"))?;
+    let now = db::now(db).await.context("the database did not tell the time")?;
+    let lock = look(&lists.connection(), name).await;
+    let (epoch, holder, renewed_at) = row.map_or((0, None, None), |row| (row.epoch, row.holder, row.renewed_at));
+    let lock = lock_status(lock, holder.as_deref());
+    let age_seconds = renewed_at.map(|at| now.since(at).as_secs());
+    Ok(LeaseStatus { name, epoch, holder, renewed_at, age_seconds, lock })
+}
+
+fn lock_status(lock: Result<Option<LockView>, RedisError>, leader: Option<&str>) -> LockStatus {
+    match lock {
+        Ok(None) => LockStatus::Free,
+        Ok(Some(LockView { holder, expires_in })) => {
+            let expires_in_ms = expires_in.and_then(|span| u64::try_from(span.as_millis()).ok());
+            if leader == Some(holder.as_str()) {
+                LockStatus::Held { holder, expires_in_ms }
+            } else {
+                LockStatus::Disagrees { holder, expires_in_ms }
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "Redis did not tell who holds the lock");
+            LockStatus::Unknown
+        }
+    }
+}
+
+fn table(leases: &[LeaseStatus]) -> String {
+    let rows = leases.iter().map(|lease| {
+        vec![
+            lease.name.to_string(),
+            lease.epoch.to_string(),
+            or_dash(lease.holder.as_deref()),
+            or_dash(lease.age_seconds.map(|seconds| span(Duration::from_secs(seconds)))),
+            match &lease.lock {
+                LockStatus::Free => "free".to_owned(),
+                LockStatus::Held { .. } => "held by the leader".to_owned(),
+                LockStatus::Disagrees { holder, .. } => format!("held by {holder}"),
+                LockStatus::Unknown => "-".to_owned(),
+            },
+        ]
+    });
+    output::table(&["lease", "epoch", "leader", "last sign", "lock"], rows, "No leases.")
+}
+
+/// Stands for election and writes a line to the audit log at every tick. Tells what happens on standard output.
+async fn campaign(source: &dyn Source, every: Duration, output: Output) -> anyhow::Result<ExitCode> {
+    let config = CandidateConfig::load(source)?;
+    if config.environment.environment == Environment::Production {
+        bail!("a candidate that does nothing useful is for tests; production has `zpack controller`");
+    }
+    let stop = signals::stop_token()?;
+    let (_, lists) = wiring::redis(&config.redis).await?;
+    let lease = Lease::new(LeaseDeps {
+        name: LeaseName::Controller,
+        db: wiring::database(&config.database).await?,
+        redis: lists.connection(),
+        settings: wiring::lease(&config.lease),
+        metrics: Metrics::default().lease(LeaseName::Controller.as_str()),
+    });
+    let mut last = 0;
+    let ticking = |term: Term| {
+        if term.epoch() != std::mem::replace(&mut last, term.epoch()) {
+            let (over, epoch) = (term.over().clone(), term.epoch());
+            term.spawn(async move {
+                over.cancelled().await;
+                tell(output, "over", epoch);
+            });
+        }
+        tick(term, output)
+    };
+    Ok(match lease.lead(every, &stop, ticking).await {
+        Ended::Stopped => ExitCode::SUCCESS,
+        Ended::Orphans { .. } => exit::temporary(),
+    })
+}
+
+async fn tick(term: Term, output: Output) -> Outcome {
+    match write(&term).await {
+        Ok(()) => {
+            tell(output, "wrote", term.epoch());
+            Outcome::Succeeded
+        }
+        Err(error) => {
+            tracing::warn!(error = format!("{error:#}"), epoch = term.epoch(), "wrote nothing");
+            Outcome::Failed
+        }
+    }
+}
+
+async fn write(term: &Term) -> anyhow::Result<()> {
+    let tx = term.begin().await?;
+    let detail = json!({"epoch": term.epoch(), "process": std::process::id()});
+    let name = LeaseName::Controller.as_str();
+    audited::record(&tx, "lease.tick", name, detail, Clock::System.now()).await.context("the audit log failed")?;
+    tx.commit().await.context("the database did not commit")
+}
+
+fn tell(output: Output, event: &'static str, epoch: i64) {
+    // Nobody reads it any more: the campaign goes on all the same.
+    let _ = output.print(&json!({"event": event, "epoch": epoch}), |_| format!("{event} {epoch}"));
+}

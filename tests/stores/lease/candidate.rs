@@ -1,0 +1,150 @@
+//! Candidates in this process, and the facts tests wait for.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis::AsyncCommands;
+use sea_orm::EntityTrait;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use zpack::db::entities::lease;
+use zpack::jobs::Lists;
+use zpack::lease::{Ended, Lease, LeaseDeps, LeaseName, LeaseSettings, Term};
+use zpack::telemetry::{Metrics, Outcome};
+
+use crate::support::TestDb;
+
+pub const KEY: &str = "zlh:controller:lock";
+
+/// So long that nothing happens by it within a test.
+pub const NEVER: Duration = Duration::from_secs(3600);
+
+/// Nothing ends by time; candidates try often.
+pub fn patient() -> LeaseSettings {
+    LeaseSettings {
+        ttl: 4 * NEVER,
+        renew: NEVER,
+        retry: Duration::from_millis(20),
+        takeover: 4 * NEVER,
+        join: Duration::from_secs(60),
+    }
+}
+
+/// A candidate. Its first tick of a term hands the term to the test and ends when the test says so; later ones do
+/// nothing.
+pub struct Candidate {
+    pub metrics: Metrics,
+    pub stop: CancellationToken,
+    pub go_on: Arc<Notify>,
+    terms: mpsc::UnboundedReceiver<Term>,
+    task: JoinHandle<Ended>,
+}
+
+impl Candidate {
+    /// Starts one whose Redis is at `redis`.
+    pub async fn start(test: &TestDb, redis: &str, settings: LeaseSettings) -> Self {
+        let (stop, go_on, metrics) = (CancellationToken::new(), Arc::new(Notify::new()), Metrics::default());
+        let (elected, terms) = mpsc::unbounded_channel();
+        let lease = Lease::new(LeaseDeps {
+            name: LeaseName::Controller,
+            db: test.another_pool().await,
+            redis: Lists::open(&redis::Client::open(redis).unwrap()).unwrap().connection(),
+            settings,
+            metrics: metrics.lease(LeaseName::Controller.as_str()),
+        });
+        let (stopped, resumed) = (stop.clone(), go_on.clone());
+        let task = tokio::spawn(async move {
+            let mut last = 0;
+            lease
+                .lead(Duration::from_millis(10), &stopped, move |term| {
+                    let first = term.epoch() != std::mem::replace(&mut last, term.epoch());
+                    let (resumed, over) = (resumed.clone(), term.over().clone());
+                    if first {
+                        elected.send(term).unwrap();
+                    }
+                    async move {
+                        if first {
+                            tokio::select! {
+                                () = resumed.notified() => {}
+                                () = over.cancelled() => {}
+                            }
+                        }
+                        Outcome::Succeeded
+                    }
+                })
+                .await
+        });
+        Self { metrics, stop, go_on, terms, task }
+    }
+
+    /// Waits until it leads.
+    pub async fn leads(&mut self) -> Term {
+        within("an election", self.terms.recv()).await.expect("the candidate lives")
+    }
+
+    /// Whether it has been elected since the last look.
+    pub fn was_elected(&mut self) -> bool {
+        self.terms.try_recv().is_ok()
+    }
+
+    /// Stops it and waits for its end.
+    pub async fn stopped(self) -> Ended {
+        self.stop.cancel();
+        within("the end of the candidate", self.task).await.unwrap()
+    }
+
+    /// Ends it as a crash would: nothing is given back.
+    pub async fn crash(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+
+    /// The value of one of its metrics; 0 while there is no such line.
+    pub fn count(&self, line: &str) -> u64 {
+        let text = self.metrics.render().unwrap();
+        let value = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse::<f64>().unwrap() as u64)
+    }
+
+    /// How many commands about the lock ended so.
+    pub fn asked(&self, outcome: &str) -> u64 {
+        self.count(&format!(r#"zpack_lease_lock_rtt_seconds_count{{lease="controller",outcome="{outcome}"}}"#))
+    }
+
+    /// Waits until it has tried a few times more to take the lock, each time with this outcome.
+    pub async fn tries(&self, outcome: &str) {
+        let before = self.asked(outcome);
+        wait_for("more attempts", async || self.asked(outcome) >= before + 6).await;
+    }
+}
+
+/// Waits for something that has to happen.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let waiting = tokio::time::timeout(Duration::from_secs(120), future).await;
+    waiting.unwrap_or_else(|_| panic!("gave up waiting: {what}"))
+}
+
+/// Waits until a fact holds.
+pub async fn wait_for(what: &str, mut fact: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !fact().await {
+        assert!(Instant::now() < deadline, "gave up waiting: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The row of the lease.
+pub async fn row(test: &TestDb) -> lease::Model {
+    lease::Entity::find_by_id("controller".to_owned()).one(&test.db).await.unwrap().unwrap()
+}
+
+/// A connection to look with.
+pub async fn look(url: &str) -> redis::aio::MultiplexedConnection {
+    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+}
+
+/// Who holds the lock.
+pub async fn holder(redis: &mut redis::aio::MultiplexedConnection) -> Option<String> {
+    redis.get(KEY).await.unwrap()
+}

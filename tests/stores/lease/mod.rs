@@ -1,0 +1,7 @@
+//! Elections on a real Redis and all three databases: who leads, who is fenced, and what happens without Redis.
+
+mod candidate;
+mod election;
+mod fencing;
+mod lossy;
+mod without_redis;
