@@ -4,6 +4,7 @@
 //! times in its rows, by its log, and by what the kernel has counted for its processes.
 
 mod database;
+mod disk;
 mod garbage;
 mod redis;
 mod scene;

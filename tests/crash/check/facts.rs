@@ -53,21 +53,22 @@ pub struct Effect {
     /// The effect, or the status of a container.
     pub name: String,
     pub vmid: i64,
-    description: Option<String>,
+    operation: Option<OperationId>,
 }
 
 impl Effect {
     fn of(value: &Value, name: &str) -> Self {
-        let text = |key: &str| value[key].as_str().map(str::to_owned);
+        let text = |key: &str| value[key].as_str();
+        let named = |text: &str| text.split_once("operation=").and_then(|(_, id)| id.trim().parse().ok());
         Self {
-            name: text(name).unwrap_or_default(),
+            name: text(name).unwrap_or_default().to_owned(),
             vmid: value["vmid"].as_i64().unwrap_or_default(),
-            description: text("description"),
+            operation: text("description").and_then(named),
         }
     }
 
     pub fn is_of(&self, id: OperationId) -> bool {
-        self.description.as_deref().is_some_and(|text| text.contains(&id.to_string()))
+        self.operation == Some(id)
     }
 }
 
