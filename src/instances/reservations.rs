@@ -4,8 +4,8 @@
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult,
-    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 
 use crate::db;
@@ -44,15 +44,16 @@ struct Known {
     released_at: Option<Timestamp>,
 }
 
-/// Reserves a number of `range` and the host name `name` gives it, for `operation`: the lowest that was never held, or
-/// else the one that was released longest ago, so that stale records of an old server have time to vanish.
+/// Tries to reserve a number of `range` and the host name `name` gives it, for `operation`: the lowest that was never
+/// held, or else the one that was released longest ago, so that stale records of an old server have time to vanish.
+/// `None` when somebody else was faster: roll back and try again, the number is seen taken then.
 pub async fn reserve(
-    db: &DatabaseConnection,
+    tx: &impl ConnectionTrait,
     range: VmIdRange,
     name: impl Fn(VmId) -> Hostname,
     operation: OperationId,
     now: Timestamp,
-) -> Result<reservation::Model, ReserveError> {
+) -> Result<Option<reservation::Model>, ReserveError> {
     let held_by_us = |vmid| reservation::Model {
         vmid,
         hostname: name(vmid),
@@ -63,28 +64,23 @@ pub async fn reserve(
         node: None,
         memory_mib: None,
     };
-    // Whoever is slower than another looks again and sees the number taken.
-    loop {
-        let (row, taken) = match next_free(range, &list_known(db, range).await?) {
-            None => return Err(ReserveError::RangeExhausted { range }),
-            Some(Free::Unused(vmid)) => {
-                let row = held_by_us(vmid);
-                let taken = insert(db, &row).await?;
-                (row, taken)
-            }
-            Some(Free::Released(vmid)) => {
-                let row = held_by_us(vmid);
-                let taken = take_again(db, &row).await?;
-                (row, taken)
-            }
-        };
-        if taken {
-            return Ok(row);
+    let (row, taken) = match next_free(range, &list_known(tx, range).await?) {
+        None => return Err(ReserveError::RangeExhausted { range }),
+        Some(Free::Unused(vmid)) => {
+            let row = held_by_us(vmid);
+            let taken = insert(tx, &row).await?;
+            (row, taken)
         }
-    }
+        Some(Free::Released(vmid)) => {
+            let row = held_by_us(vmid);
+            let taken = take_again(tx, &row).await?;
+            (row, taken)
+        }
+    };
+    Ok(taken.then_some(row))
 }
 
-async fn list_known(db: &DatabaseConnection, range: VmIdRange) -> Result<Vec<Known>, DbErr> {
+async fn list_known(db: &impl ConnectionTrait, range: VmIdRange) -> Result<Vec<Known>, DbErr> {
     reservation::Entity::find()
         .select_only()
         .columns([reservation::Column::Vmid, reservation::Column::State, reservation::Column::ReleasedAt])
@@ -108,7 +104,7 @@ fn next_free(range: VmIdRange, known: &[Known]) -> Option<Free> {
 }
 
 /// Writes the first row of a number; false when somebody else did.
-async fn insert(db: &DatabaseConnection, row: &reservation::Model) -> Result<bool, DbErr> {
+async fn insert(db: &impl ConnectionTrait, row: &reservation::Model) -> Result<bool, DbErr> {
     let active = row.clone().into_active_model().reset_all();
     match reservation::Entity::insert(active).exec_without_returning(db).await {
         Ok(_) => Ok(true),
@@ -118,7 +114,7 @@ async fn insert(db: &DatabaseConnection, row: &reservation::Model) -> Result<boo
 }
 
 /// Takes a number that was released; false when somebody else did.
-async fn take_again(db: &DatabaseConnection, row: &reservation::Model) -> Result<bool, DbErr> {
+async fn take_again(db: &impl ConnectionTrait, row: &reservation::Model) -> Result<bool, DbErr> {
     let taken = reservation::Entity::update_many()
         .set(row.clone().into_active_model().reset_all())
         .filter(reservation::Column::Vmid.eq(row.vmid))

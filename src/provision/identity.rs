@@ -1,9 +1,15 @@
 //! Number, host name, node and template of the new container.
 
+use sea_orm::DbErr;
+
+use crate::db;
+use crate::db::entities::reservation;
 use crate::instances::reservations::{self, Promise, ReserveError};
 use crate::instances::{Naming, hostname};
+use crate::jobs::Lost;
+use crate::kernel::{Classify, Hostname, VmId, VmIdRange};
 use crate::placement::{Commitment, PlacementPolicy, Want, place};
-use crate::saga::{StepContext, StepError};
+use crate::saga::{StepContext, StepError, Stopped};
 
 use super::container::{may_pass, step_failure};
 use super::request::Workload;
@@ -11,7 +17,6 @@ use super::resource_lock::{Resource, lock, unlock};
 use super::run::Run;
 use super::state::Provisioning;
 use super::task::patience;
-use crate::kernel::Classify;
 
 /// How many numbers are tried that turn out to be used by somebody outside zpack.
 const MAX_BURNED: usize = 20;
@@ -68,23 +73,12 @@ async fn promise(run: &Run, state: &Provisioning) -> Result<(), StepError> {
 
 /// Reserves a number that nobody in the cluster uses, with its host name.
 pub(super) async fn reserve(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Result<(), StepError> {
-    let operation = run.operation();
     for _ in 0..MAX_BURNED {
         let range = run.deps.policy.range(run.request.workload.kind());
         let naming = naming(&run.request.workload);
-        let now = run.deps.clock.now();
         let name = |vmid| hostname(naming, vmid);
-        let reserving = || async {
-            if let Some(held) = reservations::find_by_operation(&run.deps.db, operation).await? {
-                return Ok(Ok(held));
-            }
-            match reservations::reserve(&run.deps.db, range, name, operation, now).await {
-                Ok(held) => Ok(Ok(held)),
-                Err(ReserveError::Database(error)) => Err(error),
-                Err(error @ ReserveError::RangeExhausted { .. }) => Ok(Err(error)),
-            }
-        };
-        let held = run.ask("reservation", reserving).await?;
+        let held = run.ask("reservation", || hold_number(run, range, name)).await?;
+        let held = held.map_err(|Lost| Stopped::Lost)?;
         let held = held.map_err(|error| StepError::failed("no_vmid_left", error.to_string()))?;
         state.vmid = Some(held.vmid);
         state.hostname = Some(held.hostname);
@@ -94,6 +88,35 @@ pub(super) async fn reserve(run: &Run, cx: &StepContext<'_>, state: &mut Provisi
         give_up_number(run, state).await?;
     }
     Err(StepError::failed("no_vmid_left", format!("{MAX_BURNED} numbers in a row are used outside zpack")))
+}
+
+/// The number this operation holds, a new one if it holds none. The row of the operation is locked first: an attempt
+/// whose answer was lost may still be under way in the database, and must not leave a second number behind.
+async fn hold_number(
+    run: &Run,
+    range: VmIdRange,
+    name: impl Fn(VmId) -> Hostname,
+) -> Result<Result<Result<reservation::Model, ReserveError>, Lost>, DbErr> {
+    let operation = run.operation();
+    loop {
+        let tx = db::begin(&run.deps.db).await?;
+        if let Err(lost) = run.cx.guard(&tx).await? {
+            return Ok(Err(lost));
+        }
+        if let Some(held) = reservations::find_by_operation(&tx, operation).await? {
+            tx.rollback().await?;
+            return Ok(Ok(Ok(held)));
+        }
+        match reservations::reserve(&tx, range, &name, operation, run.deps.clock.now()).await {
+            Ok(Some(held)) => {
+                tx.commit().await?;
+                return Ok(Ok(Ok(held)));
+            }
+            Ok(None) => tx.rollback().await?,
+            Err(ReserveError::Database(error)) => return Err(error),
+            Err(error @ ReserveError::RangeExhausted { .. }) => return Ok(Ok(Err(error))),
+        }
+    }
 }
 
 /// Burns the number: somebody outside zpack uses it.
@@ -106,7 +129,7 @@ pub(super) async fn give_up_number(run: &Run, state: &mut Provisioning) -> Resul
     Ok(())
 }
 
-async fn is_free(run: &Run, cx: &StepContext<'_>, vmid: crate::kernel::VmId) -> Result<bool, StepError> {
+async fn is_free(run: &Run, cx: &StepContext<'_>, vmid: VmId) -> Result<bool, StepError> {
     let mut patience = patience(run);
     loop {
         match run.deps.hypervisor.vmid_is_free(vmid).await {

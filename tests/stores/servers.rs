@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
 use zpack::db;
 use zpack::db::entities::instance::{self, InstanceKind};
 use zpack::db::entities::operation::{self, OperationState};
+use zpack::db::entities::reservation;
 use zpack::db::entities::user::{self, Role};
 use zpack::instances::quota::{self, Quota, Usage};
 use zpack::instances::reservations::{self, ReserveError};
@@ -103,8 +104,28 @@ fn dev(number: VmId) -> zpack::kernel::Hostname {
     hostname(Naming::Dev, number)
 }
 
+/// Tries until it has a number.
+async fn held(
+    db: &DatabaseConnection,
+    range: &str,
+    operation: OperationId,
+) -> Result<reservation::Model, ReserveError> {
+    loop {
+        let tx = db::begin(db).await?;
+        match reservations::reserve(&tx, range.parse().unwrap(), dev, operation, now()).await {
+            Ok(Some(row)) => {
+                tx.commit().await?;
+                return Ok(row);
+            }
+            Ok(None) => tx.rollback().await?,
+            Err(ReserveError::Database(error)) if db::is_conflict(&error) => tx.rollback().await?,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 async fn reserve(test: &TestDb, range: &str, operation: OperationId) -> Result<i32, ReserveError> {
-    let row = reservations::reserve(&test.db, range.parse().unwrap(), dev, operation, now()).await?;
+    let row = held(&test.db, range, operation).await?;
     assert_eq!(reservations::find_by_operation(&test.db, operation).await.unwrap().as_ref(), Some(&row));
     Ok(row.vmid.get())
 }
@@ -116,10 +137,7 @@ async fn fifty_at_once_get_fifty_numbers(test: TestDb) {
     for round in 0..2 {
         let tasks = (0..50).map(|n| {
             let db = if n % 2 == 0 { db.clone() } else { others.clone() };
-            tokio::spawn(async move {
-                let range = "6000-6049".parse().unwrap();
-                reservations::reserve(&db, range, dev, OperationId::generate(), now()).await.unwrap()
-            })
+            tokio::spawn(async move { held(&db, "6000-6049", OperationId::generate()).await.unwrap() })
         });
         let held: Vec<_> = futures_util::future::join_all(tasks).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(held.iter().map(|row| row.vmid).collect::<BTreeSet<_>>().len(), 50, "round {round}");
@@ -159,7 +177,8 @@ async fn a_number_taken_again_gets_the_name_of_its_new_use(test: TestDb) {
     reserve(&test, "6000-6000", old).await.unwrap();
     reservations::release(&test.db, old, now()).await.unwrap();
     let name = |number| hostname(Naming::Minecraft { variant: "paper" }, number);
-    let row = reservations::reserve(&test.db, "6000-6000".parse().unwrap(), name, new, now()).await.unwrap();
+    let range = "6000-6000".parse().unwrap();
+    let row = reservations::reserve(&test.db, range, name, new, now()).await.unwrap().unwrap();
     assert_eq!(row.hostname.as_str(), "mc-paper-6000");
     assert_eq!(reservations::find_by_operation(&test.db, new).await.unwrap(), Some(row));
     assert_eq!(reservations::find_by_operation(&test.db, old).await.unwrap(), None);
