@@ -21,6 +21,8 @@ pub(super) async fn campaign(lease: &Lease, stop: &CancellationToken) -> Option<
     let mut failing = false;
     loop {
         let attempt = tokio::select! {
+            // Whether to stop is asked first: a quick attempt would otherwise elect one that has just resigned.
+            biased;
             () = stop.cancelled() => break,
             attempt = attempt(lease, &lock) => attempt,
         };
