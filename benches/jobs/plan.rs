@@ -200,6 +200,7 @@ fn profiled(system: System, port: u16, database: &str) -> Option<String> {
         .output()
         .ok()?;
     let text = String::from_utf8_lossy(&report.stdout).into_owned();
-    let lines: Vec<_> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).take(20).collect();
+    let words = |line: &str| line.split_whitespace().take_while(|word| *word != "-").collect::<Vec<_>>().join(" ");
+    let lines: Vec<_> = text.lines().map(words).filter(|line| !line.is_empty()).take(20).collect();
     Some(lines.join("\n"))
 }

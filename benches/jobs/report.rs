@@ -98,6 +98,7 @@ pub fn write(folder: &Path, figures: &Figures, facts: &Facts, profile: impl Fn(S
         table(&mut text, "Recovery after `kill -9` of the worker that ran the job", figures, RECOVERY);
     }
     let mut missed: Vec<_> = gates.iter().filter(|gate| !gate.is_met()).map(|gate| gate.system).collect();
+    missed.sort();
     missed.dedup();
     for system in missed {
         let profile = profile(system).unwrap_or_else(|| "`perf` is not installed or not allowed.".to_owned());

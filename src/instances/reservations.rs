@@ -54,7 +54,9 @@ pub async fn reserve(
     operation: OperationId,
     now: Timestamp,
 ) -> Result<Option<reservation::Model>, ReserveError> {
-    let held_by_us = |vmid| reservation::Model {
+    let free = next_free(range, &list_known(tx, range).await?).ok_or(ReserveError::RangeExhausted { range })?;
+    let (Free::Unused(vmid) | Free::Released(vmid)) = free;
+    let row = reservation::Model {
         vmid,
         hostname: name(vmid),
         state: ReservationState::Held,
@@ -64,18 +66,9 @@ pub async fn reserve(
         node: None,
         memory_mib: None,
     };
-    let (row, taken) = match next_free(range, &list_known(tx, range).await?) {
-        None => return Err(ReserveError::RangeExhausted { range }),
-        Some(Free::Unused(vmid)) => {
-            let row = held_by_us(vmid);
-            let taken = insert(tx, &row).await?;
-            (row, taken)
-        }
-        Some(Free::Released(vmid)) => {
-            let row = held_by_us(vmid);
-            let taken = take_again(tx, &row).await?;
-            (row, taken)
-        }
+    let taken = match free {
+        Free::Unused(_) => insert(tx, &row).await?,
+        Free::Released(_) => take_again(tx, &row).await?,
     };
     Ok(taken.then_some(row))
 }

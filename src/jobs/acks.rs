@@ -81,9 +81,7 @@ impl Acks {
 
     /// `ids` could not be dropped: they wait again.
     pub(super) fn put_back(&self, ids: Vec<OperationId>) {
-        if !ids.is_empty() {
-            self.state().waiting.extend(ids);
-        }
+        self.state().waiting.extend(ids);
     }
 
     /// `ids` are dropped.

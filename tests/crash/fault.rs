@@ -101,4 +101,21 @@ impl Server {
             Self::MariaDb(server) => server.run(),
         });
     }
+
+    /// Lets a MariaDB stand still, connections open. PostgreSQL is many processes.
+    pub fn freeze(&self) {
+        self.mariadb().freeze();
+    }
+
+    /// Lets a frozen one go on.
+    pub fn thaw(&self) {
+        self.mariadb().thaw();
+    }
+
+    fn mariadb(&self) -> &PrivateMariaDb {
+        match self {
+            Self::MariaDb(server) => server,
+            Self::Postgres(_) => panic!("PostgreSQL is many processes"),
+        }
+    }
 }

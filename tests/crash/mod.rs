@@ -10,7 +10,7 @@ mod campaign;
 mod cell;
 mod check;
 mod edge;
-mod fault;
+pub mod fault;
 mod lease;
 mod matrix;
 pub mod process;

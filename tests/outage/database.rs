@@ -4,24 +4,17 @@ use std::time::Duration;
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use tokio::time::Instant;
-use zpack::db;
 use zpack::db::entities::operation_step;
 use zpack::kernel::Clock;
 
 use super::scene::{Scene, accepted, assert_idle, assert_soon, refused};
-use crate::support::TestDb;
+use crate::crash::fault::Server;
 use crate::support::company::node;
 use crate::support::mariadb::PrivateMariaDb;
 use crate::support::postgres::PrivatePostgres;
 
 /// How long a refusal may take: an attempt to get a connection, 3 s, twice, on a loaded machine.
 const REFUSAL: Duration = Duration::from_secs(12);
-
-/// A server that can go away.
-enum Server {
-    Postgres(PrivatePostgres),
-    MariaDb(PrivateMariaDb),
-}
 
 /// How it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,34 +24,21 @@ enum Away {
     Silent,
 }
 
-impl Server {
-    async fn database(&self) -> TestDb {
-        let db = match self {
-            Self::Postgres(server) => TestDb::empty_on_postgres(server).await,
-            Self::MariaDb(server) => TestDb::empty_on_mariadb(server).await,
-        };
-        db::migrate::up(&db.db).await.unwrap();
-        db
+impl Away {
+    fn begin(self, server: &mut Server, scene: &Scene) {
+        match self {
+            Self::Killed => server.kill(),
+            Self::Frozen => server.freeze(),
+            Self::Silent => scene.database.as_ref().unwrap().blackhole(),
+        }
     }
 
-    fn leave(&mut self, away: Away, scene: &Scene) {
-        tokio::task::block_in_place(|| match (away, self) {
-            (Away::Silent, _) => scene.database.as_ref().unwrap().blackhole(),
-            (Away::Killed, Self::Postgres(server)) => server.kill(),
-            (Away::Killed, Self::MariaDb(server)) => server.kill(),
-            (Away::Frozen, Self::MariaDb(server)) => server.freeze(),
-            (Away::Frozen, Self::Postgres(_)) => panic!("it is many processes"),
-        });
-    }
-
-    fn come_back(&mut self, away: Away, scene: &Scene) {
-        tokio::task::block_in_place(|| match (away, self) {
-            (Away::Silent, _) => scene.database.as_ref().unwrap().pass(),
-            (Away::Killed, Self::Postgres(server)) => server.run(),
-            (Away::Killed, Self::MariaDb(server)) => server.run(),
-            (_, Self::MariaDb(server)) => server.thaw(),
-            (Away::Frozen, Self::Postgres(_)) => panic!("it is many processes"),
-        });
+    fn end(self, server: &mut Server, scene: &Scene) {
+        match self {
+            Self::Killed => server.run(),
+            Self::Frozen => server.thaw(),
+            Self::Silent => scene.database.as_ref().unwrap().pass(),
+        }
     }
 }
 
@@ -88,7 +68,7 @@ async fn come_and_go(mut server: Server, ways: &[Away]) {
         scene.company.wait("the clone", || async { held.exists().then_some(()) }).await;
 
         let before = scene.lines("api").len();
-        server.leave(away, &scene);
+        away.begin(&mut server, &scene);
         std::fs::remove_file(&held).unwrap();
         let asked = Instant::now();
         refused(api.create(&what).await, "unavailable").await;
@@ -106,7 +86,7 @@ async fn come_and_go(mut server: Server, ways: &[Away]) {
             scene.lines(&log).join("\n")
         );
 
-        server.come_back(away, &scene);
+        away.end(&mut server, &scene);
         let back = Clock::System.now();
         // The same request, under the same key, until it is accepted.
         let next = scene

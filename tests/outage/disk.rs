@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::support::app::{PASSWORD, problem};
+use super::scene::{Api, refused};
+use crate::support::app::PASSWORD;
 use crate::support::company::Company;
 use crate::support::free_port;
 
@@ -45,9 +46,6 @@ impl SmallDisk {
         }
         let settings = [
             ("DATABASE_URL", format!("sqlite://{}/zpack.db", folder.display())),
-            ("BIND_ADDRESS", "127.0.0.1".to_owned()),
-            ("PORT", port.to_string()),
-            ("API_AUTH_SECRET", "a-secret-of-the-outage-tests-0123456789".to_owned()),
             ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
         ];
         let mut shell = command
@@ -57,6 +55,7 @@ impl SmallDisk {
             .env_clear()
             .envs(company.environment())
             .envs(settings)
+            .envs(Api::settings(port))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -109,7 +108,7 @@ async fn a_full_disk_is_a_clear_error_and_nothing_is_half_written() {
     disk.tell("fill").await;
     // The file may have pages to spare; a request that still fits is accepted.
     let mut accepted = 0;
-    let refused = loop {
+    let answer = loop {
         let answer = create(accepted).await.unwrap();
         if answer.status() != StatusCode::ACCEPTED {
             break answer;
@@ -117,11 +116,9 @@ async fn a_full_disk_is_a_clear_error_and_nothing_is_half_written() {
         accepted += 1;
         assert!(accepted < 3, "the disk does not get full");
     };
-    assert!(refused.headers().contains_key("retry-after"));
-    let refusal = problem(refused).await;
-    assert_eq!((&refusal["status"], &refusal["code"]), (&json!(503), &json!("storage_full")), "{refusal}");
+    refused(answer, "storage_full").await;
     // Asked again with the same key it is refused again: no half of it is there to be joined or replayed.
-    assert_eq!(problem(create(accepted).await.unwrap()).await["code"], "storage_full");
+    refused(create(accepted).await.unwrap(), "storage_full").await;
 
     disk.tell("empty").await;
     let listed = http.get(format!("{origin}/api/operations")).bearer_auth(token).send().await.unwrap();

@@ -8,11 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::sync::Semaphore;
 
 use super::codec::{Hello, packet, put_text, read_hello, read_packet};
 use super::status::{StatusAnswer, legacy_answer, oldest_answer};
+use crate::sim::wire::Tasks;
 
 /// How long a connection may last: Minecraft drops who has not logged in by then.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,8 +30,7 @@ pub trait StatusSource: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct StatusListener {
     address: SocketAddr,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+    tasks: Tasks,
 }
 
 impl StatusListener {
@@ -39,9 +38,8 @@ impl StatusListener {
     pub async fn bind(address: SocketAddr, source: Arc<dyn StatusSource>) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(accept(listener, source, stop.clone(), tasks.clone()));
-        Ok(Self { address, stop, tasks })
+        let tasks = Tasks::accepting(listener, Semaphore::MAX_PERMITS, move |stream| serve(stream, source.clone()));
+        Ok(Self { address, tasks })
     }
 
     /// Where it listens.
@@ -51,38 +49,13 @@ impl StatusListener {
 
     /// Closes the port and its connections; afterwards the port is free.
     pub async fn stop(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.tasks.stop().await;
     }
 }
 
-impl Drop for StatusListener {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-async fn accept(listener: TcpListener, source: Arc<dyn StatusSource>, stop: CancellationToken, tasks: TaskTracker) {
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let (source, stop) = (source.clone(), stop.clone());
-                tasks.spawn(async move {
-                    tokio::select! {
-                        // An error is the client's departure or its mistake: a server closes then.
-                        _ = tokio::time::timeout(PATIENCE, converse(stream, source)) => {}
-                        () = stop.cancelled() => {}
-                    }
-                });
-            }
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
-    }
+async fn serve(stream: TcpStream, source: Arc<dyn StatusSource>) {
+    // An error is the client's departure or its mistake: a server closes then.
+    let _ = tokio::time::timeout(PATIENCE, converse(stream, source)).await;
 }
 
 async fn converse(mut stream: TcpStream, source: Arc<dyn StatusSource>) -> io::Result<()> {

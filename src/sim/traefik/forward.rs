@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::sync::Semaphore;
+
+use crate::sim::wire::{Spawner, Tasks};
 
 /// How long a UDP session lives without an answer, as Traefik has it by default.
 const SESSION: Duration = Duration::from_secs(3);
@@ -18,65 +19,27 @@ const MAX_DATAGRAM: usize = 65_535;
 
 /// A forwarding entry point. Dropping it closes the port and what goes through it.
 #[derive(Debug)]
-pub struct Forward {
-    stop: CancellationToken,
-    tasks: TaskTracker,
-}
+pub struct Forward(Tasks);
 
 impl Forward {
     /// Takes connections on `address` and leads them to `backend`.
     pub async fn tcp(address: SocketAddr, backend: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        let forward = Self { stop: CancellationToken::new(), tasks: TaskTracker::new() };
-        let (stop, tasks) = (forward.stop.clone(), forward.tasks.clone());
-        forward.tasks.spawn(async move {
-            loop {
-                let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
-                    () = stop.cancelled() => return,
-                };
-                let Ok((client, _)) = accepted else {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                    continue;
-                };
-                let stop = stop.clone();
-                tasks.spawn(async move {
-                    tokio::select! {
-                        // An error is the departure of one side.
-                        _ = connect(client, backend) => {}
-                        () = stop.cancelled() => {}
-                    }
-                });
-            }
-        });
-        Ok(forward)
+        Ok(Self(Tasks::accepting(listener, Semaphore::MAX_PERMITS, move |client| async move {
+            // An error is the departure of one side.
+            let _ = connect(client, backend).await;
+        })))
     }
 
     /// Takes datagrams on `address`, leads them to `backend`, and its answers back to who sent them.
     pub async fn udp(address: SocketAddr, backend: SocketAddr) -> io::Result<Self> {
         let socket = Arc::new(UdpSocket::bind(address).await?);
-        let forward = Self { stop: CancellationToken::new(), tasks: TaskTracker::new() };
-        let (stop, tasks) = (forward.stop.clone(), forward.tasks.clone());
-        forward.tasks.spawn(async move {
-            tokio::select! {
-                () = sessions(socket, backend, &stop, &tasks) => {}
-                () = stop.cancelled() => {}
-            }
-        });
-        Ok(forward)
+        Ok(Self(Tasks::running(move |spawner| sessions(socket, backend, spawner))))
     }
 
     /// Closes the port and everything that goes through it; afterwards the port is free.
     pub async fn stop(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
-}
-
-impl Drop for Forward {
-    fn drop(&mut self) {
-        self.stop.cancel();
+        self.0.stop().await;
     }
 }
 
@@ -85,7 +48,7 @@ async fn connect(mut client: TcpStream, backend: SocketAddr) -> io::Result<()> {
     tokio::io::copy_bidirectional(&mut client, &mut server).await.map(drop)
 }
 
-async fn sessions(socket: Arc<UdpSocket>, backend: SocketAddr, stop: &CancellationToken, tasks: &TaskTracker) {
+async fn sessions(socket: Arc<UdpSocket>, backend: SocketAddr, spawner: Spawner) {
     let mut open: BTreeMap<SocketAddr, Arc<UdpSocket>> = BTreeMap::new();
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
@@ -99,13 +62,8 @@ async fn sessions(socket: Arc<UdpSocket>, backend: SocketAddr, stop: &Cancellati
                 let Ok(session) = session(backend).await else { continue };
                 let session = Arc::new(session);
                 open.insert(client, session.clone());
-                let (back, towards, stop) = (socket.clone(), session.clone(), stop.clone());
-                tasks.spawn(async move {
-                    tokio::select! {
-                        () = answer(&back, &towards, client) => {}
-                        () = stop.cancelled() => {}
-                    }
-                });
+                let (back, towards) = (socket.clone(), session.clone());
+                spawner.spawn(async move { answer(&back, &towards, client).await });
                 session
             }
         };

@@ -7,8 +7,10 @@ mod client;
 mod reply;
 mod request;
 mod server;
+mod tasks;
 
 pub use client::exchange;
 pub use reply::{Delivery, Reply, ReplyBody};
 pub use request::{SimRequest, percent_decode};
 pub use server::{Handler, Server, ServerOptions};
+pub use tasks::{Spawner, Tasks};

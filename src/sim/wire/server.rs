@@ -18,12 +18,10 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::reply::{Delivery, Reply};
 use super::request::SimRequest;
+use super::tasks::Tasks;
 
 /// Answers the requests of one listener.
 #[async_trait]
@@ -64,8 +62,7 @@ impl ServerOptions {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+    tasks: Tasks,
 }
 
 impl Server {
@@ -73,10 +70,9 @@ impl Server {
     pub async fn bind(address: SocketAddr, options: ServerOptions, handler: Arc<dyn Handler>) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let site = Arc::new(Site { options, handler, slots: Arc::new(Semaphore::new(options.max_connections)) });
-        tasks.spawn(accept(listener, site, stop.clone(), tasks.clone()));
-        Ok(Self { address, stop, tasks })
+        let site = Arc::new(Site { options, handler });
+        let tasks = Tasks::accepting(listener, options.max_connections, move |stream| serve(stream, site.clone()));
+        Ok(Self { address, tasks })
     }
 
     /// Where it listens.
@@ -86,49 +82,13 @@ impl Server {
 
     /// Closes the listener and its connections; afterwards the port is free.
     pub async fn stop(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop.cancel();
+        self.tasks.stop().await;
     }
 }
 
 struct Site {
     options: ServerOptions,
     handler: Arc<dyn Handler>,
-    slots: Arc<Semaphore>,
-}
-
-async fn accept(listener: TcpListener, site: Arc<Site>, stop: CancellationToken, tasks: TaskTracker) {
-    loop {
-        let next = async {
-            let slot = site.slots.clone().acquire_owned().await;
-            (slot, listener.accept().await)
-        };
-        let (slot, accepted) = tokio::select! {
-            next = next => next,
-            () = stop.cancelled() => return,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let (site, stop) = (site.clone(), stop.clone());
-                tasks.spawn(async move {
-                    let _slot = slot;
-                    tokio::select! {
-                        () = serve(stream, site) => {}
-                        () = stop.cancelled() => {}
-                    }
-                });
-            }
-            // Out of file descriptors, or the client left before it was accepted.
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
-    }
 }
 
 async fn serve(stream: TcpStream, site: Arc<Site>) {
