@@ -126,7 +126,7 @@ impl Velocity {
         }
     }
 
-    /// Removes what stands in the way of `name`. False when nothing does, or when it is right already.
+    /// Removes what stands in the way of `name`, unless it is the registration that is wanted.
     async fn clear_the_way(
         &self,
         operation: &str,
