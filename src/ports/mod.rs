@@ -12,7 +12,9 @@ mod status_ping;
 
 pub use agent::{Agent, AgentConfig, AgentEndpoint, AgentError, AgentReport, AgentState, AgentWorkload, PowerAction};
 pub use catalog::{CatalogError, CatalogSource, Fetched};
-pub use dns_zone::{RecordData, RecordId, RecordType, Srv, Ttl, ZoneRecord};
+pub use dns_zone::{
+    DnsZone, NewRecord, RecordData, RecordId, RecordType, Srv, Ttl, ZoneChange, ZoneError, ZoneHealth, ZoneRecord,
+};
 pub use game_proxy::{GameProxy, ProxyEntry, ProxyError, ProxyListing, Unregistered};
 pub use hypervisor::{
     CloneRequest, ContainerConfig, ContainerSettings, ContainerSummary, Hypervisor, HypervisorError, HypervisorVersion,
