@@ -26,6 +26,7 @@ pub mod placement;
 pub mod standing;
 
 // Layer 3: the server.
+pub mod containers;
 pub mod instances;
 
 // Layer 4: features; siblings do not know one another.

@@ -22,6 +22,7 @@ mod intake;
 mod job;
 pub mod lifecycle;
 mod lists;
+pub mod locks;
 #[cfg(test)]
 mod model;
 mod queue;

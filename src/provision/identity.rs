@@ -2,6 +2,7 @@
 
 use sea_orm::DbErr;
 
+use crate::containers::may_pass;
 use crate::db;
 use crate::db::entities::reservation;
 use crate::instances::reservations::{self, Promise, ReserveError};
@@ -11,12 +12,10 @@ use crate::kernel::{Classify, Hostname, VmId, VmIdRange};
 use crate::placement::{Commitment, PlacementPolicy, Want, place};
 use crate::saga::{StepContext, StepError, Stopped};
 
-use super::container::{may_pass, step_failure};
 use super::request::Workload;
 use super::resource_lock::{Resource, lock, unlock};
-use super::run::Run;
+use super::run::{Run, step_failure};
 use super::state::Provisioning;
-use super::task::patience;
 
 /// How many numbers are tried that turn out to be used by somebody outside zpack.
 const MAX_BURNED: usize = 20;
@@ -35,7 +34,7 @@ pub(super) async fn choose_node(
 }
 
 async fn choose(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Result<String, StepError> {
-    let mut patience = patience(run);
+    let mut patience = run.patience();
     let (nodes, containers) = loop {
         let hypervisor = &run.deps.hypervisor;
         match tokio::try_join!(hypervisor.nodes(), hypervisor.containers()) {
@@ -130,7 +129,7 @@ pub(super) async fn give_up_number(run: &Run, state: &mut Provisioning) -> Resul
 }
 
 async fn is_free(run: &Run, cx: &StepContext<'_>, vmid: VmId) -> Result<bool, StepError> {
-    let mut patience = patience(run);
+    let mut patience = run.patience();
     loop {
         match run.deps.hypervisor.vmid_is_free(vmid).await {
             Ok(free) => return Ok(free),

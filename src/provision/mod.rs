@@ -6,7 +6,6 @@
 //!
 //! Not here: accepting and showing operations (`operations`), claiming them (`jobs`), what may be chosen (`catalog`).
 
-mod container;
 mod create;
 mod destroy;
 pub mod http;
@@ -19,7 +18,6 @@ mod resource_lock;
 mod run;
 mod state;
 mod steps;
-mod task;
 
 pub use job::{PROVISION, ProvisionJob, STEP_COUNT};
 pub use plan::{Blueprint, PlanError, plan};

@@ -1,6 +1,7 @@
 //! From a request to a blueprint: everything that can be decided without asking the world. Pure.
 
 use crate::catalog::{UnknownMinecraftVersion, artifacts_for};
+use crate::containers::description;
 use crate::kernel::{Hostname, OperationId, Secret, VmId};
 use crate::ports::{AgentConfig, AgentWorkload, ContainerSettings};
 
@@ -39,16 +40,6 @@ pub fn plan(request: &ServerRequest, operation: OperationId, policy: &ProvisionP
     };
     let bridge = policy.bridge(request.workload.kind()).to_owned();
     Ok(Blueprint { request: request.clone(), operation, bridge, artifact_path, java_path })
-}
-
-/// The text a container carries to say which operation made it.
-pub fn description(operation: OperationId) -> String {
-    format!("zpack operation={operation}")
-}
-
-/// Whether `description` is the one [`description`] writes for `operation`.
-pub fn is_ours(text: Option<&str>, operation: OperationId) -> bool {
-    text.is_some_and(|text| text.trim_end() == description(operation))
 }
 
 /// A locally administered hardware address that belongs to `operation` alone.
@@ -101,15 +92,6 @@ impl Blueprint {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_exact_nonce_is_ours() {
-        let (ours, other) = (OperationId::generate(), OperationId::generate());
-        assert!(is_ours(Some(&format!("{}\n", description(ours))), ours));
-        assert!(!is_ours(Some(&description(other)), ours));
-        assert!(!is_ours(Some(&format!("{} and more", description(ours))), ours));
-        assert!(!is_ours(None, ours));
-    }
 
     #[test]
     fn a_mac_is_local_unicast_and_repeatable() {

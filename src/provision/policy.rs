@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::containers::ContainerTimings;
 use crate::db::entities::instance::InstanceKind;
 use crate::kernel::{Secret, VmId, VmIdRange};
 use crate::ports::NodeName;
@@ -52,12 +53,8 @@ impl ProvisionPolicy {
 /// How long provisioning waits for what. `zpack dev` scales them with the simulated world.
 #[derive(Clone, Copy, Debug)]
 pub struct Timings {
-    /// Between two looks at a task; grows to five times this.
-    pub task_poll: Duration,
-    /// For a task to end, and for a busy or unreachable hypervisor to become free.
-    pub task_timeout: Duration,
-    /// How long a container must stay absent after a lost answer before it counts as never made.
-    pub absence: Duration,
+    /// For the hypervisor.
+    pub container: ContainerTimings,
     /// Between two looks for an address.
     pub address_poll: Duration,
     /// For a container to get an address.

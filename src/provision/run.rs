@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use sea_orm::{DatabaseConnection, DbErr};
 
+use crate::containers::{Container, Patience};
 use crate::jobs::JobContext;
-use crate::kernel::{Clock, OperationId, UserId};
-use crate::ports::{Agent, AgentEndpoint, Hypervisor};
+use crate::kernel::{Classify, Clock, Failure, OperationId, UserId, VmId};
+use crate::ports::{Agent, AgentEndpoint, Hypervisor, HypervisorError};
 use crate::saga::{StepError, Stopped};
 
 use super::plan::Blueprint;
@@ -42,6 +43,22 @@ impl Run {
         self.cx.id()
     }
 
+    /// The container `vmid` of this operation.
+    pub(super) fn container(&self, vmid: VmId) -> Container<'_> {
+        Container {
+            hypervisor: self.deps.hypervisor.as_ref(),
+            timings: &self.deps.policy.timings.container,
+            failpoints: &self.cx.failpoints,
+            vmid,
+            nonce: self.operation(),
+        }
+    }
+
+    /// The usual patience with the hypervisor.
+    pub(super) fn patience(&self) -> Patience {
+        self.deps.policy.timings.container.patience()
+    }
+
     /// The agent at `address`.
     pub(super) fn endpoint(&self, address: std::net::IpAddr) -> AgentEndpoint {
         let policy = &self.deps.policy;
@@ -61,4 +78,17 @@ impl Run {
     pub(super) async fn hit(&self, place: &str) {
         self.cx.failpoints.hit(place).await;
     }
+}
+
+/// The code and the words for an error of the hypervisor that ends a step.
+pub(super) fn step_failure(error: &HypervisorError) -> StepError {
+    let code = match error.failure() {
+        Failure::Transient | Failure::Busy | Failure::Ambiguous => "hypervisor_unavailable",
+        Failure::Permanent => "hypervisor_refused",
+        Failure::NeedsOperator => match error {
+            HypervisorError::NoCapacity { .. } => "no_capacity",
+            _ => "hypervisor_not_permitted",
+        },
+    };
+    StepError::failed(code, error.to_string())
 }

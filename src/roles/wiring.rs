@@ -19,6 +19,7 @@ use crate::config::{
     CatalogConfig, DatabaseConfig, JobsConfig, LeaseConfig, ProvisionConfig, ProxmoxConfig, RedisConfig, RedisTarget,
     TlsTrust, VelocityConfig, WorkerConfig,
 };
+use crate::containers::ContainerTimings;
 use crate::db;
 use crate::jobs::{JobSettings, Lists};
 use crate::lease::LeaseSettings;
@@ -165,9 +166,11 @@ pub fn provision_policy(config: &WorkerConfig) -> ProvisionPolicy {
         agent_port: agent.port,
         agent_token: agent.token.clone(),
         timings: Timings {
-            task_poll: provision.task_poll,
-            task_timeout: provision.task_timeout,
-            absence: provision.clone_absence,
+            container: ContainerTimings {
+                task_poll: provision.task_poll,
+                task_timeout: provision.task_timeout,
+                absence: provision.clone_absence,
+            },
             address_poll: provision.address_poll,
             address_timeout: provision.address_timeout,
             agent_poll: provision.agent_poll,

@@ -3,7 +3,8 @@
 //! A saga is a list of [`Step`]s over a shared, serialisable state. [`run`] writes each step to the [`Journal`] before
 //! it has its effect and after; a step that fails is undone together with all before it, because an effect that was
 //! reported as failed may have happened. A run that was handed back at a clean boundary goes on behind the last
-//! finished step; [`unwind`] undoes from the journal alone what a vanished run left.
+//! finished step; [`unwind`] undoes from the journal alone what a vanished run left. [`run_forward`] is for work that is
+//! repeated rather than taken back.
 //!
 //! Not here: where the journal is stored (`operations::journal`), who may run (`jobs`).
 
@@ -13,6 +14,6 @@ mod journal;
 mod step;
 
 pub use context::{StepContext, Stop, Stopped};
-pub use engine::{SagaEnd, Undo, run, unwind};
+pub use engine::{SagaEnd, Undo, run, run_forward, unwind};
 pub use journal::{Journal, Lost, Record, RecordStatus, StepRef};
 pub use step::{Reach, Step, StepError, StepResult, Steps, UndoError};

@@ -16,6 +16,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("2", "audit, catalog, accounts, standing", "db, ports, web"),
     ("2", "operations", "accounts, audit, db, jobs, saga, web"),
     ("2", "edge, placement", "db, ports"),
+    ("3", "containers", "jobs, ports, saga"),
     ("3", "instances", "accounts, audit, catalog, db, edge, operations, ports, standing, web"),
     ("4", "provision", "anything of layers 1 to 3"),
     ("5", "router", "anything below"),

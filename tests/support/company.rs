@@ -12,6 +12,7 @@ use zpack::adapters::agent::{AgentSettings, Agents};
 use zpack::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSettings};
 use zpack::adapters::tls::TlsVerify;
 use zpack::config::DatabaseKind;
+use zpack::containers::ContainerTimings;
 use zpack::db::entities::operation::{self, OperationState};
 use zpack::db::{self, entities};
 use zpack::instances::facts::Freshness;
@@ -110,9 +111,11 @@ impl Company {
             agent_port: self.world.agent_port(),
             agent_token: Some(Secret::new(self.world.agent_token())),
             timings: Timings {
-                task_poll: Duration::from_millis(20),
-                task_timeout: Duration::from_secs(10),
-                absence: Duration::from_millis(300),
+                container: ContainerTimings {
+                    task_poll: Duration::from_millis(20),
+                    task_timeout: Duration::from_secs(10),
+                    absence: Duration::from_millis(300),
+                },
                 address_poll: Duration::from_millis(20),
                 address_timeout: Duration::from_secs(10),
                 agent_poll: Duration::from_millis(20),

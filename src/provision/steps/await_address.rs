@@ -2,13 +2,12 @@
 
 use async_trait::async_trait;
 
+use crate::containers::Patience;
 use crate::kernel::{Classify, Failure};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, UndoError};
 
-use super::super::container::step_failure;
-use super::super::run::Run;
+use super::super::run::{Run, step_failure};
 use super::super::state::Provisioning;
-use super::super::task::Patience;
 
 pub(super) struct AwaitAddress;
 

@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 
+use crate::containers::Patience;
 use crate::ports::{AgentError, AgentReport, AgentState};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
 
 use super::super::run::Run;
 use super::super::state::Provisioning;
-use super::super::task::Patience;
 
 pub(super) struct AwaitReady;
 

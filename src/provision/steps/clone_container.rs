@@ -2,18 +2,16 @@
 
 use async_trait::async_trait;
 
+use crate::containers::{Patience, Sighting, description, may_pass};
 use crate::kernel::{Classify, Failure, VmId};
 use crate::ports::{CloneRequest, HypervisorError, NodeName, TaskEnd};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, UndoError};
 
-use super::super::container::{Sighting, look, may_pass, step_failure};
 use super::super::destroy::destroy_ours;
 use super::super::identity;
-use super::super::plan::description;
 use super::super::resource_lock::{Resource, lock, unlock};
-use super::super::run::Run;
+use super::super::run::{Run, step_failure};
 use super::super::state::Provisioning;
-use super::super::task::{Patience, patience, wait_for};
 
 pub(super) struct CloneContainer;
 
@@ -39,7 +37,7 @@ impl Step<Run, Provisioning> for CloneContainer {
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         let template = state.decided_template()?;
-        let mut patience = patience(run);
+        let mut patience = run.patience();
         loop {
             lock(run, cx, Resource::Template(template)).await?;
             let attempt = attempt(run, cx, state, template).await;
@@ -91,7 +89,7 @@ async fn attempt(
             run.hit("clone_container.accepted").await;
             state.task = Some(task.clone());
             cx.checkpoint(state).await?;
-            let end = wait_for(run, cx, &task).await?;
+            let end = run.container(vmid).wait_for(cx, &task).await?;
             state.task = None;
             match end {
                 Some(TaskEnd::Failed { failure, message }) if !may_pass(failure) => {
@@ -118,11 +116,11 @@ async fn settle(
     vmid: VmId,
     template: VmId,
 ) -> Result<Attempt, StepError> {
-    let timings = &run.deps.policy.timings;
-    let mut patience = patience(run);
+    let timings = &run.deps.policy.timings.container;
+    let mut patience = run.patience();
     let mut absent: Option<Patience> = None;
     loop {
-        let unsettled = match look(run, node, vmid).await {
+        let unsettled = match run.container(vmid).look(node).await {
             Ok(Sighting::Ours(config)) => match config.lock {
                 None => return Ok(Attempt::Made),
                 Some(lock) => format!("the new container is locked ({lock})"),

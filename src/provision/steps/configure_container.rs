@@ -6,10 +6,8 @@ use crate::kernel::{Classify, VmId};
 use crate::ports::{ContainerConfig, ContainerSettings, HypervisorError, NodeName};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
 
-use super::super::container::step_failure;
-use super::super::run::Run;
+use super::super::run::{Run, step_failure};
 use super::super::state::Provisioning;
-use super::super::task::patience;
 
 pub(super) struct ConfigureContainer;
 
@@ -26,7 +24,7 @@ impl Step<Run, Provisioning> for ConfigureContainer {
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         let (vmid, node) = state.decided_place()?;
         let settings = run.blueprint.settings(state.decided_hostname()?);
-        let mut patience = patience(run);
+        let mut patience = run.patience();
         loop {
             let error = match write(run, &node, vmid, &settings).await {
                 Ok(Some(detail)) => return Ok(Some(detail)),

@@ -2,14 +2,13 @@
 
 use async_trait::async_trait;
 
+use crate::containers::may_pass;
 use crate::kernel::{Classify, Failure};
 use crate::ports::{PowerState, Started, TaskEnd};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
 
-use super::super::container::{may_pass, step_failure};
-use super::super::run::Run;
+use super::super::run::{Run, step_failure};
 use super::super::state::Provisioning;
-use super::super::task::{patience, wait_for};
 
 pub(super) struct StartContainer;
 
@@ -26,13 +25,13 @@ impl Step<Run, Provisioning> for StartContainer {
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         let (vmid, node) = state.decided_place()?;
         let hypervisor = &run.deps.hypervisor;
-        let mut patience = patience(run);
+        let mut patience = run.patience();
         loop {
             let mut why = "the container does not run yet".to_owned();
             match hypervisor.start(&node, vmid).await {
                 Ok(Started::Task(task)) => {
                     run.hit("start_container.accepted").await;
-                    match wait_for(run, cx, &task).await? {
+                    match run.container(vmid).wait_for(cx, &task).await? {
                         Some(TaskEnd::Failed { failure, message }) if !may_pass(failure) => {
                             return Err(StepError::failed("start_failed", message));
                         }

@@ -73,6 +73,24 @@ pub async fn run<W: Sync, S: Serialize + Send + Sync>(
     }
 }
 
+/// Runs the steps that the journal does not show as done, and leaves what was done: for work whose steps are safe to
+/// repeat and have nothing to take back.
+pub async fn run_forward<W: Sync, S: Serialize + Send + Sync>(
+    steps: &Steps<W, S>,
+    world: &W,
+    journal: &dyn Journal,
+    stop: &Stop,
+    state: &mut S,
+) -> SagaEnd {
+    match forward(steps, world, journal, stop, state).await {
+        Ok(None) => SagaEnd::Completed,
+        Ok(Some(Halt::Failed { step, code, message })) => SagaEnd::Failed { step, code, message, undo: Undo::Nothing },
+        Ok(Some(Halt::Stopped(Stopped::Cancelled))) => SagaEnd::Cancelled { undo: Undo::Nothing },
+        Ok(Some(Halt::Stopped(Stopped::Draining))) => SagaEnd::HandedBack,
+        Ok(Some(Halt::Stopped(Stopped::Lost))) | Err(Lost) => SagaEnd::Lost,
+    }
+}
+
 enum Halt {
     Failed { step: &'static str, code: &'static str, message: String },
     Stopped(Stopped),

@@ -1,0 +1,99 @@
+//! Looking at the container a number stands for, telling whose it is, and waiting for its tasks.
+
+use std::time::Duration;
+
+use crate::jobs::Failpoints;
+use crate::kernel::{OperationId, VmId};
+use crate::ports::{ContainerConfig, Hypervisor, HypervisorError, NodeName, Task, TaskEnd, TaskState};
+use crate::saga::{StepContext, Stopped};
+
+use super::nonce::is_ours;
+use super::patience::Patience;
+
+/// How long the hypervisor is waited for. `zpack dev` scales them with the simulated world.
+#[derive(Clone, Copy, Debug)]
+pub struct ContainerTimings {
+    /// Between two looks at a task; grows to five times this.
+    pub task_poll: Duration,
+    /// For a task to end, and for a busy or unreachable hypervisor to become free.
+    pub task_timeout: Duration,
+    /// How long a container must stay absent after a lost answer before it counts as never made.
+    pub absence: Duration,
+}
+
+impl ContainerTimings {
+    /// The usual patience with the hypervisor.
+    pub fn patience(&self) -> Patience {
+        Patience::new(self.task_poll, self.task_timeout)
+    }
+}
+
+/// One container of ours, and the means to work on it.
+#[derive(Clone, Copy)]
+pub struct Container<'a> {
+    /// The hypervisor.
+    pub hypervisor: &'a dyn Hypervisor,
+    /// How long it is waited for.
+    pub timings: &'a ContainerTimings,
+    /// Places where tests break the process.
+    pub failpoints: &'a Failpoints,
+    /// Its number.
+    pub vmid: VmId,
+    /// The operation that made it; its description says so.
+    pub nonce: OperationId,
+}
+
+/// What stands behind a number on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sighting {
+    /// A container of this nonce.
+    Ours(ContainerConfig),
+    /// A container of somebody else.
+    Foreign,
+    /// No container anywhere in the cluster.
+    Absent,
+    /// A container that is on another node than we thought.
+    Elsewhere(NodeName),
+}
+
+impl Container<'_> {
+    /// Looks. An answer that cannot be had is an error, never absence; a container that the cluster knows but does not
+    /// list for us is an error too.
+    pub async fn look(&self, node: &NodeName) -> Result<Sighting, HypervisorError> {
+        let vmid = self.vmid;
+        match self.hypervisor.config(node, vmid).await {
+            Ok(config) if is_ours(config.description.as_deref(), self.nonce) => return Ok(Sighting::Ours(config)),
+            Ok(_) => return Ok(Sighting::Foreign),
+            // A pool-scoped token is refused where a container is gone (wire/proxmox.md section 7).
+            Err(HypervisorError::NotFound { .. } | HypervisorError::Forbidden { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        if self.hypervisor.vmid_is_free(vmid).await? {
+            return Ok(Sighting::Absent);
+        }
+        let listed = self.hypervisor.containers().await?.into_iter().find(|container| container.vmid == vmid);
+        match listed {
+            Some(container) if container.node != *node => Ok(Sighting::Elsewhere(container.node)),
+            _ => Err(HypervisorError::Unavailable {
+                operation: format!("look at {vmid} on {node}"),
+                detail: "the cluster knows the container but does not show it".to_owned(),
+            }),
+        }
+    }
+
+    /// Waits for the end of `task`. Failures to ask say nothing about the task and are asked again; `None` when it did
+    /// not end in time.
+    pub async fn wait_for(&self, cx: &StepContext<'_>, task: &Task) -> Result<Option<TaskEnd>, Stopped> {
+        let mut patience = self.timings.patience();
+        loop {
+            match self.hypervisor.task(task).await {
+                Ok(TaskState::Ended(end)) => return Ok(Some(end)),
+                Ok(TaskState::Running) => {}
+                Err(error) => tracing::debug!(vmid = %self.vmid, %error, "could not ask for a task"),
+            }
+            if !patience.again(cx).await? {
+                return Ok(None);
+            }
+        }
+    }
+}

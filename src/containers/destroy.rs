@@ -1,0 +1,108 @@
+//! Removing a container that carries the right nonce, and no other (invariant S4).
+
+use crate::kernel::{Classify, Failure, VmId};
+use crate::ports::{HypervisorError, NodeName, Started, TaskEnd};
+use crate::saga::{StepContext, Stopped};
+
+use super::container::{Container, Sighting};
+use super::patience::{Patience, may_pass};
+
+/// Why a container was not destroyed.
+#[derive(Clone, Debug)]
+pub enum NotDestroyed {
+    /// It is, or may be, still there; the last error says why.
+    Remains(HypervisorError),
+    /// The step was told to stop while it waited.
+    Stopped(Stopped),
+}
+
+impl From<Stopped> for NotDestroyed {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
+}
+
+impl Container<'_> {
+    /// Destroys the container if it carries our nonce, and returns when its number is seen to be free in the whole
+    /// cluster, or taken by somebody else. While `template` is being cloned on the node an absent container may still
+    /// come into being, and is waited for. The caller has made sure that no server is in it any more.
+    pub async fn destroy(
+        &self,
+        cx: &StepContext<'_>,
+        node: &NodeName,
+        template: Option<VmId>,
+    ) -> Result<(), NotDestroyed> {
+        let vmid = self.vmid;
+        let mut node = node.clone();
+        let mut patience = self.timings.patience();
+        let mut absent: Option<Patience> = None;
+        loop {
+            let attempt = match self.look(&node).await {
+                Ok(Sighting::Foreign) => return Ok(()),
+                Ok(Sighting::Elsewhere(other)) => {
+                    node = other;
+                    continue;
+                }
+                Ok(Sighting::Absent) => {
+                    let cloning = match template {
+                        Some(template) => self.hypervisor.clone_is_running(&node, template).await,
+                        None => Ok(false),
+                    };
+                    let window = || Patience::new(self.timings.task_poll, self.timings.absence);
+                    // A request on its way could still make it: absence counts only after a while.
+                    match cloning {
+                        Ok(false) if absent.get_or_insert_with(window).again(cx).await? => Ok(()),
+                        Ok(false) => return Ok(()),
+                        Ok(true) => Err(HypervisorError::Unavailable {
+                            operation: format!("destroy {vmid}"),
+                            detail: "a clone of its template is still being made".to_owned(),
+                        }),
+                        Err(error) => Err(error),
+                    }
+                }
+                Ok(Sighting::Ours(config)) => match config.lock {
+                    Some(lock) => Err(HypervisorError::Locked { operation: format!("destroy {vmid}"), lock }),
+                    None => self.stop_and_destroy(cx, &node).await?,
+                },
+                Err(error) => Err(error),
+            };
+            if let Err(error) = attempt {
+                tracing::debug!(%vmid, %error, "{vmid} could not be removed yet");
+                let settled_by_looking = error.failure() == Failure::Ambiguous;
+                if !settled_by_looking && !may_pass(error.failure()) {
+                    return Err(NotDestroyed::Remains(error));
+                }
+                if !patience.again(cx).await? {
+                    return Err(NotDestroyed::Remains(error));
+                }
+            }
+        }
+    }
+
+    /// One attempt; whatever comes of it, the caller looks again.
+    async fn stop_and_destroy(
+        &self,
+        cx: &StepContext<'_>,
+        node: &NodeName,
+    ) -> Result<Result<(), HypervisorError>, Stopped> {
+        let vmid = self.vmid;
+        match self.hypervisor.stop(node, vmid).await {
+            Ok(Started::Task(task)) => drop(self.wait_for(cx, &task).await?),
+            Ok(Started::AlreadyThere) => {}
+            Err(error) => return Ok(Err(error)),
+        }
+        let task = match self.hypervisor.destroy(node, vmid).await {
+            Ok(task) => task,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.failpoints.hit("destroy.accepted").await;
+        let operation = format!("destroy {vmid} on {node}");
+        Ok(match self.wait_for(cx, &task).await? {
+            Some(TaskEnd::Succeeded | TaskEnd::Warned(_)) => Ok(()),
+            Some(TaskEnd::Failed { message, .. } | TaskEnd::Unknown { message }) => {
+                Err(HypervisorError::Unavailable { operation, detail: message })
+            }
+            None => Err(HypervisorError::Unavailable { operation, detail: "the task did not end in time".to_owned() }),
+        })
+    }
+}

@@ -1,0 +1,15 @@
+//! One container at the hypervisor: whose it is, waiting for what is done to it, and removing it.
+//!
+//! A container carries the operation that made it in its description, its nonce. Nothing is done to a container before
+//! it was seen to carry the right one (invariant S4), and an answer that was lost is settled by looking. The work runs
+//! inside a step of a saga, which says when to stop. Not here: making one (`provision`), deciding where (`placement`).
+
+mod container;
+mod destroy;
+mod nonce;
+mod patience;
+
+pub use container::{Container, ContainerTimings, Sighting};
+pub use destroy::NotDestroyed;
+pub use nonce::{description, is_ours};
+pub use patience::{Patience, may_pass};

@@ -1,0 +1,27 @@
+//! The text in a container's description that says which operation made it. Pure.
+
+use crate::kernel::OperationId;
+
+/// The text a container carries to say which operation made it.
+pub fn description(operation: OperationId) -> String {
+    format!("zpack operation={operation}")
+}
+
+/// Whether `text` is the one [`description`] writes for `operation`.
+pub fn is_ours(text: Option<&str>, operation: OperationId) -> bool {
+    text.is_some_and(|text| text.trim_end() == description(operation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_nonce_is_ours() {
+        let (ours, other) = (OperationId::generate(), OperationId::generate());
+        assert!(is_ours(Some(&format!("{}\n", description(ours))), ours));
+        assert!(!is_ours(Some(&description(other)), ours));
+        assert!(!is_ours(Some(&format!("{} and more", description(ours))), ours));
+        assert!(!is_ours(None, ours));
+    }
+}

@@ -1,0 +1,78 @@
+//! What one operation at a time may do, over all workers, by name.
+//!
+//! A lock belongs to an operation under its fence and is free as soon as that operation lost its lease.
+
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+
+use crate::db;
+use crate::db::entities::operation::{self, OperationState, Unwind};
+use crate::db::entities::resource_lock;
+use crate::kernel::{OperationId, Timestamp};
+
+/// Tries to take the lock `name` for the owner of `id` under `fence`. Taking what one holds already succeeds; an owner whose lease is gone gets nothing.
+pub async fn take(
+    db: &DatabaseConnection,
+    name: &str,
+    id: OperationId,
+    fence: i64,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let row = resource_lock::ActiveModel {
+        name: Set(name.to_owned()),
+        operation_id: Set(None),
+        fence: Set(0),
+        taken_at: Set(now),
+    };
+    let mut keep = OnConflict::column(resource_lock::Column::Name);
+    keep.do_nothing_on([resource_lock::Column::Name]);
+    resource_lock::Entity::insert(row).on_conflict(keep).exec_without_returning(db).await?;
+    let held = (resource_lock::Entity, resource_lock::Column::OperationId);
+    let owner = || {
+        Query::select()
+            .expr(Expr::value(1))
+            .from(operation::Entity)
+            .cond_where(
+                Condition::any()
+                    .add(operation::Column::State.eq(OperationState::Running))
+                    .add(operation::Column::Unwind.eq(Unwind::Running)),
+            )
+            .and_where(Expr::col((operation::Entity, operation::Column::LeaseUntil)).gt(db::now_expr(db)))
+            .take()
+    };
+    let holder = owner()
+        .and_where(Expr::col((operation::Entity, operation::Column::Id)).equals(held))
+        .and_where(
+            Expr::col((operation::Entity, operation::Column::Fence))
+                .equals((resource_lock::Entity, resource_lock::Column::Fence)),
+        )
+        .take();
+    let ourselves =
+        owner().and_where(operation::Column::Id.eq(id)).and_where(operation::Column::Fence.eq(fence)).take();
+    let taken = resource_lock::Entity::update_many()
+        .col_expr(resource_lock::Column::OperationId, Expr::value(id))
+        .col_expr(resource_lock::Column::Fence, Expr::value(fence))
+        .col_expr(resource_lock::Column::TakenAt, Expr::value(now))
+        .filter(resource_lock::Column::Name.eq(name))
+        .filter(
+            Condition::any()
+                .add(resource_lock::Column::OperationId.is_null())
+                .add(resource_lock::Column::OperationId.eq(id))
+                .add(Expr::exists(holder).not()),
+        )
+        .filter(Expr::exists(ourselves))
+        .exec(db)
+        .await?;
+    Ok(taken.rows_affected == 1)
+}
+
+/// Gives the lock back, if `id` holds it.
+pub async fn give_back(db: &DatabaseConnection, name: &str, id: OperationId) -> Result<(), DbErr> {
+    resource_lock::Entity::update_many()
+        .col_expr(resource_lock::Column::OperationId, Expr::value(None::<String>))
+        .filter(resource_lock::Column::Name.eq(name))
+        .filter(resource_lock::Column::OperationId.eq(id))
+        .exec(db)
+        .await
+        .map(drop)
+}
