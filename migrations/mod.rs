@@ -12,6 +12,7 @@ mod m0002_operations;
 mod m0003_instances;
 mod m0004_requests;
 mod m0005_leases;
+mod m0006_ports;
 
 /// Runs the migrations of this folder in order.
 pub struct Migrator;
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_instances::Migration),
             Box::new(m0004_requests::Migration),
             Box::new(m0005_leases::Migration),
+            Box::new(m0006_ports::Migration),
         ]
     }
 }

@@ -9,6 +9,7 @@ pub mod live;
 mod names;
 mod owned;
 pub mod poller;
+pub mod port_pool;
 pub mod quota;
 pub mod readiness;
 pub mod reservations;

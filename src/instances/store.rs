@@ -62,6 +62,7 @@ pub async fn insert(db: &impl ConnectionTrait, new: NewInstance, now: Timestamp)
         lifecycle: Set(Lifecycle::Active),
         generation: Set(1),
         payload: Set("{}".to_owned()),
+        edge_due_at: Set(None),
         revision: Set(0),
         created_at: Set(now),
         updated_at: Set(now),

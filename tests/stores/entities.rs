@@ -5,7 +5,7 @@ use zpack::db;
 use zpack::db::entities::operation::{Cleanup, OperationState, Unwind};
 use zpack::db::entities::{
     audit_event, catalog_copy, debt, idempotency_key, instance, lease, operation, operation_event, operation_step,
-    queue, queue_slot, reservation, resource_lock, revoked_token, standing, user,
+    port, queue, queue_slot, reservation, resource_lock, revoked_token, standing, user,
 };
 use zpack::kernel::{AuditId, DebtId, Hostname, InstanceId, OperationId, Timestamp, TokenId, UserId, VmId};
 
@@ -128,6 +128,18 @@ async fn every_entity_comes_back_as_it_was_written(test: TestDb) {
     .await;
     round_trip(
         &test,
+        port::Model {
+            port: 65_535,
+            operation_id: op,
+            state: port::PortState::Released,
+            routed: true,
+            created_at: EARLY,
+            released_at: Some(LATE),
+        },
+    )
+    .await;
+    round_trip(
+        &test,
         reservation::Model {
             vmid: vmid(100),
             hostname: hostname(),
@@ -160,6 +172,7 @@ async fn every_entity_comes_back_as_it_was_written(test: TestDb) {
             lifecycle: instance::Lifecycle::Deleting,
             generation: 1,
             payload: "{}".into(),
+            edge_due_at: Some(LATE),
             revision: i64::MAX,
             created_at: EARLY,
             updated_at: LATE,

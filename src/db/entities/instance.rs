@@ -63,6 +63,8 @@ pub struct Model {
     pub generation: i32,
     /// JSON of edge and proxy state; changed by merging only.
     pub payload: String,
+    /// When its public side is looked at again; `None` while nothing is to be done there.
+    pub edge_due_at: Option<Timestamp>,
     /// Counts changes, for compare-and-set.
     pub revision: i64,
     /// When it was recorded.

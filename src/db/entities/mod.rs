@@ -9,6 +9,7 @@ pub mod lease;
 pub mod operation;
 pub mod operation_event;
 pub mod operation_step;
+pub mod port;
 pub mod queue;
 pub mod queue_slot;
 pub mod reservation;

@@ -199,6 +199,7 @@ fn expected() -> [Table; 16] {
         table(e::operation::Entity),
         table(e::operation_event::Entity),
         table(e::operation_step::Entity),
+        table(e::port::Entity),
         table(e::queue::Entity),
         table(e::queue_slot::Entity),
         table(e::reservation::Entity),

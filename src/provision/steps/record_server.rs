@@ -85,6 +85,7 @@ fn row(run: &Run, state: &Provisioning) -> Option<instance::ActiveModel> {
         lifecycle: Set(Lifecycle::Active),
         generation: Set(1),
         payload: Set("{}".to_owned()),
+        edge_due_at: Set(None),
         revision: Set(0),
         created_at: Set(now),
         updated_at: Set(now),

@@ -1,0 +1,40 @@
+//! Who holds a public port, or held it last. No port is ever held twice: the column is unique.
+
+use sea_orm::entity::prelude::*;
+
+use crate::kernel::{OperationId, Timestamp, text_enum};
+
+text_enum! {
+    /// Whether a public port is in use.
+    pub enum PortState {
+        /// Held by an operation or a server.
+        Held = "held",
+        /// Nobody holds it any more. The row stays, so that the port is not handed out again soon.
+        Released = "released",
+    }
+}
+
+/// Who holds a public port, or held it last. No port is ever held twice: the column is unique.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "ports")]
+pub struct Model {
+    /// The port, 1 to 65535.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub port: i32,
+    /// The operation that took it, which also made its server.
+    pub operation_id: OperationId,
+    /// Whether it is in use.
+    pub state: PortState,
+    /// Whether the edge leads it to the server.
+    pub routed: bool,
+    /// When it was taken.
+    pub created_at: Timestamp,
+    /// When it was released, while nobody holds it.
+    pub released_at: Option<Timestamp>,
+}
+
+/// No relations: queries join by hand where they need it.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
