@@ -188,7 +188,7 @@ fn table<E: EntityTrait>(entity: E) -> Table {
     Table { name: entity.table_name(), columns: columns.collect() }
 }
 
-fn expected() -> [Table; 16] {
+fn expected() -> [Table; 17] {
     [
         table(e::audit_event::Entity),
         table(e::catalog_copy::Entity),
