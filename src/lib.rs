@@ -28,6 +28,7 @@ pub mod standing;
 // Layer 3: the server.
 pub mod containers;
 pub mod instances;
+pub mod publishing;
 
 // Layer 4: features; siblings do not know one another.
 pub mod provision;

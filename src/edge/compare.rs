@@ -1,5 +1,7 @@
 //! Compares the records of a zone with those that should be there (wire/edge.md A8).
 
+use std::fmt;
+
 use crate::kernel::{VmId, text_enum};
 use crate::ports::{RecordData, RecordType, ZoneRecord};
 
@@ -37,6 +39,24 @@ pub enum Conflict {
     Delegated(ZoneRecord),
     /// Records of the same type that do not carry our mark.
     Foreign(Vec<ZoneRecord>),
+}
+
+impl fmt::Display for Conflict {
+    /// What is in the way, for the operator who has to look at it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = |record: &ZoneRecord| record.id.as_ref().map_or_else(String::new, |id| format!(" (id {})", id.0));
+        match self {
+            Self::Alias(record) => write!(f, "a CNAME stands at {}{}", record.name, id(record)),
+            Self::Delegated(record) => write!(f, "{} is delegated by an NS record{}", record.name, id(record)),
+            Self::Foreign(records) => {
+                let one = |record: &ZoneRecord| {
+                    format!("the {} record at {}{}", record.data.record_type(), record.name, id(record))
+                };
+                let each: Vec<String> = records.iter().map(one).collect();
+                write!(f, "without our mark: {}", each.join(", "))
+            }
+        }
+    }
 }
 
 /// What was found for one wanted record.

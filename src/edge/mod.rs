@@ -3,14 +3,19 @@
 //! Everything here is pure. Both sides are normalised before they are compared, records are compared as multisets by
 //! name and type, and only what carries our mark is ever deleted: a record that somebody else made is reported and left
 //! alone. The caller guarantees a complete listing; a failed or short one is an observation error and never gets here.
+//! What a server has at the edge is planned as a [`Publication`] and remembered as an [`EdgeRecord`].
 //! The proxy's own word on a server is kept by [`ProxyRecord`]; games without a proxy have their ports in the
-//! [`TraefikDocument`]. Not here: reading and writing zones and proxies (`ports`, `adapters`).
+//! [`TraefikDocument`]. Not here: doing it (`publishing`), reading and writing zones and
+//! proxies (`ports`, `adapters`).
 
 mod compare;
 mod owner;
 mod proxy;
 mod proxy_status;
+mod publication;
+mod record;
 mod state;
+mod target;
 mod traefik;
 mod wanted;
 
@@ -21,6 +26,11 @@ pub use compare::{Change, Conflict, Drift, Verdict, compare};
 pub use owner::Owner;
 pub use proxy::{ProxyChange, ProxyDrift, ProxyVerdict, Registration, compare_proxy};
 pub use proxy_status::{PingNote, ProxyEvent, ProxyRecord, ProxyStatus, Receipt, Sighting, Sign};
+pub use publication::{
+    EdgePolicy, PortRoute, PublicRecord, Publication, ServerFacts, Workload, listening_port, needs_port, plan,
+};
+pub use record::{EDGE_KEY, EdgeRecord, Intent, TargetRecord, TargetState};
 pub use state::{EdgeState, PingState, ProxyPresence};
+pub use target::{EdgeError, Target, Targets};
 pub use traefik::{Collision, Route, TraefikDocument, Transport};
 pub use wanted::{PublicAddress, Refused, WantedRecord, records_of};

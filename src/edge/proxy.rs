@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::kernel::{DnsName, text_enum};
 use crate::ports::ProxyEntry;
 
 /// A server that should be registered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
     /// Its canonical name: the public name, lower-case, without a final dot.
     pub name: DnsName,

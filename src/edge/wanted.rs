@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::owner::Owner;
 use crate::kernel::{DnsName, DnsNameError, Hostname};
-use crate::ports::{RecordData, Srv, Ttl};
+use crate::ports::{NewRecord, RecordData, Srv, Ttl};
 
 /// Names of a zone that are never a server's.
 const RESERVED: [&str; 8] = ["@", "ns1", "ns2", "www", "mail", "_minecraft", "_tcp", "_udp"];
@@ -34,6 +34,19 @@ pub struct WantedRecord {
     pub owner: Owner,
 }
 
+impl WantedRecord {
+    /// A record of `owner`, kept as long as all of ours.
+    pub fn new(name: DnsName, data: RecordData, owner: Owner) -> Self {
+        Self { name, data, ttl: TTL, owner }
+    }
+
+    /// What a DNS server is told of it.
+    pub fn to_new_record(&self) -> NewRecord {
+        let (name, data) = (self.name.clone(), self.data.clone());
+        NewRecord { name, data, ttl: self.ttl, comment: self.owner.to_string() }
+    }
+}
+
 /// The server cannot have a public name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -57,7 +70,7 @@ pub fn records_of(
         return Err(Refused::Reserved(host.clone()));
     }
     let name: DnsName = DnsName::of_host(host, zone).as_str().parse()?;
-    let record = |name, data| WantedRecord { name, data, ttl: TTL, owner };
+    let record = |name, data| WantedRecord::new(name, data, owner);
     let mut records = vec![record(name.clone(), RecordData::A(public.edge))];
     if let Some(service) = public.service {
         let srv = Srv { priority: 0, weight: 5, port: public.port, target: Some(name.clone()) };

@@ -9,7 +9,6 @@ pub mod live;
 mod names;
 mod owned;
 pub mod poller;
-pub mod port_pool;
 pub mod quota;
 pub mod readiness;
 pub mod reservations;

@@ -18,6 +18,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("2", "edge, placement", "db, ports"),
     ("3", "containers", "jobs, ports, saga"),
     ("3", "instances", "accounts, audit, catalog, db, edge, operations, ports, standing, web"),
+    ("3", "publishing", "accounts, audit, db, edge, jobs, operations, ports, saga, web"),
     ("4", "provision", "anything of layers 1 to 3"),
     ("5", "router", "anything below"),
     ("5", "cli", "db, jobs"),

@@ -5,6 +5,7 @@ mod idempotency;
 mod lease;
 mod lifecycle;
 mod migrate;
+mod payload;
 mod queues;
 mod rate_limit;
 mod redis;

@@ -1,0 +1,155 @@
+//! Changes one key of a server's payload, and never another writer's.
+//!
+//! The payload is one JSON object of which each feature owns a key. A writer reads the row, changes its key, and writes
+//! the row back under the revision it read; whoever was overtaken reads again. Keys it does not know keep their bytes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::entities::instance;
+use crate::kernel::{Backoff, Classify, Failure, Timestamp, VmId};
+
+/// The largest payload in bytes; `TEXT` of MariaDB ends at 65 535.
+const MAX_PAYLOAD: usize = 60_000;
+
+/// How often a writer is overtaken before it gives up. Of those that collide one always gets through.
+const MAX_ROUNDS: u32 = 200;
+
+/// The waits of those who were overtaken.
+const OVERTAKEN: Backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
+
+/// Why a key was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PayloadError {
+    /// There is no such server any more.
+    #[error("there is no server {vmid}")]
+    Gone {
+        /// Its number.
+        vmid: VmId,
+    },
+    /// What is stored is not what this key holds; nothing was changed.
+    #[error("the payload of server {vmid} cannot be read at `{key}`: {source}")]
+    Damaged {
+        /// The server.
+        vmid: VmId,
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The payload would not fit its column; nothing was changed.
+    #[error("the payload of server {vmid} would have {bytes} bytes with the new `{key}`, more than {MAX_PAYLOAD}")]
+    TooLarge {
+        /// The server.
+        vmid: VmId,
+        /// The key.
+        key: &'static str,
+        /// How large it would be.
+        bytes: usize,
+    },
+    /// Others changed the row each time before this writer could.
+    #[error("server {vmid} was changed by others {MAX_ROUNDS} times in a row")]
+    Overtaken {
+        /// The server.
+        vmid: VmId,
+    },
+    /// The database failed.
+    #[error("the payload of a server could not be changed")]
+    Database(#[from] DbErr),
+}
+
+impl Classify for PayloadError {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Gone { .. } | Self::TooLarge { .. } => Failure::Permanent,
+            Self::Damaged { .. } => Failure::NeedsOperator,
+            Self::Overtaken { .. } => Failure::Transient,
+            Self::Database(error) => super::failure(error),
+        }
+    }
+}
+
+/// What a writer wants of the row it was shown.
+#[derive(Clone, Debug)]
+pub struct Change<T> {
+    /// The new value of the key; `None` takes the key away.
+    pub value: Option<T>,
+    /// The new time of the next look at the edge, when it changes too.
+    pub edge_due_at: Option<Option<Timestamp>>,
+}
+
+impl<T> Change<T> {
+    /// Sets the key and nothing else.
+    pub const fn to(value: T) -> Self {
+        Self { value: Some(value), edge_due_at: None }
+    }
+}
+
+/// The value of `key` in a payload; `None` when the key is not there.
+pub fn read<T: DeserializeOwned>(row: &instance::Model, key: &'static str) -> Result<Option<T>, PayloadError> {
+    let vmid = row.vmid;
+    let damaged = |source| PayloadError::Damaged { vmid, key, source };
+    let keys: BTreeMap<String, &RawValue> = serde_json::from_str(&row.payload).map_err(damaged)?;
+    keys.get(key).map(|value| serde_json::from_str(value.get())).transpose().map_err(damaged)
+}
+
+/// Changes `key` of server `vmid` as `change` says of the row and the key's value; `None` changes nothing. `change` is
+/// asked again with the newer row when another writer was faster. Returns the row as it is then.
+pub async fn merge<T: DeserializeOwned + Serialize>(
+    db: &impl ConnectionTrait,
+    vmid: VmId,
+    key: &'static str,
+    now: Timestamp,
+    change: impl Fn(&instance::Model, Option<T>) -> Option<Change<T>>,
+) -> Result<instance::Model, PayloadError> {
+    for round in 0..MAX_ROUNDS {
+        let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(db).await?;
+        let mut row = row.ok_or(PayloadError::Gone { vmid })?;
+        let Some(wish) = change(&row, read(&row, key)?) else { return Ok(row) };
+        let payload = with_key(&row, key, wish.value.as_ref())?;
+        let due_at = wish.edge_due_at.unwrap_or(row.edge_due_at);
+        if payload == row.payload && due_at == row.edge_due_at {
+            return Ok(row);
+        }
+        let written = instance::Entity::update_many()
+            .col_expr(instance::Column::Payload, Expr::value(payload.clone()))
+            .col_expr(instance::Column::EdgeDueAt, Expr::value(due_at))
+            .col_expr(instance::Column::Revision, Expr::value(row.revision + 1))
+            .col_expr(instance::Column::UpdatedAt, Expr::value(now))
+            .filter(instance::Column::Id.eq(row.id))
+            .filter(instance::Column::Revision.eq(row.revision))
+            .exec(db)
+            .await?;
+        if written.rows_affected == 1 {
+            row.payload = payload;
+            row.edge_due_at = due_at;
+            row.revision += 1;
+            row.updated_at = now;
+            return Ok(row);
+        }
+        tokio::time::sleep(OVERTAKEN.jittered(round)).await;
+    }
+    Err(PayloadError::Overtaken { vmid })
+}
+
+/// The payload of `row` with another value of `key`.
+fn with_key<T: Serialize>(row: &instance::Model, key: &'static str, value: Option<&T>) -> Result<String, PayloadError> {
+    let vmid = row.vmid;
+    let damaged = |source| PayloadError::Damaged { vmid, key, source };
+    let mut keys: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&row.payload).map_err(damaged)?;
+    match value {
+        Some(value) => drop(keys.insert(key.to_owned(), serde_json::value::to_raw_value(value).map_err(damaged)?)),
+        None => drop(keys.remove(key)),
+    }
+    let payload = serde_json::to_string(&keys).map_err(damaged)?;
+    if payload.len() > MAX_PAYLOAD {
+        return Err(PayloadError::TooLarge { vmid, key, bytes: payload.len() });
+    }
+    Ok(payload)
+}

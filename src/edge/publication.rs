@@ -1,0 +1,223 @@
+//! What a server has at the edge when all is well: the plan, decided from the server and the house rules alone. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::owner::Owner;
+use super::proxy::Registration;
+use super::target::Target;
+use super::traefik::Transport;
+use super::wanted::{PublicAddress, Refused, WantedRecord, records_of};
+use crate::kernel::{DnsName, Hostname, VmId};
+use crate::ports::RecordData;
+
+/// The game whose players come through the proxy.
+const MINECRAFT: &str = "minecraft";
+/// The service its client looks up.
+const MINECRAFT_SERVICE: &str = "_minecraft._tcp";
+/// The port its server listens on in the container.
+const MINECRAFT_PORT: u16 = 25_565;
+
+/// What kind of server is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload<'a> {
+    /// A game, by its id in the catalog.
+    Game(&'a str),
+    /// A dev container.
+    Dev,
+}
+
+/// The server, as far as the edge is concerned.
+#[derive(Clone, Debug)]
+pub struct ServerFacts<'a> {
+    /// Its number.
+    pub vmid: VmId,
+    /// Its host name.
+    pub host: &'a Hostname,
+    /// What runs in it.
+    pub workload: Workload<'a>,
+    /// The address of its container.
+    pub address: IpAddr,
+    /// The public port it holds, if its game has no proxy.
+    pub port: Option<u16>,
+}
+
+/// The house rules of the edge.
+#[derive(Clone, Debug, Default)]
+pub struct EdgePolicy {
+    /// The zone servers are named in; without one no names are published.
+    pub zone: Option<DnsName>,
+    /// Where players reach the proxy, for the DNS server of the house; elsewhere too if it has no address of its own.
+    pub proxy_ip: Option<Ipv4Addr>,
+    /// Where the world reaches us, for the public DNS server; for the other too if it has no address of its own.
+    pub public_ip: Option<Ipv4Addr>,
+    /// The port of the proxy.
+    pub proxy_port: u16,
+    /// The domain of IDE hosts.
+    pub ide_suffix: Option<DnsName>,
+    /// The targets that are configured.
+    pub targets: BTreeSet<Target>,
+}
+
+/// A record that should be at a DNS server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicRecord {
+    /// Its name.
+    pub name: DnsName,
+    /// What it says.
+    pub data: RecordData,
+}
+
+/// A public port that leads to a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortRoute {
+    /// The port.
+    pub port: u16,
+    /// What comes in there.
+    pub transports: Vec<Transport>,
+    /// Where it goes.
+    pub backend: SocketAddr,
+}
+
+/// What a server has at each target. Stored with the server: it is taken back by this, never by what a later plan says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    /// The server.
+    pub vmid: VmId,
+    /// Its public name: canonical, the same at every target.
+    pub name: DnsName,
+    /// What its owner hands to players: the name, with the port where it matters.
+    pub address: String,
+    /// Its records at each DNS server.
+    pub records: BTreeMap<Target, Vec<PublicRecord>>,
+    /// Its registration with the proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<Registration>,
+    /// The public port that leads to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<PortRoute>,
+    /// The host of its IDE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ide: Option<DnsName>,
+}
+
+impl Publication {
+    /// The targets it names.
+    pub fn targets(&self) -> BTreeSet<Target> {
+        let mut targets: BTreeSet<Target> = self.records.keys().copied().collect();
+        targets.extend(self.registration.as_ref().map(|_| Target::Velocity));
+        targets.extend(self.route.as_ref().map(|_| Target::Traefik));
+        targets.extend(self.ide.as_ref().map(|_| Target::Ide));
+        targets
+    }
+
+    /// What it is to have at the DNS server `target`, marked with `generation`.
+    pub fn wanted(&self, target: Target, generation: u32) -> Vec<WantedRecord> {
+        let owner = Owner { vmid: self.vmid, generation };
+        let records = self.records.get(&target).into_iter().flatten();
+        records.map(|record| WantedRecord::new(record.name.clone(), record.data.clone(), owner)).collect()
+    }
+
+    /// The names of its records at any DNS server.
+    pub fn names(&self) -> BTreeSet<DnsName> {
+        self.records.values().flatten().map(|record| record.name.clone()).collect()
+    }
+}
+
+/// Plans what `server` has at the edge; `None` when it has nothing there, because there is no zone for it.
+pub fn plan(server: &ServerFacts<'_>, policy: &EdgePolicy) -> Result<Option<Publication>, Refused> {
+    match server.workload {
+        Workload::Game(game) => match &policy.zone {
+            Some(zone) => plan_game(server, game, zone, policy).map(Some),
+            None => Ok(None),
+        },
+        Workload::Dev => match &policy.ide_suffix {
+            Some(suffix) => plan_dev(server, suffix).map(Some),
+            None => Ok(None),
+        },
+    }
+}
+
+fn plan_game(
+    server: &ServerFacts<'_>,
+    game: &str,
+    zone: &DnsName,
+    policy: &EdgePolicy,
+) -> Result<Publication, Refused> {
+    let has = |target| policy.targets.contains(&target);
+    let proxied = game == MINECRAFT;
+    let (port, service) = match (proxied, server.port) {
+        (true, _) => (policy.proxy_port, Some(MINECRAFT_SERVICE)),
+        (false, Some(port)) => (port, None),
+        (false, None) => (0, None),
+    };
+    let inner = if proxied { policy.proxy_ip.or(policy.public_ip) } else { policy.public_ip.or(policy.proxy_ip) };
+    let outer = policy.public_ip.or(policy.proxy_ip);
+    let mut records = BTreeMap::new();
+    for (target, edge) in [(Target::Technitium, inner), (Target::Cloudflare, outer)] {
+        if let (true, Some(edge)) = (has(target), edge) {
+            let public = PublicAddress { edge, port, service };
+            // The mark is put on when they are written.
+            let owner = Owner { vmid: server.vmid, generation: 0 };
+            let wanted = records_of(server.host, zone, &public, owner)?.into_iter();
+            records
+                .insert(target, wanted.map(|record| PublicRecord { name: record.name, data: record.data }).collect());
+        }
+    }
+    let name = DnsName::of_host(server.host, zone);
+    let address = match (proxied, server.port) {
+        (false, Some(port)) => format!("{name}:{port}"),
+        _ => name.to_string(),
+    };
+    let backend = |port| SocketAddr::new(server.address, port);
+    let registration = (proxied && has(Target::Velocity))
+        .then(|| Registration { name: name.clone(), address: backend(MINECRAFT_PORT) });
+    let route = server.port.filter(|_| !proxied).map(|port| PortRoute {
+        port,
+        transports: transports(game).to_vec(),
+        backend: backend(port),
+    });
+    Ok(Publication { vmid: server.vmid, name, address, records, registration, route, ide: None })
+}
+
+fn plan_dev(server: &ServerFacts<'_>, suffix: &DnsName) -> Result<Publication, Refused> {
+    let name: DnsName = DnsName::of_host(server.host, suffix).as_str().parse()?;
+    Ok(Publication {
+        vmid: server.vmid,
+        address: name.to_string(),
+        ide: Some(name.clone()),
+        name,
+        records: BTreeMap::new(),
+        registration: None,
+        route: None,
+    })
+}
+
+/// Whether players of `game` come in through a public port of the server's own.
+pub fn needs_port(game: &str) -> bool {
+    game != MINECRAFT
+}
+
+/// What a server of `game` listens on in its container, where `public` is the public port it holds. A game without a
+/// proxy listens on that very port, because such games tell their port to server lists and players.
+pub fn listening_port(game: &str, public: Option<u16>) -> u16 {
+    match public {
+        Some(port) if needs_port(game) => port,
+        _ => MINECRAFT_PORT,
+    }
+}
+
+/// What the players of `game` speak. A game that is not known here gets both.
+fn transports(game: &str) -> &'static [Transport] {
+    match game {
+        "terraria" => &[Transport::Tcp],
+        "valheim" | "projectzomboid" => &[Transport::Udp],
+        _ => &[Transport::Tcp, Transport::Udp],
+    }
+}
+
+#[cfg(test)]
+#[path = "publication_tests.rs"]
+mod tests;

@@ -1,0 +1,217 @@
+//! What is known of a server's publication, stored with the server under the key `edge` of its payload. Pure.
+//!
+//! A generation counts what a server was to have: it grows when that changes and when it is taken back, so that work for
+//! an older one is seen to be overtaken and a repetition for the same one writes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::publication::Publication;
+use super::state::EdgeState;
+use super::target::{EdgeError, Target};
+use crate::kernel::{Backoff, Classify, DnsName, Failure, Timestamp, text_enum};
+use crate::ports::{RecordId, ZoneError};
+
+/// The key of the payload this is stored under.
+pub const EDGE_KEY: &str = "edge";
+
+/// The waits before a target that failed is tried again.
+pub const RETRY: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(600));
+
+/// The longest error that is kept.
+const MAX_ERROR: usize = 300;
+
+text_enum! {
+    /// What the public side of a server is to be.
+    pub enum Intent {
+        /// Out.
+        Published = "published",
+        /// Taken back.
+        Withdrawn = "withdrawn",
+    }
+}
+
+text_enum! {
+    /// Where a target stands.
+    pub enum TargetState {
+        /// Nothing was tried for this generation yet.
+        Pending = "pending",
+        /// It has what it should have, as was read back.
+        Published = "published",
+        /// It failed and is tried again.
+        Retrying = "retrying",
+        /// It failed in a way that needs a person; it is tried again all the same, rarely.
+        Blocked = "blocked",
+        /// It has nothing of ours any more, as was read back.
+        Withdrawn = "withdrawn",
+    }
+}
+
+/// Where one target stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetRecord {
+    /// How far it is.
+    pub state: TargetState,
+    /// The DNS server's ids of our records; hints only, a record made anew by hand has another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<RecordId>,
+    /// How often in a row it failed.
+    #[serde(default)]
+    pub attempts: u32,
+    /// How it failed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// When it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
+    /// When this was written.
+    pub changed_at: Timestamp,
+}
+
+impl TargetRecord {
+    fn pending(now: Timestamp) -> Self {
+        Self { state: TargetState::Pending, ids: Vec::new(), attempts: 0, error: None, due_at: None, changed_at: now }
+    }
+
+    /// This one after an attempt that ended in `state`.
+    fn settled(state: TargetState, ids: Vec<RecordId>, now: Timestamp) -> Self {
+        Self { state, ids, ..Self::pending(now) }
+    }
+
+    /// This one after an attempt that failed.
+    fn failed(&self, error: &EdgeError, now: Timestamp) -> Self {
+        let state = match error.failure() {
+            Failure::Transient | Failure::Busy | Failure::Ambiguous => TargetState::Retrying,
+            Failure::Permanent | Failure::NeedsOperator => TargetState::Blocked,
+        };
+        let wait = match error {
+            EdgeError::Zone { source: ZoneError::RateLimited { retry_after, .. }, .. } => *retry_after,
+            // What needs a person is looked at now and then: nobody tells us when it was mended.
+            _ if state == TargetState::Blocked => RETRY.max.mul_f64(0.5),
+            _ => RETRY.jittered(self.attempts),
+        };
+        Self {
+            state,
+            ids: self.ids.clone(),
+            attempts: self.attempts.saturating_add(1),
+            error: Some(error.to_string().chars().take(MAX_ERROR).collect()),
+            due_at: Some(now.after(wait)),
+            changed_at: now,
+        }
+    }
+}
+
+/// What a server is to have at the edge, and how far that is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeRecord {
+    /// Counts changes of what it is to have.
+    pub generation: u32,
+    /// Whether it is to be out.
+    pub intent: Intent,
+    /// What it has when all is well.
+    pub publication: Publication,
+    /// Every name that may be at a DNS server, those of older generations too.
+    pub names: BTreeSet<DnsName>,
+    /// Every target that may have something, those of older generations too.
+    pub targets: BTreeMap<Target, TargetRecord>,
+}
+
+impl EdgeRecord {
+    /// The record of a server that is to have `publication` from now on. What stays the same keeps its generation.
+    pub fn begin(previous: Option<&Self>, publication: Publication, now: Timestamp) -> Self {
+        let same = previous.filter(|old| old.intent == Intent::Published && old.publication == publication);
+        if let Some(same) = same {
+            return same.clone();
+        }
+        let mut names = publication.names();
+        let mut targets = BTreeMap::new();
+        let mut generation = 1;
+        if let Some(old) = previous {
+            names.extend(old.names.iter().cloned());
+            targets.extend(old.targets.clone());
+            generation = old.generation.saturating_add(1);
+        }
+        targets.extend(publication.targets().into_iter().map(|target| (target, TargetRecord::pending(now))));
+        Self { generation, intent: Intent::Published, publication, names, targets }
+    }
+
+    /// The record of a server that is to be taken back from now on.
+    #[must_use]
+    pub fn withdrawing(&self) -> Self {
+        match self.intent {
+            Intent::Withdrawn => self.clone(),
+            Intent::Published => {
+                Self { intent: Intent::Withdrawn, generation: self.generation.saturating_add(1), ..self.clone() }
+            }
+        }
+    }
+
+    /// Notes what came of an attempt at `target`. What else is known of the server stays.
+    pub fn settle(&mut self, target: Target, outcome: &Result<Vec<RecordId>, EdgeError>, now: Timestamp) {
+        let before = self.targets.entry(target).or_insert_with(|| TargetRecord::pending(now));
+        let done = match self.intent {
+            Intent::Published => TargetState::Published,
+            Intent::Withdrawn => TargetState::Withdrawn,
+        };
+        *before = match outcome {
+            // Seen again as it was: nothing new to write down.
+            Ok(ids) if before.state == done && before.ids == *ids => return,
+            Ok(ids) => TargetRecord::settled(done, ids.clone(), now),
+            Err(error) => before.failed(error, now),
+        };
+    }
+
+    /// The targets that do not have yet what they should.
+    pub fn unsettled(&self) -> BTreeSet<Target> {
+        let done = match self.intent {
+            Intent::Published => TargetState::Published,
+            Intent::Withdrawn => TargetState::Withdrawn,
+        };
+        let concerned = |target: &Target| match self.intent {
+            Intent::Published => self.publication.targets().contains(target),
+            Intent::Withdrawn => true,
+        };
+        let left = self.targets.iter().filter(|(target, record)| record.state != done && concerned(target));
+        left.map(|(target, _)| *target).collect()
+    }
+
+    /// When a target is tried again, the earliest.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        let left = self.unsettled();
+        self.targets.iter().filter(|(target, _)| left.contains(target)).filter_map(|(_, record)| record.due_at).min()
+    }
+
+    /// All targets together.
+    pub fn state(&self) -> EdgeState {
+        let left = self.unsettled();
+        if self.intent == Intent::Withdrawn {
+            return if left.is_empty() { EdgeState::NotPublished } else { EdgeState::Unpublishing };
+        }
+        let wanted = self.publication.targets();
+        if left.is_empty() {
+            // Nowhere to be published at is not published.
+            return if wanted.is_empty() { EdgeState::NotPublished } else { EdgeState::Published };
+        }
+        let is = |target: &Target, state| self.targets.get(target).is_some_and(|record| record.state == state);
+        let failed = left.iter().any(|target| !is(target, TargetState::Pending));
+        if left.len() < wanted.len() {
+            if failed { EdgeState::Degraded } else { EdgeState::Publishing }
+        } else if left.iter().all(|target| is(target, TargetState::Blocked)) {
+            EdgeState::Failed
+        } else {
+            EdgeState::Publishing
+        }
+    }
+
+    /// What went wrong where, for people; empty when nothing did.
+    pub fn troubles(&self) -> String {
+        let errors = self.unsettled().into_iter().filter_map(|target| self.targets.get(&target)?.error.clone());
+        errors.collect::<Vec<_>>().join("; ")
+    }
+}
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;

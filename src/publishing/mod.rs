@@ -1,0 +1,18 @@
+//! Brings servers to the edge and takes them back: what `edge` decides is done here, target by target.
+//!
+//! [`Publisher`] publishes one server and takes one back, [`Keeper`] finishes what was left unfinished, [`withdraw`] takes
+//! back one target from persisted facts alone. What is known of a server's publication is its `edge::EdgeRecord`, in the
+//! payload of its row. Not here: the comparison and the plan (`edge`), the peers (`adapters`).
+
+mod keeper;
+pub mod port_pool;
+mod publisher;
+mod registration;
+mod verify;
+mod withdraw;
+mod zone;
+
+pub use keeper::Keeper;
+pub use publisher::{PublishError, Publisher, Scope};
+pub use verify::{TargetReport, TargetVerdict};
+pub use withdraw::{Withdrawal, withdraw};

@@ -1,0 +1,290 @@
+//! Publishes servers and takes them back: every target by itself, all at a time, and what came of it in one write.
+//!
+//! Intent and generation are written before the first request, the outcome after the last. Work that was overtaken in
+//! between, by a newer generation or by a teardown, does not write its outcome; if the server is to be gone by then, it
+//! takes back what it has just put there, so that an older generation never leaves what a newer one removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+
+use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
+use crate::db::payload::{self, Change, PayloadError};
+use crate::edge::{
+    EDGE_KEY, EdgeError, EdgePolicy, EdgeRecord, Intent, Publication, Refused, ServerFacts, Target, Targets, Workload,
+    needs_port, plan,
+};
+use crate::kernel::{Clock, Timestamp, VmId};
+use crate::ports::RecordId;
+
+use super::withdraw::{Withdrawal, withdraw};
+use super::{port_pool, registration, zone};
+
+/// How long one target may take in one attempt.
+const TARGET_PATIENCE: Duration = Duration::from_secs(30);
+
+/// After how long a publication that nobody finished is taken up by somebody else.
+pub(super) const ABANDONED: Duration = Duration::from_secs(120);
+
+/// Which targets are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All, those that were right too.
+    All,
+    /// Those that do not have what they should. When there is none, somebody has asked for a look at the proxy, which
+    /// forgets its registrations when it is restarted.
+    Due,
+}
+
+/// Why nothing was published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The server cannot have a public name.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The server is gone or being deleted.
+    #[error("server {vmid} is gone or being deleted")]
+    Deleting {
+        /// Its number.
+        vmid: VmId,
+    },
+    /// A newer wish than the one that was to be carried out.
+    #[error("server {vmid} was published or taken back anew meanwhile")]
+    Overtaken {
+        /// Its number.
+        vmid: VmId,
+    },
+    /// The row of the server cannot be used for it.
+    #[error("server {vmid} cannot be published: {detail}")]
+    Unusable {
+        /// Its number.
+        vmid: VmId,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// What is known of it could not be read or written.
+    #[error(transparent)]
+    Payload(PayloadError),
+}
+
+impl From<PayloadError> for PublishError {
+    fn from(error: PayloadError) -> Self {
+        match error {
+            PayloadError::Gone { vmid } => Self::Deleting { vmid },
+            error => Self::Payload(error),
+        }
+    }
+}
+
+impl From<DbErr> for PublishError {
+    fn from(error: DbErr) -> Self {
+        Self::Payload(error.into())
+    }
+}
+
+/// Publishes servers.
+#[derive(Clone)]
+pub struct Publisher {
+    /// The database.
+    pub db: DatabaseConnection,
+    /// The peers.
+    pub targets: Targets,
+    /// The house rules.
+    pub policy: EdgePolicy,
+    /// The clock of the process.
+    pub clock: Clock,
+}
+
+type Outcomes = BTreeMap<Target, Result<Vec<RecordId>, EdgeError>>;
+
+impl Publisher {
+    /// A publisher of servers to `targets`, by the rules of `policy`; the targets it names are those that are there.
+    pub fn new(db: DatabaseConnection, targets: Targets, policy: EdgePolicy, clock: Clock) -> Self {
+        let there = Target::ALL.iter().copied().filter(|target| targets.has(*target)).collect();
+        Self { db, policy: EdgePolicy { targets: there, ..policy }, targets, clock }
+    }
+
+    /// Publishes server `vmid` and answers what is known of it then: a target that failed is in there, not in the error.
+    /// `None` when it has nothing at the edge. With `wish`, the generation an operator saw, a withdrawal that came
+    /// later wins.
+    pub async fn publish(
+        &self,
+        vmid: VmId,
+        scope: Scope,
+        wish: Option<u32>,
+    ) -> Result<Option<EdgeRecord>, PublishError> {
+        let row = self.row(vmid).await?;
+        let Some(publication) = self.plan(&row).await? else { return Ok(None) };
+        let now = self.clock.now();
+        let overtaken = |row: &instance::Model, old: Option<&EdgeRecord>| {
+            let withdrawn = old.filter(|old| old.intent == Intent::Withdrawn);
+            row.lifecycle != Lifecycle::Active
+                || withdrawn.is_some_and(|old| scope == Scope::Due || wish.is_some_and(|seen| seen < old.generation))
+        };
+        let row = payload::merge(&self.db, vmid, EDGE_KEY, now, |row, old: Option<EdgeRecord>| {
+            if overtaken(row, old.as_ref()) {
+                return None;
+            }
+            let value = EdgeRecord::begin(old.as_ref(), publication.clone(), now);
+            Some(Change { value: Some(value), edge_due_at: Some(Some(now.after(ABANDONED))) })
+        })
+        .await?;
+        let record: Option<EdgeRecord> = payload::read(&row, EDGE_KEY)?;
+        let record = match record {
+            Some(record) if !overtaken(&row, Some(&record)) => record,
+            _ if row.lifecycle != Lifecycle::Active => return Err(PublishError::Deleting { vmid }),
+            _ => return Err(PublishError::Overtaken { vmid }),
+        };
+        let due = match scope {
+            Scope::All => record.publication.targets(),
+            Scope::Due => due(&record, now),
+        };
+        let outcomes = self.each(due, |target| self.put(target, &record, &row)).await;
+        match self.note(&record, &outcomes).await {
+            Err(PublishError::Deleting { vmid }) => {
+                self.take_back(&record, &row, outcomes.keys().copied().collect()).await;
+                Err(PublishError::Deleting { vmid })
+            }
+            noted => noted.map(Some),
+        }
+    }
+
+    /// Takes server `vmid` back from every target and answers what is known of it then. `None` when it was never
+    /// published.
+    pub async fn unpublish(&self, vmid: VmId) -> Result<Option<EdgeRecord>, PublishError> {
+        let now = self.clock.now();
+        let row = payload::merge(&self.db, vmid, EDGE_KEY, now, |_, old: Option<EdgeRecord>| {
+            let value = Some(old?.withdrawing());
+            Some(Change { value, edge_due_at: Some(Some(now.after(ABANDONED))) })
+        })
+        .await?;
+        let Some(record): Option<EdgeRecord> = payload::read(&row, EDGE_KEY)? else { return Ok(None) };
+        let what = Withdrawal::from(&record);
+        let all = record.targets.keys().copied().collect();
+        let outcomes = self.each(all, |target| self.take(target, &what, &row)).await;
+        self.note(&record, &outcomes).await.map(Some)
+    }
+
+    async fn row(&self, vmid: VmId) -> Result<instance::Model, PublishError> {
+        let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(&self.db).await?;
+        row.ok_or(PublishError::Deleting { vmid })
+    }
+
+    /// What the server of `row` has at the edge by the rules of now.
+    pub(super) async fn plan(&self, row: &instance::Model) -> Result<Option<Publication>, PublishError> {
+        let unusable = |detail: String| PublishError::Unusable { vmid: row.vmid, detail };
+        let address = row.address.parse();
+        let address = address.map_err(|_| unusable(format!("`{}` is not an address", row.address)))?;
+        let port = match row.kind {
+            InstanceKind::Game if needs_port(&row.software) => port_pool::find(&self.db, row.operation_id).await?,
+            InstanceKind::Game | InstanceKind::Dev => None,
+        };
+        let workload = match row.kind {
+            InstanceKind::Game => Workload::Game(&row.software),
+            InstanceKind::Dev => Workload::Dev,
+        };
+        let facts = ServerFacts { vmid: row.vmid, host: &row.hostname, workload, address, port };
+        Ok(plan(&facts, &self.policy)?)
+    }
+
+    /// Works on `targets` at a time, each within its patience.
+    async fn each<F>(&self, targets: BTreeSet<Target>, work: impl Fn(Target) -> F) -> Outcomes
+    where
+        F: Future<Output = Result<Vec<RecordId>, EdgeError>>,
+    {
+        let each = targets.into_iter().map(|target| {
+            let work = work(target);
+            async move {
+                let outcome = tokio::time::timeout(TARGET_PATIENCE, work).await;
+                (target, outcome.unwrap_or(Err(EdgeError::TooSlow { target, patience: TARGET_PATIENCE })))
+            }
+        });
+        join_all(each).await.into_iter().collect()
+    }
+
+    async fn put(
+        &self,
+        target: Target,
+        record: &EdgeRecord,
+        row: &instance::Model,
+    ) -> Result<Vec<RecordId>, EdgeError> {
+        let publication = &record.publication;
+        match target {
+            Target::Velocity => match &publication.registration {
+                Some(wanted) => registration::converge(self.targets.proxy()?, wanted).await.map(|()| Vec::new()),
+                None => Ok(Vec::new()),
+            },
+            Target::Technitium | Target::Cloudflare => {
+                let wanted = publication.wanted(target, record.generation);
+                zone::converge(self.targets.zone(target)?, target, &record.names, row.vmid, &wanted).await
+            }
+            Target::Traefik => self.route(row, true).await,
+            Target::Ide => Ok(Vec::new()),
+        }
+    }
+
+    async fn take(&self, target: Target, what: &Withdrawal, row: &instance::Model) -> Result<Vec<RecordId>, EdgeError> {
+        match target {
+            Target::Traefik => self.route(row, false).await,
+            Target::Velocity | Target::Technitium | Target::Cloudflare | Target::Ide => {
+                withdraw(&self.targets, target, what).await.map(|()| Vec::new())
+            }
+        }
+    }
+
+    async fn route(&self, row: &instance::Model, routed: bool) -> Result<Vec<RecordId>, EdgeError> {
+        let written = port_pool::route(&self.db, row.operation_id, routed).await;
+        written.map(|()| Vec::new()).map_err(|error| EdgeError::Store { detail: error.to_string() })
+    }
+
+    /// Writes down what came of the work for `record`, unless it was overtaken.
+    async fn note(&self, record: &EdgeRecord, outcomes: &Outcomes) -> Result<EdgeRecord, PublishError> {
+        let (vmid, now) = (record.publication.vmid, self.clock.now());
+        let published = record.intent == Intent::Published;
+        let deleting = |row: &instance::Model| published && row.lifecycle != Lifecycle::Active;
+        let row = payload::merge(&self.db, vmid, EDGE_KEY, now, |row, stored: Option<EdgeRecord>| {
+            let mut stored = stored.filter(|stored| stored.generation == record.generation && !deleting(row))?;
+            for (target, outcome) in outcomes {
+                stored.settle(*target, outcome, now);
+            }
+            let edge_due_at = Some(stored.due_at());
+            Some(Change { value: Some(stored), edge_due_at })
+        })
+        .await?;
+        let stored: Option<EdgeRecord> = payload::read(&row, EDGE_KEY)?;
+        match stored {
+            Some(stored) if stored.generation == record.generation && !deleting(&row) => Ok(stored),
+            // Published and since withdrawn, by an operator or by a teardown.
+            Some(stored) if published && stored.intent == Intent::Published && !deleting(&row) => {
+                Err(PublishError::Overtaken { vmid })
+            }
+            _ if published => Err(PublishError::Deleting { vmid }),
+            _ => Err(PublishError::Overtaken { vmid }),
+        }
+    }
+
+    /// Takes back what was just put at `targets` for a server that is to be gone.
+    async fn take_back(&self, record: &EdgeRecord, row: &instance::Model, targets: BTreeSet<Target>) {
+        let what = Withdrawal::from(record);
+        for (target, outcome) in self.each(targets, |target| self.take(target, &what, row)).await {
+            if let Err(error) = outcome {
+                tracing::warn!(vmid = %row.vmid, %target, %error, "a late publication of {} stays at {target}", row.vmid);
+            }
+        }
+    }
+}
+
+/// The targets to look at when it is time to.
+fn due(record: &EdgeRecord, now: Timestamp) -> BTreeSet<Target> {
+    let unsettled = record.unsettled();
+    if unsettled.is_empty() {
+        return record.publication.targets().into_iter().filter(|target| *target == Target::Velocity).collect();
+    }
+    let is_due = |target: &Target| {
+        let due_at = record.targets.get(target).and_then(|record| record.due_at);
+        due_at.is_none_or(|due_at| due_at <= now)
+    };
+    unsettled.into_iter().filter(is_due).collect()
+}
