@@ -1,9 +1,10 @@
 //! How servers are made: numbers, networks, deadlines.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::key::{Key, keys};
-use super::parse::{millis, name, number, seconds, switch};
+use super::parse::{clip, millis, name, number, seconds, switch};
 use super::proxmox::{self, AGENT_TEMPLATE_VMID};
 use super::reader::{Noted, Reader, Settings};
 use crate::kernel::VmIdRange;
@@ -13,6 +14,8 @@ keys! { "Provisioning";
     GAME_VMID_RANGE = Key::default("GAME_VMID_RANGE", "5000-5999").expects("<first>-<last>");
     /// The VMIDs of dev containers.
     DEV_VMID_RANGE = Key::default("DEV_VMID_RANGE", "6000-6999").expects("<first>-<last>");
+    /// The public ports of games without a proxy; the router has an entry point for TCP and UDP on each.
+    PUBLIC_PORT_RANGE = Key::default("PUBLIC_PORT_RANGE", "50000-50999").expects("<first>-<last>");
     /// The bridge of game servers.
     GAME_BRIDGE = Key::default("GAME_BRIDGE", "vmbr3").expects("the name of a bridge");
     /// The bridge of dev containers.
@@ -44,6 +47,8 @@ pub struct ProvisionConfig {
     pub game_vmids: VmIdRange,
     /// The VMIDs of dev containers.
     pub dev_vmids: VmIdRange,
+    /// The public ports of games without a proxy.
+    pub public_ports: RangeInclusive<u16>,
     /// The bridge of game servers.
     pub game_bridge: String,
     /// The bridge of dev containers.
@@ -72,6 +77,7 @@ impl Settings for ProvisionConfig {
     fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
         let game_vmids = env.get(&GAME_VMID_RANGE, str::parse::<VmIdRange>);
         let dev_vmids = env.get(&DEV_VMID_RANGE, str::parse::<VmIdRange>);
+        let public_ports = env.get(&PUBLIC_PORT_RANGE, ports);
         let game_bridge = env.get(&GAME_BRIDGE, name);
         let dev_bridge = env.get(&DEV_BRIDGE, name);
         let slots = env.get(&PROVISION_SLOTS, number(1..=64));
@@ -96,6 +102,7 @@ impl Settings for ProvisionConfig {
         Ok(Self {
             game_vmids,
             dev_vmids,
+            public_ports: public_ports?,
             game_bridge: game_bridge?,
             dev_bridge: dev_bridge?,
             slots: slots?,
@@ -108,5 +115,25 @@ impl Settings for ProvisionConfig {
             agent_poll: agent_poll?,
             ready_timeout: ready_timeout?,
         })
+    }
+}
+
+fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let range =
+        text.split_once('-').and_then(|(first, last)| Some(first.trim().parse().ok()?..=last.trim().parse().ok()?));
+    let range = range.filter(|range| *range.start() >= 1024 && !range.is_empty());
+    range.ok_or_else(|| format!("`{}` is not a range of ports from 1024 to 65535", clip(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_ports_is_in_order_and_above_those_of_the_system() {
+        assert_eq!(ports("50000-50999"), Ok(50_000..=50_999));
+        for text in ["", "50000", "50999-50000", "80-90", "50000-70000", "a-b", "1024-"] {
+            assert!(ports(text).is_err(), "{text}");
+        }
     }
 }

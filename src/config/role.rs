@@ -70,6 +70,10 @@ role! {
         proxmox: ProxmoxConfig,
         /// How agents are reached.
         agent: AgentConfig,
+        /// The DNS zone of the servers.
+        zone: ZoneConfig,
+        /// The game proxy.
+        velocity: VelocityConfig,
         /// How servers are made.
         provision: ProvisionConfig,
         /// The times of the job runtime.
@@ -120,8 +124,6 @@ role! {
         serve: ServeConfig,
         /// What the worker needs.
         worker: WorkerConfig,
-        /// The game proxy.
-        velocity: VelocityConfig,
         /// How leaders are elected.
         lease: LeaseConfig,
     }

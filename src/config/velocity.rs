@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::key::{Key, keys};
-use super::parse::{base_url, clip, millis};
+use super::parse::{base_url, clip, millis, number};
 use super::reader::{Noted, Reader, Settings};
 use crate::kernel::Secret;
 
@@ -20,6 +20,8 @@ keys! { "Velocity";
         .example("change-me-bridge-secret");
     /// Where players reach the proxy; the address records of Minecraft servers point there.
     VELOCITY_EDGE_IP = Key::optional("VELOCITY_EDGE_IP").expects("an IPv4 address").example("203.0.113.10");
+    /// The port of the proxy at that address; the SRV records of Minecraft servers name it.
+    VELOCITY_EDGE_PORT = Key::default("VELOCITY_EDGE_PORT", "25565").expects("1 to 65535");
     /// How long a request to the bridge may take.
     VELOCITY_REQUEST_TIMEOUT_MS = Key::default("VELOCITY_REQUEST_TIMEOUT_MS", "5000").expects("100 to 60000");
 }
@@ -40,6 +42,8 @@ pub struct VelocityConfig {
     pub bridge: Option<VelocityBridge>,
     /// Where players reach it.
     pub edge_ip: Option<Ipv4Addr>,
+    /// The port of the proxy there.
+    pub edge_port: u16,
     /// How long a request may take.
     pub request_timeout: Duration,
 }
@@ -51,13 +55,14 @@ impl Settings for VelocityConfig {
         let edge_ip = env.optional(&VELOCITY_EDGE_IP, |text| {
             text.parse::<Ipv4Addr>().map_err(|_| format!("`{}` is not an IPv4 address", clip(text)))
         });
+        let edge_port = env.get(&VELOCITY_EDGE_PORT, number(1..=u16::MAX));
         let request_timeout = env.get(&VELOCITY_REQUEST_TIMEOUT_MS, millis(100..=60_000));
         let bridge = match (url?, secret?) {
             (Some(url), Some(secret)) => Some(VelocityBridge { url, secret }),
             (Some(_), None) => return Err(env.missing(&ZPACK_SECRET)),
             (None, _) => None,
         };
-        Ok(Self { bridge, edge_ip: edge_ip?, request_timeout: request_timeout? })
+        Ok(Self { bridge, edge_ip: edge_ip?, edge_port: edge_port?, request_timeout: request_timeout? })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::key::{Key, keys};
 use super::parse::clip;
 use super::reader::{Noted, Reader, Settings};
-use crate::kernel::Hostname;
+use crate::kernel::{DnsName, Hostname};
 
 keys! { "Zone";
     /// The DNS zone of the servers; the address of a server is its host name in this zone.
@@ -11,27 +11,32 @@ keys! { "Zone";
         .aliases(&["CLOUDFLARE_ZONE_NAME", "TECHNITIUM_ZONE", "CF_ZONE_NAME", "DNS_ZONE"])
         .expects("a domain name")
         .example("play.example.com");
+    /// The domain of the browser IDEs: a dev container has the host `dev-<vmid>` in it. It must not be a domain of the
+    /// portal's, whose cookies the IDEs could read then.
+    IDE_HOST_SUFFIX = Key::optional("IDE_HOST_SUFFIX").expects("a domain name").example("ide.example.net");
 }
 
 /// The DNS zone servers are published in.
 #[derive(Clone, Debug)]
 pub struct ZoneConfig {
-    /// Its name, in lower case and without the last dot.
-    pub zone: Option<String>,
+    /// Its name.
+    pub zone: Option<DnsName>,
+    /// The domain of the browser IDEs.
+    pub ide_suffix: Option<DnsName>,
 }
 
 impl Settings for ZoneConfig {
     fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
-        Ok(Self { zone: env.optional(&ZPACK_ZONE, domain)? })
+        let zone = env.optional(&ZPACK_ZONE, domain);
+        let ide_suffix = env.optional(&IDE_HOST_SUFFIX, domain);
+        Ok(Self { zone: zone?, ide_suffix: ide_suffix? })
     }
 }
 
-fn domain(text: &str) -> Result<String, String> {
+fn domain(text: &str) -> Result<DnsName, String> {
     let name = text.trim_end_matches('.').to_ascii_lowercase();
     let labels_fit = name.split('.').all(|label| label.parse::<Hostname>().is_ok());
-    if labels_fit && name.contains('.') && name.len() <= 190 {
-        Ok(name)
-    } else {
-        Err(format!("`{}` is not a domain name", clip(text)))
-    }
+    let fits = labels_fit && name.contains('.') && name.len() <= 190;
+    let name = if fits { name.parse().ok() } else { None };
+    name.ok_or_else(|| format!("`{}` is not a domain name", clip(text)))
 }

@@ -23,7 +23,7 @@ use super::steps::steps;
 pub const PROVISION: &str = "provision";
 
 /// How many steps provisioning takes.
-pub const STEP_COUNT: usize = 8;
+pub const STEP_COUNT: usize = 9;
 
 const SCHEMA_VERSION: i32 = 1;
 

@@ -13,6 +13,7 @@ mod identity;
 mod job;
 mod plan;
 mod policy;
+mod public_port;
 mod request;
 mod resource_lock;
 mod run;

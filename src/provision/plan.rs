@@ -2,14 +2,12 @@
 
 use crate::catalog::{UnknownMinecraftVersion, artifacts_for};
 use crate::containers::description;
+use crate::edge::listening_port;
 use crate::kernel::{Hostname, OperationId, Secret, VmId};
 use crate::ports::{AgentConfig, AgentWorkload, ContainerSettings};
 
 use super::policy::ProvisionPolicy;
 use super::request::{ServerRequest, Workload};
-
-/// The port a Minecraft server listens on in its container.
-const MINECRAFT_PORT: u16 = 25565;
 
 /// The request cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,15 +65,15 @@ impl Blueprint {
         }
     }
 
-    /// What the agent of `vmid` shall install.
-    pub fn agent_config(&self, vmid: VmId, admin_password: &str) -> AgentConfig {
+    /// What the agent of `vmid` shall install; `port` is the public port it holds.
+    pub fn agent_config(&self, vmid: VmId, port: Option<u16>, admin_password: &str) -> AgentConfig {
         let workload = match &self.request.workload {
             Workload::Game { game, variant, version, world } => AgentWorkload::Game {
                 game: game.clone(),
                 variant: variant.clone(),
                 version: version.clone(),
                 world: world.clone(),
-                ports: vec![MINECRAFT_PORT],
+                ports: vec![listening_port(game, port)],
                 artifact_path: self.artifact_path.clone().unwrap_or_default(),
                 java_path: self.java_path.clone(),
                 admin_user: "admin".to_owned(),

@@ -1,5 +1,6 @@
 //! The house rules of provisioning: ranges, bridges, templates, waits.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::containers::ContainerTimings;
@@ -22,6 +23,8 @@ pub struct ProvisionPolicy {
     pub templates: Vec<VmId>,
     /// The only node that takes containers, when one is set.
     pub only_node: Option<NodeName>,
+    /// The public ports of games without a proxy.
+    pub public_ports: RangeInclusive<u16>,
     /// The pool every container joins.
     pub pool: Option<String>,
     /// The agent's port.

@@ -8,6 +8,7 @@ use crate::containers::{Container, Patience};
 use crate::jobs::JobContext;
 use crate::kernel::{Classify, Clock, Failure, OperationId, UserId, VmId};
 use crate::ports::{Agent, AgentEndpoint, Hypervisor, HypervisorError};
+use crate::publishing::Publisher;
 use crate::saga::{StepError, Stopped};
 
 use super::plan::Blueprint;
@@ -22,6 +23,8 @@ pub struct ProvisionDeps {
     pub hypervisor: Arc<dyn Hypervisor>,
     /// The agents.
     pub agent: Arc<dyn Agent>,
+    /// The edge.
+    pub publisher: Publisher,
     /// The clock of the process.
     pub clock: Clock,
     /// The house rules.

@@ -15,6 +15,9 @@ pub struct Provisioning {
     pub vmid: Option<VmId>,
     /// The reserved host name.
     pub hostname: Option<Hostname>,
+    /// The public port, if its game has no proxy.
+    #[serde(default)]
+    pub port: Option<u16>,
     /// The node it is made on.
     pub node: Option<NodeName>,
     /// The template it is cloned from.

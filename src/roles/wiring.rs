@@ -17,14 +17,17 @@ use crate::adapters::tls::TlsVerify;
 use crate::adapters::velocity::{Velocity, VelocitySettings};
 use crate::config::{
     CatalogConfig, DatabaseConfig, JobsConfig, LeaseConfig, ProvisionConfig, ProxmoxConfig, RedisConfig, RedisTarget,
-    TlsTrust, VelocityConfig, WorkerConfig,
+    TlsTrust, VelocityConfig, WorkerConfig, ZoneConfig,
 };
 use crate::containers::ContainerTimings;
 use crate::db;
+use crate::edge::{EdgePolicy, Targets};
 use crate::jobs::{JobSettings, Lists};
+use crate::kernel::Clock;
 use crate::lease::LeaseSettings;
 use crate::ports::{Agent, CatalogSource, GameProxy, Hypervisor, NodeName};
 use crate::provision::{ProvisionPolicy, Timings};
+use crate::publishing::Publisher;
 
 /// The pool of the process, on a database whose schema is up to date.
 pub async fn database(config: &DatabaseConfig) -> anyhow::Result<DatabaseConnection> {
@@ -135,6 +138,19 @@ pub fn game_proxy(config: &VelocityConfig) -> anyhow::Result<Option<Arc<dyn Game
     Ok(Some(Arc::new(Velocity::new(&settings).context("the client of Velocity could not be made (VELOCITY_URL)")?)))
 }
 
+/// The edge: those of its peers that are configured, and the house rules.
+pub fn publisher(zone: &ZoneConfig, velocity: &VelocityConfig, db: DatabaseConnection) -> anyhow::Result<Publisher> {
+    let targets = Targets { velocity: game_proxy(velocity)?, ..Targets::default() };
+    let policy = EdgePolicy {
+        zone: zone.zone.clone(),
+        proxy_ip: velocity.edge_ip,
+        proxy_port: velocity.edge_port,
+        ide_suffix: zone.ide_suffix.clone(),
+        ..EdgePolicy::default()
+    };
+    Ok(Publisher::new(db, targets, policy, Clock::System))
+}
+
 /// How the workers of the provision queue behave.
 pub fn provision_jobs(jobs: &JobsConfig, provision: &ProvisionConfig) -> JobSettings {
     JobSettings {
@@ -162,6 +178,7 @@ pub fn provision_policy(config: &WorkerConfig) -> ProvisionPolicy {
         dev_bridge: provision.dev_bridge.clone(),
         templates: proxmox.templates.clone(),
         only_node: proxmox.node.as_deref().map(NodeName::new),
+        public_ports: provision.public_ports.clone(),
         pool: proxmox.pool.clone(),
         agent_port: agent.port,
         agent_token: agent.token.clone(),

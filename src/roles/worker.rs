@@ -51,6 +51,7 @@ pub(super) async fn provision(
         db: db.clone(),
         hypervisor: wiring::hypervisor(&config.proxmox)?,
         agent: wiring::agents(config.agent.request_timeout)?,
+        publisher: wiring::publisher(&config.zone, &config.velocity, db.clone())?,
         clock: Clock::System,
         policy: wiring::provision_policy(config),
     }))));

@@ -10,7 +10,7 @@ use zpack::db::entities::{instance, queue_slot, reservation};
 use super::process::WorkerProcess;
 use crate::support::company::{Company, node};
 
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     "reserve_identity",
     "clone_container",
     "configure_container",
@@ -19,6 +19,7 @@ const STEPS: [&str; 8] = [
     "configure_agent",
     "await_ready",
     "record_server",
+    "publish_edge",
 ];
 
 /// Companies that run at one time.

@@ -9,7 +9,7 @@ use crate::support::company::Company;
 use crate::support::door::Door;
 use crate::support::sse::{Received, Sse};
 
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     "reserve_identity",
     "clone_container",
     "configure_container",
@@ -18,6 +18,7 @@ const STEPS: [&str; 8] = [
     "configure_agent",
     "await_ready",
     "record_server",
+    "publish_edge",
 ];
 
 async fn create(door: &Door, token: &str) -> (OperationId, String) {

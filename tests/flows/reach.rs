@@ -10,7 +10,7 @@ use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use zpack::adapters::slp::{PingSettings, ServerListPing};
-use zpack::adapters::velocity::{Velocity, VelocitySettings};
+use zpack::adapters::velocity::Velocity;
 use zpack::db::entities::instance::{self, InstanceKind};
 use zpack::edge::{EdgeState, ProxyEvent, ProxyRecord, ProxyVerdict, Receipt, Registration, compare_proxy};
 use zpack::instances::facts::{Freshness, observe};
@@ -88,12 +88,7 @@ async fn a_server_is_connectable_once_everything_on_the_way_to_it_was_seen() {
 
     let name: DnsName = format!("{}.play.test", row.hostname).parse().unwrap();
     let address = SocketAddr::new(row.address.parse().unwrap(), GAME_PORT);
-    let proxy = Velocity::new(&VelocitySettings {
-        base_url: company.world.velocity_url().parse().unwrap(),
-        secret: Secret::new(company.world.velocity().secret()),
-        timeout: Duration::from_secs(2),
-    })
-    .unwrap();
+    let proxy = company.proxy();
     let callbacks = Scripted::always("202 Accepted", "").await;
     let settings = json!({"url": callbacks.url(), "duplicates": 1, "reorder": true});
     company.control("/sim/velocity/callbacks", settings).await;

@@ -1,5 +1,6 @@
 //! A small company in one process: a database, Redis, the simulated world, and as many workers as a test wants.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 use zpack::adapters::agent::{AgentSettings, Agents};
 use zpack::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSettings};
 use zpack::adapters::tls::TlsVerify;
+use zpack::adapters::velocity::{Velocity, VelocitySettings};
 use zpack::config::DatabaseKind;
 use zpack::containers::ContainerTimings;
 use zpack::db::entities::operation::{self, OperationState};
 use zpack::db::{self, entities};
+use zpack::edge::{EdgePolicy, Targets};
 use zpack::instances::facts::Freshness;
 use zpack::instances::quota::Quota;
 use zpack::jobs::{Failpoints, JobSettings, Lists, Queue, Registry, Worker, WorkerDeps};
@@ -24,6 +27,7 @@ use zpack::provision::{
     PROVISION, ProvisionDeps, ProvisionJob, ProvisionPayload, ProvisionPolicy, STEP_COUNT, ServerRequest, Timings,
     Workload,
 };
+use zpack::publishing::Publisher;
 use zpack::sim::{SimConfig, World};
 use zpack::telemetry::Metrics;
 
@@ -107,6 +111,7 @@ impl Company {
             dev_bridge: "vmbr2".to_owned(),
             templates: vec![VmId::new(9000).unwrap(), VmId::new(9001).unwrap()],
             only_node: None,
+            public_ports: 50_000..=50_999,
             pool: Some("zpack".to_owned()),
             agent_port: self.world.agent_port(),
             agent_token: Some(Secret::new(self.world.agent_token())),
@@ -148,12 +153,38 @@ impl Company {
         Agents::new(AgentSettings { timeout }).unwrap()
     }
 
+    /// The bridge of the simulated proxy.
+    pub fn proxy(&self) -> Velocity {
+        Velocity::new(&VelocitySettings {
+            base_url: self.world.velocity_url().parse().unwrap(),
+            secret: Secret::new(self.world.velocity().secret()),
+            timeout: Duration::from_secs(2),
+        })
+        .unwrap()
+    }
+
+    /// The edge: the simulated peers over the real adapters.
+    pub fn publisher(&self) -> Publisher {
+        let targets = Targets { velocity: Some(Arc::new(self.proxy())), ..Targets::default() };
+        let edge = self.world.velocity().game_address();
+        let policy = EdgePolicy {
+            zone: Some("play.zpack.test".parse().unwrap()),
+            proxy_ip: Some(Ipv4Addr::LOCALHOST),
+            public_ip: Some(Ipv4Addr::LOCALHOST),
+            proxy_port: edge.port(),
+            ide_suffix: Some("ide.zpack.test".parse().unwrap()),
+            ..EdgePolicy::default()
+        };
+        Publisher::new(self.db.db.clone(), targets, policy, Clock::System)
+    }
+
     /// The job under test over the real adapters.
     pub fn job(&self, policy: ProvisionPolicy) -> ProvisionJob {
         ProvisionJob::new(Arc::new(ProvisionDeps {
             db: self.db.db.clone(),
             hypervisor: Arc::new(self.hypervisor()),
             agent: Arc::new(self.agents(Duration::from_secs(1))),
+            publisher: self.publisher(),
             clock: Clock::System,
             policy,
         }))
@@ -356,6 +387,11 @@ impl Company {
             ("PROXMOX_API_TOKEN", self.world.proxmox_token()),
             ("ZLH_AGENT_PORT", self.world.agent_port().to_string()),
             ("ZLH_AGENT_TOKEN", self.world.agent_token().to_owned()),
+            ("ZPACK_ZONE", "play.zpack.test".to_owned()),
+            ("VELOCITY_URL", self.world.velocity_url()),
+            ("ZPACK_SECRET", self.world.velocity().secret()),
+            ("VELOCITY_EDGE_IP", Ipv4Addr::LOCALHOST.to_string()),
+            ("VELOCITY_EDGE_PORT", self.world.velocity().game_address().port().to_string()),
         ]);
         settings
     }

@@ -5,6 +5,7 @@ mod await_ready;
 mod clone_container;
 mod configure_agent;
 mod configure_container;
+mod publish_edge;
 mod record_server;
 mod reserve_identity;
 mod start_container;
@@ -25,5 +26,6 @@ pub(super) fn steps() -> Vec<Box<dyn Step<Run, Provisioning>>> {
         Box::new(configure_agent::ConfigureAgent),
         Box::new(await_ready::AwaitReady),
         Box::new(record_server::RecordServer),
+        Box::new(publish_edge::PublishEdge),
     ]
 }

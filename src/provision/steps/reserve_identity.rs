@@ -1,14 +1,16 @@
 //! Decides node and template, and reserves VMID and host name. Nobody else gets either until they are released.
 
 use async_trait::async_trait;
+use sea_orm::DbErr;
 
 use crate::instances::reservations;
+use crate::publishing::port_pool;
 use crate::saga::{Reach, Step, StepContext, StepResult, UndoError};
 
-use super::super::identity;
 use super::super::plan::mac;
 use super::super::run::Run;
 use super::super::state::Provisioning;
+use super::super::{identity, public_port};
 
 pub(super) struct ReserveIdentity;
 
@@ -24,6 +26,7 @@ impl Step<Run, Provisioning> for ReserveIdentity {
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         identity::reserve(run, cx, state).await?;
+        public_port::reserve(run, state).await?;
         let placed = identity::choose_node(run, cx, state).await?;
         state.mac = Some(mac(run.operation()));
         let name = state.hostname.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -31,8 +34,9 @@ impl Step<Run, Provisioning> for ReserveIdentity {
     }
 
     async fn undo(&self, run: &Run, _: &StepContext<'_>, _: &mut Provisioning) -> Result<(), UndoError> {
-        reservations::release(&run.deps.db, run.operation(), run.deps.clock.now())
-            .await
-            .map_err(|error| UndoError::Remains(format!("the reservation could not be released: {error}")))
+        let (db, operation, now) = (&run.deps.db, run.operation(), run.deps.clock.now());
+        let remains = |error: DbErr| UndoError::Remains(format!("the reservation could not be released: {error}"));
+        port_pool::release(db, operation, now).await.map_err(remains)?;
+        reservations::release(db, operation, now).await.map_err(remains)
     }
 }

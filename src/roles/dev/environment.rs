@@ -65,6 +65,7 @@ impl DevEnvironment {
             ("STRIPE_WEBHOOK_SECRETS", credentials.stripe_webhook_secret.clone()),
             ("ARTIFACT_BASE_URL", places.artifacts.clone()),
             ("ZPACK_ZONE", "play.zpack.test".to_owned()),
+            ("IDE_HOST_SUFFIX", "ide.zpack.test".to_owned()),
             ("PROXMOX_HOST", places.proxmox.clone()),
             ("PROXMOX_API_TOKEN", places.proxmox_token.clone()),
             ("PROXMOX_VERIFY_TLS", "false".to_owned()),

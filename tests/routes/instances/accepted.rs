@@ -24,7 +24,7 @@ async fn the_answer_is_202_with_where_to_look() {
     let id = body["operationId"].as_str().unwrap();
     let operation = json!({
         "id": id, "kind": "provision", "status": "queued", "phase": null,
-        "progress": { "step": 0, "of": 8, "percent": 0 }, "steps": [],
+        "progress": { "step": 0, "of": 9, "percent": 0 }, "steps": [],
         "cleanup": { "state": "none", "items": [] }, "cancellable": true, "heartbeatAt": null,
         "createdAt": app.clock.now(),
         "request": {
