@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use hyper::ext::ReasonPhrase;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, RETRY_AFTER};
 use tokio::time::Instant;
 use url::Url;
 
@@ -95,6 +95,8 @@ pub struct Answer {
     pub reason: Option<String>,
     /// The entity tag.
     pub etag: Option<String>,
+    /// When to come back, as the peer wrote it.
+    pub retry_after: Option<String>,
     /// The body, decompressed.
     pub body: Vec<u8>,
 }
@@ -267,7 +269,8 @@ impl HttpClient {
             .get::<ReasonPhrase>()
             .map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).trim().to_owned())
             .filter(|words| !words.is_empty());
-        let etag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        let header = |name| response.headers().get(name)?.to_str().ok().map(str::to_owned);
+        let (etag, retry_after) = (header(ETAG), header(RETRY_AFTER));
         let incomplete =
             |too_large, detail| TransportError::Incomplete { status, reason: reason.clone(), too_large, detail };
         let mut body = Vec::new();
@@ -277,7 +280,7 @@ impl HttpClient {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, reason, etag, body })
+        Ok(Answer { status, reason, etag, retry_after, body })
     }
 
     fn request(&self, call: Call<'_>) -> Result<reqwest::Request, TransportError> {

@@ -2,8 +2,10 @@
 
 pub mod agent;
 pub mod artifacts;
+pub mod cloudflare;
 pub mod http;
 pub mod proxmox;
 pub mod slp;
+pub mod technitium;
 pub mod tls;
 pub mod velocity;

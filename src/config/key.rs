@@ -112,6 +112,7 @@ pub fn groups() -> Vec<Group> {
         super::limits::GROUP,
         super::zone::GROUP,
         super::velocity::GROUP,
+        super::dns::GROUP,
         super::proxmox::GROUP,
         super::agent::GROUP,
         super::poller::GROUP,

@@ -3,7 +3,7 @@
 use super::reader::{Noted, Reader, Settings};
 use super::source::MapSource;
 use super::{
-    AgentConfig, AuthConfig, CatalogConfig, DatabaseConfig, EnvironmentConfig, HttpConfig, JobsConfig, Key,
+    AgentConfig, AuthConfig, CatalogConfig, DatabaseConfig, DnsConfig, EnvironmentConfig, HttpConfig, JobsConfig, Key,
     LeaseConfig, LimitsConfig, LogConfig, MetricsConfig, PollerConfig, Problem, ProvisionConfig, ProxmoxConfig,
     RedisConfig, TokensConfig, VelocityConfig, ZoneConfig,
 };
@@ -74,6 +74,8 @@ role! {
         zone: ZoneConfig,
         /// The game proxy.
         velocity: VelocityConfig,
+        /// The DNS servers.
+        dns: DnsConfig,
         /// How servers are made.
         provision: ProvisionConfig,
         /// The times of the job runtime.

@@ -12,12 +12,14 @@ use sea_orm::DatabaseConnection;
 
 use crate::adapters::agent::{AgentSettings, Agents};
 use crate::adapters::artifacts::{ArtifactSettings, Artifacts};
+use crate::adapters::cloudflare::{Cloudflare, CloudflareSettings};
 use crate::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSettings};
+use crate::adapters::technitium::{Technitium, TechnitiumSettings};
 use crate::adapters::tls::TlsVerify;
 use crate::adapters::velocity::{Velocity, VelocitySettings};
 use crate::config::{
-    CatalogConfig, DatabaseConfig, JobsConfig, LeaseConfig, ProvisionConfig, ProxmoxConfig, RedisConfig, RedisTarget,
-    TlsTrust, VelocityConfig, WorkerConfig, ZoneConfig,
+    CatalogConfig, DatabaseConfig, DnsConfig, JobsConfig, LeaseConfig, ProvisionConfig, ProxmoxConfig, RedisConfig,
+    RedisTarget, TlsTrust, VelocityConfig, WorkerConfig, ZoneConfig,
 };
 use crate::containers::ContainerTimings;
 use crate::db;
@@ -25,7 +27,7 @@ use crate::edge::{EdgePolicy, Targets};
 use crate::jobs::{JobSettings, Lists};
 use crate::kernel::Clock;
 use crate::lease::LeaseSettings;
-use crate::ports::{Agent, CatalogSource, GameProxy, Hypervisor, NodeName};
+use crate::ports::{Agent, CatalogSource, DnsZone, GameProxy, Hypervisor, NodeName};
 use crate::provision::{ProvisionPolicy, Timings};
 use crate::publishing::Publisher;
 
@@ -138,17 +140,69 @@ pub fn game_proxy(config: &VelocityConfig) -> anyhow::Result<Option<Arc<dyn Game
     Ok(Some(Arc::new(Velocity::new(&settings).context("the client of Velocity could not be made (VELOCITY_URL)")?)))
 }
 
+/// Who publishes servers: for those who wait for it, and in the background.
+pub struct Publishers {
+    /// For those who wait.
+    pub publisher: Publisher,
+    /// For nobody in particular: it leaves a part of every budget to the other.
+    pub background: Publisher,
+}
+
+/// The zone at Cloudflare, when one is configured.
+pub fn cloudflare(zone: &ZoneConfig, dns: &DnsConfig) -> anyhow::Result<Option<Cloudflare>> {
+    let (Some(config), Some(zone)) = (&dns.cloudflare, &zone.zone) else { return Ok(None) };
+    let settings = CloudflareSettings {
+        base_url: config.url.clone(),
+        token: config.token.clone(),
+        zone_id: config.zone_id.clone(),
+        zone: zone.clone(),
+        timeout: dns.request_timeout,
+        denial: CloudflareSettings::DENIAL,
+    };
+    let client = Cloudflare::new(settings, Clock::System);
+    Ok(Some(client.context("the client of Cloudflare could not be made (CLOUDFLARE_API_URL)")?))
+}
+
+/// The zone at Technitium, when one is configured.
+pub fn technitium(zone: &ZoneConfig, dns: &DnsConfig) -> anyhow::Result<Option<Arc<dyn DnsZone>>> {
+    let (Some(config), Some(zone)) = (&dns.technitium, &zone.zone) else { return Ok(None) };
+    let settings = TechnitiumSettings {
+        base_url: config.url.clone(),
+        token: config.token.clone(),
+        zone: zone.clone(),
+        timeout: dns.request_timeout,
+        denial: TechnitiumSettings::DENIAL,
+    };
+    let client = Technitium::new(settings);
+    Ok(Some(Arc::new(client.context("the client of Technitium could not be made (TECHNITIUM_API_URL)")?)))
+}
+
 /// The edge: those of its peers that are configured, and the house rules.
-pub fn publisher(zone: &ZoneConfig, velocity: &VelocityConfig, db: DatabaseConnection) -> anyhow::Result<Publisher> {
-    let targets = Targets { velocity: game_proxy(velocity)?, ..Targets::default() };
+pub fn publishers(
+    zone: &ZoneConfig,
+    velocity: &VelocityConfig,
+    dns: &DnsConfig,
+    db: DatabaseConnection,
+) -> anyhow::Result<Publishers> {
+    let cloudflare = cloudflare(zone, dns)?;
+    let shared = Targets { velocity: game_proxy(velocity)?, technitium: technitium(zone, dns)?, cloudflare: None };
+    let with = |cloudflare: Option<Cloudflare>| Targets {
+        cloudflare: cloudflare.map(|client| Arc::new(client) as Arc<dyn DnsZone>),
+        ..shared.clone()
+    };
+    let background = with(cloudflare.as_ref().map(Cloudflare::in_background));
     let policy = EdgePolicy {
         zone: zone.zone.clone(),
         proxy_ip: velocity.edge_ip,
+        public_ip: dns.public_ip,
         proxy_port: velocity.edge_port,
         ide_suffix: zone.ide_suffix.clone(),
         ..EdgePolicy::default()
     };
-    Ok(Publisher::new(db, targets, policy, Clock::System))
+    Ok(Publishers {
+        background: Publisher::new(db.clone(), background, policy.clone(), Clock::System),
+        publisher: Publisher::new(db, with(cloudflare), policy, Clock::System),
+    })
 }
 
 /// How the workers of the provision queue behave.

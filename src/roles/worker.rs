@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::FutureExt;
@@ -9,6 +10,7 @@ use sea_orm::{DatabaseConnection, DbErr};
 use tokio_util::sync::CancellationToken;
 
 use super::listen::listen;
+use super::wiring::Publishers;
 use super::{notify, signals, wiring};
 use crate::cli::WorkerCommand;
 use crate::config::{DatabaseConfig, Settings, Source, WorkerConfig};
@@ -16,6 +18,7 @@ use crate::db::{self, ConnectError};
 use crate::jobs::{Failpoints, Queue, Registry, Worker, WorkerDeps};
 use crate::kernel::{Clock, Secret, WorkerId};
 use crate::provision::{ProvisionDeps, ProvisionJob};
+use crate::publishing::Keeper;
 use crate::router::{self, MetricsApi};
 use crate::telemetry::Metrics;
 
@@ -39,23 +42,34 @@ pub async fn run(source: &dyn Source, queue: WorkerCommand) -> anyhow::Result<()
     }
 }
 
-/// A worker of the provision queue that is connected and ready to run.
+/// How often publications that are not finished are looked for.
+const EDGE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Everything `zpack worker provision` does, connected and ready to run.
+pub(super) struct ProvisionRole {
+    worker: Worker,
+    keeper: Keeper,
+}
+
+/// Connects the role.
 pub(super) async fn provision(
     config: &WorkerConfig,
     db: DatabaseConnection,
     metrics: &Metrics,
-) -> anyhow::Result<Worker> {
+) -> anyhow::Result<ProvisionRole> {
+    let Publishers { publisher, background } =
+        wiring::publishers(&config.zone, &config.velocity, &config.dns, db.clone())?;
     let (redis, lists) = wiring::redis(&config.redis).await?;
     let failpoints = Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default());
     let registry = Registry::default().with(Arc::new(ProvisionJob::new(Arc::new(ProvisionDeps {
         db: db.clone(),
         hypervisor: wiring::hypervisor(&config.proxmox)?,
         agent: wiring::agents(config.agent.request_timeout)?,
-        publisher: wiring::publisher(&config.zone, &config.velocity, db.clone())?,
+        publisher,
         clock: Clock::System,
         policy: wiring::provision_policy(config),
     }))));
-    Ok(Worker::new(WorkerDeps {
+    let worker = Worker::new(WorkerDeps {
         queue: Queue::Provision,
         worker: WorkerId::generate(),
         db,
@@ -67,12 +81,16 @@ pub(super) async fn provision(
         clock: Clock::System,
         failpoints,
         metrics: metrics.jobs(Queue::Provision.as_str()),
-    }))
+    });
+    Ok(ProvisionRole { worker, keeper: Keeper { publisher: background, interval: EDGE_INTERVAL } })
 }
 
 /// Works until `stop` fires and the drain is over.
-pub(super) async fn run_until(worker: Worker, stop: CancellationToken) -> anyhow::Result<()> {
-    worker.run(stop).await.context("the worker of the provision queue ended")
+pub(super) async fn run_until(role: ProvisionRole, stop: CancellationToken) -> anyhow::Result<()> {
+    let keeping = tokio::spawn(role.keeper.run(stop.clone()));
+    let ended = role.worker.run(stop).await.context("the worker of the provision queue ended");
+    keeping.abort();
+    ended
 }
 
 /// Shows what the worker counts. A worker goes on without it.

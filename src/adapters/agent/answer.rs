@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &str) -> Answer {
-        Answer { status, reason: None, etag: None, body: body.as_bytes().to_vec() }
+        Answer { status, reason: None, etag: None, retry_after: None, body: body.as_bytes().to_vec() }
     }
 
     fn refusal(status: u16, body: &str) -> AgentError {
@@ -153,7 +153,7 @@ mod tests {
         #[test]
         fn no_body_makes_it_panic(status in 300u16..600, body in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = report(&body);
-            let _ = refused(String::new(), &Answer { status, reason: None, etag: None, body });
+            let _ = refused(String::new(), &Answer { status, reason: None, etag: None, retry_after: None, body });
         }
     }
 }

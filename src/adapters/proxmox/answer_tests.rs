@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 
 fn answer(status: u16, reason: Option<&str>, body: &str) -> Answer {
-    Answer { status, reason: reason.map(str::to_owned), etag: None, body: body.as_bytes().to_vec() }
+    Answer { status, reason: reason.map(str::to_owned), etag: None, retry_after: None, body: body.as_bytes().to_vec() }
 }
 
 fn said(status: u16, reason: Option<&str>, body: &str) -> Refusal {
@@ -194,6 +194,6 @@ proptest! {
 
     #[test]
     fn no_bytes_make_the_envelope_panic(body in prop::collection::vec(any::<u8>(), 0..200), status in 100u16..1000) {
-        let _ = open(&Answer { status, reason: None, etag: None, body });
+        let _ = open(&Answer { status, reason: None, etag: None, retry_after: None, body });
     }
 }

@@ -116,7 +116,7 @@ impl Client {
         let answer = match self.exchange(&request).await {
             Ok(answer) => answer,
             Err(TransportError::Incomplete { status, reason, .. }) if status >= 400 => {
-                Answer { status, reason, etag: None, body: Vec::new() }
+                Answer { status, reason, etag: None, retry_after: None, body: Vec::new() }
             }
             Err(error) => return Err(unanswered(&operation, error)),
         };

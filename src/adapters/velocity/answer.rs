@@ -84,7 +84,7 @@ mod tests {
         #[test]
         fn no_answer_makes_it_panic(status in 0u16..1000, body in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = listing(&body);
-            let _ = refused(String::new(), &Answer { status, reason: None, etag: None, body });
+            let _ = refused(String::new(), &Answer { status, reason: None, etag: None, retry_after: None, body });
         }
     }
 }

@@ -1,0 +1,225 @@
+//! The DNS zone of the house over Technitium's HTTP API (wire/edge.md section B).
+//!
+//! Every call is a POST with a form. The token travels in the `Authorization` header; a server that knows only the older
+//! way gets it in the form, never in an address. The API has no changes that go together: they are made one by one.
+
+mod answer;
+mod record;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::time::Instant;
+use url::Url;
+
+use super::http::{Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
+use super::tls::TlsVerify;
+use crate::kernel::{DnsName, Secret};
+use crate::ports::{DnsZone, ZoneChange, ZoneError, ZoneHealth, ZoneRecord};
+
+/// A whole zone of ours fits.
+const MAX_BODY: usize = 16 << 20;
+
+/// Where the server is, and as whom it is called.
+#[derive(Clone, Debug)]
+pub struct TechnitiumSettings {
+    /// Its root, without `/api`.
+    pub base_url: Url,
+    /// The token.
+    pub token: Secret,
+    /// The zone.
+    pub zone: DnsName,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// How long nothing is sent after the token was refused.
+    pub denial: Duration,
+}
+
+impl TechnitiumSettings {
+    /// How long nothing is sent after the token was refused, unless it is set otherwise.
+    pub const DENIAL: Duration = Duration::from_secs(60);
+}
+
+/// One zone.
+pub struct Technitium {
+    client: HttpClient,
+    settings: TechnitiumSettings,
+    bearer: Secret,
+    /// The server knows the token only as a field of the form, as releases up to 14 do.
+    token_in_form: AtomicBool,
+    denied: Mutex<Option<(Instant, String)>>,
+}
+
+type Form = Vec<(&'static str, String)>;
+
+impl Technitium {
+    /// A client for the zone of `settings`.
+    pub fn new(settings: TechnitiumSettings) -> Result<Self, ClientError> {
+        let tls = if settings.base_url.scheme() == "http" { TlsVerify::Plain } else { TlsVerify::SystemRoots };
+        let client = HttpClient::new(ClientSettings {
+            peer: "technitium",
+            connect_timeout: settings.timeout / 2,
+            keep_idle: Some(Duration::from_secs(30)),
+            tls,
+        })?;
+        let bearer = Secret::new(format!("Bearer {}", settings.token.expose()));
+        let (token_in_form, denied) = (AtomicBool::new(false), Mutex::new(None));
+        Ok(Self { client, settings, bearer, token_in_form, denied })
+    }
+
+    /// Makes a call and answers with its `response`. A refusal of the token is remembered for a while; the first one
+    /// may only mean that the server knows the older way to send it.
+    async fn call(&self, operation: &str, route: &str, form: Form) -> Result<Value, ZoneError> {
+        self.pass_denial(operation)?;
+        let older = self.token_in_form.load(Ordering::Relaxed);
+        let mut outcome = self.send(operation, route, form.clone(), older).await;
+        if matches!(outcome, Err(answer::Refusal::Token { .. })) {
+            outcome = self.send(operation, route, form, !older).await;
+            if !matches!(outcome, Err(answer::Refusal::Token { .. })) {
+                self.token_in_form.store(!older, Ordering::Relaxed);
+            }
+        }
+        match outcome {
+            Ok(response) => Ok(response),
+            Err(answer::Refusal::Token { detail }) => {
+                let until = Instant::now() + self.settings.denial;
+                *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, detail.clone()));
+                Err(ZoneError::Unauthorized { operation: operation.to_owned(), detail })
+            }
+            Err(answer::Refusal::Other(error)) => Err(error),
+        }
+    }
+
+    fn pass_denial(&self, operation: &str) -> Result<(), ZoneError> {
+        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        match denied.as_ref() {
+            Some((until, detail)) if *until > Instant::now() => {
+                Err(ZoneError::Unauthorized { operation: operation.to_owned(), detail: detail.clone() })
+            }
+            _ => {
+                *denied = None;
+                Ok(())
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        operation: &str,
+        route: &str,
+        mut form: Form,
+        token_in_form: bool,
+    ) -> Result<Value, answer::Refusal> {
+        let mut url = self.settings.base_url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("api").extend(route.split('/'));
+        }
+        let call = Call::new(operation, Method::Post, url).deadline(self.settings.timeout).max_body(MAX_BODY);
+        let call = if token_in_form {
+            form.push(("token", self.settings.token.expose().to_owned()));
+            call.form(form)
+        } else {
+            call.form(form).authorization(self.bearer.clone())
+        };
+        match self.client.send(call).await {
+            Ok(answer) => answer::read(operation, &answer),
+            Err(TransportError::NotSent { detail }) => {
+                Err(answer::Refusal::Other(ZoneError::Unreachable { operation: operation.to_owned(), detail }))
+            }
+            Err(error @ (TransportError::NoAnswer { .. } | TransportError::Incomplete { .. })) => {
+                Err(answer::Refusal::Other(ZoneError::NoAnswer {
+                    operation: operation.to_owned(),
+                    detail: error.to_string(),
+                }))
+            }
+        }
+    }
+
+    fn zone(&self) -> (&'static str, String) {
+        ("zone", self.settings.zone.to_string())
+    }
+
+    async fn get(&self, operation: &str, domain: &DnsName, whole: bool) -> Result<Vec<ZoneRecord>, ZoneError> {
+        let mut form = vec![("domain", domain.to_string()), self.zone()];
+        if whole {
+            form.push(("listZone", "true".to_owned()));
+        }
+        let response = self.call(operation, "zones/records/get", form).await?;
+        let unreadable = |detail: String| ZoneError::NoAnswer { operation: operation.to_owned(), detail };
+        let rows = response.get("records").and_then(Value::as_array);
+        let rows = rows.ok_or_else(|| unreadable("it has no list of records".to_owned()))?;
+        let records = rows.iter().filter_map(|row| record::read(row, &self.settings.zone).transpose());
+        records.collect::<Result<_, _>>().map_err(unreadable)
+    }
+
+    async fn apply_one(&self, change: &ZoneChange) -> Result<(), ZoneError> {
+        match change {
+            ZoneChange::Create(new) => {
+                let operation = format!("add {} {}", new.data.record_type(), new.name);
+                let mut form = record::identity(&new.name, &new.data);
+                form.extend([
+                    self.zone(),
+                    ("ttl", record::seconds(new.ttl).to_string()),
+                    ("comments", new.comment.clone()),
+                    // Replaces the whole set of the name and type, so that a repetition adds nothing.
+                    ("overwrite", "true".to_owned()),
+                ]);
+                self.call(&operation, "zones/records/add", form).await.map(drop)
+            }
+            ZoneChange::Update { from, to } => {
+                let operation = format!("rewrite {} {}", to.data.record_type(), to.name);
+                let mut form = record::identity(&from.name, &from.data);
+                form.push(self.zone());
+                form.extend(record::new_value(&to.data));
+                // What is left out is not kept: the comment would be lost, the TTL reset.
+                form.extend([
+                    ("ttl", record::seconds(to.ttl).to_string()),
+                    ("comments", to.comment.clone()),
+                    ("disable", "false".to_owned()),
+                    ("expiryTtl", "0".to_owned()),
+                ]);
+                self.call(&operation, "zones/records/update", form).await.map(drop)
+            }
+            ZoneChange::Delete(old) => {
+                let operation = format!("delete {} {}", old.data.record_type(), old.name);
+                let mut form = record::identity(&old.name, &old.data);
+                form.push(self.zone());
+                match self.call(&operation, "zones/records/delete", form).await {
+                    Err(ZoneError::Gone { .. }) => Ok(()),
+                    outcome => outcome.map(drop),
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl DnsZone for Technitium {
+    async fn records_at(&self, names: &[DnsName]) -> Result<Vec<ZoneRecord>, ZoneError> {
+        let mut found = Vec::new();
+        for name in names {
+            found.extend(self.get(&format!("read the records of {name}"), name, false).await?);
+        }
+        found.retain(|record| names.contains(&record.name));
+        Ok(found)
+    }
+
+    async fn list(&self) -> Result<Vec<ZoneRecord>, ZoneError> {
+        self.get("list the records of the zone", &self.settings.zone, true).await
+    }
+
+    async fn apply(&self, changes: &[ZoneChange]) -> Result<(), ZoneError> {
+        for change in changes {
+            self.apply_one(change).await?;
+        }
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<ZoneHealth, ZoneError> {
+        self.get("look at the zone", &self.settings.zone, false).await?;
+        Ok(ZoneHealth { token_expires_at: None })
+    }
+}

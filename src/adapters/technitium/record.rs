@@ -1,0 +1,178 @@
+//! Records as the API takes and shows them (wire/edge.md B2). Total.
+
+use serde_json::Value;
+
+use crate::kernel::{DnsName, Timestamp};
+use crate::ports::{RecordData, Srv, Ttl, ZoneRecord};
+
+/// What the server takes for a TTL it is to choose.
+const DEFAULT_TTL: u32 = 3600;
+
+/// A TTL as the server takes it.
+pub(super) const fn seconds(ttl: Ttl) -> u32 {
+    match ttl {
+        Ttl::Auto => DEFAULT_TTL,
+        Ttl::Seconds(seconds) => seconds,
+    }
+}
+
+/// The fields that name a record: its name, its type, and its present value.
+pub(super) fn identity(name: &DnsName, data: &RecordData) -> Vec<(&'static str, String)> {
+    let mut fields = vec![("domain", name.to_string()), ("type", kind(data))];
+    match data {
+        RecordData::A(address) => fields.push(("ipAddress", address.to_string())),
+        RecordData::Aaaa(address) => fields.push(("ipAddress", address.to_string())),
+        RecordData::Cname(target) => fields.push(("cname", target.to_string())),
+        RecordData::Ns(server) => fields.push(("nameServer", server.to_string())),
+        RecordData::Srv(srv) => fields.extend([
+            ("priority", srv.priority.to_string()),
+            ("weight", srv.weight.to_string()),
+            ("port", srv.port.to_string()),
+            ("target", target(srv)),
+        ]),
+        RecordData::Other { .. } => {}
+    }
+    fields
+}
+
+/// The fields that give a record another value.
+pub(super) fn new_value(data: &RecordData) -> Vec<(&'static str, String)> {
+    match data {
+        RecordData::A(address) => vec![("newIpAddress", address.to_string())],
+        RecordData::Aaaa(address) => vec![("newIpAddress", address.to_string())],
+        RecordData::Srv(srv) => vec![
+            ("newPriority", srv.priority.to_string()),
+            ("newWeight", srv.weight.to_string()),
+            ("newPort", srv.port.to_string()),
+            ("newTarget", target(srv)),
+        ],
+        RecordData::Cname(_) | RecordData::Ns(_) | RecordData::Other { .. } => Vec::new(),
+    }
+}
+
+fn kind(data: &RecordData) -> String {
+    match data {
+        RecordData::Other { kind, .. } => kind.clone(),
+        RecordData::A(_) | RecordData::Aaaa(_) | RecordData::Srv(_) | RecordData::Cname(_) | RecordData::Ns(_) => {
+            data.record_type().to_string()
+        }
+    }
+}
+
+fn target(srv: &Srv) -> String {
+    srv.target.as_ref().map_or_else(|| ".".to_owned(), ToString::to_string)
+}
+
+/// The record of a listed row. Older releases spell some keys differently.
+pub(super) fn read(row: &Value, zone: &DnsName) -> Result<Option<ZoneRecord>, String> {
+    let text = |key: &str| row.get(key).and_then(Value::as_str);
+    let kind = text("type").ok_or("a listed record has no type")?.to_ascii_uppercase();
+    let name = text("name").or_else(|| text("domain")).ok_or("a listed record has no name")?;
+    let Ok(name) = DnsName::in_zone(name, zone) else { return Ok(None) };
+    let value = row.get("rData").or_else(|| row.get("rdata"));
+    let field = |key: &str| value.and_then(|value| value.get(key)).and_then(Value::as_str);
+    let unreadable = |what: &str| format!("the {kind} record at {name} has {what}");
+    let data = match kind.as_str() {
+        "A" => {
+            let address = field("ipAddress").and_then(|text| text.trim().parse().ok());
+            RecordData::A(address.ok_or_else(|| unreadable("no IPv4 address"))?)
+        }
+        "AAAA" => {
+            let address = field("ipAddress").and_then(|text| text.trim().parse().ok());
+            RecordData::Aaaa(address.ok_or_else(|| unreadable("no IPv6 address"))?)
+        }
+        "CNAME" => {
+            let target = field("cname").and_then(|text| text.parse().ok());
+            RecordData::Cname(target.ok_or_else(|| unreadable("no name"))?)
+        }
+        "NS" => {
+            let server = field("nameServer").and_then(|text| text.parse().ok());
+            RecordData::Ns(server.ok_or_else(|| unreadable("no name"))?)
+        }
+        "SRV" => {
+            let number = |key: &str| {
+                let number = value.and_then(|value| value.get(key)).and_then(Value::as_u64);
+                number.and_then(|number| u16::try_from(number).ok()).ok_or_else(|| unreadable("no service"))
+            };
+            let (priority, weight, port) = (number("priority")?, number("weight")?, number("port")?);
+            let target = match field("target").map(str::trim) {
+                Some("." | "") => None,
+                Some(text) => Some(DnsName::target(text, zone).map_err(|_| unreadable("no target"))?),
+                None => return Err(unreadable("no target")),
+            };
+            RecordData::Srv(Srv { priority, weight, port, target })
+        }
+        _ => RecordData::Other {
+            kind: kind.clone(),
+            text: value.map(ToString::to_string).unwrap_or_default().chars().take(200).collect(),
+        },
+    };
+    let ttl = row.get("ttl").and_then(Value::as_u64).and_then(|ttl| u32::try_from(ttl).ok());
+    Ok(Some(ZoneRecord {
+        id: None,
+        data,
+        ttl: ttl.map_or(Ttl::Auto, Ttl::Seconds),
+        proxied: false,
+        disabled: row.get("disabled").and_then(Value::as_bool).unwrap_or(false),
+        comment: text("comments").filter(|comment| !comment.is_empty()).map(str::to_owned),
+        created_at: None::<Timestamp>,
+        name,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn zone() -> DnsName {
+        "zone.tld".parse().unwrap()
+    }
+
+    #[test]
+    fn rows_of_old_and_new_releases_are_read() {
+        let new = json!({"name": "MC-1.Zone.TLD", "type": "A", "ttl": 60, "disabled": true, "comments": "x",
+            "rData": {"ipAddress": "203.0.113.1"}});
+        let old = json!({"domain": "mc-1.zone.tld", "type": "A", "ttl": 60, "disabled": true, "comments": "x",
+            "rdata": {"ipAddress": "203.0.113.1"}});
+        let record = read(&new, &zone()).unwrap().unwrap();
+        assert_eq!(read(&old, &zone()).unwrap().unwrap(), record);
+        assert_eq!((record.name.as_str(), record.disabled, record.ttl), ("mc-1.zone.tld", true, Ttl::Seconds(60)));
+        assert_eq!((record.data, record.comment.as_deref()), (RecordData::A([203, 0, 113, 1].into()), Some("x")));
+    }
+
+    #[test]
+    fn a_service_without_a_target_is_not_offered() {
+        let row = json!({"name": "a.zone.tld", "type": "SRV", "ttl": 60,
+            "rData": {"priority": 0, "weight": 5, "port": 25565, "target": "."}});
+        let record = read(&row, &zone()).unwrap().unwrap();
+        let RecordData::Srv(srv) = &record.data else { panic!("{record:?}") };
+        assert_eq!(
+            (srv.target.clone(), identity(&record.name, &record.data).last().cloned()),
+            (None, Some(("target", ".".to_owned())))
+        );
+    }
+
+    #[test]
+    fn a_record_of_ours_that_cannot_be_read_makes_the_listing_unreadable() {
+        for row in [
+            json!({"name": "a.zone.tld", "type": "A", "rData": {}}),
+            json!({"name": "a.zone.tld", "type": "SRV", "rData": {"priority": 0, "weight": 5, "port": 70000, "target": "a"}}),
+            json!({"name": "a.zone.tld"}),
+            json!({"type": "A", "rData": {"ipAddress": "1.2.3.4"}}),
+        ] {
+            assert!(read(&row, &zone()).is_err(), "{row}");
+        }
+        assert!(read(&json!({"name": "zone.tld", "type": "SOA", "rData": {}}), &zone()).unwrap().is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn no_row_makes_it_panic(kind in "A|AAAA|SRV|CNAME|NS|[A-Z]{1,3}", name in ".{0,40}", text in ".{0,40}") {
+            let value = json!({"ipAddress": text, "target": text, "priority": 1, "weight": 1, "port": 1, "cname": text});
+            let _ = read(&json!({"type": kind, "name": name, "rData": value, "ttl": -1}), &zone());
+        }
+    }
+}
