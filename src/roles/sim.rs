@@ -23,6 +23,14 @@ struct Ready {
     artifacts: String,
     agent_port: u16,
     agent_token: String,
+    cloudflare: String,
+    cloudflare_zone_id: String,
+    cloudflare_token: String,
+    cloudflare_dns: Option<SocketAddr>,
+    technitium: String,
+    technitium_token: String,
+    technitium_dns: Option<SocketAddr>,
+    zone: String,
     velocity: String,
     velocity_secret: String,
     velocity_game: SocketAddr,
@@ -53,6 +61,14 @@ pub async fn run(source: &dyn Source, args: SimArgs, output: Output) -> anyhow::
         artifacts: world.artifacts_url(),
         agent_port: world.agent_port(),
         agent_token: world.agent_token().to_owned(),
+        cloudflare: world.cloudflare_url(),
+        cloudflare_zone_id: world.cloudflare().zone_id(),
+        cloudflare_token: world.cloudflare().token(),
+        cloudflare_dns: world.dns_address("cloudflare"),
+        technitium: world.technitium_url(),
+        technitium_token: world.technitium().token(),
+        technitium_dns: world.dns_address("technitium"),
+        zone: world.cloudflare().zone(),
         velocity: world.velocity_url(),
         velocity_secret: world.velocity().secret(),
         velocity_game: world.velocity().game_address(),
@@ -81,10 +97,22 @@ fn human(ready: &Ready) -> String {
         ("artifacts", ready.artifacts.clone()),
         ("agents", format!("port {} of each container's address", ready.agent_port)),
         ("agent token", ready.agent_token.clone()),
+        ("zone", ready.zone.clone()),
+        ("cloudflare", ready.cloudflare.clone()),
+        ("cloudflare zone id", ready.cloudflare_zone_id.clone()),
+        ("cloudflare token", ready.cloudflare_token.clone()),
+        ("cloudflare dns", shown(ready.cloudflare_dns)),
+        ("technitium", ready.technitium.clone()),
+        ("technitium token", ready.technitium_token.clone()),
+        ("technitium dns", shown(ready.technitium_dns)),
         ("velocity", ready.velocity.clone()),
         ("velocity secret", ready.velocity_secret.clone()),
         ("velocity game", ready.velocity_game.to_string()),
     ];
     let rows = rows.into_iter().map(|(what, value)| vec![what.to_owned(), value]);
     output::table(&["peer", "where"], rows, "")
+}
+
+fn shown(address: Option<SocketAddr>) -> String {
+    address.map(|address| address.to_string()).unwrap_or_default()
 }

@@ -4,15 +4,19 @@
 //! gate that applies planned faults ([`faults`]) and keeps a journal of requests ([`journal`]), so that peers know
 //! nothing of either. What a peer wants to keep over a restart it hands to the state file ([`state_file`]).
 //!
-//! The peers: [`proxmox`], [`agent`], [`artifacts`], [`velocity`], [`traefik`]. The game protocol is [`minecraft`]. The wire itself
-//! (HTTP/1.1 with arbitrary reason phrases, resets, silence) is [`wire`].
+//! The peers: [`proxmox`], [`agent`], [`artifacts`], [`velocity`], [`cloudflare`], [`technitium`], [`traefik`]; the records of
+//! the two DNS services are also served over [`dns`]. The game protocol is [`minecraft`]. The wire itself (HTTP/1.1 with
+//! arbitrary reason phrases, resets, silence) is [`wire`].
 
 pub mod agent;
 pub mod artifacts;
+pub mod cloudflare;
+pub mod dns;
 pub mod faults;
 pub mod journal;
 pub mod minecraft;
 pub mod proxmox;
+pub mod technitium;
 pub mod traefik;
 pub mod velocity;
 pub mod wire;

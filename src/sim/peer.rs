@@ -1,12 +1,14 @@
 //! What a simulated peer is to the world, and what peers tell one another about containers.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use hyper::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::dns::ZoneView;
 use super::wire::{Reply, ServerOptions, SimRequest};
 
 /// A simulated service. The world puts the gate (faults, journal) around [`Peer::handle`].
@@ -30,6 +32,11 @@ pub trait Peer: Send + Sync + 'static {
 
     /// Carries out one request.
     async fn handle(&self, request: SimRequest) -> Reply;
+
+    /// The records it publishes; the world serves them over DNS on a port of their own.
+    fn zone_view(&self) -> Option<Arc<dyn ZoneView>> {
+        None
+    }
 
     /// What `/sim/state` shows of it.
     fn state(&self) -> Value;

@@ -10,14 +10,17 @@ use uuid::Uuid;
 
 use super::agent::{AgentMode, AgentOptions, Agents};
 use super::artifacts::{Artifacts, Catalog};
+use super::cloudflare::Cloudflare;
 use super::control::Control;
 use super::core::{Core, TimeScale};
+use super::dns::{DnsServer, ZoneView};
 use super::error::SimError;
 use super::gate::Gate;
 use super::network::Network;
 use super::peer::Peer;
 use super::proxmox::{Proxmox, PveProfile};
 use super::state_file::{SavedWorld, StateFile};
+use super::technitium::Technitium;
 use super::traefik::Traefik;
 use super::velocity::Velocity;
 use super::wire::{Handler, Server, ServerOptions};
@@ -45,6 +48,8 @@ pub struct SimConfig {
     pub agent_port: u16,
     /// Which agent is imitated.
     pub agent_mode: AgentMode,
+    /// The zone both DNS services hold; a saved one wins.
+    pub zone: String,
     /// The clock of the world.
     pub clock: Clock,
 }
@@ -59,6 +64,7 @@ impl Default for SimConfig {
             agent_network: None,
             agent_port: 18888,
             agent_mode: AgentMode::Full,
+            zone: "play.zpack.test".to_owned(),
             clock: Clock::System,
         }
     }
@@ -73,6 +79,9 @@ pub struct World {
     proxmox: Arc<Proxmox>,
     velocity: Arc<Velocity>,
     traefik: Arc<Traefik>,
+    cloudflare: Arc<Cloudflare>,
+    technitium: Arc<Technitium>,
+    dns: BTreeMap<&'static str, DnsServer>,
     agent_port: u16,
     keeper: Keeper,
 }
@@ -100,11 +109,25 @@ impl World {
         let agents = Agents::new(core.clone(), options, catalog.clone(), saved.peers.get("agents").cloned())?;
         let velocity = Velocity::start(core.clone(), saved.peers.get("velocity").cloned()).await?;
         let traefik = Traefik::new(core.clone(), saved.peers.get("traefik").cloned())?;
-        let peers: Vec<Arc<dyn Peer>> =
-            vec![proxmox.clone(), agents, Artifacts::new(catalog), velocity.clone(), traefik.clone()];
+        let cloudflare = Cloudflare::new(core.clone(), &config.zone, saved.peers.get("cloudflare").cloned())?;
+        let technitium = Technitium::new(core.clone(), &config.zone, saved.peers.get("technitium").cloned())?;
+        let peers: Vec<Arc<dyn Peer>> = vec![
+            proxmox.clone(),
+            agents,
+            Artifacts::new(catalog),
+            velocity.clone(),
+            cloudflare.clone(),
+            technitium.clone(),
+            traefik.clone(),
+        ];
 
         let mut servers = BTreeMap::new();
+        let mut dns = BTreeMap::new();
         for peer in &peers {
+            if let Some(view) = peer.zone_view() {
+                let port = saved.ports.get(&dns_key(peer.key())).copied().unwrap_or(0);
+                dns.insert(peer.key(), serve_dns(peer.name(), port, view).await?);
+            }
             if let Some(options) = peer.listener() {
                 let gate = Arc::new(Gate::new(core.clone(), peer.clone()));
                 let port = saved.ports.get(peer.key()).copied().unwrap_or(0);
@@ -120,11 +143,26 @@ impl World {
         for peer in &peers {
             peer.begin().await;
         }
-        let ports = servers.iter().map(|(key, server)| ((*key).to_owned(), server.address().port())).collect();
+        let mut ports: BTreeMap<String, u16> =
+            servers.iter().map(|(key, server)| ((*key).to_owned(), server.address().port())).collect();
+        ports.extend(dns.iter().map(|(key, server)| (dns_key(key), server.address().port())));
         let keeper = Keeper { file, world: SavedWorld { ports, ..saved }, peers: peers.clone() };
         keeper.store().await?;
         core.tasks.spawn(keeper.clone().keep(core.clone()));
-        Ok(Self { core, control, servers, peers, proxmox, velocity, traefik, agent_port: config.agent_port, keeper })
+        Ok(Self {
+            core,
+            control,
+            servers,
+            peers,
+            proxmox,
+            velocity,
+            traefik,
+            cloudflare,
+            technitium,
+            dns,
+            agent_port: config.agent_port,
+            keeper,
+        })
     }
 
     /// Where the control listener listens, such as `http://127.0.0.1:4001`.
@@ -168,6 +206,32 @@ impl World {
         self.peer_url("velocity").unwrap_or_default()
     }
 
+    /// The simulated Cloudflare: its zone's id and its token.
+    pub fn cloudflare(&self) -> &Arc<Cloudflare> {
+        &self.cloudflare
+    }
+
+    /// The base of the Cloudflare API, ending in `/client/v4`.
+    pub fn cloudflare_url(&self) -> String {
+        let origin = self.peer_url("cloudflare").unwrap_or_default();
+        format!("{origin}{}", self.cloudflare.base_path())
+    }
+
+    /// The simulated Technitium: its token.
+    pub fn technitium(&self) -> &Arc<Technitium> {
+        &self.technitium
+    }
+
+    /// Where the HTTP API of Technitium listens.
+    pub fn technitium_url(&self) -> String {
+        self.peer_url("technitium").unwrap_or_default()
+    }
+
+    /// Where the records of the peer of this key are served over DNS, UDP and TCP.
+    pub fn dns_address(&self, key: &str) -> Option<SocketAddr> {
+        self.dns.get(key).map(DnsServer::address)
+    }
+
     /// The port of every agent.
     pub fn agent_port(&self) -> u16 {
         self.agent_port
@@ -195,6 +259,9 @@ impl World {
         for (_, server) in self.servers {
             server.stop().await;
         }
+        for (_, server) in self.dns {
+            server.stop().await;
+        }
         for peer in &self.peers {
             peer.end().await;
         }
@@ -216,6 +283,22 @@ async fn listen(port: u16, options: ServerOptions, handler: Arc<dyn Handler>) ->
     }
     let bound = Server::bind(address(0), options, handler).await;
     bound.map_err(|source| SimError::Bind { peer: options.peer, address: address(0), source })
+}
+
+/// The name under which the port of a peer's DNS server is kept.
+fn dns_key(key: &str) -> String {
+    format!("{key}-dns")
+}
+
+/// Serves DNS on the port of the last run when it is still free.
+async fn serve_dns(peer: &'static str, port: u16, view: Arc<dyn ZoneView>) -> Result<DnsServer, SimError> {
+    if port != 0
+        && let Ok(server) = DnsServer::bind(port, view.clone()).await
+    {
+        return Ok(server);
+    }
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    DnsServer::bind(0, view).await.map_err(|source| SimError::Bind { peer, address, source })
 }
 
 /// Writes the state file.

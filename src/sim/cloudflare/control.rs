@@ -1,0 +1,81 @@
+//! What a test, or a person at the dashboard, does to the zone behind the API's back.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::input::Place;
+use super::model::{Model, Plan, SrvData, Token};
+use crate::kernel::Timestamp;
+use crate::sim::peer::{ControlError, ControlRequest};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NewToken {
+    read: Option<bool>,
+    write: Option<bool>,
+    status: Option<String>,
+    expires_on: Option<Timestamp>,
+    #[serde(default)]
+    of_account: bool,
+}
+
+/// Carries out a request about the zone.
+pub(super) fn control(request: &ControlRequest, model: &mut Model, now: Timestamp) -> Result<Value, ControlError> {
+    match request.route() {
+        ("POST", path) if path == ["records"] => plant(&request.body, model, now),
+        ("DELETE", path) if path == ["records"] => {
+            let removed = std::mem::take(&mut model.records).len();
+            Ok(json!({"removed": removed}))
+        }
+        ("DELETE", path) if path.first() == Some(&"records") && path.len() == 2 => {
+            let before = model.records.len();
+            model.records.retain(|record| path.get(1) != Some(&record.id.as_str()));
+            removed(before - model.records.len(), "the record")
+        }
+        ("POST", path) if path == ["plan"] => {
+            model.plan = request.parse::<Plan>()?;
+            Ok(json!(model.plan))
+        }
+        ("POST", path) if path == ["tokens"] => {
+            let wanted: NewToken = request.parse()?;
+            let mut token = Token::new(wanted.of_account);
+            (token.read, token.write) = (wanted.read.unwrap_or(true), wanted.write.unwrap_or(true));
+            token.status = wanted.status.unwrap_or(token.status);
+            token.expires_on = wanted.expires_on;
+            let answer = json!({"id": token.id, "token": token.value});
+            model.tokens.push(token);
+            Ok(answer)
+        }
+        ("DELETE", path) if path == ["tokens"] => {
+            let removed = std::mem::take(&mut model.tokens).len();
+            Ok(json!({"removed": removed}))
+        }
+        _ => Err(request.no_route()),
+    }
+}
+
+/// A record as the body says, with nothing checked against the others. `view` changes how it is shown.
+fn plant(body: &Value, model: &mut Model, now: Timestamp) -> Result<Value, ControlError> {
+    let invalid = |error: String| ControlError::Invalid(error);
+    let plan = Plan { records: usize::MAX, tags: usize::MAX, comment: usize::MAX, batch: usize::MAX };
+    let place = Place { zone: &model.zone, plan, now };
+    let mut record = place.record(body, None).map_err(|problem| invalid(problem.document().to_string()))?;
+    if let Some(target) = body.pointer("/data/target").and_then(Value::as_str)
+        && let Some(data) = &mut record.data
+    {
+        *data = SrvData { target: target.trim_end_matches('.').to_owned(), ..data.clone() };
+        if data.target.is_empty() {
+            ".".clone_into(&mut data.target);
+        }
+    }
+    if let Some(view) = body.get("view") {
+        record.view = serde_json::from_value::<Map<String, Value>>(view.clone()).map_err(|e| invalid(e.to_string()))?;
+    }
+    let shown = record.show();
+    model.records.push(record);
+    Ok(shown)
+}
+
+fn removed(count: usize, what: &str) -> Result<Value, ControlError> {
+    if count == 0 { Err(ControlError::Unknown(what.to_owned())) } else { Ok(json!({"removed": count})) }
+}
