@@ -10,7 +10,9 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zpack::adapters::agent::{AgentSettings, Agents};
+use zpack::adapters::cloudflare::{Cloudflare, CloudflareSettings};
 use zpack::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSettings};
+use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
 use zpack::adapters::tls::TlsVerify;
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
 use zpack::config::DatabaseKind;
@@ -33,6 +35,9 @@ use zpack::telemetry::Metrics;
 
 use super::door::{Door, Ground};
 use super::{PrivateRedis, TestDb, artifacts};
+
+/// The zone of the simulated DNS servers.
+pub const ZONE: &str = "play.zpack.test";
 
 /// How long a test waits for a fact before it fails. Fifty creates, one after another, share it on a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -163,12 +168,41 @@ impl Company {
         .unwrap()
     }
 
+    /// The simulated public zone.
+    pub fn cloudflare(&self) -> Cloudflare {
+        let settings = CloudflareSettings {
+            base_url: self.world.cloudflare_url().parse().unwrap(),
+            token: Secret::new(self.world.cloudflare().token()),
+            zone_id: self.world.cloudflare().zone_id(),
+            zone: ZONE.parse().unwrap(),
+            timeout: Duration::from_secs(2),
+            denial: Duration::from_millis(200),
+        };
+        Cloudflare::new(settings, Clock::System).unwrap()
+    }
+
+    /// The simulated zone of the house.
+    pub fn technitium(&self) -> Technitium {
+        let settings = TechnitiumSettings {
+            base_url: self.world.technitium_url().parse().unwrap(),
+            token: Secret::new(self.world.technitium().token()),
+            zone: ZONE.parse().unwrap(),
+            timeout: Duration::from_secs(2),
+            denial: Duration::from_millis(200),
+        };
+        Technitium::new(settings).unwrap()
+    }
+
     /// The edge: the simulated peers over the real adapters.
     pub fn publisher(&self) -> Publisher {
-        let targets = Targets { velocity: Some(Arc::new(self.proxy())), ..Targets::default() };
+        let targets = Targets {
+            velocity: Some(Arc::new(self.proxy())),
+            technitium: Some(Arc::new(self.technitium())),
+            cloudflare: Some(Arc::new(self.cloudflare())),
+        };
         let edge = self.world.velocity().game_address();
         let policy = EdgePolicy {
-            zone: Some("play.zpack.test".parse().unwrap()),
+            zone: Some(ZONE.parse().unwrap()),
             proxy_ip: Some(Ipv4Addr::LOCALHOST),
             public_ip: Some(Ipv4Addr::LOCALHOST),
             proxy_port: edge.port(),
@@ -387,7 +421,13 @@ impl Company {
             ("PROXMOX_API_TOKEN", self.world.proxmox_token()),
             ("ZLH_AGENT_PORT", self.world.agent_port().to_string()),
             ("ZLH_AGENT_TOKEN", self.world.agent_token().to_owned()),
-            ("ZPACK_ZONE", "play.zpack.test".to_owned()),
+            ("ZPACK_ZONE", ZONE.to_owned()),
+            ("CLOUDFLARE_API_URL", self.world.cloudflare_url()),
+            ("CLOUDFLARE_API_TOKEN", self.world.cloudflare().token()),
+            ("CLOUDFLARE_ZONE_ID", self.world.cloudflare().zone_id()),
+            ("CLOUDFLARE_EDGE_IP", Ipv4Addr::LOCALHOST.to_string()),
+            ("TECHNITIUM_API_URL", self.world.technitium_url()),
+            ("TECHNITIUM_API_TOKEN", self.world.technitium().token()),
             ("VELOCITY_URL", self.world.velocity_url()),
             ("ZPACK_SECRET", self.world.velocity().secret()),
             ("VELOCITY_EDGE_IP", Ipv4Addr::LOCALHOST.to_string()),

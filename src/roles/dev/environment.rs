@@ -41,6 +41,12 @@ pub(super) struct Places {
     pub(super) artifacts: String,
     pub(super) agent_port: u16,
     pub(super) agent_token: String,
+    pub(super) cloudflare: String,
+    pub(super) cloudflare_token: String,
+    pub(super) cloudflare_zone: String,
+    pub(super) technitium: String,
+    pub(super) technitium_token: String,
+    pub(super) velocity_port: u16,
     pub(super) velocity: String,
     pub(super) velocity_secret: String,
 }
@@ -75,6 +81,13 @@ impl DevEnvironment {
             ("VELOCITY_URL", places.velocity.clone()),
             ("ZPACK_SECRET", places.velocity_secret.clone()),
             ("VELOCITY_EDGE_IP", "127.0.0.1".to_owned()),
+            ("VELOCITY_EDGE_PORT", places.velocity_port.to_string()),
+            ("CLOUDFLARE_API_URL", places.cloudflare.clone()),
+            ("CLOUDFLARE_API_TOKEN", places.cloudflare_token.clone()),
+            ("CLOUDFLARE_ZONE_ID", places.cloudflare_zone.clone()),
+            ("CLOUDFLARE_EDGE_IP", "127.0.0.1".to_owned()),
+            ("TECHNITIUM_API_URL", places.technitium.clone()),
+            ("TECHNITIUM_API_TOKEN", places.technitium_token.clone()),
             ("ZPACK_SIM_URL", places.sim.clone()),
         ];
         let mut settings: Vec<(String, String)> = fixed.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
@@ -145,6 +158,12 @@ mod tests {
             agent_token: "agent-token".to_owned(),
             velocity: "http://127.0.0.1:4005".to_owned(),
             velocity_secret: "the secret of the bridge".to_owned(),
+            velocity_port: 4006,
+            cloudflare: "http://127.0.0.1:4007/client/v4".to_owned(),
+            cloudflare_token: "cloudflare-token".to_owned(),
+            cloudflare_zone: "0123456789abcdef".repeat(2),
+            technitium: "http://127.0.0.1:4008".to_owned(),
+            technitium_token: "technitium-token".to_owned(),
         }
     }
 

@@ -106,6 +106,12 @@ async fn company(
         agent_token: world.agent_token().to_owned(),
         velocity: world.velocity_url(),
         velocity_secret: world.velocity().secret(),
+        velocity_port: world.velocity().game_address().port(),
+        cloudflare: world.cloudflare_url(),
+        cloudflare_token: world.cloudflare().token(),
+        cloudflare_zone: world.cloudflare().zone_id(),
+        technitium: world.technitium_url(),
+        technitium_token: world.technitium().token(),
     };
     let environment = DevEnvironment::new(&places, &start.credentials, start.args.time_scale, shell);
     start.dir.write_private(ENV_FILE, &environment.file())?;
