@@ -29,7 +29,7 @@ use super::core::Core;
 use super::dns::{Served, ZoneView};
 use super::error::SimError;
 use super::peer::{ControlError, ControlRequest, Peer};
-use super::wire::{Reply, ServerOptions, SimRequest};
+use super::wire::{Reply, ServerOptions, SimRequest, put};
 
 const PEER: &str = "cloudflare";
 const BASE: &str = "/client/v4";
@@ -155,7 +155,7 @@ impl Cloudflare {
         let token = token.ok_or_else(|| Problem::new(401, 1000, "Invalid API Token"))?;
         let mut result = json!({"id": token.id, "status": token.status_at(self.core.clock.now())});
         if let Some(end) = token.expires_on {
-            result["expires_on"] = json!(end);
+            put(&mut result, "expires_on", json!(end));
         }
         Ok((result, None))
     }
@@ -221,7 +221,7 @@ impl Peer for Cloudflare {
                 };
                 let mut document = json!({"success": true, "errors": [], "messages": messages, "result": result});
                 if let Some(info) = info {
-                    document["result_info"] = info;
+                    put(&mut document, "result_info", info);
                 }
                 Reply::json(200, &document)
             }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::kernel::Timestamp;
+use crate::sim::wire::put;
 
 /// The value of an SRV record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +52,8 @@ impl Record {
             "settings": {}, "meta": {}, "created_on": self.created_on, "modified_on": self.modified_on,
         });
         if let Some(data) = &self.data {
-            shown["data"] = json!(data);
-            shown["priority"] = json!(data.priority);
+            put(&mut shown, "data", json!(data));
+            put(&mut shown, "priority", json!(data.priority));
         }
         if let Some(fields) = shown.as_object_mut() {
             for (key, value) in &self.view {

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::sim::wire::put;
+
 /// A refusal.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {
@@ -44,8 +46,8 @@ impl Problem {
     pub(super) fn document(&self) -> Value {
         let mut error = json!({"code": self.code, "message": self.message});
         if !self.chain.is_empty() {
-            error["error_chain"] =
-                self.chain.iter().map(|(code, message)| json!({"code": code, "message": message})).collect();
+            let chain = self.chain.iter().map(|(code, message)| json!({"code": code, "message": message}));
+            put(&mut error, "error_chain", chain.collect());
         }
         json!({"success": false, "errors": [error], "messages": [], "result": null})
     }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::kernel::{Timestamp, text_enum};
 use crate::sim::dns::{Served, ServedData};
+use crate::sim::wire::put;
 
 text_enum! {
     /// Which release's way to show a token is known.
@@ -112,7 +113,7 @@ impl Record {
             "lastUsedOn": "0001-01-01T00:00:00", "lastModified": self.modified, "expiryTtl": self.expiry_ttl,
         });
         if let Some(comments) = &self.comments {
-            shown["comments"] = json!(comments);
+            put(&mut shown, "comments", json!(comments));
         }
         shown
     }

@@ -10,7 +10,7 @@ mod server;
 mod tasks;
 
 pub use client::exchange;
-pub use reply::{Delivery, Reply, ReplyBody};
+pub use reply::{Delivery, Reply, ReplyBody, put};
 pub use request::{SimRequest, percent_decode};
 pub use server::{Handler, Server, ServerOptions};
 pub use tasks::{Spawner, Tasks};

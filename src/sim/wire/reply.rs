@@ -12,6 +12,7 @@ use hyper::body::Frame;
 use hyper::ext::ReasonPhrase;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
+use serde_json::Value;
 
 /// Time for the first half of a truncated body to reach the client before the connection breaks.
 const TRUNCATION_FLUSH: Duration = Duration::from_millis(50);
@@ -160,4 +161,10 @@ async fn cut() -> io::Result<Bytes> {
 
 fn printable(reason: &str) -> String {
     reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+/// Adds a field to a JSON object; anything else stays as it is.
+pub fn put(document: &mut Value, key: &str, value: Value) {
+    if let Some(fields) = document.as_object_mut() {
+        fields.insert(key.to_owned(), value);
+    }
 }
