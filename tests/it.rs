@@ -9,6 +9,8 @@
 
 #[path = "contracts/mod.rs"]
 mod contracts;
+#[path = "edge/mod.rs"]
+mod edge;
 #[path = "flows/mod.rs"]
 mod flows;
 #[path = "outage/mod.rs"]

@@ -22,4 +22,4 @@ mod tls;
 mod traefik;
 mod velocity;
 mod velocity_kit;
-mod zone_kit;
+pub mod zone_kit;

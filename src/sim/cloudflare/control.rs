@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::input::Place;
 use super::model::{Model, Plan, SrvData, Token};
+use super::store::Store;
 use crate::kernel::Timestamp;
 use crate::sim::peer::{ControlError, ControlRequest};
 
@@ -23,6 +24,14 @@ struct NewToken {
 pub(super) fn control(request: &ControlRequest, model: &mut Model, now: Timestamp) -> Result<Value, ControlError> {
     match request.route() {
         ("POST", path) if path == ["records"] => plant(&request.body, model, now),
+        ("POST", path) if path.first() == Some(&"records") && path.len() == 2 => {
+            let id = path.get(1).copied().unwrap_or_default();
+            let mut store = Store::of(model, now);
+            let edited = store.update(id, &request.body, false);
+            let edited = edited.map_err(|problem| ControlError::Invalid(problem.document().to_string()))?;
+            model.records = store.records;
+            Ok(edited)
+        }
         ("DELETE", path) if path == ["records"] => {
             let removed = std::mem::take(&mut model.records).len();
             Ok(json!({"removed": removed}))

@@ -19,7 +19,9 @@ pub(super) fn page(request: &SimRequest, records: &[Record]) -> Result<(Value, V
             .ok_or_else(|| Problem::new(400, 1004, format!("Invalid parameter {key}: must be from 1 to {most}."))),
     };
     let (page, per_page) = (number("page", 1, usize::MAX)?, number("per_page", 100, MAX_PER_PAGE)?);
-    let mut rows: Vec<Value> = records.iter().map(Record::show).filter(|row| is_wanted(request, row)).collect();
+    // Filters look at what is held, not at how it is shown.
+    let wanted = records.iter().filter(|record| is_wanted(request, &record.held()));
+    let mut rows: Vec<Value> = wanted.map(Record::show).collect();
     if let Some(field) = request.query_value("order") {
         rows.sort_by_key(|row| field_text(row, field));
         if request.query_value("direction") == Some("desc") {

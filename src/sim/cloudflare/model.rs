@@ -44,8 +44,8 @@ impl Record {
         (&self.kind, &self.name, &self.content, &self.data) == (&other.kind, &other.name, &other.content, &other.data)
     }
 
-    /// The record as the API shows it.
-    pub(super) fn show(&self) -> Value {
+    /// The record as it is held.
+    pub(super) fn held(&self) -> Value {
         let mut shown = json!({
             "id": self.id, "type": self.kind, "name": self.name, "content": self.content, "ttl": self.ttl,
             "proxied": self.proxied, "proxiable": self.proxiable(), "comment": self.comment, "tags": self.tags,
@@ -55,6 +55,12 @@ impl Record {
             put(&mut shown, "data", json!(data));
             put(&mut shown, "priority", json!(data.priority));
         }
+        shown
+    }
+
+    /// The record as the API shows it: as it is held, with what a test laid over it.
+    pub(super) fn show(&self) -> Value {
+        let mut shown = self.held();
         if let Some(fields) = shown.as_object_mut() {
             for (key, value) in &self.view {
                 if value.is_null() {

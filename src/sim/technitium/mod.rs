@@ -228,7 +228,8 @@ impl Peer for Technitium {
             let records: Vec<Value> = zone.records.iter().map(model::Record::show).collect();
             json!({"name": zone.name, "records": records})
         };
-        json!({"auth": model.auth, "zones": model.zones.iter().map(shown).collect::<Vec<_>>()})
+        let records: Vec<Value> = model.zones.iter().flat_map(|zone| &zone.records).map(model::Record::show).collect();
+        json!({"auth": model.auth, "zones": model.zones.iter().map(shown).collect::<Vec<_>>(), "records": records})
     }
 
     fn save(&self) -> Value {

@@ -1,0 +1,98 @@
+//! What is spelled differently is left alone, what is different is put right.
+
+use serde_json::json;
+use zpack::edge::Target;
+use zpack::publishing::TargetVerdict;
+
+use super::kit::{EDGE, Others, PORT, Scene};
+
+/// Case 14.
+#[tokio::test]
+async fn other_spellings_of_the_same_are_in_sync_and_nothing_is_written() {
+    let scene = Scene::new().await;
+    let vmid = scene.server(5013, "minecraft").await;
+    let name = "MC-Paper-5013.Play.Zpack.TEST";
+    let comment = "zpack vmid=5013 gen=1";
+    scene
+        .plant(json!({"type": "A", "name": name, "content": "203.0.113.1", "ttl": 60, "comment": comment,
+        "view": {"name": format!("{name}.")}}))
+        .await;
+    let data = json!({"priority": 0, "weight": 5, "port": PORT, "target": name});
+    scene
+        .plant(json!({"type": "SRV", "name": format!("_Minecraft._TCP.{name}"), "data": data, "ttl": 60,
+        "comment": comment, "view": {"name": format!("_Minecraft._TCP.{name}"), "data": null, "priority": 0,
+        "content": format!("5\t{PORT}\t{name}.")}}))
+        .await;
+    scene
+        .plant_inside(json!({"domain": name, "type": "A", "ipAddress": "203.0.113.1", "ttl": 60, "comments": comment}))
+        .await;
+    scene
+        .plant_inside(json!({"domain": format!("_Minecraft._TCP.{name}"), "type": "SRV", "priority": 0, "weight": 5,
+        "port": PORT, "target": name, "ttl": 60, "comments": comment}))
+        .await;
+    scene.publish(vmid).await;
+    assert_eq!(scene.writes().await, [0, 0, 1]);
+}
+
+/// Case 15, one difference at a time.
+#[tokio::test]
+async fn every_real_difference_is_seen_and_put_right() {
+    let scene = Scene::new().await;
+    let vmid = scene.server(5013, "minecraft").await;
+    scene.publish(vmid).await;
+    let name = "mc-paper-5013.play.zpack.test";
+    let service = format!("_minecraft._tcp.{name}");
+    let srv = |port: u16, priority: u16, weight: u16, target: &str| json!({"data": {"priority": priority, "weight": weight, "port": port, "target": target}});
+    let edits = [
+        (service.as_str(), srv(1, 0, 5, name), "value"),
+        (&service, srv(PORT, 0, 5, "other.play.zpack.test"), "value"),
+        (&service, srv(PORT, 9, 5, name), "value"),
+        (&service, srv(PORT, 0, 9, name), "value"),
+        (&service, srv(PORT, 0, 5, "."), "not_offered"),
+        (&service, json!({"ttl": 300}), "ttl"),
+        (name, json!({"content": "198.51.100.1"}), "value"),
+        (name, json!({"proxied": true}), "proxied"),
+        (name, json!({"ttl": 300}), "ttl"),
+        (name, json!({"comment": ""}), "comment"),
+    ];
+    for (at, edit, drift) in edits {
+        let records = scene.rig.state("cloudflare").await["records"].clone();
+        let record = records.as_array().unwrap().iter().find(|record| record["name"] == at).unwrap().clone();
+        let path = format!("/sim/cloudflare/records/{}", record["id"].as_str().unwrap());
+        scene.rig.steer(&path, edit.clone()).await;
+        let reports = scene.publisher.verify(vmid).await.unwrap().unwrap();
+        let report = reports.iter().find(|report| report.target == Target::Cloudflare).unwrap();
+        assert_eq!(report.verdict, TargetVerdict::Drifted, "{edit}: {reports:?}");
+        assert!(report.details.iter().any(|detail| detail.contains(drift)), "{edit}: {report:?}");
+        let before = scene.writes().await;
+        scene.publish(vmid).await;
+        scene.expect_clean(vmid, EDGE, &Others::default()).await;
+        let after = scene.writes().await;
+        assert_eq!([after[0] - before[0], after[1] - before[1], after[2] - before[2]], [1, 0, 0], "{edit}");
+        let again = scene.rig.state("cloudflare").await["records"].clone();
+        assert!(again.as_array().unwrap().iter().any(|now| now["id"] == record["id"]), "{edit}: another record");
+    }
+}
+
+/// Case 15, the rest: an IPv6 address beside ours, a record that is switched off, two of the same name.
+#[tokio::test]
+async fn what_stands_beside_ours_goes_if_it_is_ours_too() {
+    let scene = Scene::new().await;
+    let vmid = scene.server(5013, "minecraft").await;
+    scene.publish(vmid).await;
+    let name = "mc-paper-5013.play.zpack.test";
+    let mark = "zpack vmid=5013 gen=1";
+    scene.plant(json!({"type": "AAAA", "name": name, "content": "2001:db8::1", "comment": mark})).await;
+    scene.plant(json!({"type": "A", "name": name, "content": "198.51.100.7", "comment": mark, "ttl": 60})).await;
+    let off = json!({"domain": name, "type": "A", "disabled": true});
+    scene.rig.steer("/sim/technitium/records/disabled", off).await;
+    let reports = scene.publisher.verify(vmid).await.unwrap().unwrap();
+    for target in [Target::Cloudflare, Target::Technitium] {
+        let report = reports.iter().find(|report| report.target == target).unwrap();
+        assert_eq!(report.verdict, TargetVerdict::Drifted, "{report:?}");
+    }
+    scene.publish(vmid).await;
+    scene.expect_clean(vmid, EDGE, &Others::default()).await;
+    let records = scene.rig.state("technitium").await["zones"][0]["records"].clone();
+    assert!(records.as_array().unwrap().iter().all(|record| record["disabled"] == false), "{records}");
+}

@@ -1,0 +1,152 @@
+//! The fault matrix: each call of each peer goes wrong in each way, while a server is published, put right, and taken back.
+//!
+//! In the end everything is as it should be or honestly degraded until it is, with one right record of each name, no
+//! foreign record touched, and a second run that writes nothing.
+
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use zpack::edge::{EdgeState, TargetState};
+use zpack::publishing::Scope;
+
+use super::kit::{EDGE, Others, PEERS, Scene, fault};
+
+/// Worlds at one time.
+const PARALLEL: usize = 12;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Flow {
+    Publish,
+    Republish,
+    Withdraw,
+}
+
+/// What a peer can do to a call.
+const WAYS: [(&str, &str, Option<u16>); 9] = [
+    ("before", "status", Some(500)),
+    ("before", "status", Some(400)),
+    ("after", "status", Some(503)),
+    ("before", "timeout", None),
+    ("after", "timeout", None),
+    ("before", "reset", None),
+    ("after", "reset", None),
+    ("after", "truncate", None),
+    ("before", "html", None),
+];
+
+/// The calls a peer sees in one flow when nothing goes wrong.
+const fn calls(peer: &str, flow: Flow) -> usize {
+    match (peer.as_bytes().first(), flow) {
+        // List, batch or one change, list.
+        (Some(b'c'), _) => 3,
+        // Both names, the changes, both names.
+        (Some(b't'), Flow::Publish | Flow::Withdraw) => 6,
+        (Some(b't'), Flow::Republish) => 5,
+        // List, change, list.
+        _ => 3,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_goes_wrong_while_publishing_ends_right() {
+    run(Flow::Publish).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_goes_wrong_while_drift_is_put_right_ends_right() {
+    run(Flow::Republish).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_goes_wrong_while_taking_back_ends_with_nothing() {
+    run(Flow::Withdraw).await;
+}
+
+async fn run(flow: Flow) {
+    let cells = PEERS.into_iter().flat_map(|peer| {
+        let calls = 1..=calls(peer, flow);
+        calls.flat_map(move |nth| WAYS.into_iter().map(move |way| (peer, nth, way)))
+    });
+    stream::iter(cells).for_each_concurrent(PARALLEL, |(peer, nth, way)| cell(flow, peer, nth, way)).await;
+}
+
+async fn cell(flow: Flow, peer: &str, nth: usize, (when, action, status): (&str, &str, Option<u16>)) {
+    let what = format!("{flow:?} {peer} call {nth} {when} {action} {status:?}");
+    let scene = Scene::new().await;
+    let others = strangers(&scene).await;
+    let vmid = scene.server(5013, "minecraft").await;
+    if flow != Flow::Publish {
+        scene.publish(vmid).await;
+    }
+    if flow == Flow::Republish {
+        drift(&scene, vmid.get()).await;
+    }
+    scene.rig.fault(fault(peer, nth, when, action, status)).await;
+    let record = match flow {
+        Flow::Publish | Flow::Republish => scene.publisher.publish(vmid, Scope::All, None).await,
+        Flow::Withdraw => scene.publisher.unpublish(vmid).await,
+    };
+    let record = record.unwrap_or_else(|error| panic!("{what}: {error}")).unwrap();
+    // Honest: a target that says it is done is done, and what is not done is due again.
+    let open = !record.unsettled().is_empty();
+    assert_eq!(record.due_at().is_some(), open, "{what}: {record:#?}");
+    for (target, state) in &record.targets {
+        assert_eq!(
+            state.error.is_some(),
+            matches!(state.state, TargetState::Retrying | TargetState::Blocked),
+            "{what}: {target}"
+        );
+    }
+    scene.rig.control("DELETE", "/sim/faults", Value::Null).await;
+    let settled = scene.settle(vmid).await;
+    match flow {
+        Flow::Publish | Flow::Republish => {
+            assert_eq!(settled.state(), EdgeState::Published, "{what}");
+            scene.expect_clean(vmid, EDGE, &others).await;
+        }
+        Flow::Withdraw => {
+            assert_eq!(settled.state(), EdgeState::NotPublished, "{what}");
+            scene.expect_gone(&others).await;
+        }
+    }
+    let written = scene.writes().await;
+    match flow {
+        Flow::Publish | Flow::Republish => drop(scene.publish(vmid).await),
+        Flow::Withdraw => drop(scene.publisher.unpublish(vmid).await.unwrap()),
+    }
+    let again = scene.writes().await;
+    // Taking back asks the proxy each time, which finds nothing; no DNS server is written to.
+    assert_eq!(written[..2], again[..2], "{what}: the second run wrote");
+}
+
+/// Records of others at other names, and beside ours.
+async fn strangers(scene: &Scene) -> Others {
+    scene.plant(json!({"type": "A", "name": "www", "content": "198.51.100.1", "ttl": 300})).await;
+    scene.plant(json!({"type": "TXT", "name": "mc-paper-5013", "content": "a remark"})).await;
+    scene
+        .plant(json!({"type": "A", "name": "mc-paper-50", "content": "198.51.100.2", "comment": "zpack vmid=50 gen=1"}))
+        .await;
+    scene.plant_inside(json!({"domain": "www.play.zpack.test", "type": "A", "ipAddress": "198.51.100.1"})).await;
+    Others { cloudflare: scene.zone("cloudflare").await, technitium: scene.zone("technitium").await }
+}
+
+/// Somebody changes what we published: one record at each peer.
+async fn drift(scene: &Scene, vmid: i32) {
+    let name = format!("mc-paper-{vmid}.play.zpack.test");
+    let records = scene.rig.state("cloudflare").await["records"].clone();
+    let ours =
+        records.as_array().unwrap().iter().find(|record| record["name"] == name && record["type"] == "A").unwrap();
+    let path = format!("/sim/cloudflare/records/{}", ours["id"].as_str().unwrap());
+    scene.rig.steer(&path, json!({"content": "198.51.100.9"})).await;
+    // Without the comment the record would be a stranger's.
+    let form = [
+        ("domain", name.as_str()),
+        ("zone", "play.zpack.test"),
+        ("type", "A"),
+        ("ipAddress", "203.0.113.1"),
+        ("newIpAddress", "198.51.100.9"),
+        ("comments", "zpack vmid=5013 gen=1"),
+    ];
+    let answer = scene.rig.technitium("zones/records/update", &form).await;
+    assert_eq!(answer["status"], "ok", "{answer}");
+    scene.rig.steer("/sim/velocity/restart", Value::Null).await;
+}

@@ -1,0 +1,102 @@
+//! Nothing of somebody else's is ever touched, whatever the zone holds.
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
+use zpack::edge::{EdgeState, Target, TargetState};
+use zpack::publishing::Scope;
+
+use super::kit::{EDGE, Others, Scene};
+
+const NAME: &str = "mc-paper-5013.play.zpack.test";
+
+/// Case 5.
+#[tokio::test]
+async fn a_foreign_alias_is_left_alone_and_named_while_the_rest_is_published() {
+    let scene = Scene::new().await;
+    let vmid = scene.server(5013, "minecraft").await;
+    let alias = scene.plant(json!({"type": "CNAME", "name": NAME, "content": "elsewhere.example"})).await;
+    let id = alias["id"].as_str().unwrap();
+    let record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+    assert_eq!(record.state(), EdgeState::Degraded);
+    let cloudflare = &record.targets[&Target::Cloudflare];
+    assert_eq!(cloudflare.state, TargetState::Blocked);
+    assert!(cloudflare.error.as_ref().unwrap().contains(id), "{cloudflare:?}");
+    for target in [Target::Technitium, Target::Velocity] {
+        assert_eq!(record.targets[&target].state, TargetState::Published);
+    }
+    assert_eq!(scene.zone("cloudflare").await.len(), 1);
+    assert_eq!(scene.writes().await[0], 0);
+    // The operator removes it; nothing else has to be done.
+    scene.rig.control("DELETE", &format!("/sim/cloudflare/records/{id}"), Value::Null).await;
+    assert_eq!(scene.settle(vmid).await.state(), EdgeState::Published);
+    scene.expect_clean(vmid, EDGE, &Others::default()).await;
+}
+
+/// Cases 6 and 8, over random zones: the apex, names that begin like ours, other owners' marks, every type.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_foreign_record_is_touched_in_any_zone() {
+    let mut runner = TestRunner::new(Config::default());
+    let record = foreign();
+    for _ in 0..24 {
+        let zone = prop::collection::vec(record.clone(), 0..12).new_tree(&mut runner).unwrap().current();
+        let scene = Scene::new().await;
+        let vmid = scene.server(5013, "minecraft").await;
+        for record in &zone {
+            scene.plant(record.clone()).await;
+            if record["type"] == "A" {
+                let comments = record["comment"].as_str().unwrap_or_default();
+                let domain = format!("{}.play.zpack.test", record["name"].as_str().unwrap()).replace("@.", "");
+                let inside =
+                    json!({"domain": domain, "type": "A", "ipAddress": record["content"], "comments": comments});
+                // The same twice is refused at the console, too.
+                scene.rig.steer("/sim/technitium", json!({"auth": "current"})).await;
+                if !scene.zone("technitium").await.iter().any(|held| held.0 == domain.to_ascii_lowercase()) {
+                    scene.plant_inside(inside).await;
+                }
+            }
+        }
+        let others = Others { cloudflare: scene.zone("cloudflare").await, technitium: scene.zone("technitium").await };
+        let all = scene.rig.state("cloudflare").await["records"].clone();
+        let published = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+        for row in all.as_array().unwrap() {
+            let now = scene.rig.state("cloudflare").await["records"].clone();
+            assert!(now.as_array().unwrap().contains(row), "publishing touched {row} of {zone:?}");
+        }
+        let again = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+        assert_eq!(published.state(), again.state(), "{zone:?}");
+        scene.publisher.unpublish(vmid).await.unwrap();
+        scene.expect_gone(&others).await;
+        assert_eq!(scene.rig.state("cloudflare").await["records"], all, "taking back touched {zone:?}");
+    }
+}
+
+/// A record of somebody else: none carries our server's mark.
+fn foreign() -> impl Strategy<Value = Value> + Clone {
+    let name = prop::sample::select(vec![
+        "@",
+        "www",
+        "mc-paper-50",
+        "mc-paper-5013",
+        "mc-paper-50130",
+        "xmc-paper-5013",
+        "sub.mc-paper-5013",
+        "_minecraft._tcp.mc-paper-5013",
+        "_minecraft._tcp.mc-paper-50",
+    ]);
+    let comment =
+        prop::sample::select(vec!["", "by hand", "zpack vmid=50 gen=1", "zpack vmid=50130 gen=2", "zpack vmid=5013"]);
+    let kind = prop::sample::select(vec!["A", "AAAA", "TXT", "SRV", "CNAME"]);
+    (name, comment, kind, 1u8..250).prop_map(|(name, comment, kind, number)| {
+        let mut record = json!({"type": kind, "name": name, "comment": comment, "ttl": 300});
+        match kind {
+            "A" => record["content"] = json!(format!("198.51.100.{number}")),
+            "AAAA" => record["content"] = json!(format!("2001:db8::{number}")),
+            "TXT" => record["content"] = json!(format!("text {number}")),
+            "CNAME" => record["content"] = json!(format!("host-{number}.example")),
+            _ => record["data"] = json!({"priority": 1, "weight": 1, "port": number, "target": "other.example"}),
+        }
+        record
+    })
+}

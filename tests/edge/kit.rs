@@ -1,0 +1,261 @@
+//! Recorded servers without containers, a publisher over the real adapters, and what every peer holds.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use serde_json::{Value, json};
+use zpack::adapters::cloudflare::{Cloudflare, CloudflareSettings};
+use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
+use zpack::adapters::velocity::{Velocity, VelocitySettings};
+use zpack::config::DatabaseKind;
+use zpack::db::entities::instance::{self, InstanceKind};
+use zpack::db::payload;
+use zpack::edge::{EDGE_KEY, EdgePolicy, EdgeRecord, EdgeState, Target, Targets};
+use zpack::instances::store::{self, NewInstance};
+use zpack::kernel::{Clock, DnsName, OperationId, Secret, Timestamp, UserId, VmId};
+use zpack::ports::NodeName;
+use zpack::publishing::{Keeper, Publisher, Scope};
+
+use crate::contracts::zone_kit::{Rig, ZONE};
+use crate::support::TestDb;
+
+/// Where players are sent in the records.
+pub const EDGE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+/// The port in the SRV records.
+pub const PORT: u16 = 25_577;
+/// The peers that are asked.
+pub const PEERS: [&str; 3] = ["cloudflare", "technitium", "velocity"];
+
+/// A world with an edge, and a database with servers to publish.
+pub struct Scene {
+    pub rig: Rig,
+    pub db: TestDb,
+    pub clock: Clock,
+    pub publisher: Publisher,
+}
+
+impl Scene {
+    pub async fn new() -> Self {
+        let (rig, db) = (Rig::new().await, TestDb::migrated(DatabaseKind::Sqlite).await);
+        let clock = Clock::fixed(Timestamp::from_millis(1_800_000_000_000));
+        let publisher = publisher(&rig, &db, &clock, EDGE);
+        Self { rig, db, clock, publisher }
+    }
+
+    /// A publisher with another public address in its settings.
+    pub fn at(&self, edge: Ipv4Addr) -> Publisher {
+        publisher(&self.rig, &self.db, &self.clock, edge)
+    }
+
+    /// Records a game server; Minecraft if `software` is that.
+    pub async fn server(&self, number: i64, software: &str) -> VmId {
+        let vmid = VmId::new(number).unwrap();
+        let prefix = if software == "minecraft" { "mc-paper" } else { software };
+        let new = NewInstance {
+            vmid,
+            hostname: format!("{prefix}-{number}").parse().unwrap(),
+            user_id: UserId::generate(),
+            operation_id: OperationId::generate(),
+            kind: InstanceKind::Game,
+            name: "a server".to_owned(),
+            software: software.to_owned(),
+            variant: Some("paper".to_owned()),
+            version: "1.21.1".to_owned(),
+            memory_mib: 2048,
+            cpu_cores: 2,
+            node: NodeName::new("pve1"),
+            address: "10.60.0.7".to_owned(),
+        };
+        store::insert(&self.db.db, new, self.clock.now()).await.unwrap();
+        vmid
+    }
+
+    pub async fn row(&self, vmid: VmId) -> instance::Model {
+        let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(&self.db.db).await;
+        row.unwrap().unwrap()
+    }
+
+    pub async fn record(&self, vmid: VmId) -> EdgeRecord {
+        payload::read(&self.row(vmid).await, EDGE_KEY).unwrap().unwrap()
+    }
+
+    /// Publishes at every target and expects all of them to have it.
+    pub async fn publish(&self, vmid: VmId) -> EdgeRecord {
+        let record = self.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+        assert_eq!(record.state(), EdgeState::Published, "{}", record.troubles());
+        record
+    }
+
+    /// Lets the keeper work, time passing as it has to, until nothing is due any more.
+    pub async fn settle(&self, vmid: VmId) -> EdgeRecord {
+        let keeper = Keeper { publisher: self.publisher.clone(), interval: Duration::ZERO };
+        for _ in 0..20 {
+            if self.row(vmid).await.edge_due_at.is_none() {
+                return self.record(vmid).await;
+            }
+            self.clock.advance(Duration::from_secs(700));
+            keeper.pass().await.unwrap();
+        }
+        panic!("the edge of {vmid} does not come to rest: {:#?}", self.record(vmid).await);
+    }
+
+    /// The records of a DNS server as (name, type, value, comment), in one spelling.
+    pub async fn zone(&self, peer: &str) -> BTreeSet<(String, String, String, String)> {
+        let state = self.rig.state(peer).await;
+        let rows = match peer {
+            "cloudflare" => state["records"].as_array().cloned(),
+            _ => state["zones"][0]["records"].as_array().cloned(),
+        };
+        rows.unwrap().iter().map(plain).collect()
+    }
+
+    /// What is registered with the proxy, as (name, address).
+    pub async fn registered(&self) -> BTreeSet<(String, String)> {
+        let state = self.rig.state("velocity").await;
+        let server = |server: &Value| {
+            (
+                server["name"].as_str().unwrap().to_owned(),
+                format!("{}:{}", server["address"].as_str().unwrap(), server["port"]),
+            )
+        };
+        state["servers"].as_array().unwrap().iter().map(server).collect()
+    }
+
+    /// How many requests that change something each peer has seen.
+    pub async fn writes(&self) -> [usize; 3] {
+        let mut writes = [0; 3];
+        for (count, peer) in writes.iter_mut().zip(PEERS) {
+            let journal = self.rig.journal(peer).await;
+            *count = journal.iter().filter(|entry| is_write(entry)).count();
+        }
+        writes
+    }
+
+    /// Expects exactly one right record of each name at both DNS servers and one registration, beside `others`.
+    pub async fn expect_clean(&self, vmid: VmId, edge: Ipv4Addr, others: &Others) {
+        let record = self.record(vmid).await;
+        let name = record.publication.name.to_string();
+        let mark = format!("zpack vmid={vmid} gen={}", record.generation);
+        let ours = [
+            (name.clone(), "A".to_owned(), edge.to_string(), mark.clone()),
+            (format!("_minecraft._tcp.{name}"), "SRV".to_owned(), format!("0 5 {PORT} {name}"), mark),
+        ];
+        for (peer, foreign) in [("cloudflare", &others.cloudflare), ("technitium", &others.technitium)] {
+            let expected: BTreeSet<_> = foreign.iter().cloned().chain(ours.clone()).collect();
+            assert_eq!(self.zone(peer).await, expected, "{peer}");
+        }
+        assert_eq!(self.registered().await, [(name, "10.60.0.7:25565".to_owned())].into());
+        assert_eq!(self.count("cloudflare").await, others.cloudflare.len() + 2, "a record is there twice");
+    }
+
+    /// Expects nothing of ours anywhere, and `others` as they were.
+    pub async fn expect_gone(&self, others: &Others) {
+        assert_eq!(self.zone("cloudflare").await, others.cloudflare);
+        assert_eq!(self.zone("technitium").await, others.technitium);
+        assert_eq!(self.registered().await, BTreeSet::new());
+    }
+
+    async fn count(&self, peer: &str) -> usize {
+        self.rig.state(peer).await["records"].as_array().map_or(0, Vec::len)
+    }
+
+    /// A record somebody makes at the dashboard of Cloudflare.
+    pub async fn plant(&self, record: Value) -> Value {
+        self.rig.steer("/sim/cloudflare/records", record).await
+    }
+
+    /// A record somebody makes at the console of Technitium.
+    pub async fn plant_inside(&self, record: Value) {
+        self.rig.steer("/sim/technitium/records", record).await;
+    }
+}
+
+/// What is in the zones and not ours.
+#[derive(Clone, Debug, Default)]
+pub struct Others {
+    pub cloudflare: BTreeSet<(String, String, String, String)>,
+    pub technitium: BTreeSet<(String, String, String, String)>,
+}
+
+fn publisher(rig: &Rig, db: &TestDb, clock: &Clock, edge: Ipv4Addr) -> Publisher {
+    let zone: DnsName = ZONE.parse().unwrap();
+    // A call that gets no answer is given up soon; a refused token is tried again at once.
+    let (timeout, denial) = (Duration::from_millis(600), Duration::ZERO);
+    let cloudflare = Cloudflare::new(
+        CloudflareSettings {
+            base_url: rig.world.cloudflare_url().parse().unwrap(),
+            token: Secret::new(rig.world.cloudflare().token()),
+            zone_id: rig.world.cloudflare().zone_id(),
+            zone: zone.clone(),
+            timeout,
+            denial,
+        },
+        Clock::System,
+    );
+    let technitium = Technitium::new(TechnitiumSettings {
+        base_url: rig.world.technitium_url().parse().unwrap(),
+        token: Secret::new(rig.world.technitium().token()),
+        zone: zone.clone(),
+        timeout,
+        denial,
+    });
+    let velocity = Velocity::new(&VelocitySettings {
+        base_url: rig.world.velocity_url().parse().unwrap(),
+        secret: Secret::new(rig.world.velocity().secret()),
+        timeout,
+    });
+    let targets = Targets {
+        velocity: Some(Arc::new(velocity.unwrap())),
+        technitium: Some(Arc::new(technitium.unwrap())),
+        cloudflare: Some(Arc::new(cloudflare.unwrap())),
+    };
+    let policy = EdgePolicy {
+        zone: Some(zone),
+        proxy_ip: Some(edge),
+        public_ip: Some(edge),
+        proxy_port: PORT,
+        ..EdgePolicy::default()
+    };
+    Publisher::new(db.db.clone(), targets, policy, clock.clone())
+}
+
+/// A record of either server in one spelling.
+fn plain(row: &Value) -> (String, String, String, String) {
+    let lower = |value: &Value| value.as_str().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
+    let value = match (row.get("rData"), row["type"].as_str().unwrap()) {
+        (Some(data), "A" | "AAAA") => lower(&data["ipAddress"]),
+        (Some(data), "SRV") => {
+            format!("{} {} {} {}", data["priority"], data["weight"], data["port"], lower(&data["target"]))
+        }
+        (Some(data), _) => data.to_string(),
+        (None, "SRV") => {
+            let data = &row["data"];
+            format!("{} {} {} {}", data["priority"], data["weight"], data["port"], lower(&data["target"]))
+        }
+        (None, _) => lower(&row["content"]),
+    };
+    let comment = row["comment"].as_str().or(row["comments"].as_str()).unwrap_or_default().to_owned();
+    (lower(&row["name"]), row["type"].as_str().unwrap().to_owned(), value, comment)
+}
+
+fn is_write(entry: &Value) -> bool {
+    let path = entry["path"].as_str().unwrap();
+    match entry["peer"].as_str().unwrap() {
+        "cloudflare" => entry["method"] != "GET",
+        "technitium" => !path.ends_with("/get"),
+        _ => path.ends_with("register"),
+    }
+}
+
+/// A fault at the `nth` request from now on to a peer.
+pub fn fault(peer: &str, nth: usize, when: &str, action: &str, status: Option<u16>) -> Value {
+    json!({"peer": peer, "nth": nth, "when": when, "action": action, "status": status})
+}
+
+/// Everything a server of this company is published at.
+pub fn everywhere() -> BTreeSet<Target> {
+    [Target::Velocity, Target::Technitium, Target::Cloudflare].into()
+}

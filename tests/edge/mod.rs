@@ -1,0 +1,10 @@
+//! The edge: servers published at the simulated peers over their real wires, kept there, and taken back.
+//!
+//! The cases are those of wire/edge.md section H; each test names its own.
+
+mod drift;
+mod faults;
+mod foreign;
+mod kit;
+mod publish;
+mod trouble;
