@@ -22,6 +22,8 @@ keys! { "Provisioning";
     DEV_BRIDGE = Key::default("DEV_BRIDGE", "vmbr2").expects("the name of a bridge");
     /// How many provisioning jobs run at a time, over all workers.
     PROVISION_SLOTS = Key::default("PROVISION_SLOTS", "1").expects("1 to 64");
+    /// How many jobs of the host queue (power, publishing, teardown) one worker runs at a time.
+    HOST_CONCURRENCY = Key::default("HOST_CONCURRENCY", "8").expects("1 to 64");
     /// Whether a worker removes what an interrupted job left behind. When off, it is listed for an operator.
     PROVISION_UNWIND_STALE = Key::default("PROVISION_UNWIND_STALE", "on").expects("on or off");
     /// How often a running Proxmox task is looked at.
@@ -55,6 +57,8 @@ pub struct ProvisionConfig {
     pub dev_bridge: String,
     /// How many jobs run at a time, over all workers.
     pub slots: u32,
+    /// How many jobs of the host queue one worker runs at a time.
+    pub host_concurrency: u32,
     /// Whether leftovers of an interrupted job are removed.
     pub unwind_stale: bool,
     /// From one look at a task to the next.
@@ -81,6 +85,7 @@ impl Settings for ProvisionConfig {
         let game_bridge = env.get(&GAME_BRIDGE, name);
         let dev_bridge = env.get(&DEV_BRIDGE, name);
         let slots = env.get(&PROVISION_SLOTS, number(1..=64));
+        let host_concurrency = env.get(&HOST_CONCURRENCY, number(1..=64));
         let unwind_stale = env.get(&PROVISION_UNWIND_STALE, switch);
         let task_poll = env.get(&PROXMOX_TASK_POLL_MS, millis(10..=60_000));
         let task_timeout = env.get(&PROXMOX_TASK_TIMEOUT_SECONDS, seconds(1..=86_400));
@@ -106,6 +111,7 @@ impl Settings for ProvisionConfig {
             game_bridge: game_bridge?,
             dev_bridge: dev_bridge?,
             slots: slots?,
+            host_concurrency: host_concurrency?,
             unwind_stale: unwind_stale?,
             task_poll: task_poll?,
             task_timeout: task_timeout?,

@@ -46,6 +46,10 @@ role! {
         limits: LimitsConfig,
         /// The DNS zone of the servers.
         zone: ZoneConfig,
+        /// The game proxy.
+        velocity: VelocityConfig,
+        /// The DNS servers.
+        dns: DnsConfig,
         /// How agents are reached.
         agent: AgentConfig,
         /// How often agents are looked at.

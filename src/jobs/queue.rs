@@ -7,6 +7,8 @@ text_enum! {
     pub enum Queue {
         /// Making servers.
         Provision = "provision",
+        /// Everything else that is done to one server: power, publishing, teardown. It never waits behind a clone.
+        Host = "host",
     }
 }
 

@@ -13,6 +13,7 @@ mod events;
 pub mod http;
 pub mod idempotency;
 mod journal;
+mod server_lock;
 mod store;
 mod view;
 
@@ -21,5 +22,6 @@ pub use cancel::{CancelOutcome, cancel};
 pub use error::OperationError;
 pub use events::{EventKind, after as events_after, record as record_event};
 pub use journal::StepJournal;
+pub use server_lock::ServerLock;
 pub use store::{Scope, find, find_view, list};
 pub use view::{Accepted, OperationView};

@@ -4,6 +4,8 @@
 //! back one target from persisted facts alone. What is known of a server's publication is its `edge::EdgeRecord`, in the
 //! payload of its row. Not here: the comparison and the plan (`edge`), the peers (`adapters`).
 
+pub mod http;
+mod job;
 mod keeper;
 pub mod port_pool;
 mod publisher;
@@ -12,6 +14,7 @@ mod verify;
 mod withdraw;
 mod zone;
 
+pub use job::{PUBLISH, PublishJob, PublishPayload};
 pub use keeper::Keeper;
 pub use publisher::{PublishError, Publisher, Scope};
 pub use verify::{TargetReport, TargetVerdict};

@@ -24,6 +24,7 @@ use crate::jobs::{Failpoints, Lists};
 use crate::kernel::Clock;
 use crate::operations::http::OperationsApi;
 use crate::provision::http::{ProvisionApi, ServerLimits};
+use crate::publishing::http::EdgeApi;
 use crate::router::{self, Apis, DatabaseProbe, HealthApi, MetricsApi, Probe, ServeOptions};
 use crate::telemetry::Metrics;
 use crate::web::sse::Streams;
@@ -90,6 +91,7 @@ impl Api {
         };
         let upkeep =
             Upkeep { db: db.clone(), lists: lists.clone(), clock: clock.clone(), metrics: metrics.stores.clone() };
+        let edge_lists = lists.clone();
         let apis = Apis {
             edge: edge(&config.http),
             authenticator,
@@ -115,6 +117,12 @@ impl Api {
                     cpu_cores: (config.limits.min_cpu_cores, config.limits.max_cpu_cores),
                 },
                 failpoints: Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default()),
+            },
+            publishing: EdgeApi {
+                db: db.clone(),
+                lists: edge_lists,
+                clock: Clock::System,
+                publisher: wiring::publishers(&config.zone, &config.velocity, &config.dns, db.clone())?.background,
             },
             audit: AuditApi { db },
         };

@@ -222,6 +222,11 @@ pub fn provision_jobs(jobs: &JobsConfig, provision: &ProvisionConfig) -> JobSett
     }
 }
 
+/// How the workers of the host queue behave. Nothing limits it over all workers: each job is about one server.
+pub fn host_jobs(jobs: &JobsConfig, provision: &ProvisionConfig) -> JobSettings {
+    JobSettings { slots: None, concurrency: provision.host_concurrency, ..provision_jobs(jobs, provision) }
+}
+
 /// The house rules of provisioning.
 pub fn provision_policy(config: &WorkerConfig) -> ProvisionPolicy {
     let WorkerConfig { provision, proxmox, agent, .. } = config;

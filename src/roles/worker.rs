@@ -1,4 +1,5 @@
-//! `zpack worker provision`: makes servers, one job after another, until a signal comes and the drain is over.
+//! `zpack worker provision`: makes servers, one job after another, and works on those there are in a lane of its own, until a
+//! signal comes and the drain is over. Beside both it finishes publications.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -15,10 +16,10 @@ use super::{notify, signals, wiring};
 use crate::cli::WorkerCommand;
 use crate::config::{DatabaseConfig, Settings, Source, WorkerConfig};
 use crate::db::{self, ConnectError};
-use crate::jobs::{Failpoints, Queue, Registry, Worker, WorkerDeps};
+use crate::jobs::{Failpoints, JobSettings, Queue, Registry, Worker, WorkerDeps};
 use crate::kernel::{Clock, Secret, WorkerId};
 use crate::provision::{ProvisionDeps, ProvisionJob};
-use crate::publishing::Keeper;
+use crate::publishing::{Keeper, PublishJob};
 use crate::router::{self, MetricsApi};
 use crate::telemetry::Metrics;
 
@@ -47,7 +48,8 @@ const EDGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Everything `zpack worker provision` does, connected and ready to run.
 pub(super) struct ProvisionRole {
-    worker: Worker,
+    provision: Worker,
+    host: Worker,
     keeper: Keeper,
 }
 
@@ -59,38 +61,58 @@ pub(super) async fn provision(
 ) -> anyhow::Result<ProvisionRole> {
     let Publishers { publisher, background } =
         wiring::publishers(&config.zone, &config.velocity, &config.dns, db.clone())?;
+    let policy = wiring::provision_policy(config);
     let (redis, lists) = wiring::redis(&config.redis).await?;
     let failpoints = Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default());
-    let registry = Registry::default().with(Arc::new(ProvisionJob::new(Arc::new(ProvisionDeps {
+    let lock_poll = policy.timings.container.task_poll;
+    let host = Registry::default().with(Arc::new(PublishJob::new(publisher.clone(), lock_poll)));
+    let provision = Registry::default().with(Arc::new(ProvisionJob::new(Arc::new(ProvisionDeps {
         db: db.clone(),
         hypervisor: wiring::hypervisor(&config.proxmox)?,
         agent: wiring::agents(config.agent.request_timeout)?,
         publisher,
         clock: Clock::System,
-        policy: wiring::provision_policy(config),
+        policy,
     }))));
-    let worker = Worker::new(WorkerDeps {
-        queue: Queue::Provision,
-        worker: WorkerId::generate(),
-        db,
-        connect: renewer_connection(&config.database),
-        redis,
-        lists,
-        registry,
-        settings: wiring::provision_jobs(&config.jobs, &config.provision),
-        clock: Clock::System,
-        failpoints,
-        metrics: metrics.jobs(Queue::Provision.as_str()),
-    });
-    Ok(ProvisionRole { worker, keeper: Keeper { publisher: background, interval: EDGE_INTERVAL } })
+    let worker = |queue: Queue, registry: Registry, settings: JobSettings| {
+        Worker::new(WorkerDeps {
+            queue,
+            worker: WorkerId::generate(),
+            db: db.clone(),
+            connect: renewer_connection(&config.database),
+            redis: redis.clone(),
+            lists: lists.clone(),
+            registry,
+            settings,
+            clock: Clock::System,
+            failpoints: failpoints.clone(),
+            metrics: metrics.jobs(queue.as_str()),
+        })
+    };
+    Ok(ProvisionRole {
+        provision: worker(Queue::Provision, provision, wiring::provision_jobs(&config.jobs, &config.provision)),
+        host: worker(Queue::Host, host, wiring::host_jobs(&config.jobs, &config.provision)),
+        keeper: Keeper { publisher: background, interval: EDGE_INTERVAL },
+    })
 }
 
-/// Works until `stop` fires and the drain is over.
+/// Works until `stop` fires and the drains of both queues are over. When one queue ends by itself the other ends too: a
+/// worker that does half of its work is worse than one that is started anew.
 pub(super) async fn run_until(role: ProvisionRole, stop: CancellationToken) -> anyhow::Result<()> {
-    let keeping = tokio::spawn(role.keeper.run(stop.clone()));
-    let ended = role.worker.run(stop).await.context("the worker of the provision queue ended");
+    let ProvisionRole { provision, host, keeper } = role;
+    let stop = stop.child_token();
+    let keeping = tokio::spawn(keeper.run(stop.clone()));
+    let run = |worker: Worker, name: &'static str| {
+        let stop = stop.clone();
+        async move {
+            let ended = worker.run(stop.clone()).await.with_context(|| format!("the worker of the {name} queue ended"));
+            stop.cancel();
+            ended
+        }
+    };
+    let (provision, host) = tokio::join!(run(provision, "provision"), run(host, "host"));
     keeping.abort();
-    ended
+    provision.and(host)
 }
 
 /// Shows what the worker counts. A worker goes on without it.

@@ -11,6 +11,7 @@ use crate::catalog::Catalog;
 use crate::instances::http::ServersApi;
 use crate::operations::http::OperationsApi;
 use crate::provision::http::ProvisionApi;
+use crate::publishing::http::EdgeApi;
 use crate::web::{Edge, RateLimiter};
 
 /// Everything the HTTP server is built from. A group of routes that needs something adds its struct here.
@@ -34,6 +35,8 @@ pub struct Apis {
     pub operations: OperationsApi,
     /// Making servers.
     pub provision: ProvisionApi,
+    /// The edge, for operators.
+    pub publishing: EdgeApi,
     /// The audit log.
     pub audit: AuditApi,
     /// Servers and what was observed of them.
@@ -54,6 +57,7 @@ impl Apis {
             .app_data(Data::new(self.catalog.clone()))
             .app_data(Data::new(self.operations.clone()))
             .app_data(Data::new(self.provision.clone()))
+            .app_data(Data::new(self.publishing.clone()))
             .app_data(Data::new(self.audit.clone()))
             .app_data(Data::new(self.servers.clone()));
     }

@@ -5,7 +5,9 @@ use actix_web::http::StatusCode;
 use super::docs;
 use super::health::{self, Health, Ready};
 use super::metrics;
-use super::principal::Principal::{Admin, Customer, InternalOrDiscovery, Owner, Public, PublicOrCustomer};
+use super::principal::Principal::{
+    Admin, Customer, InternalOrAdmin, InternalOrDiscovery, Owner, Public, PublicOrCustomer,
+};
 use super::route::{Route, get, options, patch, post};
 use crate::accounts::http as accounts;
 use crate::audit::http as audit;
@@ -14,11 +16,12 @@ use crate::instances::http as instances;
 use crate::instances::view;
 use crate::operations::{Accepted, OperationView, http as operations};
 use crate::provision::{ServerRequest, http as provision};
+use crate::publishing::http as edge;
 use crate::web::RateClass::{Auth, Free, Read, Write};
 
 /// Every route of the API.
 pub fn routes() -> Vec<Route> {
-    [system(), auth(), servers(), operations(), provisioning(), admin()].into_iter().flatten().collect()
+    [system(), auth(), servers(), operations(), provisioning(), edge(), admin()].into_iter().flatten().collect()
 }
 
 fn system() -> Vec<Route> {
@@ -93,6 +96,26 @@ fn servers() -> Vec<Route> {
         get("/api/servers/{id}", Owner, Read, instances::show)
             .summary("One of one's own servers")
             .answers::<view::ServerView>(StatusCode::OK),
+    ]
+}
+
+fn edge() -> Vec<Route> {
+    vec![
+        get("/api/edge/health", InternalOrAdmin, Read, edge::health)
+            .summary("Whether the peers of the edge answer, and how many servers are not published as they should be")
+            .answers::<edge::EdgeHealth>(StatusCode::OK),
+        post("/api/edge/publish", InternalOrAdmin, Write, edge::publish)
+            .summary("Publish a server at every target")
+            .takes::<edge::EdgeRequest>()
+            .answers::<Accepted>(StatusCode::ACCEPTED),
+        post("/api/edge/unpublish", InternalOrAdmin, Write, edge::unpublish)
+            .summary("Take a server back from every target")
+            .takes::<edge::EdgeRequest>()
+            .answers::<Accepted>(StatusCode::ACCEPTED),
+        post("/api/edge/verify", InternalOrAdmin, Read, edge::verify)
+            .summary("Compare what every target has of a server with what it should have")
+            .takes::<edge::EdgeRequest>()
+            .answers::<edge::EdgeFindings>(StatusCode::OK),
     ]
 }
 

@@ -26,6 +26,8 @@ const EVERYONE: [Verdict; 6] = [In; 6];
 const CUSTOMER: [Verdict; 6] = [Who, Who, In, In, No, No];
 const ADMIN: [Verdict; 6] = [Who, Who, No, In, No, No];
 
+const INTERNAL_OR_ADMIN: [Verdict; 6] = [Who, Who, No, In, In, No];
+
 const MATRIX: &[(&str, &str, [Verdict; 6])] = &[
     ("OPTIONS", "/", EVERYONE),
     ("GET", "/healthz", EVERYONE),
@@ -48,6 +50,10 @@ const MATRIX: &[(&str, &str, [Verdict; 6])] = &[
     ("GET", "/api/operations/{id}", CUSTOMER),
     ("GET", "/api/operations/{id}/events", CUSTOMER),
     ("POST", "/api/operations/{id}/cancel", CUSTOMER),
+    ("GET", "/api/edge/health", INTERNAL_OR_ADMIN),
+    ("POST", "/api/edge/publish", INTERNAL_OR_ADMIN),
+    ("POST", "/api/edge/unpublish", INTERNAL_OR_ADMIN),
+    ("POST", "/api/edge/verify", INTERNAL_OR_ADMIN),
     ("POST", "/api/instances", CUSTOMER),
     ("GET", "/api/instances", ADMIN),
     ("GET", "/api/servers", CUSTOMER),

@@ -5,6 +5,7 @@ mod auth;
 mod authorization;
 mod catalog;
 mod conventions;
+mod edge;
 mod health;
 mod instances;
 mod metrics;

@@ -9,11 +9,13 @@ use std::time::Duration;
 use reqwest::Response;
 use serde_json::Value;
 use zpack::config::DatabaseKind;
+use zpack::edge::{EdgePolicy, Targets};
 use zpack::instances::facts::Freshness;
 use zpack::instances::quota::Quota;
 use zpack::jobs::Lists;
 use zpack::kernel::{Clock, Timestamp};
 use zpack::ports::CatalogSource;
+use zpack::publishing::Publisher;
 
 use super::door::{Door, Ground};
 use super::{PrivateRedis, TestDb, artifacts};
@@ -80,13 +82,16 @@ impl TestApp {
             let statements = statements.clone();
             move |_| _ = statements.fetch_add(1, Ordering::SeqCst)
         });
+        let clock = Clock::fixed(Timestamp::from_millis(1_800_000_000_000));
+        let publisher = Publisher::new(db.clone(), Targets::default(), EdgePolicy::default(), clock.clone());
         let door = Door::open(Ground {
             db,
             lists: lists.clone(),
             source: options.source.unwrap_or_else(artifacts::shared),
-            clock: Clock::fixed(Timestamp::from_millis(1_800_000_000_000)),
+            clock,
             quota: options.quota,
             freshness: FRESHNESS,
+            publisher,
         });
         Self { database, redis, lists, door, statements }
     }

@@ -29,7 +29,7 @@ use zpack::provision::{
     PROVISION, ProvisionDeps, ProvisionJob, ProvisionPayload, ProvisionPolicy, STEP_COUNT, ServerRequest, Timings,
     Workload,
 };
-use zpack::publishing::Publisher;
+use zpack::publishing::{PublishJob, Publisher};
 use zpack::sim::{SimConfig, World};
 use zpack::telemetry::Metrics;
 
@@ -233,6 +233,7 @@ impl Company {
             clock: Clock::System,
             quota: Quota::default(),
             freshness,
+            publisher: self.publisher(),
         })
     }
 
@@ -243,9 +244,21 @@ impl Company {
 
     /// Starts one with other house rules.
     pub fn worker_under(&self, policy: ProvisionPolicy, settings: JobSettings) -> RunningWorker {
+        self.work(Queue::Provision, Registry::default().with(Arc::new(self.job(policy))), settings)
+    }
+
+    /// Starts a worker of the host queue.
+    pub fn host_worker(&self) -> RunningWorker {
+        let publish = PublishJob::new(self.publisher(), Duration::from_millis(20));
+        let settings = JobSettings { slots: None, concurrency: 8, ..Self::settings() };
+        self.work(Queue::Host, Registry::default().with(Arc::new(publish)), settings)
+    }
+
+    /// Starts a worker of `queue` that knows the jobs of `registry`.
+    fn work(&self, queue: Queue, registry: Registry, settings: JobSettings) -> RunningWorker {
         let url = self.db.url.clone();
         let deps = WorkerDeps {
-            queue: Queue::Provision,
+            queue,
             worker: WorkerId::generate(),
             db: self.db.db.clone(),
             connect: Arc::new(move || {
@@ -254,11 +267,11 @@ impl Company {
             }),
             redis: self.client.clone(),
             lists: self.lists.clone(),
-            registry: Registry::default().with(Arc::new(self.job(policy))),
+            registry,
             settings,
             clock: Clock::System,
             failpoints: Failpoints::default(),
-            metrics: self.metrics.jobs(Queue::Provision.as_str()),
+            metrics: self.metrics.jobs(queue.as_str()),
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn({

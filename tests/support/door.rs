@@ -25,6 +25,8 @@ use zpack::kernel::{Clock, Secret};
 use zpack::operations::http::OperationsApi;
 use zpack::ports::CatalogSource;
 use zpack::provision::http::{ProvisionApi, ServerLimits};
+use zpack::publishing::Publisher;
+use zpack::publishing::http::EdgeApi;
 use zpack::router::{Apis, DatabaseProbe, HealthApi, MetricsApi, ServeOptions, serve};
 use zpack::telemetry::Metrics;
 use zpack::web::sse::Streams;
@@ -49,6 +51,8 @@ pub struct Ground {
     pub quota: Quota,
     /// How long observations count.
     pub freshness: Freshness,
+    /// The edge.
+    pub publisher: Publisher,
 }
 
 /// A running API and a client of it.
@@ -67,7 +71,7 @@ pub struct Door {
 impl Door {
     /// Starts one on a free port; it counts requests in its process.
     pub fn open(ground: Ground) -> Self {
-        let Ground { db, lists, source, clock, quota, freshness } = ground;
+        let Ground { db, lists, source, clock, quota, freshness, publisher } = ground;
         let passwords = Passwords::new(2).unwrap();
         let secret = Secret::new("a signing secret of more than 32 bytes");
         let tokens = TokenSigner::new(&secret, Duration::from_secs(3600)).unwrap();
@@ -77,6 +81,7 @@ impl Door {
         let streams = Streams::new(MOST_STREAMS, stop.clone());
         let catalog = Catalog::new(source, db.clone(), clock.clone(), Duration::from_secs(60));
         let live = LiveState::new(lists.connection(), freshness.agent);
+        let edge_lists = lists.clone();
         let apis = Apis {
             edge: Edge { origins: AllowedOrigins::new([ORIGIN.to_owned()]), ..Edge::default() },
             authenticator: Authenticator::new(db.clone(), clock.clone(), tokens.clone(), internal, discovery),
@@ -102,6 +107,7 @@ impl Door {
                 limits: ServerLimits { memory_mib: (512, 32_768), cpu_cores: (1, 16) },
                 failpoints: Failpoints::default(),
             },
+            publishing: EdgeApi { db: db.clone(), lists: edge_lists, clock: clock.clone(), publisher },
             audit: AuditApi { db: db.clone() },
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -4,8 +4,9 @@
 use async_trait::async_trait;
 
 use crate::edge::EdgeRecord;
-use crate::jobs::{Lost, locks};
+use crate::jobs::Lost;
 use crate::kernel::VmId;
+use crate::operations::ServerLock;
 use crate::publishing::{PublishError, Scope};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped, UndoError};
 
@@ -26,12 +27,9 @@ impl Step<Run, Provisioning> for PublishEdge {
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         let (vmid, _) = state.decided_place()?;
-        let name = format!("server:{vmid}");
-        lock(run, cx, &name).await?;
+        let lock = ServerLock::take(&run.cx, cx, vmid, run.deps.policy.timings.container.task_poll).await?;
         let published = publish(run, vmid).await;
-        if let Err(error) = locks::give_back(&run.deps.db, &name, run.operation()).await {
-            tracing::warn!(%vmid, %error, "{name} stays locked until this operation ends");
-        }
+        lock.give_back().await;
         published
     }
 
@@ -44,18 +42,6 @@ impl Step<Run, Provisioning> for PublishEdge {
             Ok(_) | Err(PublishError::Deleting { .. }) => Ok(()),
             Err(error) => Err(UndoError::Remains(error.to_string())),
         }
-    }
-}
-
-/// Waits for the right to change the server: an operator may already be at work on it.
-async fn lock(run: &Run, cx: &StepContext<'_>, name: &str) -> Result<(), StepError> {
-    loop {
-        let now = run.deps.clock.now();
-        let taking = || locks::take(&run.deps.db, name, run.operation(), run.cx.fence(), now);
-        if run.ask("lock", taking).await? {
-            return if run.cx.is_held() { Ok(()) } else { Err(Stopped::Lost.into()) };
-        }
-        cx.wait(run.deps.policy.timings.container.task_poll).await?;
     }
 }
 

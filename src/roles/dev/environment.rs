@@ -14,6 +14,7 @@ const TUNABLE: &[&str] = &[
     "QUOTA_",
     "SERVER_",
     "PROVISION_",
+    "HOST_CONCURRENCY",
     "POLLER_",
     "CORS_ORIGINS",
     "TRUSTED_PROXIES",

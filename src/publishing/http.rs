@@ -1,0 +1,261 @@
+//! `/api/edge/*`: what operators and our own system ask of the edge.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, web};
+use futures_util::future::join_all;
+use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::job::{PUBLISH, PublishPayload};
+use super::publisher::{PublishError, Publisher};
+use super::verify::{TargetReport, TargetVerdict};
+use crate::accounts::Caller;
+use crate::audit;
+use crate::db;
+use crate::db::entities::instance::{self, Lifecycle};
+use crate::db::payload;
+use crate::edge::{EDGE_KEY, EdgeError, EdgeRecord, Intent, Target};
+use crate::jobs::{Lists, Queue};
+use crate::kernel::{Classify, Clock, Failure, Timestamp, VmId};
+use crate::operations::{self, Begun, NewOperation, Scope, dedup_key};
+use crate::web::{ApiError, ApiResult, Code, Fields, FromFields, Json};
+
+/// How long a peer is waited for when its health is asked.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a request is repeated that lost a race against an equal one.
+const RACES: usize = 5;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct EdgeApi {
+    /// The database.
+    pub db: DatabaseConnection,
+    /// The doorbell of the workers.
+    pub lists: Lists,
+    /// The clock of the process.
+    pub clock: Clock,
+    /// The peers, with the budget of background work.
+    pub publisher: Publisher,
+}
+
+/// The server a request is about.
+#[derive(Clone, Debug, ToSchema)]
+#[schema(as = EdgeRequest)]
+pub struct EdgeRequest {
+    /// Its id, a VMID.
+    #[schema(rename = "serverId", value_type = String, example = "5013")]
+    server_id: VmId,
+}
+
+impl FromFields for EdgeRequest {
+    fn from_fields(mut fields: Fields<'_>) -> ApiResult<Self> {
+        let server_id = fields.required(&["serverId", "vmid"], |value: &Value| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            text.parse::<VmId>().map_err(|_| "must be the id of a server, such as `5013`".to_owned())
+        });
+        let (server_id,) = fields.finish((server_id,))?;
+        Ok(Self { server_id })
+    }
+}
+
+/// What is known of the peers and of all publications together.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EdgeHealth {
+    /// Whether every configured peer answers and accepts us.
+    ok: bool,
+    /// The peers.
+    targets: Vec<TargetHealth>,
+    /// How many servers are not published as they should be, or being published now.
+    unsettled: u64,
+}
+
+/// One peer.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetHealth {
+    /// Which.
+    #[schema(value_type = String, example = "cloudflare")]
+    target: Target,
+    /// Whether it is configured.
+    configured: bool,
+    /// Whether it answers and accepts us; null when it is not configured.
+    healthy: Option<bool>,
+    /// What is wrong, and whether a person is needed.
+    detail: Option<String>,
+    /// When our token ends, where the peer tells.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    token_expires_at: Option<Timestamp>,
+}
+
+/// `GET /api/edge/health`
+pub async fn health(_: Caller, api: web::Data<EdgeApi>) -> ApiResult<web::Json<EdgeHealth>> {
+    let unsettled = instance::Entity::find()
+        .filter(instance::Column::EdgeDueAt.is_not_null())
+        .filter(instance::Column::Lifecycle.eq(Lifecycle::Active))
+        .count(&api.db)
+        .await?;
+    let asked = [Target::Velocity, Target::Technitium, Target::Cloudflare].map(|target| api.ask(target));
+    let targets = join_all(asked).await;
+    let ok = targets.iter().all(|target| target.healthy != Some(false));
+    Ok(web::Json(EdgeHealth { ok, targets, unsettled }))
+}
+
+/// What was found at one target of a server.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetFinding {
+    /// The target.
+    #[schema(value_type = String, example = "cloudflare")]
+    target: Target,
+    /// `in_sync`, `missing`, `drifted`, `conflict` or `unknown`.
+    #[schema(value_type = String, example = "in_sync")]
+    verdict: TargetVerdict,
+    /// What stands out, a line each.
+    details: Vec<String>,
+}
+
+impl From<TargetReport> for TargetFinding {
+    fn from(report: TargetReport) -> Self {
+        let TargetReport { target, verdict, details } = report;
+        Self { target, verdict, details }
+    }
+}
+
+/// What was found at the targets of a server.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EdgeFindings {
+    /// The server.
+    #[schema(value_type = String, example = "5013")]
+    server_id: String,
+    /// Whether every target has what it should have.
+    in_sync: bool,
+    /// The targets; empty when the server was never published.
+    targets: Vec<TargetFinding>,
+}
+
+/// `POST /api/edge/verify`: looks, and changes nothing.
+pub async fn verify(_: Caller, api: web::Data<EdgeApi>, body: Json<EdgeRequest>) -> ApiResult<web::Json<EdgeFindings>> {
+    let vmid = body.value.server_id;
+    let reports = match api.publisher.verify(vmid).await {
+        Ok(reports) => reports.unwrap_or_default(),
+        Err(PublishError::Deleting { .. }) => return Err(ApiError::not_found("server")),
+        Err(PublishError::Payload(payload::PayloadError::Database(error))) => return Err(error.into()),
+        Err(error) => return Err(ApiError::internal(error)),
+    };
+    let in_sync = !reports.is_empty() && reports.iter().all(|report| report.verdict == TargetVerdict::InSync);
+    let targets = reports.into_iter().map(TargetFinding::from).collect();
+    Ok(web::Json(EdgeFindings { server_id: vmid.to_string(), in_sync, targets }))
+}
+
+/// `POST /api/edge/publish`
+pub async fn publish(caller: Caller, api: web::Data<EdgeApi>, body: Json<EdgeRequest>) -> ApiResult<HttpResponse> {
+    api.begin(&caller, body.value.server_id, Intent::Published).await
+}
+
+/// `POST /api/edge/unpublish`
+pub async fn unpublish(caller: Caller, api: web::Data<EdgeApi>, body: Json<EdgeRequest>) -> ApiResult<HttpResponse> {
+    api.begin(&caller, body.value.server_id, Intent::Withdrawn).await
+}
+
+impl EdgeApi {
+    async fn ask(&self, target: Target) -> TargetHealth {
+        let targets = &self.publisher.targets;
+        let configured = targets.has(target);
+        let work = async {
+            match target {
+                Target::Velocity => targets.proxy()?.list().await.map(|_| None).map_err(EdgeError::from),
+                Target::Technitium | Target::Cloudflare => {
+                    let checked = targets.zone(target)?.check().await;
+                    let checked = checked.map_err(|source| EdgeError::Zone { target, source })?;
+                    Ok(checked.token_expires_at)
+                }
+                Target::Traefik | Target::Ide => Ok(None),
+            }
+        };
+        let outcome = match configured {
+            false => None,
+            true => Some(tokio::time::timeout(HEALTH_PATIENCE, work).await),
+        };
+        let (healthy, detail, token_expires_at) = match outcome {
+            None => (None, None, None),
+            Some(Ok(Ok(expires))) => (Some(true), None, expires),
+            Some(Ok(Err(error))) => {
+                let who = match error.failure() {
+                    Failure::NeedsOperator => " (needs an operator)",
+                    _ => "",
+                };
+                (Some(false), Some(format!("{error}{who}")), None)
+            }
+            Some(Err(_)) => (Some(false), Some(format!("no answer within {} s", HEALTH_PATIENCE.as_secs())), None),
+        };
+        TargetHealth { target, configured, healthy, detail, token_expires_at }
+    }
+
+    async fn begin(&self, caller: &Caller, vmid: VmId, intent: Intent) -> ApiResult<HttpResponse> {
+        for _ in 0..RACES {
+            if let Some(begun) = self.accept(caller, vmid, intent).await? {
+                let id = begun.operation.id;
+                if begun.fresh
+                    && let Err(error) = self.lists.ring(Queue::Host, id).await
+                {
+                    tracing::warn!(operation.id = %id, %error, "could not ring for {id}; the sweeper will offer it");
+                }
+                let view = operations::find_view(&self.db, Scope::All, id).await?;
+                return view.map(operations::http::accepted).ok_or_else(|| ApiError::not_found("operation"));
+            }
+        }
+        Err(ApiError::new(Code::Overloaded, "Equal requests arrived at the same moment; please send it again."))
+    }
+
+    /// Writes the operation and the act in one transaction; `None` when an equal request won the race.
+    async fn accept(&self, caller: &Caller, vmid: VmId, intent: Intent) -> ApiResult<Option<Begun>> {
+        let now = self.clock.now();
+        let tx = db::begin(&self.db).await?;
+        let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(&tx).await?;
+        let row = row.ok_or_else(|| ApiError::not_found("server"))?;
+        if row.lifecycle != Lifecycle::Active {
+            return Err(ApiError::new(Code::StateConflict, format!("Server {vmid} is being deleted.")));
+        }
+        let record: Option<EdgeRecord> = payload::read(&row, EDGE_KEY).map_err(ApiError::internal)?;
+        let new = NewOperation {
+            kind: PUBLISH,
+            queue: Queue::Host,
+            schema_version: 1,
+            payload: PublishPayload { vmid, intent, seen: record.map(|record| record.generation) },
+            user_id: None,
+            max_starts: 3,
+            step_count: 1,
+            dedup_key: Some(dedup_key(&[PUBLISH, &vmid.to_string(), intent.as_str()])),
+        };
+        let begun = match operations::begin(&tx, new, now).await {
+            Ok(begun) => begun,
+            Err(operations::OperationError::Database(error)) if db::is_duplicate(&error) || db::is_conflict(&error) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if begun.fresh {
+            let action = match intent {
+                Intent::Published => "edge.publish",
+                Intent::Withdrawn => "edge.unpublish",
+            };
+            let entry = audit::Entry {
+                actor: caller.actor(),
+                action,
+                subject: format!("server:{vmid}"),
+                outcome: audit::Outcome::Done,
+                request: None,
+                detail: json!({ "operation": begun.operation.id }),
+            };
+            audit::record(&tx, entry, now).await?;
+        }
+        tx.commit().await?;
+        Ok(Some(begun))
+    }
+}

@@ -1,0 +1,118 @@
+//! `/api/edge/*`, with a worker and the simulated peers behind it.
+
+use reqwest::{Response, StatusCode};
+use serde_json::{Value, json};
+use zpack::db::entities::instance::InstanceKind;
+use zpack::edge::EDGE_KEY;
+use zpack::instances::store::{self, NewInstance};
+use zpack::kernel::{Clock, OperationId, VmId};
+use zpack::ports::NodeName;
+
+use crate::support::app::{FRESHNESS, INTERNAL};
+use crate::support::company::Company;
+use crate::support::door::Door;
+
+async fn a_server(company: &Company) {
+    let new = NewInstance {
+        vmid: VmId::new(5013).unwrap(),
+        hostname: "mc-paper-5013".parse().unwrap(),
+        user_id: company.owner,
+        operation_id: OperationId::generate(),
+        kind: InstanceKind::Game,
+        name: "a server".to_owned(),
+        software: "minecraft".to_owned(),
+        variant: Some("paper".to_owned()),
+        version: "1.21.1".to_owned(),
+        memory_mib: 2048,
+        cpu_cores: 2,
+        node: NodeName::new("pve1"),
+        address: "127.0.0.9".to_owned(),
+    };
+    store::insert(&company.db.db, new, Clock::System.now()).await.unwrap();
+}
+
+async fn post(door: &Door, path: &str, body: Value) -> Response {
+    door.post(path, &body).header("x-internal-token", INTERNAL).send().await.unwrap()
+}
+
+async fn json_of(answer: Response, status: StatusCode) -> Value {
+    let seen = answer.status();
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(seen, status, "{body}");
+    body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_publishes_verifies_and_takes_back() {
+    let company = Company::start().await;
+    let (door, worker) = (company.door(FRESHNESS), company.host_worker());
+    a_server(&company).await;
+    let about = json!({ "serverId": "5013" });
+
+    let found = json_of(post(&door, "/api/edge/verify", about.clone()).await, StatusCode::OK).await;
+    assert_eq!(found, json!({ "serverId": "5013", "inSync": false, "targets": [] }));
+
+    let accepted = json_of(post(&door, "/api/edge/publish", about.clone()).await, StatusCode::ACCEPTED).await;
+    company.succeeded(accepted["operationId"].as_str().unwrap().parse().unwrap()).await;
+    let found = json_of(post(&door, "/api/edge/verify", about.clone()).await, StatusCode::OK).await;
+    assert_eq!(found["inSync"], true, "{found}");
+    assert_eq!(found["targets"].as_array().unwrap().len(), 3);
+    let health = door.get("/api/edge/health").header("x-internal-token", INTERNAL).send().await.unwrap();
+    let health = json_of(health, StatusCode::OK).await;
+    assert_eq!((&health["ok"], &health["unsettled"]), (&json!(true), &json!(0)), "{health}");
+
+    company.control("/sim/velocity/restart", Value::Null).await;
+    let found = json_of(post(&door, "/api/edge/verify", about.clone()).await, StatusCode::OK).await;
+    let velocity = found["targets"].as_array().unwrap().iter().find(|target| target["target"] == "velocity").unwrap();
+    assert_eq!(velocity["verdict"], "missing", "{found}");
+
+    let accepted = json_of(post(&door, "/api/edge/unpublish", about).await, StatusCode::ACCEPTED).await;
+    company.succeeded(accepted["operationId"].as_str().unwrap().parse().unwrap()).await;
+    let state = company.state().await;
+    assert_eq!((&state["cloudflare"]["records"], &state["technitium"]["records"]), (&json!([]), &json!([])));
+    let audited = door.get("/api/audit").bearer_auth(door.admin("root").await).send().await.unwrap();
+    let audited = json_of(audited, StatusCode::OK).await.to_string();
+    assert!(audited.contains("edge.publish") && audited.contains("edge.unpublish"), "{audited}");
+    worker.stop().await;
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_that_meets_a_stranger_fails_and_says_which_record_it_is() {
+    let company = Company::start().await;
+    let (door, worker) = (company.door(FRESHNESS), company.host_worker());
+    a_server(&company).await;
+    let alias = json!({ "type": "CNAME", "name": "mc-paper-5013", "content": "elsewhere.example" });
+    let alias = company.control("/sim/cloudflare/records", alias).await;
+    let accepted =
+        json_of(post(&door, "/api/edge/publish", json!({ "serverId": "5013" })).await, StatusCode::ACCEPTED).await;
+    let operation = company.settled(accepted["operationId"].as_str().unwrap().parse().unwrap()).await;
+    assert_eq!(operation.error_code.as_deref(), Some("edge_incomplete"));
+    assert!(operation.error_message.unwrap().contains(alias["id"].as_str().unwrap()));
+    worker.stop().await;
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_requests_are_answered_and_nothing_is_begun() {
+    let company = Company::start().await;
+    let door = company.door(FRESHNESS);
+    a_server(&company).await;
+    for path in ["/api/edge/publish", "/api/edge/unpublish", "/api/edge/verify"] {
+        for body in
+            [json!({}), json!({ "serverId": "x" }), json!({ "serverId": 7 }), json!({ "serverId": "5013", "a": 1 })]
+        {
+            let problem = json_of(post(&door, path, body.clone()).await, StatusCode::UNPROCESSABLE_ENTITY).await;
+            assert!(problem["errors"][0]["pointer"].as_str().is_some(), "{body}: {problem}");
+        }
+        json_of(post(&door, path, json!({ "serverId": "5999" })).await, StatusCode::NOT_FOUND).await;
+    }
+    // The same wish while it waits is the same operation.
+    let about = json!({ "serverId": "5013" });
+    let first = json_of(post(&door, "/api/edge/publish", about.clone()).await, StatusCode::ACCEPTED).await;
+    let second = json_of(post(&door, "/api/edge/publish", about).await, StatusCode::ACCEPTED).await;
+    assert_eq!(first["operationId"], second["operationId"]);
+    let row = store::find_owned(&company.db.db, company.owner, VmId::new(5013).unwrap()).await.unwrap().unwrap();
+    assert!(!row.payload.contains(EDGE_KEY), "nothing is published by asking");
+    door.close().await;
+}
