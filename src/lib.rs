@@ -35,6 +35,7 @@ pub mod provision;
 
 // Layer 5: the outside, and the table of routes.
 pub mod adapters;
+pub mod discovery;
 pub mod router;
 pub mod sim;
 

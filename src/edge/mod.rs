@@ -25,7 +25,9 @@ mod tests;
 pub use compare::{Change, Conflict, Drift, Verdict, compare};
 pub use owner::Owner;
 pub use proxy::{ProxyChange, ProxyDrift, ProxyVerdict, Registration, compare_proxy};
-pub use proxy_status::{PingNote, ProxyEvent, ProxyRecord, ProxyStatus, Receipt, Sighting, Sign};
+pub use proxy_status::{
+    KEY as PROXY_KEY, PingNote, ProxyEvent, ProxyRecord, ProxyStatus, Receipt, Sighting, Sign, TRUST as PROXY_TRUST,
+};
 pub use publication::{
     EdgePolicy, PortRoute, PublicRecord, Publication, ServerFacts, Workload, listening_port, needs_port, plan,
 };

@@ -14,7 +14,9 @@ use crate::kernel::{Timestamp, text_enum};
 use crate::ports::{Ping, ProxyListing};
 
 /// How long a word counts: the proxy pings every 30 seconds, and may take 30 more to find that nobody answers.
-const TRUST: Duration = Duration::from_secs(120);
+pub const TRUST: Duration = Duration::from_secs(120);
+/// The key of the payload a [`ProxyRecord`] is stored under.
+pub const KEY: &str = "proxy";
 /// The longest text that is kept of an event.
 const MAX_TEXT: usize = 300;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::proxy_status::ProxyRecord;
 use super::publication::Publication;
 use super::state::EdgeState;
 use super::target::{EdgeError, Target};
@@ -108,6 +109,8 @@ impl TargetRecord {
 pub struct EdgeRecord {
     /// Counts changes of what it is to have.
     pub generation: u32,
+    /// When that last changed.
+    pub begun_at: Timestamp,
     /// Whether it is to be out.
     pub intent: Intent,
     /// What it has when all is well.
@@ -134,7 +137,23 @@ impl EdgeRecord {
             generation = old.generation.saturating_add(1);
         }
         targets.extend(publication.targets().into_iter().map(|target| (target, TargetRecord::pending(now))));
-        Self { generation, intent: Intent::Published, publication, names, targets }
+        Self { generation, begun_at: now, intent: Intent::Published, publication, names, targets }
+    }
+
+    /// What is known at the proxy of this very publication: `stored`, unless it belongs to an older one.
+    pub fn proxy_record(&self, stored: ProxyRecord) -> ProxyRecord {
+        match &self.publication.registration {
+            Some(server) if stored.since != Some(self.begun_at) || stored.backend != Some(server.address) => {
+                ProxyRecord::begin(self.begun_at, server.address)
+            }
+            Some(_) | None => stored,
+        }
+    }
+
+    /// Whether `name` is its public name, or the first label of it, under which servers were registered once.
+    pub fn is_called(&self, name: &DnsName) -> bool {
+        let ours = &self.publication.name;
+        name == ours || name.as_str() == ours.first_label()
     }
 
     /// The record of a server that is to be taken back from now on.

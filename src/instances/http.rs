@@ -78,7 +78,8 @@ pub async fn list(
     }
     let mut servers = store::list_owned(&api.db, account.user.id, page.after, page.rows_to_read()).await?;
     let next = page.cut(&mut servers, |server| server.vmid);
-    let servers = api.with_live(servers).await.into_iter().map(|(server, seen)| ServerView::new(server, seen));
+    let now = api.clock.now();
+    let servers = api.with_live(servers).await.into_iter().map(|(server, seen)| ServerView::new(server, seen, now));
     Ok(web::Json(ServerList { servers: servers.collect(), next }))
 }
 
@@ -86,7 +87,7 @@ pub async fn list(
 pub async fn show(OwnedServer(server): OwnedServer, api: web::Data<ServersApi>) -> ApiResult<web::Json<ServerView>> {
     let live = api.live.read(&[server.vmid]).await.pop().unwrap_or(Live::Unreadable);
     let seen = observe(server.kind, &live, api.clock.now(), api.freshness);
-    Ok(web::Json(ServerView::new(server, seen)))
+    Ok(web::Json(ServerView::new(server, seen, api.clock.now())))
 }
 
 /// `GET /api/instances`
@@ -94,6 +95,7 @@ pub async fn inventory(_: Admin, query: Query, api: web::Data<ServersApi>) -> Ap
     let page = query.page::<VmId>()?;
     let mut servers = store::list_all(&api.db, page.after, page.rows_to_read()).await?;
     let next = page.cut(&mut servers, |server| server.vmid);
-    let rows = api.with_live(servers).await.into_iter().map(|(server, seen)| InventoryRow::new(server, seen));
+    let now = api.clock.now();
+    let rows = api.with_live(servers).await.into_iter().map(|(server, seen)| InventoryRow::new(server, seen, now));
     Ok(web::Json(Inventory { ok: true, rows: rows.collect(), next }))
 }

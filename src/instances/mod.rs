@@ -9,10 +9,13 @@ pub mod live;
 mod names;
 mod owned;
 pub mod poller;
+pub mod proxy_watch;
 pub mod quota;
+pub mod reach;
 pub mod readiness;
 pub mod reservations;
 pub mod status;
+pub mod status_view;
 pub mod store;
 pub mod view;
 

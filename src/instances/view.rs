@@ -4,6 +4,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::facts::Observation;
+use super::reach::Reach;
+use super::readiness::{Connection, ConnectionReason, ConnectionState};
 use super::status::{AgentStatus, HostStatus, ServerStatus};
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::kernel::text_enum;
@@ -61,8 +63,41 @@ pub struct ServerView {
     /// When it was made.
     #[schema(value_type = String, format = "date-time")]
     created_at: Timestamp,
+    /// What players connect to; absent for a server that was not published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    /// Whether players can connect; absent for a server that was not published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<ConnectionView>,
     #[serde(flatten)]
     live: LiveView,
+}
+
+/// Whether players can connect to a server, and why not.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ConnectionView {
+    /// `connectable`, `degraded`, `unknown`, `starting`, `unreachable`, `offline` or `failed`.
+    #[schema(value_type = String, example = "connectable")]
+    state: ConnectionState,
+    /// What stands out; empty when all is well.
+    reasons: Vec<ReasonView>,
+}
+
+/// Why a connection is as it is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ReasonView {
+    /// The reason.
+    #[schema(value_type = String, example = "server_starting")]
+    code: ConnectionReason,
+    /// The same in words.
+    message: &'static str,
+}
+
+impl From<Connection> for ConnectionView {
+    fn from(connection: Connection) -> Self {
+        let reasons = connection.reasons.into_iter().map(|code| ReasonView { code, message: code.message() });
+        Self { state: connection.state, reasons: reasons.collect() }
+    }
 }
 
 /// What was last observed of a server. Never waited for: `observedAt` and `stale` say how old it is.
@@ -108,9 +143,12 @@ impl From<Observation> for LiveView {
 }
 
 impl ServerView {
-    /// `server` with what was observed of it.
-    pub fn new(server: instance::Model, seen: Observation) -> Self {
+    /// `server` with what was observed of it, at `now`.
+    pub fn new(server: instance::Model, seen: Observation, now: Timestamp) -> Self {
+        let reach = Reach::of(&server);
         Self {
+            address: reach.address().map(str::to_owned),
+            connection: reach.connection(&seen, now).map(Into::into),
             id: server.vmid.to_string(),
             name: server.name,
             category: server.kind.into(),
@@ -149,15 +187,15 @@ pub struct InventoryRow {
 }
 
 impl InventoryRow {
-    /// `server` with what was observed of it.
-    pub fn new(server: instance::Model, seen: Observation) -> Self {
+    /// `server` with what was observed of it, at `now`.
+    pub fn new(server: instance::Model, seen: Observation, now: Timestamp) -> Self {
         Self {
             instance_id: server.id,
             user_id: server.user_id,
             operation_id: server.operation_id,
             node: server.node.clone(),
             agent_address: server.address.clone(),
-            server: ServerView::new(server, seen),
+            server: ServerView::new(server, seen, now),
         }
     }
 }

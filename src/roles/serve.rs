@@ -12,13 +12,16 @@ use super::upkeep::Upkeep;
 use super::{notify, signals, wiring};
 use crate::accounts::http::AccountsApi;
 use crate::accounts::{Authenticator, Passwords, TokenSigner};
+use crate::adapters::slp::{PingSettings, ServerListPing};
 use crate::audit::http::AuditApi;
 use crate::catalog::Catalog;
 use crate::config::{HttpConfig, ServeConfig, Settings, Source};
+use crate::discovery::http::DiscoveryApi;
 use crate::instances::facts::Freshness;
 use crate::instances::http::ServersApi;
 use crate::instances::live::LiveState;
 use crate::instances::poller::{Poller, PollerSettings};
+use crate::instances::proxy_watch::ProxyWatch;
 use crate::instances::quota::Quota;
 use crate::jobs::{Failpoints, Lists};
 use crate::kernel::Clock;
@@ -51,6 +54,7 @@ pub(super) struct Api {
     listener: TcpListener,
     apis: Apis,
     poller: Poller,
+    watch: ProxyWatch,
     upkeep: Upkeep,
     streams_end: CancellationToken,
 }
@@ -79,6 +83,7 @@ impl Api {
         let limiter = RateLimiter::new(clock.clone(), Some(lists.connection()));
         let settings = poller_settings(config);
         let freshness = Freshness::of_intervals(settings.interval, settings.host_interval);
+        let settings_timeout = settings.timeout;
         let live = LiveState::new(lists.connection(), freshness.agent);
         let poller = Poller {
             db: db.clone(),
@@ -88,6 +93,15 @@ impl Api {
             clock: clock.clone(),
             settings,
             metrics: metrics.clone(),
+        };
+        let watch = ProxyWatch {
+            db: db.clone(),
+            live: live.clone(),
+            freshness,
+            proxy: wiring::game_proxy(&config.velocity)?,
+            ping: Arc::new(ServerListPing::new(PingSettings { limit: settings_timeout })),
+            clock: clock.clone(),
+            interval: config.poller.interval * 2,
         };
         let upkeep =
             Upkeep { db: db.clone(), lists: lists.clone(), clock: clock.clone(), metrics: metrics.stores.clone() };
@@ -118,6 +132,7 @@ impl Api {
                 },
                 failpoints: Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default()),
             },
+            discovery: DiscoveryApi { db: db.clone(), clock: Clock::System },
             publishing: EdgeApi {
                 db: db.clone(),
                 lists: edge_lists,
@@ -126,7 +141,7 @@ impl Api {
             },
             audit: AuditApi { db },
         };
-        Ok(Self { listener, apis, poller, upkeep, streams_end })
+        Ok(Self { listener, apis, poller, watch, upkeep, streams_end })
     }
 
     /// Answers until `stop` fires, then lets requests under way end, up to the drain limit.
@@ -138,6 +153,7 @@ impl Api {
             async move { catalog.keep_fresh(stop).await }
         });
         let polling = tokio::spawn(self.poller.run(stop.clone()));
+        let watching = tokio::spawn(self.watch.run(stop.clone()));
         let upkeep = tokio::spawn(self.upkeep.run(stop.clone()));
         tokio::spawn({
             let stop = stop.clone();
@@ -150,6 +166,7 @@ impl Api {
         let served = router::serve(self.listener, self.apis, ServeOptions::default(), stop.clone()).await;
         fresh.abort();
         polling.abort();
+        watching.abort();
         upkeep.abort();
         served.context("the HTTP server failed")?;
         if stop.is_cancelled() { Ok(()) } else { bail!("the HTTP server ended by itself") }

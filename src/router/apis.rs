@@ -8,6 +8,7 @@ use crate::accounts::Authenticator;
 use crate::accounts::http::AccountsApi;
 use crate::audit::http::AuditApi;
 use crate::catalog::Catalog;
+use crate::discovery::http::DiscoveryApi;
 use crate::instances::http::ServersApi;
 use crate::operations::http::OperationsApi;
 use crate::provision::http::ProvisionApi;
@@ -37,6 +38,8 @@ pub struct Apis {
     pub provision: ProvisionApi,
     /// The edge, for operators.
     pub publishing: EdgeApi,
+    /// What the edge asks of us.
+    pub discovery: DiscoveryApi,
     /// The audit log.
     pub audit: AuditApi,
     /// Servers and what was observed of them.
@@ -58,6 +61,7 @@ impl Apis {
             .app_data(Data::new(self.operations.clone()))
             .app_data(Data::new(self.provision.clone()))
             .app_data(Data::new(self.publishing.clone()))
+            .app_data(Data::new(self.discovery.clone()))
             .app_data(Data::new(self.audit.clone()))
             .app_data(Data::new(self.servers.clone()));
     }

@@ -6,14 +6,15 @@ use super::docs;
 use super::health::{self, Health, Ready};
 use super::metrics;
 use super::principal::Principal::{
-    Admin, Customer, InternalOrAdmin, InternalOrDiscovery, Owner, Public, PublicOrCustomer,
+    Admin, Customer, Internal, InternalOrAdmin, InternalOrDiscovery, Owner, Public, PublicOrCustomer,
 };
 use super::route::{Route, get, options, patch, post};
 use crate::accounts::http as accounts;
 use crate::audit::http as audit;
 use crate::catalog::http as catalog;
+use crate::discovery::{DesiredServers, http as discovery};
 use crate::instances::http as instances;
-use crate::instances::view;
+use crate::instances::{status_view, view};
 use crate::operations::{Accepted, OperationView, http as operations};
 use crate::provision::{ServerRequest, http as provision};
 use crate::publishing::http as edge;
@@ -96,6 +97,12 @@ fn servers() -> Vec<Route> {
         get("/api/servers/{id}", Owner, Read, instances::show)
             .summary("One of one's own servers")
             .answers::<view::ServerView>(StatusCode::OK),
+        get("/api/servers/{id}/status", Owner, Read, status_view::status)
+            .summary("Whether players reach a server, and what is in the way")
+            .answers::<status_view::StatusView>(StatusCode::OK),
+        get("/api/servers/{id}/host/status", Owner, Read, status_view::host_status)
+            .summary("The power of a server's container, as it was last observed")
+            .answers::<status_view::PowerView>(StatusCode::OK),
     ]
 }
 
@@ -116,6 +123,16 @@ fn edge() -> Vec<Route> {
             .summary("Compare what every target has of a server with what it should have")
             .takes::<edge::EdgeRequest>()
             .answers::<edge::EdgeFindings>(StatusCode::OK),
+        post("/internal/velocity/proxy-status", Internal, Free, discovery::proxy_status)
+            .summary("What the proxy says by itself of a server")
+            .takes::<discovery::ProxyStatusRequest>()
+            .answers::<discovery::Received>(StatusCode::ACCEPTED),
+        get("/internal/velocity/desired", Internal, Free, discovery::desired)
+            .summary("Every server the proxy should know")
+            .answers::<DesiredServers>(StatusCode::OK),
+        get("/internal/traefik/config", Internal, Free, discovery::traefik)
+            .summary("The routes of games without a proxy, for Traefik's HTTP provider")
+            .answers_with(StatusCode::OK, "application/json"),
     ]
 }
 

@@ -55,18 +55,24 @@ pub struct Fields<'v> {
     object: &'v Map<String, Value>,
     at: String,
     known: BTreeSet<&'static str>,
+    tolerant: bool,
     problems: Vec<FieldError>,
 }
 
 impl<'v> Fields<'v> {
     /// Begins to read `object`.
     pub fn new(object: &'v Map<String, Value>) -> Self {
-        Self { object, at: String::new(), known: BTreeSet::new(), problems: Vec::new() }
+        Self { object, at: String::new(), known: BTreeSet::new(), tolerant: false, problems: Vec::new() }
     }
 
     /// Accepts and ignores `names`: what older clients send and nobody reads any more.
     pub fn ignore(&mut self, names: &[&'static str]) {
         self.known.extend(names);
+    }
+
+    /// Accepts fields that nobody asks for: those of peers that may say more than they did.
+    pub fn tolerate_unknown(&mut self) {
+        self.tolerant = true;
     }
 
     /// The raw value of a field, to decide by it which others to read.
@@ -125,7 +131,8 @@ impl<'v> Fields<'v> {
             None => Checked(Some(None)),
             Some((name, Value::Object(object))) => {
                 let at = format!("{}{}", self.at, pointer_step(name));
-                let mut inner = Fields { object, at, known: BTreeSet::new(), problems: Vec::new() };
+                let mut inner =
+                    Fields { object, at, known: BTreeSet::new(), tolerant: self.tolerant, problems: Vec::new() };
                 let read = read(&mut inner);
                 inner.report_unknown();
                 let accepted = inner.problems.is_empty();
@@ -181,6 +188,9 @@ impl<'v> Fields<'v> {
     }
 
     fn report_unknown(&mut self) {
+        if self.tolerant {
+            return;
+        }
         let unknown: Vec<&String> = self.object.keys().filter(|key| !self.known.contains(key.as_str())).collect();
         for key in unknown.into_iter().take(MOST_REPORTED) {
             self.problem(key, "is not a field of this request");

@@ -2,6 +2,7 @@
 //!
 //! The cases are those of wire/edge.md section H; each test names its own.
 
+mod bridge;
 mod drift;
 mod faults;
 mod foreign;

@@ -26,6 +26,7 @@ const EVERYONE: [Verdict; 6] = [In; 6];
 const CUSTOMER: [Verdict; 6] = [Who, Who, In, In, No, No];
 const ADMIN: [Verdict; 6] = [Who, Who, No, In, No, No];
 
+const INTERNAL_ONLY: [Verdict; 6] = [Who, Who, No, No, In, No];
 const INTERNAL_OR_ADMIN: [Verdict; 6] = [Who, Who, No, In, In, No];
 
 const MATRIX: &[(&str, &str, [Verdict; 6])] = &[
@@ -58,6 +59,11 @@ const MATRIX: &[(&str, &str, [Verdict; 6])] = &[
     ("GET", "/api/instances", ADMIN),
     ("GET", "/api/servers", CUSTOMER),
     ("GET", "/api/servers/{id}", CUSTOMER),
+    ("GET", "/api/servers/{id}/status", CUSTOMER),
+    ("GET", "/api/servers/{id}/host/status", CUSTOMER),
+    ("POST", "/internal/velocity/proxy-status", INTERNAL_ONLY),
+    ("GET", "/internal/velocity/desired", INTERNAL_ONLY),
+    ("GET", "/internal/traefik/config", INTERNAL_ONLY),
 ];
 
 #[test]

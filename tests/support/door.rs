@@ -16,6 +16,7 @@ use zpack::accounts::{Authenticator, Passwords, TokenSigner, admin};
 use zpack::audit::http::AuditApi;
 use zpack::catalog::Catalog;
 use zpack::db::entities::user::Role;
+use zpack::discovery::http::DiscoveryApi;
 use zpack::instances::facts::Freshness;
 use zpack::instances::http::ServersApi;
 use zpack::instances::live::LiveState;
@@ -107,6 +108,7 @@ impl Door {
                 limits: ServerLimits { memory_mib: (512, 32_768), cpu_cores: (1, 16) },
                 failpoints: Failpoints::default(),
             },
+            discovery: DiscoveryApi { db: db.clone(), clock: clock.clone() },
             publishing: EdgeApi { db: db.clone(), lists: edge_lists, clock: clock.clone(), publisher },
             audit: AuditApi { db: db.clone() },
         };

@@ -16,6 +16,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use anyhow::{Context, anyhow, bail};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use self::credentials::Credentials;
 use self::data_dir::DataDir;
@@ -29,6 +30,8 @@ use super::{serve, signals, sim, wiring, worker};
 use crate::cli::{DevArgs, DevRole};
 use crate::config::{DatabaseConfig, MapSource, ServeConfig, Settings, Source, WorkerConfig};
 use crate::db;
+use crate::sim::traefik::Provider;
+use crate::sim::velocity::CallbackSettings;
 use crate::sim::{SimConfig, World};
 use crate::telemetry::Metrics;
 
@@ -119,6 +122,7 @@ async fn company(
     prepare_database(start, &source).await?;
     let drain = stop.child_token();
     let mut roles = start_roles(&start.args.roles, &source, listener, &drain).await?;
+    meet(world, port, &start.credentials.internal_token)?;
     let ready = Ready::new(format!("http://127.0.0.1:{port}"), world.control_url(), &start.credentials);
     let env_file = start.args.data_dir.join(ENV_FILE).display().to_string();
     start.output.print(&ready, |ready| ready.human(&env_file))?;
@@ -136,6 +140,20 @@ async fn company(
         }
     }
     lived
+}
+
+/// Tells the simulated proxy where its callbacks go, and the simulated router where its routes are.
+fn meet(world: &World, port: u16, internal_token: &str) -> anyhow::Result<()> {
+    let url = |path: &str| Url::parse(&format!("http://127.0.0.1:{port}{path}")).context("the API has no address");
+    let token = || Some(internal_token.to_owned());
+    let callbacks = CallbackSettings {
+        url: Some(url("/internal/velocity/proxy-status")?),
+        token: token(),
+        ..world.velocity().callbacks()
+    };
+    world.velocity().call_back(callbacks);
+    world.traefik().poll(Provider { url: Some(url("/internal/traefik/config")?), token: token(), interval_ms: None });
+    Ok(())
 }
 
 async fn prepare_database(start: &Start, source: &MapSource) -> anyhow::Result<()> {

@@ -130,6 +130,11 @@ impl Velocity {
         self.locked().secrets.first().cloned().unwrap_or_default()
     }
 
+    /// How callbacks are sent.
+    pub fn callbacks(&self) -> CallbackSettings {
+        self.outbox.settings()
+    }
+
     /// Sends callbacks as `settings` say.
     pub fn call_back(&self, settings: CallbackSettings) {
         self.locked().callbacks = settings.clone();

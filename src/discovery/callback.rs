@@ -1,0 +1,73 @@
+//! A callback of the proxy about one server (wire/edge.md C1), merged into that server's payload.
+
+use std::net::IpAddr;
+
+use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
+use serde_json::Value;
+
+use crate::db::entities::instance;
+use crate::db::payload::{self, Change, PayloadError};
+use crate::edge::{EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, ProxyEvent, ProxyRecord, ProxyStatus, Receipt};
+use crate::kernel::{DnsName, Hostname, Timestamp};
+use crate::web::{ApiResult, Fields, FromFields, readers};
+
+/// The body of a callback. What else a bridge sends is not looked at.
+#[derive(Clone, Debug)]
+pub struct ProxyCallback(pub ProxyEvent);
+
+impl FromFields for ProxyCallback {
+    fn from_fields(mut fields: Fields<'_>) -> ApiResult<Self> {
+        fields.tolerate_unknown();
+        let server_name = fields.required(&["server_name"], readers::text(1..=253));
+        let status = fields.required(&["status"], |value: &Value| {
+            let text = value.as_str().unwrap_or_default();
+            text.parse::<ProxyStatus>().map_err(|error| error.to_string())
+        });
+        let address = fields.optional(&["address"], |value: &Value| {
+            let address = value.as_str().and_then(|text| text.parse::<IpAddr>().ok());
+            address.map(|address| address.to_string()).ok_or_else(|| "must be an IP address".to_owned())
+        });
+        let port = fields.optional(&["port"], |value: &Value| {
+            let port = value.as_u64().and_then(|port| u16::try_from(port).ok());
+            port.ok_or_else(|| "must be a port".to_owned())
+        });
+        let at = fields.optional(&["at"], |value: &Value| {
+            serde_json::from_value::<Timestamp>(value.clone()).map_err(|_| "must be a time (RFC 3339)".to_owned())
+        });
+        // Nothing hangs on these: what is none of the kind counts as absent.
+        let loose = |name: &'static str| fields.peek(&[name]).cloned();
+        let text = |value: Option<Value>| value.and_then(|value| value.as_str().map(str::to_owned));
+        let (error, boot_id) = (text(loose("error")), text(loose("boot_id")));
+        let latency_ms = loose("latency_ms").and_then(|value| value.as_f64());
+        let latency_ms = latency_ms.filter(|ms| (0.0..1e12).contains(ms)).map(|ms| ms as u64);
+        let (server_name, status, address, port, at) = fields.finish((server_name, status, address, port, at))?;
+        Ok(Self(ProxyEvent { server_name, status, address, port, latency_ms, error, boot_id, at }))
+    }
+}
+
+/// Takes in a callback that arrived at `now`; whether it said anything new of a server we know. A server nobody knows is
+/// no error of the bridge's: it may just have been deleted.
+pub async fn receive(db: &DatabaseConnection, event: &ProxyEvent, now: Timestamp) -> Result<bool, PayloadError> {
+    let Ok(name) = event.server_name.parse::<DnsName>() else { return Ok(false) };
+    let Ok(host) = name.first_label().parse::<Hostname>() else { return Ok(false) };
+    let row = instance::Entity::find().filter(instance::Column::Hostname.eq(host)).one(db).await?;
+    let Some(row) = row else {
+        tracing::info!(server = %name, status = %event.status, "the proxy speaks of a server that is not known");
+        return Ok(false);
+    };
+    let before = row.revision;
+    let merged = payload::merge(db, row.vmid, PROXY_KEY, now, |row, stored: Option<ProxyRecord>| {
+        let edge: Option<EdgeRecord> = payload::read(row, EDGE_KEY).ok().flatten();
+        let edge = edge.filter(|edge| edge.intent == Intent::Published && edge.is_called(&name))?;
+        match edge.proxy_record(stored.unwrap_or_default()).receive(event, now) {
+            Receipt::Kept(next) => Some(Change::to(next)),
+            Receipt::Known | Receipt::Late | Receipt::Elsewhere => None,
+        }
+    })
+    .await;
+    match merged {
+        Ok(row) => Ok(row.revision != before),
+        Err(PayloadError::Gone { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,75 @@
+//! The documents, from rows. Pure but for their queries.
+
+use std::net::SocketAddr;
+
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
+use crate::db::payload;
+use crate::edge::{Collision, EDGE_KEY, EdgeRecord, Intent, Route, Target, TargetState, TraefikDocument};
+
+/// A server the proxy should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DesiredServer {
+    /// Its canonical name.
+    pub name: String,
+    /// Where players are forwarded to.
+    pub address: String,
+    /// The port there.
+    pub port: u16,
+}
+
+/// Every server the proxy should know, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DesiredServers {
+    /// The servers.
+    pub servers: Vec<DesiredServer>,
+}
+
+/// The publications of all servers that are to be out.
+async fn published(db: &impl ConnectionTrait) -> Result<Vec<(instance::Model, EdgeRecord)>, DbErr> {
+    let rows = instance::Entity::find()
+        .filter(instance::Column::Kind.eq(InstanceKind::Game))
+        .filter(instance::Column::Lifecycle.eq(Lifecycle::Active))
+        .order_by_asc(instance::Column::Vmid)
+        .all(db)
+        .await?;
+    let record = |row: instance::Model| {
+        let record: Option<EdgeRecord> = payload::read(&row, EDGE_KEY).ok().flatten();
+        record.filter(|record| record.intent == Intent::Published).map(|record| (row, record))
+    };
+    Ok(rows.into_iter().filter_map(record).collect())
+}
+
+/// What the proxy should know.
+pub(super) async fn desired(db: &impl ConnectionTrait) -> Result<DesiredServers, DbErr> {
+    let registrations = published(db).await?.into_iter().filter_map(|(_, record)| record.publication.registration);
+    let mut servers: Vec<DesiredServer> = registrations
+        .map(|server| DesiredServer {
+            name: server.name.to_string(),
+            address: server.address.ip().to_string(),
+            port: server.address.port(),
+        })
+        .collect();
+    servers.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(DesiredServers { servers })
+}
+
+/// The routes of games without a proxy. A port that two servers claim is refused as a whole: Traefik keeps what it has.
+pub(super) async fn routes(db: &impl ConnectionTrait) -> Result<Result<TraefikDocument, Collision>, DbErr> {
+    let mut routes = Vec::new();
+    for (row, record) in published(db).await? {
+        let is_out = record.targets.get(&Target::Traefik).is_some_and(|target| target.state == TargetState::Published);
+        let Some(route) = record.publication.route.filter(|_| is_out) else { continue };
+        let backend: SocketAddr = route.backend;
+        routes.extend(route.transports.iter().map(|transport| Route {
+            transport: *transport,
+            port: route.port,
+            host: row.hostname.clone(),
+            backend,
+        }));
+    }
+    Ok(TraefikDocument::of(&routes))
+}

@@ -1,0 +1,94 @@
+//! `/internal/velocity/*` and `/internal/traefik/config`.
+
+use actix_web::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use actix_web::{HttpRequest, HttpResponse, web};
+use sea_orm::DatabaseConnection;
+use serde::Serialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::callback::{ProxyCallback, receive};
+use super::document;
+use crate::accounts::Caller;
+use crate::db::payload::PayloadError;
+use crate::kernel::{Classify, Clock, Failure};
+use crate::web::{ApiError, ApiResult, Code, Json};
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct DiscoveryApi {
+    /// The database.
+    pub db: DatabaseConnection,
+    /// The clock of the process.
+    pub clock: Clock,
+}
+
+/// The body of a callback of the proxy.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProxyStatusRequest {
+    /// The server, by its canonical name or its first label.
+    pub server_name: String,
+    /// `registered_with_proxy`, `proxy_ping_ok` or `proxy_ping_failed`.
+    pub status: String,
+    /// Where the proxy forwards to.
+    pub address: Option<String>,
+    /// The port there.
+    pub port: Option<u16>,
+    /// How long the ping took.
+    pub latency_ms: Option<u64>,
+    /// Why the ping failed.
+    pub error: Option<String>,
+    /// The run of the proxy.
+    pub boot_id: Option<String>,
+    /// When it happened, by the clock of the proxy (RFC 3339).
+    pub at: Option<String>,
+}
+
+/// The answer to a callback.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Received {
+    /// Always true.
+    ok: bool,
+    /// Whether it said something new of a server we know.
+    kept: bool,
+}
+
+/// `POST /internal/velocity/proxy-status`
+pub async fn proxy_status(
+    _: Caller,
+    api: web::Data<DiscoveryApi>,
+    body: Json<ProxyCallback>,
+) -> ApiResult<HttpResponse> {
+    let kept = receive(&api.db, &body.value.0, api.clock.now()).await.map_err(|error| match error {
+        PayloadError::Database(error) => error.into(),
+        error if error.failure() == Failure::Transient => ApiError::new(Code::Overloaded, error.to_string()),
+        error => ApiError::internal(error),
+    })?;
+    Ok(HttpResponse::Accepted().json(Received { ok: true, kept }))
+}
+
+/// `GET /internal/velocity/desired`
+pub async fn desired(request: HttpRequest, _: Caller, api: web::Data<DiscoveryApi>) -> ApiResult<HttpResponse> {
+    let servers = document::desired(&api.db).await?;
+    let text = json!(servers).to_string();
+    let etag = format!("\"{}\"", hex::encode(Sha256::digest(text.as_bytes())).get(..32).unwrap_or_default());
+    Ok(tagged(&request, &etag, text))
+}
+
+/// `GET /internal/traefik/config`
+pub async fn traefik(request: HttpRequest, _: Caller, api: web::Data<DiscoveryApi>) -> ApiResult<HttpResponse> {
+    let document = document::routes(&api.db).await?.map_err(ApiError::internal)?;
+    Ok(tagged(&request, &document.etag(), document.text().to_owned()))
+}
+
+/// The document, or 304 when the caller has it already.
+fn tagged(request: &HttpRequest, etag: &str, text: String) -> HttpResponse {
+    let known = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
+    let known = known
+        .flat_map(|value| value.split(','))
+        .any(|tag| matches!(tag.trim().trim_start_matches("W/"), tag if tag == etag || tag == "*"));
+    let mut answer = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    answer.insert_header((ETAG, etag)).insert_header((CACHE_CONTROL, "no-cache"));
+    if known { answer.finish() } else { answer.content_type("application/json").body(text) }
+}

@@ -1,0 +1,183 @@
+//! Looks at the proxy and at the game servers behind it, for as long as `zpack serve` runs.
+//!
+//! The proxy is listed once an interval, whatever the number of servers; each running Minecraft server is pinged in its
+//! container. What was learnt is merged into the servers' payloads when it says something new, or when the old word is
+//! about to expire. A server the proxy has lost is made due at the edge, whose keeper registers it again: after a
+//! restart of the proxy that is every one of them.
+//!
+//! Several processes may watch: a word that is fresh is not sought again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use tokio_util::sync::CancellationToken;
+
+use super::facts::{Freshness, Live, observe};
+use super::live::LiveState;
+use super::reach::Reach;
+use super::status::ServerStatus;
+use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
+use crate::db::payload::{self, Change, PayloadError};
+use crate::edge::{EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, PROXY_TRUST, ProxyRecord, ProxyVerdict, compare_proxy};
+use crate::kernel::{Clock, Timestamp, VmId};
+use crate::ports::{GameProxy, Ping, PingTarget, ProxyListing, StatusPing};
+use crate::telemetry::Outage;
+
+/// How many servers are pinged at a time.
+const PINGS_AT_A_TIME: usize = 32;
+
+/// What the watch works with.
+#[derive(Clone)]
+pub struct ProxyWatch {
+    /// The servers.
+    pub db: DatabaseConnection,
+    /// What their agents say.
+    pub live: LiveState,
+    /// How long that counts.
+    pub freshness: Freshness,
+    /// The proxy, when there is one.
+    pub proxy: Option<Arc<dyn GameProxy>>,
+    /// Asks servers for their status.
+    pub ping: Arc<dyn StatusPing>,
+    /// The clock.
+    pub clock: Clock,
+    /// From one look to the next.
+    pub interval: Duration,
+}
+
+impl ProxyWatch {
+    /// Watches until `stop` fires.
+    pub async fn run(self, stop: CancellationToken) {
+        let (rows, listing) = (Outage::of("reading the published servers"), Outage::of("listing the proxy"));
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                looked = self.look(&listing) => match looked {
+                    Ok(()) => rows.works(),
+                    Err(error) => rows.failed(error),
+                },
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(self.interval) => {}
+            }
+        }
+    }
+
+    /// One look at everything.
+    async fn look(&self, outage: &Outage) -> Result<(), DbErr> {
+        let servers = instance::Entity::find()
+            .filter(instance::Column::Kind.eq(InstanceKind::Game))
+            .filter(instance::Column::Lifecycle.eq(Lifecycle::Active))
+            .order_by_asc(instance::Column::Vmid)
+            .all(&self.db)
+            .await?;
+        let servers: Vec<(instance::Model, Reach)> = servers
+            .into_iter()
+            .map(|row| {
+                let reach = Reach::of(&row);
+                (row, reach)
+            })
+            .filter(|(_, reach)| reach.edge.as_ref().is_some_and(|edge| edge.publication.registration.is_some()))
+            .collect();
+        if servers.is_empty() {
+            return Ok(());
+        }
+        let listing = match &self.proxy {
+            Some(proxy) => match proxy.list().await {
+                Ok(listing) => {
+                    outage.works();
+                    Some((listing, self.clock.now()))
+                }
+                Err(error) => {
+                    outage.failed(error);
+                    None
+                }
+            },
+            None => None,
+        };
+        let running = self.running(&servers).await;
+        let listing = listing.map(Arc::new);
+        let each = servers.into_iter().map(|(row, reach)| {
+            let runs = running.get(&row.vmid).copied().unwrap_or(false);
+            self.look_at(row.vmid, reach, listing.clone(), runs)
+        });
+        stream::iter(each).buffer_unordered(PINGS_AT_A_TIME).collect::<Vec<()>>().await;
+        Ok(())
+    }
+
+    /// Which of the servers run, as far as their agents say.
+    async fn running(&self, servers: &[(instance::Model, Reach)]) -> BTreeMap<VmId, bool> {
+        let vmids: Vec<VmId> = servers.iter().map(|(row, _)| row.vmid).collect();
+        let (live, now) = (self.live.read(&vmids).await, self.clock.now());
+        let runs =
+            |live: &Live| observe(InstanceKind::Game, live, now, self.freshness).merged.status == ServerStatus::Running;
+        vmids.into_iter().zip(live.iter().map(runs)).collect()
+    }
+
+    async fn look_at(&self, vmid: VmId, reach: Reach, listing: Option<Arc<(ProxyListing, Timestamp)>>, runs: bool) {
+        let Some(edge) = &reach.edge else { return };
+        let Some(wanted) = &edge.publication.registration else { return };
+        let sighted = listing.as_deref().map(|(listing, at)| {
+            let listed = compare_proxy(wanted, &listing.servers).0 == ProxyVerdict::InSync;
+            (listing, listed, *at)
+        });
+        let now = self.clock.now();
+        let fresh = reach.proxy.ping.as_ref().is_some_and(|note| now.since(note.at) < self.interval.mul_f64(0.8));
+        let ping = match runs && !fresh {
+            true => {
+                let target = PingTarget { address: wanted.address, host: wanted.name.to_string() };
+                Some((self.ping.ping(&target).await, self.clock.now()))
+            }
+            false => None,
+        };
+        if let Err(error) = self.note(vmid, edge, sighted, ping.as_ref()).await {
+            tracing::debug!(%vmid, %error, "what was seen of {vmid} was not kept");
+        }
+    }
+
+    /// Merges what was seen, if it is worth a write.
+    async fn note(
+        &self,
+        vmid: VmId,
+        edge: &EdgeRecord,
+        sighted: Option<(&ProxyListing, bool, Timestamp)>,
+        ping: Option<&(Ping, Timestamp)>,
+    ) -> Result<(), PayloadError> {
+        let now = self.clock.now();
+        let lost = matches!(sighted, Some((_, false, _)));
+        payload::merge(&self.db, vmid, PROXY_KEY, now, |row, stored: Option<ProxyRecord>| {
+            // Published anew meanwhile: what was seen belongs to the publication before.
+            let current: Option<EdgeRecord> = payload::read(row, EDGE_KEY).ok().flatten();
+            current.filter(|current| current.generation == edge.generation && current.intent == Intent::Published)?;
+            let before = edge.proxy_record(stored.clone().unwrap_or_default());
+            let mut record = before.clone();
+            if let Some((listing, listed, at)) = sighted {
+                record = record.sighted(listing, listed, at);
+            }
+            if let Some((ping, at)) = ping {
+                record = record.pinged(ping, *at);
+            }
+            let due = lost && row.edge_due_at.is_none();
+            let old = stored.as_ref().unwrap_or(&before);
+            (due || is_news(old, &record, now))
+                .then(|| Change { value: Some(record), edge_due_at: due.then_some(Some(now)) })
+        })
+        .await
+        .map(drop)
+    }
+}
+
+/// Whether `new` says something else than `old`, or `old` will soon say nothing any more.
+fn is_news(old: &ProxyRecord, new: &ProxyRecord, now: Timestamp) -> bool {
+    let differs =
+        old.since != new.since || old.presence(now) != new.presence(now) || old.ping_state(now) != new.ping_state(now);
+    let aged = |at: Option<Timestamp>| at.is_some_and(|at| now.since(at) > PROXY_TRUST / 2);
+    let fresher = |old: Option<Timestamp>, new: Option<Timestamp>| new > old && aged(old);
+    let seen = |record: &ProxyRecord| record.seen.as_ref().map(|sighting| sighting.at);
+    let pinged = |record: &ProxyRecord| record.ping.as_ref().map(|note| note.at);
+    differs || fresher(seen(old), seen(new)) || fresher(pinged(old), pinged(new))
+}

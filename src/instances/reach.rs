@@ -1,0 +1,55 @@
+//! How players reach a server: what its payload says of edge and proxy, merged with what is observed of it. Pure.
+
+use crate::db::entities::instance::{self, InstanceKind};
+use crate::db::payload;
+use crate::edge::{EDGE_KEY, EdgeRecord, PROXY_KEY, PingState, ProxyPresence, ProxyRecord, needs_port};
+use crate::kernel::Timestamp;
+
+use super::facts::Observation;
+use super::readiness::{Connection, Readiness, connection};
+
+/// What is stored of the way to a server.
+#[derive(Clone, Debug, Default)]
+pub struct Reach {
+    /// Its publication; `None` when it never had one.
+    pub edge: Option<EdgeRecord>,
+    /// What is known of it at the proxy, in the present publication.
+    pub proxy: ProxyRecord,
+    /// Whether its game answers the ping we know.
+    pings: bool,
+}
+
+impl Reach {
+    /// What the row of a server says. What cannot be read counts as never said; writers of it complain.
+    pub fn of(row: &instance::Model) -> Self {
+        let edge: Option<EdgeRecord> = payload::read(row, EDGE_KEY).ok().flatten();
+        let proxy: ProxyRecord = payload::read(row, PROXY_KEY).ok().flatten().unwrap_or_default();
+        let proxy = edge.as_ref().map(|edge| edge.proxy_record(proxy.clone())).unwrap_or(proxy);
+        let pings = row.kind == InstanceKind::Game && !needs_port(&row.software);
+        Self { edge, proxy, pings }
+    }
+
+    /// What players are told to connect to, while it is out.
+    pub fn address(&self) -> Option<&str> {
+        self.edge.as_ref().map(|edge| edge.publication.address.as_str())
+    }
+
+    /// Whether the proxy knows the server.
+    pub fn presence(&self, now: Timestamp) -> ProxyPresence {
+        match &self.edge {
+            Some(edge) if edge.publication.registration.is_some() => self.proxy.presence(now),
+            _ => ProxyPresence::NotNeeded,
+        }
+    }
+
+    /// How the last ping went.
+    pub fn ping(&self, now: Timestamp) -> PingState {
+        if self.pings { self.proxy.ping_state(now) } else { PingState::NotNeeded }
+    }
+
+    /// Whether players can connect; `None` for a server that has nothing at the edge.
+    pub fn connection(&self, seen: &Observation, now: Timestamp) -> Option<Connection> {
+        let edge = self.edge.as_ref()?;
+        Some(connection(Readiness::of(seen), edge.state(), self.presence(now), self.ping(now)))
+    }
+}

@@ -1,0 +1,131 @@
+//! `GET /api/servers/{id}/status` and `GET /api/servers/{id}/host/status`: what is known of one server, and how old it is.
+
+use actix_web::web;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::facts::{Live, Observation, observe};
+use super::http::ServersApi;
+use super::owned::OwnedServer;
+use super::reach::Reach;
+use super::readiness::Readiness;
+use super::view::ConnectionView;
+use crate::db::entities::instance;
+use crate::edge::{EdgeRecord, EdgeState, PingState, ProxyPresence, Target, TargetState};
+use crate::kernel::Timestamp;
+use crate::ports::PowerState;
+use crate::web::ApiResult;
+
+/// Whether players reach a server, out of everything that is known of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusView {
+    /// The id of the server.
+    #[schema(example = "5001")]
+    id: String,
+    /// Whether its workload serves.
+    #[schema(value_type = String, example = "ready")]
+    readiness: Readiness,
+    /// Whether players can connect; null for a server that was not published.
+    connection: Option<ConnectionView>,
+    /// Its public name at each target; null for a server that was not published.
+    edge: Option<EdgeView>,
+    /// Whether the proxy knows it: `registered`, `not_registered`, `unknown` or `not_needed`.
+    #[schema(value_type = String, example = "registered")]
+    proxy: ProxyPresence,
+    /// How the last ping went: `answered`, `silent`, `failed`, `unknown` or `not_needed`.
+    #[schema(value_type = String, example = "answered")]
+    ping: PingState,
+    /// What players connect to.
+    address: Option<String>,
+    /// When the newest fact about its container and agent was observed.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    observed_at: Option<Timestamp>,
+    /// Whether those facts are older than they should be.
+    stale: bool,
+}
+
+/// A publication.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EdgeView {
+    /// All targets together: `not_published`, `publishing`, `published`, `degraded`, `failed` or `unpublishing`.
+    #[schema(value_type = String, example = "published")]
+    state: EdgeState,
+    /// Each target.
+    targets: Vec<TargetView>,
+}
+
+/// A publication at one target.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetView {
+    /// `velocity`, `technitium`, `cloudflare`, `traefik` or `ide`.
+    #[schema(value_type = String, example = "cloudflare")]
+    target: Target,
+    /// `pending`, `published`, `retrying`, `blocked` or `withdrawn`.
+    #[schema(value_type = String, example = "published")]
+    state: TargetState,
+    /// When it is tried again.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    retry_at: Option<Timestamp>,
+    /// When this was found.
+    #[schema(value_type = String, format = "date-time")]
+    since: Timestamp,
+}
+
+impl From<&EdgeRecord> for EdgeView {
+    fn from(record: &EdgeRecord) -> Self {
+        let targets = record.targets.iter().map(|(target, record)| TargetView {
+            target: *target,
+            state: record.state,
+            retry_at: record.due_at,
+            since: record.changed_at,
+        });
+        Self { state: record.state(), targets: targets.collect() }
+    }
+}
+
+/// The power of a container.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PowerView {
+    /// `running`, `stopped` or `unknown`.
+    #[schema(value_type = String, example = "running")]
+    power_state: PowerState,
+    /// When it was observed.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    observed_at: Option<Timestamp>,
+    /// Whether that is longer ago than it should be.
+    stale: bool,
+}
+
+async fn seen(api: &ServersApi, server: &instance::Model, now: Timestamp) -> Observation {
+    let live = api.live.read(&[server.vmid]).await.pop().unwrap_or(Live::Unreadable);
+    observe(server.kind, &live, now, api.freshness)
+}
+
+/// `GET /api/servers/{id}/status`
+pub async fn status(OwnedServer(server): OwnedServer, api: web::Data<ServersApi>) -> ApiResult<web::Json<StatusView>> {
+    let now = api.clock.now();
+    let (seen, reach) = (seen(&api, &server, now).await, Reach::of(&server));
+    Ok(web::Json(StatusView {
+        id: server.vmid.to_string(),
+        readiness: Readiness::of(&seen),
+        connection: reach.connection(&seen, now).map(Into::into),
+        edge: reach.edge.as_ref().map(EdgeView::from),
+        proxy: reach.presence(now),
+        ping: reach.ping(now),
+        address: reach.address().map(str::to_owned),
+        observed_at: seen.observed_at,
+        stale: seen.stale,
+    }))
+}
+
+/// `GET /api/servers/{id}/host/status`
+pub async fn host_status(
+    OwnedServer(server): OwnedServer,
+    api: web::Data<ServersApi>,
+) -> ApiResult<web::Json<PowerView>> {
+    let seen = seen(&api, &server, api.clock.now()).await;
+    Ok(web::Json(PowerView { power_state: seen.power, observed_at: seen.observed_at, stale: seen.stale }))
+}
