@@ -13,6 +13,7 @@ mod m0003_instances;
 mod m0004_requests;
 mod m0005_leases;
 mod m0006_ports;
+mod m0007_teardown;
 
 /// Runs the migrations of this folder in order.
 pub struct Migrator;
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_requests::Migration),
             Box::new(m0005_leases::Migration),
             Box::new(m0006_ports::Migration),
+            Box::new(m0007_teardown::Migration),
         ]
     }
 }

@@ -32,6 +32,7 @@ pub mod publishing;
 
 // Layer 4: features; siblings do not know one another.
 pub mod provision;
+pub mod teardown;
 
 // Layer 5: the outside, and the table of routes.
 pub mod adapters;

@@ -11,5 +11,5 @@ mod patience;
 
 pub use container::{Container, ContainerTimings, Sighting};
 pub use destroy::NotDestroyed;
-pub use nonce::{description, is_ours};
+pub use nonce::{description, is_ours, nonce_of};
 pub use patience::{Patience, may_pass};

@@ -7,6 +7,11 @@ pub fn description(operation: OperationId) -> String {
     format!("zpack operation={operation}")
 }
 
+/// The operation that `text` says a container was made by.
+pub fn nonce_of(text: &str) -> Option<OperationId> {
+    text.trim_end().strip_prefix("zpack operation=")?.parse().ok()
+}
+
 /// Whether `text` is the one [`description`] writes for `operation`.
 pub fn is_ours(text: Option<&str>, operation: OperationId) -> bool {
     text.is_some_and(|text| text.trim_end() == description(operation))
@@ -23,5 +28,7 @@ mod tests {
         assert!(!is_ours(Some(&description(other)), ours));
         assert!(!is_ours(Some(&format!("{} and more", description(ours))), ours));
         assert!(!is_ours(None, ours));
+        assert_eq!(nonce_of(&description(ours)), Some(ours));
+        assert_eq!(nonce_of(&format!("{} and more", description(ours))), None);
     }
 }

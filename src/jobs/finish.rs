@@ -6,7 +6,7 @@ use sea_orm::{
 };
 
 use crate::db;
-use crate::db::entities::operation::{self, OperationState};
+use crate::db::entities::operation::{self, Cleanup, OperationState};
 use crate::db::entities::{debt, operation_step};
 use crate::kernel::{DebtId, OperationId, Timestamp};
 
@@ -75,7 +75,11 @@ pub async fn finish(
             (back, None)
         }
         End::Ended { state, failure, undo } => {
-            let (unwind, cleanup, wait) = aftermath(undo, 0);
+            let (unwind, mut cleanup, wait) = aftermath(undo, 0);
+            // A job that did what was asked may have had to leave something, which others remove.
+            if *state == OperationState::Succeeded && owes(&tx, row.id).await? {
+                cleanup = Cleanup::Pending;
+            }
             let ended = with_failure(release, failure.as_ref())
                 .col_expr(operation::Column::State, Expr::value(*state))
                 .col_expr(operation::Column::FinishedAt, clock.clone())
@@ -101,8 +105,10 @@ pub async fn finish(
         return Ok(Err(Lost));
     }
     slots::release(&tx, row.id).await?;
+    let succeeded = matches!(end, End::Ended { state: OperationState::Succeeded, .. });
     match undo {
-        Some(UnwindEnd::Complete | UnwindEnd::Nothing) => settle_debts(&tx, row.id, now).await?,
+        Some(UnwindEnd::Complete | UnwindEnd::Nothing) if !succeeded => settle_debts(&tx, row.id, now).await?,
+        Some(UnwindEnd::Complete | UnwindEnd::Nothing) => {}
         Some(UnwindEnd::Incomplete { reason, leftovers }) => {
             record_debts(&tx, row.id, leftovers, Some(reason), now).await?;
         }
@@ -152,6 +158,7 @@ pub(super) async fn record_debts(
             vmid: Set(leftover.vmid),
             node: Set(leftover.node.clone()),
             detail: Set(leftover.detail.clone()),
+            subject: Set(None),
             state: Set(debt::DebtState::Open),
             attempts: Set(0),
             next_attempt_at: Set(None),
@@ -162,6 +169,14 @@ pub(super) async fn record_debts(
         debt::Entity::insert(row).exec_without_returning(tx).await?;
     }
     Ok(())
+}
+
+/// Whether debts of the operation are open.
+async fn owes(tx: &impl ConnectionTrait, id: OperationId) -> Result<bool, DbErr> {
+    let open = debt::Entity::find()
+        .filter(debt::Column::OperationId.eq(id))
+        .filter(debt::Column::State.eq(debt::DebtState::Open));
+    Ok(open.one(tx).await?.is_some())
 }
 
 async fn settle_debts(tx: &impl ConnectionTrait, id: OperationId, now: Timestamp) -> Result<(), DbErr> {

@@ -29,6 +29,7 @@ use crate::operations::http::OperationsApi;
 use crate::provision::http::{ProvisionApi, ServerLimits};
 use crate::publishing::http::EdgeApi;
 use crate::router::{self, Apis, DatabaseProbe, HealthApi, MetricsApi, Probe, ServeOptions};
+use crate::teardown::http::TeardownApi;
 use crate::telemetry::Metrics;
 use crate::web::sse::Streams;
 use crate::web::{AllowedOrigins, Edge, RateLimiter, TrustedProxies};
@@ -131,6 +132,12 @@ impl Api {
                     cpu_cores: (config.limits.min_cpu_cores, config.limits.max_cpu_cores),
                 },
                 failpoints: Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default()),
+            },
+            teardown: TeardownApi {
+                db: db.clone(),
+                lists: edge_lists.clone(),
+                clock: Clock::System,
+                hypervisor: poller.hypervisor.clone(),
             },
             discovery: DiscoveryApi { db: db.clone(), clock: Clock::System },
             publishing: EdgeApi {

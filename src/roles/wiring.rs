@@ -255,6 +255,11 @@ pub fn provision_policy(config: &WorkerConfig) -> ProvisionPolicy {
     }
 }
 
+/// How long a teardown waits for the hypervisor before it leaves a debt: an owner does not wait for a node that is away.
+pub fn teardown_timings(timings: &ContainerTimings) -> ContainerTimings {
+    ContainerTimings { task_timeout: timings.task_timeout.min(Duration::from_secs(60)), ..*timings }
+}
+
 /// The times of a lease.
 pub fn lease(config: &LeaseConfig) -> LeaseSettings {
     let LeaseConfig { ttl, renew, retry, takeover } = *config;

@@ -1,5 +1,5 @@
 //! `zpack worker provision`: makes servers, one job after another, and works on those there are in a lane of its own, until a
-//! signal comes and the drain is over. Beside both it finishes publications.
+//! signal comes and the drain is over. Beside both it finishes publications and settles debts.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use crate::kernel::{Clock, Secret, WorkerId};
 use crate::provision::{ProvisionDeps, ProvisionJob};
 use crate::publishing::{Keeper, PublishJob};
 use crate::router::{self, MetricsApi};
+use crate::teardown::{Collector, TeardownDeps, TeardownJob};
 use crate::telemetry::Metrics;
 
 /// Runs the worker of one queue until a signal comes.
@@ -43,7 +44,7 @@ pub async fn run(source: &dyn Source, queue: WorkerCommand) -> anyhow::Result<()
     }
 }
 
-/// How often publications that are not finished are looked for.
+/// How often publications that are not finished and debts that are due are looked for.
 const EDGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Everything `zpack worker provision` does, connected and ready to run.
@@ -51,6 +52,7 @@ pub(super) struct ProvisionRole {
     provision: Worker,
     host: Worker,
     keeper: Keeper,
+    collector: Collector,
 }
 
 /// Connects the role.
@@ -65,10 +67,23 @@ pub(super) async fn provision(
     let (redis, lists) = wiring::redis(&config.redis).await?;
     let failpoints = Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default());
     let lock_poll = policy.timings.container.task_poll;
-    let host = Registry::default().with(Arc::new(PublishJob::new(publisher.clone(), lock_poll)));
+    let hypervisor = wiring::hypervisor(&config.proxmox)?;
+    let teardown = TeardownDeps {
+        db: db.clone(),
+        hypervisor: hypervisor.clone(),
+        targets: publisher.targets.clone(),
+        timings: wiring::teardown_timings(&policy.timings.container),
+        lock_poll,
+        clock: Clock::System,
+    };
+    let host = Registry::default()
+        .with(Arc::new(PublishJob::new(publisher.clone(), lock_poll)))
+        .with(Arc::new(TeardownJob::new(teardown.clone())));
+    let collector =
+        Collector { deps: TeardownDeps { targets: background.targets.clone(), ..teardown }, interval: EDGE_INTERVAL };
     let provision = Registry::default().with(Arc::new(ProvisionJob::new(Arc::new(ProvisionDeps {
         db: db.clone(),
-        hypervisor: wiring::hypervisor(&config.proxmox)?,
+        hypervisor,
         agent: wiring::agents(config.agent.request_timeout)?,
         publisher,
         clock: Clock::System,
@@ -93,15 +108,17 @@ pub(super) async fn provision(
         provision: worker(Queue::Provision, provision, wiring::provision_jobs(&config.jobs, &config.provision)),
         host: worker(Queue::Host, host, wiring::host_jobs(&config.jobs, &config.provision)),
         keeper: Keeper { publisher: background, interval: EDGE_INTERVAL },
+        collector,
     })
 }
 
 /// Works until `stop` fires and the drains of both queues are over. When one queue ends by itself the other ends too: a
 /// worker that does half of its work is worse than one that is started anew.
 pub(super) async fn run_until(role: ProvisionRole, stop: CancellationToken) -> anyhow::Result<()> {
-    let ProvisionRole { provision, host, keeper } = role;
+    let ProvisionRole { provision, host, keeper, collector } = role;
     let stop = stop.child_token();
     let keeping = tokio::spawn(keeper.run(stop.clone()));
+    let collecting = tokio::spawn(collector.run(stop.clone()));
     let run = |worker: Worker, name: &'static str| {
         let stop = stop.clone();
         async move {
@@ -112,6 +129,7 @@ pub(super) async fn run_until(role: ProvisionRole, stop: CancellationToken) -> a
     };
     let (provision, host) = tokio::join!(run(provision, "provision"), run(host, "host"));
     keeping.abort();
+    collecting.abort();
     provision.and(host)
 }
 

@@ -13,6 +13,7 @@ use crate::instances::http::ServersApi;
 use crate::operations::http::OperationsApi;
 use crate::provision::http::ProvisionApi;
 use crate::publishing::http::EdgeApi;
+use crate::teardown::http::TeardownApi;
 use crate::web::{Edge, RateLimiter};
 
 /// Everything the HTTP server is built from. A group of routes that needs something adds its struct here.
@@ -40,6 +41,8 @@ pub struct Apis {
     pub publishing: EdgeApi,
     /// What the edge asks of us.
     pub discovery: DiscoveryApi,
+    /// Removing servers.
+    pub teardown: TeardownApi,
     /// The audit log.
     pub audit: AuditApi,
     /// Servers and what was observed of them.
@@ -62,6 +65,7 @@ impl Apis {
             .app_data(Data::new(self.provision.clone()))
             .app_data(Data::new(self.publishing.clone()))
             .app_data(Data::new(self.discovery.clone()))
+            .app_data(Data::new(self.teardown.clone()))
             .app_data(Data::new(self.audit.clone()))
             .app_data(Data::new(self.servers.clone()));
     }

@@ -8,7 +8,7 @@ use super::metrics;
 use super::principal::Principal::{
     Admin, Customer, Internal, InternalOrAdmin, InternalOrDiscovery, Owner, Public, PublicOrCustomer,
 };
-use super::route::{Route, get, options, patch, post};
+use super::route::{Route, delete, get, options, patch, post};
 use crate::accounts::http as accounts;
 use crate::audit::http as audit;
 use crate::catalog::http as catalog;
@@ -18,11 +18,15 @@ use crate::instances::{status_view, view};
 use crate::operations::{Accepted, OperationView, http as operations};
 use crate::provision::{ServerRequest, http as provision};
 use crate::publishing::http as edge;
+use crate::teardown::http as teardown;
 use crate::web::RateClass::{Auth, Free, Read, Write};
 
 /// Every route of the API.
 pub fn routes() -> Vec<Route> {
-    [system(), auth(), servers(), operations(), provisioning(), edge(), admin()].into_iter().flatten().collect()
+    [system(), auth(), servers(), operations(), provisioning(), edge(), teardown(), admin()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn system() -> Vec<Route> {
@@ -133,6 +137,25 @@ fn edge() -> Vec<Route> {
         get("/internal/traefik/config", Internal, Free, discovery::traefik)
             .summary("The routes of games without a proxy, for Traefik's HTTP provider")
             .answers_with(StatusCode::OK, "application/json"),
+    ]
+}
+
+fn teardown() -> Vec<Route> {
+    vec![
+        delete("/api/servers/{id}", Owner, Write, teardown::delete_server)
+            .summary("Delete a server with all its data")
+            .answers::<Accepted>(StatusCode::ACCEPTED),
+        get("/api/containers/orphans", InternalOrAdmin, Read, teardown::orphans)
+            .summary("Containers without a server and servers without a container, by a complete listing")
+            .answers::<teardown::Orphans>(StatusCode::OK),
+        delete("/api/containers/{vmid}", InternalOrAdmin, Write, teardown::delete_container)
+            .summary("Delete a server, or a container of ours that no server is in")
+            .answers::<Accepted>(StatusCode::ACCEPTED),
+        get("/api/admin/debts", Admin, Read, teardown::debts)
+            .summary("What was left behind and has to be removed, the newest first")
+            .query("state", "Only those that are `open`, `settled` or `released`.")
+            .paged()
+            .answers::<teardown::DebtPage>(StatusCode::OK),
     ]
 }
 

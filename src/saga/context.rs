@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::journal::{Journal, Lost};
+use super::journal::{Journal, Lost, Record, StepRef};
 use super::step::Reach;
 
 /// The reasons to stop a saga from outside.
@@ -49,6 +50,47 @@ pub struct StepContext<'a> {
     pub(super) stop: &'a Stop,
     pub(super) reach: Reach,
     pub(super) direction: Direction,
+}
+
+/// The journal of work that keeps its own record.
+struct Unrecorded;
+
+#[async_trait]
+impl Journal for Unrecorded {
+    async fn history(&self) -> Result<Vec<Record>, Lost> {
+        Ok(Vec::new())
+    }
+
+    async fn start(&self, _: StepRef, _: &Value) -> Result<(), Lost> {
+        Ok(())
+    }
+
+    async fn checkpoint(&self, _: &Value) -> Result<(), Lost> {
+        Ok(())
+    }
+
+    async fn done(&self, _: StepRef, _: &Value, _: Option<&str>) -> Result<(), Lost> {
+        Ok(())
+    }
+
+    async fn fail(&self, _: StepRef, _: &Value, _: &str) -> Result<(), Lost> {
+        Ok(())
+    }
+
+    async fn undone(&self, _: StepRef, _: &Value) -> Result<(), Lost> {
+        Ok(())
+    }
+
+    async fn undo_failed(&self, _: StepRef, _: &str) -> Result<(), Lost> {
+        Ok(())
+    }
+}
+
+impl<'a> StepContext<'a> {
+    /// The means of a step for work outside a saga that is safe to repeat: it waits as a step does, until `stop` says so.
+    pub fn unrecorded(stop: &'a Stop) -> Self {
+        Self { journal: &Unrecorded, stop, reach: Reach::Inside, direction: Direction::Forward }
+    }
 }
 
 impl StepContext<'_> {

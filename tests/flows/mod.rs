@@ -10,3 +10,4 @@ mod provisioning;
 mod reach;
 mod roles;
 mod stopping;
+mod teardown;

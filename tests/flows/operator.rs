@@ -89,6 +89,7 @@ async fn owe(db: &DatabaseConnection, id: OperationId) {
         vmid: Set(Some(VmId::new(5001).unwrap())),
         node: Set(Some("pve1".to_owned())),
         detail: Set("the container may exist".to_owned()),
+        subject: Set(None),
         state: Set(DebtState::Open),
         attempts: Set(10),
         next_attempt_at: Set(None),

@@ -117,6 +117,7 @@ async fn every_entity_comes_back_as_it_was_written(test: TestDb) {
             vmid: None,
             node: Some("pve1".into()),
             detail: odd(),
+            subject: Some(odd()),
             state: debt::DebtState::Open,
             attempts: 3,
             next_attempt_at: Some(LATE),

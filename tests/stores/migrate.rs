@@ -85,10 +85,12 @@ async fn an_empty_database_is_looked_at_without_a_trace(test: TestDb) {
 #[tokio::test]
 async fn mariadb_resumes_a_migration_that_was_cut_short() {
     let test = TestDb::migrated(DatabaseKind::MariaDb).await;
-    run(&test.db, "DELETE FROM seaql_migrations WHERE version = 'm0002_operations'").await;
+    // Those after it were not run either.
+    run(&test.db, "DELETE FROM seaql_migrations WHERE version >= 'm0002'").await;
     run(&test.db, "DROP INDEX operations_dedup_active ON operations").await;
     run(&test.db, "DROP TABLE debts").await;
-    assert_eq!(migrate::up(&test.db).await.unwrap(), ["m0002_operations"]);
+    let run_again = migrate::up(&test.db).await.unwrap();
+    assert_eq!(run_again.first().map(String::as_str), Some("m0002_operations"), "{run_again:?}");
     assert_eq!(migrate::check(&test.db).await.unwrap(), []);
     run(&test.db, "DROP INDEX operations_dedup_active ON operations").await;
 }

@@ -68,6 +68,7 @@ async fn owe(db: &DatabaseConnection, id: OperationId, at: Timestamp) {
         vmid: Set(None),
         node: Set(None),
         detail: Set("a container may exist".to_owned()),
+        subject: Set(None),
         state: Set(DebtState::Open),
         attempts: Set(0),
         next_attempt_at: Set(None),

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use reqwest::Response;
 use serde_json::Value;
+use zpack::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSettings};
+use zpack::adapters::tls::TlsVerify;
 use zpack::config::DatabaseKind;
 use zpack::edge::{EdgePolicy, Targets};
 use zpack::instances::facts::Freshness;
 use zpack::instances::quota::Quota;
 use zpack::jobs::Lists;
-use zpack::kernel::{Clock, Timestamp};
-use zpack::ports::CatalogSource;
+use zpack::kernel::{Clock, Secret, Timestamp};
+use zpack::ports::{CatalogSource, Hypervisor};
 use zpack::publishing::Publisher;
 
 use super::door::{Door, Ground};
@@ -92,6 +94,7 @@ impl TestApp {
             quota: options.quota,
             freshness: FRESHNESS,
             publisher,
+            hypervisor: nowhere(),
         });
         Self { database, redis, lists, door, statements }
     }
@@ -129,4 +132,17 @@ pub async fn problem(answer: Response) -> Value {
     assert_eq!(body["title"], code.title());
     assert!(body["type"].is_string() && body["retryable"].is_string(), "{body}");
     body
+}
+
+/// A cluster that nobody answers for.
+fn nowhere() -> Arc<dyn Hypervisor> {
+    let base = "http://127.0.0.1:9/api2/json".parse().unwrap();
+    let settings = ProxmoxSettings {
+        endpoints: vec![Endpoint { base, node: None }],
+        token: Secret::new("nobody@pve!test=none"),
+        tls: TlsVerify::SystemRoots,
+        cloning: Cloning::Linked,
+        deadlines: Deadlines::default(),
+    };
+    Arc::new(Proxmox::new(&settings).unwrap())
 }

@@ -31,6 +31,7 @@ use zpack::provision::{
 };
 use zpack::publishing::{PublishJob, Publisher};
 use zpack::sim::{SimConfig, World};
+use zpack::teardown::{TeardownDeps, TeardownJob};
 use zpack::telemetry::Metrics;
 
 use super::door::{Door, Ground};
@@ -234,6 +235,7 @@ impl Company {
             quota: Quota::default(),
             freshness,
             publisher: self.publisher(),
+            hypervisor: Arc::new(self.hypervisor()),
         })
     }
 
@@ -247,11 +249,25 @@ impl Company {
         self.work(Queue::Provision, Registry::default().with(Arc::new(self.job(policy))), settings)
     }
 
+    /// What removes servers: quick to leave a debt when a peer is away.
+    pub fn teardown(&self) -> TeardownDeps {
+        let timings = ContainerTimings { task_timeout: Duration::from_secs(3), ..self.policy().timings.container };
+        TeardownDeps {
+            db: self.db.db.clone(),
+            hypervisor: Arc::new(self.hypervisor()),
+            targets: self.publisher().targets,
+            timings,
+            lock_poll: Duration::from_millis(20),
+            clock: Clock::System,
+        }
+    }
+
     /// Starts a worker of the host queue.
     pub fn host_worker(&self) -> RunningWorker {
         let publish = PublishJob::new(self.publisher(), Duration::from_millis(20));
+        let teardown = TeardownJob::new(self.teardown());
         let settings = JobSettings { slots: None, concurrency: 8, ..Self::settings() };
-        self.work(Queue::Host, Registry::default().with(Arc::new(publish)), settings)
+        self.work(Queue::Host, Registry::default().with(Arc::new(publish)).with(Arc::new(teardown)), settings)
     }
 
     /// Starts a worker of `queue` that knows the jobs of `registry`.

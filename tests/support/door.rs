@@ -24,11 +24,12 @@ use zpack::instances::quota::Quota;
 use zpack::jobs::{Failpoints, Lists};
 use zpack::kernel::{Clock, Secret};
 use zpack::operations::http::OperationsApi;
-use zpack::ports::CatalogSource;
+use zpack::ports::{CatalogSource, Hypervisor};
 use zpack::provision::http::{ProvisionApi, ServerLimits};
 use zpack::publishing::Publisher;
 use zpack::publishing::http::EdgeApi;
 use zpack::router::{Apis, DatabaseProbe, HealthApi, MetricsApi, ServeOptions, serve};
+use zpack::teardown::http::TeardownApi;
 use zpack::telemetry::Metrics;
 use zpack::web::sse::Streams;
 use zpack::web::{AllowedOrigins, Edge, RateLimiter};
@@ -54,6 +55,8 @@ pub struct Ground {
     pub freshness: Freshness,
     /// The edge.
     pub publisher: Publisher,
+    /// The cluster.
+    pub hypervisor: Arc<dyn Hypervisor>,
 }
 
 /// A running API and a client of it.
@@ -72,7 +75,7 @@ pub struct Door {
 impl Door {
     /// Starts one on a free port; it counts requests in its process.
     pub fn open(ground: Ground) -> Self {
-        let Ground { db, lists, source, clock, quota, freshness, publisher } = ground;
+        let Ground { db, lists, source, clock, quota, freshness, publisher, hypervisor } = ground;
         let passwords = Passwords::new(2).unwrap();
         let secret = Secret::new("a signing secret of more than 32 bytes");
         let tokens = TokenSigner::new(&secret, Duration::from_secs(3600)).unwrap();
@@ -108,6 +111,7 @@ impl Door {
                 limits: ServerLimits { memory_mib: (512, 32_768), cpu_cores: (1, 16) },
                 failpoints: Failpoints::default(),
             },
+            teardown: TeardownApi { db: db.clone(), lists: edge_lists.clone(), clock: clock.clone(), hypervisor },
             discovery: DiscoveryApi { db: db.clone(), clock: clock.clone() },
             publishing: EdgeApi { db: db.clone(), lists: edge_lists, clock: clock.clone(), publisher },
             audit: AuditApi { db: db.clone() },

@@ -11,6 +11,12 @@ text_enum! {
         Container = "container",
         /// A reserved VMID and host name.
         Reservation = "reservation",
+        /// A registration with the proxy.
+        Velocity = "velocity",
+        /// Records at the DNS server of the house.
+        Technitium = "technitium",
+        /// Records at the public DNS server.
+        Cloudflare = "cloudflare",
     }
 }
 
@@ -43,6 +49,8 @@ pub struct Model {
     pub node: Option<String>,
     /// What and why, in words.
     pub detail: String,
+    /// JSON of what is needed to remove it; absent for one that only an operator can judge.
+    pub subject: Option<String>,
     /// Where it stands.
     pub state: DebtState,
     /// How often its removal was tried.

@@ -188,11 +188,12 @@ fn table<E: EntityTrait>(entity: E) -> Table {
     Table { name: entity.table_name(), columns: columns.collect() }
 }
 
-fn expected() -> [Table; 17] {
+fn expected() -> [Table; 18] {
     [
         table(e::audit_event::Entity),
         table(e::catalog_copy::Entity),
         table(e::debt::Entity),
+        table(e::deleted_instance::Entity),
         table(e::idempotency_key::Entity),
         table(e::instance::Entity),
         table(e::lease::Entity),

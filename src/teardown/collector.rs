@@ -1,0 +1,91 @@
+//! Settles debts: tries again to remove what a teardown had to leave, until it is gone or an operator releases it.
+
+use std::time::Duration;
+
+use sea_orm::DbErr;
+use tokio_util::sync::CancellationToken;
+
+use super::debts;
+use super::job::TeardownDeps;
+use super::remove::{self, NotRemoved};
+use super::subject::Subject;
+use crate::db::entities::debt::{self, DebtKind, DebtState};
+use crate::jobs::Failpoints;
+use crate::saga::{StepContext, Stop};
+use crate::telemetry::Outage;
+
+/// How many debts are taken up in one pass.
+const BATCH: u64 = 32;
+
+/// Settles debts.
+pub struct Collector {
+    /// The peers.
+    pub deps: TeardownDeps,
+    /// How often it looks for what is due.
+    pub interval: Duration,
+}
+
+impl Collector {
+    /// Works until `stop` fires.
+    pub async fn run(self, stop: CancellationToken) {
+        let outage = Outage::of("settling debts");
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                passed = self.pass(&stop) => match passed {
+                    Ok(_) => outage.works(),
+                    Err(error) => outage.failed(error),
+                },
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(self.interval) => {}
+            }
+        }
+    }
+
+    /// Takes up the debts that are due; how many were settled.
+    pub async fn pass(&self, stop: &CancellationToken) -> Result<usize, DbErr> {
+        let deps = &self.deps;
+        let mut settled = 0;
+        for row in debts::due(&deps.db, deps.clock.now(), BATCH).await? {
+            if !debts::claim(&deps.db, &row, deps.clock.now()).await? {
+                continue;
+            }
+            let now = || deps.clock.now();
+            match self.settle(&row, stop).await {
+                Ok(()) => {
+                    if debts::close(&deps.db, &row, DebtState::Settled, now()).await? {
+                        settled += 1;
+                        tracing::info!(debt.id = %row.id, kind = %row.kind, vmid = ?row.vmid, "a debt is settled");
+                    }
+                }
+                Err(NotRemoved::Remains { reason, needs_operator }) => {
+                    tracing::warn!(debt.id = %row.id, kind = %row.kind, needs_operator, "a debt remains: {reason}");
+                    debts::failed(&deps.db, &row, &reason, now()).await?;
+                }
+                Err(NotRemoved::Stopped(_)) => return Ok(settled),
+            }
+        }
+        Ok(settled)
+    }
+
+    async fn settle(&self, row: &debt::Model, stop: &CancellationToken) -> Result<(), NotRemoved> {
+        let unreadable = |reason: String| NotRemoved::Remains { reason, needs_operator: true };
+        let subject: Subject = serde_json::from_str(row.subject.as_deref().unwrap_or_default())
+            .map_err(|error| unreadable(format!("what the debt is about cannot be read: {error}")))?;
+        if let Some(target) = remove::target_of(row.kind) {
+            return remove::from_edge(&self.deps.targets, target, &subject).await;
+        }
+        match row.kind {
+            DebtKind::Container => {
+                let stop = Stop { draining: stop.clone(), ..Stop::default() };
+                let cx = StepContext::unrecorded(&stop);
+                let failpoints = Failpoints::default();
+                remove::container(self.deps.hypervisor.as_ref(), &self.deps.timings, &failpoints, &cx, &subject).await
+            }
+            // It goes with the last of the others.
+            DebtKind::Reservation | DebtKind::Velocity | DebtKind::Technitium | DebtKind::Cloudflare => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! `DELETE /api/servers/{id}`, `DELETE /api/containers/{vmid}`, `GET /api/containers/orphans` and `GET /api/admin/debts`.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::job::{STEP_COUNT, TEARDOWN, TeardownPayload};
+use super::subject::Subject;
+use crate::accounts::{Admin, Caller, Customer};
+use crate::audit;
+use crate::containers::nonce_of;
+use crate::db;
+use crate::db::entities::debt::{self, DebtKind, DebtState};
+use crate::db::entities::operation::{self, OperationState, Unwind};
+use crate::db::entities::{instance, reservation};
+use crate::instances::OwnedServer;
+use crate::jobs::{Lists, Queue};
+use crate::kernel::{Clock, DebtId, OperationId, Timestamp, VmId};
+use crate::operations::{self, Begun, NewOperation, Scope, dedup_key};
+use crate::ports::{ContainerSummary, Hypervisor, HypervisorError, NodeName};
+use crate::standing::{self, Action, Decision, gate};
+use crate::web::{ApiError, ApiResult, Code, Query};
+
+/// How often a request is repeated that lost a race against an equal one.
+const RACES: usize = 5;
+
+/// How many containers are asked for their nonce at a time.
+const LOOKS_AT_A_TIME: usize = 8;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct TeardownApi {
+    /// The database.
+    pub db: DatabaseConnection,
+    /// The doorbell of the workers.
+    pub lists: Lists,
+    /// The clock of the process.
+    pub clock: Clock,
+    /// The cluster, for containers without a server.
+    pub hypervisor: Arc<dyn Hypervisor>,
+}
+
+/// `DELETE /api/servers/{id}`
+pub async fn delete_server(
+    OwnedServer(server): OwnedServer,
+    Customer(account): Customer,
+    api: web::Data<TeardownApi>,
+) -> ApiResult<HttpResponse> {
+    let user = &account.user;
+    if let Decision::Deny(denial) =
+        gate(Action::DeleteServer, &standing::store::find(&api.db, user.id).await?, user.role)
+    {
+        return Err(denial.into());
+    }
+    let payload = TeardownPayload { vmid: server.vmid, by: user.id.to_string(), orphan: None };
+    api.begin(payload, Some(server.user_id), &user.id.to_string()).await
+}
+
+/// `DELETE /api/containers/{vmid}`
+pub async fn delete_container(
+    caller: Caller,
+    vmid: web::Path<String>,
+    api: web::Data<TeardownApi>,
+) -> ApiResult<HttpResponse> {
+    let vmid: VmId = vmid.parse().map_err(|_| ApiError::not_found("container"))?;
+    let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(&api.db).await?;
+    let (owner, orphan) = match row {
+        Some(row) => (Some(row.user_id), None),
+        None => (None, Some(api.orphan(vmid).await?)),
+    };
+    let actor = caller.actor();
+    api.begin(TeardownPayload { vmid, by: actor.clone(), orphan }, owner, &actor).await
+}
+
+/// A container without a server.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Orphan {
+    /// Its number.
+    #[schema(value_type = i32)]
+    vmid: VmId,
+    /// The node it is on.
+    node: String,
+    /// The operation it says it was made by.
+    #[schema(value_type = String)]
+    operation_id: OperationId,
+    /// Whether it may be removed.
+    removable: bool,
+    /// Why, or why not.
+    evidence: String,
+}
+
+/// A server whose container the cluster does not have.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Hollow {
+    /// The id of the server.
+    server_id: String,
+    /// The node it was last seen on.
+    node: String,
+}
+
+/// What the cluster and our rows disagree on, by a complete listing of both.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Orphans {
+    /// Containers that say that we made them and that no server is in.
+    containers: Vec<Orphan>,
+    /// Servers without a container.
+    servers: Vec<Hollow>,
+}
+
+/// `GET /api/containers/orphans`
+pub async fn orphans(_: Caller, api: web::Data<TeardownApi>) -> ApiResult<web::Json<Orphans>> {
+    let listed = api.listing().await?;
+    let rows: Vec<(VmId, String)> = instance::Entity::find()
+        .select_only()
+        .columns([instance::Column::Vmid, instance::Column::Node])
+        .order_by_asc(instance::Column::Vmid)
+        .into_tuple()
+        .all(&api.db)
+        .await?;
+    let servers = rows.iter().filter(|(vmid, _)| !listed.iter().any(|container| container.vmid == *vmid));
+    let servers = servers.map(|(vmid, node)| Hollow { server_id: vmid.to_string(), node: node.clone() }).collect();
+    let nobodys: Vec<(VmId, NodeName)> = listed
+        .iter()
+        .filter(|container| !container.template && !rows.iter().any(|(vmid, _)| *vmid == container.vmid))
+        .map(|container| (container.vmid, container.node.clone()))
+        .collect();
+    let looks = nobodys.into_iter().map(|(vmid, node)| {
+        let api = api.clone();
+        async move {
+            let Some(nonce) = api.nonce(vmid, &node).await? else { return Ok(None) };
+            let why = api.why_not(vmid, nonce).await?;
+            let (removable, evidence) = match why {
+                None => (true, format!("{nonce} made it and is over; no server is in it")),
+                Some(why) => (false, why),
+            };
+            Ok::<_, ApiError>(Some(Orphan { vmid, node: node.to_string(), operation_id: nonce, removable, evidence }))
+        }
+    });
+    let looks: Vec<_> = looks.collect();
+    let found: Vec<Option<Orphan>> = stream::iter(looks).buffered(LOOKS_AT_A_TIME).try_collect().await?;
+    Ok(web::Json(Orphans { containers: found.into_iter().flatten().collect(), servers }))
+}
+
+/// Something that was left behind.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DebtView {
+    /// Its id.
+    #[schema(value_type = String)]
+    id: DebtId,
+    /// The operation that left it.
+    #[schema(value_type = String)]
+    operation_id: OperationId,
+    /// What it is: `container`, `reservation`, `velocity`, `technitium` or `cloudflare`.
+    #[schema(value_type = String, example = "cloudflare")]
+    kind: DebtKind,
+    /// The server it concerns.
+    server_id: Option<String>,
+    /// `open`, `settled` or `released`.
+    #[schema(value_type = String, example = "open")]
+    state: DebtState,
+    /// What and why, in words.
+    detail: String,
+    /// How often its removal was tried again.
+    attempts: i32,
+    /// Why the last attempt failed.
+    last_error: Option<String>,
+    /// When it is tried again; null for one that waits for an operator.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    next_attempt_at: Option<Timestamp>,
+    /// When it was left.
+    #[schema(value_type = String, format = "date-time")]
+    created_at: Timestamp,
+}
+
+/// A page of debts, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DebtPage {
+    /// The debts.
+    debts: Vec<DebtView>,
+    /// The cursor of the next page; null at the end.
+    next: Option<String>,
+}
+
+/// `GET /api/admin/debts`
+pub async fn debts(_: Admin, query: Query, api: web::Data<TeardownApi>) -> ApiResult<web::Json<DebtPage>> {
+    let page = query.page::<DebtId>()?;
+    let mut rows = debt::Entity::find().order_by_desc(debt::Column::Id).limit(page.rows_to_read());
+    if let Some(state) = query.get::<DebtState>("state")? {
+        rows = rows.filter(debt::Column::State.eq(state));
+    }
+    if let Some(after) = page.after {
+        rows = rows.filter(debt::Column::Id.lt(after));
+    }
+    let mut rows = rows.all(&api.db).await?;
+    let next = page.cut(&mut rows, |row| row.id);
+    let view = |row: debt::Model| DebtView {
+        id: row.id,
+        operation_id: row.operation_id,
+        kind: row.kind,
+        server_id: row.vmid.map(|vmid| vmid.to_string()),
+        state: row.state,
+        detail: row.detail,
+        attempts: row.attempts,
+        last_error: row.last_error,
+        next_attempt_at: row.next_attempt_at,
+        created_at: row.created_at,
+    };
+    Ok(web::Json(DebtPage { debts: rows.into_iter().map(view).collect(), next }))
+}
+
+impl TeardownApi {
+    /// Every container of the cluster; anything less than all of them is an error.
+    async fn listing(&self) -> ApiResult<Vec<ContainerSummary>> {
+        let seen = tokio::try_join!(self.hypervisor.nodes(), self.hypervisor.containers());
+        let (nodes, containers) = seen.map_err(unreadable)?;
+        if let Some(away) = nodes.iter().find(|node| !node.online) {
+            let detail = format!("The node {} is away: what is on it cannot be told.", away.name);
+            return Err(ApiError::new(Code::Unavailable, detail));
+        }
+        Ok(containers)
+    }
+
+    /// The operation a container says it was made by.
+    async fn nonce(&self, vmid: VmId, node: &NodeName) -> ApiResult<Option<OperationId>> {
+        match self.hypervisor.config(node, vmid).await {
+            Ok(config) => Ok(config.description.as_deref().and_then(nonce_of)),
+            Err(HypervisorError::NotFound { .. } | HypervisorError::Forbidden { .. }) => Ok(None),
+            Err(error) => Err(unreadable(error)),
+        }
+    }
+
+    /// Why the container `vmid` that `nonce` made must not be removed; `None` when it may.
+    async fn why_not(&self, vmid: VmId, nonce: OperationId) -> ApiResult<Option<String>> {
+        let maker = operation::Entity::find_by_id(nonce).one(&self.db).await?;
+        let Some(maker) = maker else { return Ok(Some(format!("{nonce}, which made it, is not known here"))) };
+        let at_work = matches!(maker.unwind, Unwind::Due | Unwind::Running);
+        if matches!(maker.state, OperationState::Queued | OperationState::Running) || at_work {
+            return Ok(Some(format!("{nonce}, which made it, is still at work")));
+        }
+        let holder = reservation::Entity::find_by_id(vmid).one(&self.db).await?;
+        let taken = holder.filter(|row| row.state == reservation::ReservationState::Held && row.operation_id != nonce);
+        Ok(taken.map(|row| format!("the number is held by {}", row.operation_id)))
+    }
+
+    /// The container `vmid` as something to remove, if the evidence is complete.
+    async fn orphan(&self, vmid: VmId) -> ApiResult<Subject> {
+        let listed = self.listing().await?.into_iter().find(|container| container.vmid == vmid);
+        let found = listed.filter(|container| !container.template).ok_or_else(|| ApiError::not_found("container"))?;
+        let refused =
+            |why: String| ApiError::new(Code::StateConflict, format!("Container {vmid} is not removed: {why}."));
+        let nonce = self.nonce(vmid, &found.node).await?;
+        let nonce = nonce.ok_or_else(|| refused("it does not say that we made it".to_owned()))?;
+        match self.why_not(vmid, nonce).await? {
+            None => Ok(Subject { vmid, nonce, node: found.node, withdrawal: None, targets: Default::default() }),
+            Some(why) => Err(refused(why)),
+        }
+    }
+
+    async fn begin(
+        &self,
+        payload: TeardownPayload,
+        owner: Option<crate::kernel::UserId>,
+        actor: &str,
+    ) -> ApiResult<HttpResponse> {
+        for _ in 0..RACES {
+            if let Some(begun) = self.accept(&payload, owner, actor).await? {
+                let id = begun.operation.id;
+                if begun.fresh
+                    && let Err(error) = self.lists.ring(Queue::Host, id).await
+                {
+                    tracing::warn!(operation.id = %id, %error, "could not ring for {id}; the sweeper will offer it");
+                }
+                let view = operations::find_view(&self.db, Scope::All, id).await?;
+                return view.map(operations::http::accepted).ok_or_else(|| ApiError::not_found("operation"));
+            }
+        }
+        Err(ApiError::new(Code::Overloaded, "Equal requests arrived at the same moment; please send it again."))
+    }
+
+    /// Writes the operation and the act in one transaction; `None` when an equal request won the race.
+    async fn accept(
+        &self,
+        payload: &TeardownPayload,
+        owner: Option<crate::kernel::UserId>,
+        actor: &str,
+    ) -> ApiResult<Option<Begun>> {
+        let (vmid, now) = (payload.vmid, self.clock.now());
+        let tx = db::begin(&self.db).await?;
+        self.pass_maker(&tx, vmid).await?;
+        let new = NewOperation {
+            kind: TEARDOWN,
+            queue: Queue::Host,
+            schema_version: 1,
+            payload: payload.clone(),
+            user_id: owner,
+            max_starts: 5,
+            step_count: STEP_COUNT,
+            dedup_key: Some(dedup_key(&[TEARDOWN, &vmid.to_string()])),
+        };
+        let begun = match operations::begin(&tx, new, now).await {
+            Ok(begun) => begun,
+            Err(operations::OperationError::Database(error)) if db::is_duplicate(&error) || db::is_conflict(&error) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if begun.fresh {
+            let entry = audit::Entry {
+                actor: actor.to_owned(),
+                action: if payload.orphan.is_some() { "container.delete" } else { "server.delete" },
+                subject: format!("server:{vmid}"),
+                outcome: audit::Outcome::Done,
+                request: None,
+                detail: json!({ "operation": begun.operation.id }),
+            };
+            audit::record(&tx, entry, now).await?;
+        }
+        tx.commit().await?;
+        Ok(Some(begun))
+    }
+
+    /// A server that is still being made is not torn down beside it.
+    async fn pass_maker(&self, tx: &DatabaseTransaction, vmid: VmId) -> ApiResult<()> {
+        let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(tx).await?;
+        let Some(row) = row else { return Ok(()) };
+        let maker = operation_of(tx, row.operation_id).await?;
+        match maker {
+            Some(maker) if !maker.state.is_ended() => {
+                let detail = format!("Server {vmid} is still being made. Cancel that operation, or wait for its end.");
+                Err(ApiError::new(Code::OperationInProgress, detail).operation(maker.id))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+async fn operation_of(db: &impl ConnectionTrait, id: OperationId) -> ApiResult<Option<operation::Model>> {
+    Ok(operation::Entity::find_by_id(id).one(db).await?)
+}
+
+fn unreadable(error: HypervisorError) -> ApiError {
+    tracing::warn!(%error, "the cluster cannot be listed");
+    ApiError::new(Code::Unavailable, "The cluster cannot be listed completely now; nothing is decided from less.")
+}

@@ -1,0 +1,18 @@
+//! The one way a server goes: archived, taken back from the edge, its container destroyed, its names and numbers released.
+//!
+//! [`TeardownJob`] works from what was persisted when the server was published and made. Each step is safe to repeat. A
+//! peer that is down does not make a server undeletable: what could not be removed becomes a debt, which the
+//! [`Collector`] settles later; until then VMID, host name and port stay reserved. Not here: the undo of a server that
+//! never came into being (`provision`).
+
+mod collector;
+mod debts;
+pub mod http;
+mod job;
+mod remove;
+mod steps;
+mod subject;
+
+pub use collector::Collector;
+pub use job::{STEP_COUNT, TEARDOWN, TeardownDeps, TeardownJob, TeardownPayload};
+pub use subject::Subject;

@@ -1,0 +1,105 @@
+//! Removing one thing, for a step and for a debt alike.
+
+use std::time::Duration;
+
+use crate::containers::{Container, ContainerTimings, NotDestroyed, Sighting};
+use crate::db::entities::debt::DebtKind;
+use crate::edge::{EdgeError, Target, Targets};
+use crate::jobs::Failpoints;
+use crate::kernel::{Classify, Failure};
+use crate::ports::Hypervisor;
+use crate::publishing::withdraw;
+use crate::saga::{StepContext, Stopped};
+
+use super::subject::Subject;
+
+/// How long one target of the edge may take.
+const TARGET_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why something is still there.
+pub(super) enum NotRemoved {
+    /// It is, or may be; in words, and whether a person is needed.
+    Remains {
+        /// Why.
+        reason: String,
+        /// Whether only a person can help.
+        needs_operator: bool,
+    },
+    /// The work was told to stop.
+    Stopped(Stopped),
+}
+
+impl From<EdgeError> for NotRemoved {
+    fn from(error: EdgeError) -> Self {
+        Self::remains(&error)
+    }
+}
+
+impl NotRemoved {
+    fn remains(error: &(impl Classify + ToString)) -> Self {
+        let needs_operator = matches!(error.failure(), Failure::NeedsOperator | Failure::Permanent);
+        Self::Remains { reason: error.to_string(), needs_operator }
+    }
+}
+
+/// The debt that something at `target` would be, if anything is ever outside there.
+pub(super) const fn debt_of(target: Target) -> Option<DebtKind> {
+    match target {
+        Target::Velocity => Some(DebtKind::Velocity),
+        Target::Technitium => Some(DebtKind::Technitium),
+        Target::Cloudflare => Some(DebtKind::Cloudflare),
+        Target::Traefik | Target::Ide => None,
+    }
+}
+
+/// The target that a debt is at.
+pub(super) const fn target_of(kind: DebtKind) -> Option<Target> {
+    match kind {
+        DebtKind::Velocity => Some(Target::Velocity),
+        DebtKind::Technitium => Some(Target::Technitium),
+        DebtKind::Cloudflare => Some(Target::Cloudflare),
+        DebtKind::Container | DebtKind::Reservation => None,
+    }
+}
+
+/// Takes the subject out of `target`; nothing when it never had anything there.
+pub(super) async fn from_edge(targets: &Targets, target: Target, subject: &Subject) -> Result<(), NotRemoved> {
+    let Some(what) = subject.withdrawal.as_ref().filter(|_| subject.targets.contains(&target)) else { return Ok(()) };
+    let done = tokio::time::timeout(TARGET_PATIENCE, withdraw(targets, target, what)).await;
+    Ok(done.unwrap_or(Err(EdgeError::TooSlow { target, patience: TARGET_PATIENCE }))?)
+}
+
+/// Destroys the subject's container. One that carries another nonce is somebody else's and is not touched: an operator
+/// must look at it.
+pub(super) async fn container(
+    hypervisor: &dyn Hypervisor,
+    timings: &ContainerTimings,
+    failpoints: &Failpoints,
+    cx: &StepContext<'_>,
+    subject: &Subject,
+) -> Result<(), NotRemoved> {
+    let Subject { vmid, nonce, node, .. } = subject;
+    let container = Container { hypervisor, timings, failpoints, vmid: *vmid, nonce: *nonce };
+    let mut patience = timings.patience();
+    let node = loop {
+        match container.look(node).await {
+            Ok(Sighting::Foreign) => {
+                let reason = format!("container {vmid} on {node} does not carry the nonce {nonce}; it is not touched");
+                return Err(NotRemoved::Remains { reason, needs_operator: true });
+            }
+            Ok(Sighting::Elsewhere(other)) => break other,
+            Ok(Sighting::Ours(_) | Sighting::Absent) => break node.clone(),
+            Err(error) if error.failure() == Failure::NeedsOperator => return Err(NotRemoved::remains(&error)),
+            Err(error) => {
+                if !patience.again(cx).await.map_err(NotRemoved::Stopped)? {
+                    return Err(NotRemoved::remains(&error));
+                }
+            }
+        }
+    };
+    match container.destroy(cx, &node, None).await {
+        Ok(()) => Ok(()),
+        Err(NotDestroyed::Remains(error)) => Err(NotRemoved::remains(&error)),
+        Err(NotDestroyed::Stopped(stopped)) => Err(NotRemoved::Stopped(stopped)),
+    }
+}

@@ -1,0 +1,43 @@
+//! What goes: the facts that outlive the server's row.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::db::entities::instance;
+use crate::db::payload;
+use crate::edge::{EDGE_KEY, EdgeRecord, Target};
+use crate::kernel::{OperationId, VmId};
+use crate::ports::NodeName;
+use crate::publishing::Withdrawal;
+
+/// A server, or a container that has none, as it has to be removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// Its number.
+    pub vmid: VmId,
+    /// The operation that made it; its container says so, and its names and numbers are held by it.
+    pub nonce: OperationId,
+    /// The node it was last seen on.
+    pub node: NodeName,
+    /// What it has at the edge, as it was persisted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawal: Option<Withdrawal>,
+    /// Where it may have something.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub targets: BTreeSet<Target>,
+}
+
+impl Subject {
+    /// What `row` says. A publication that cannot be read is an error: nothing is guessed in its place.
+    pub fn of(row: &instance::Model) -> Result<Self, payload::PayloadError> {
+        let record: Option<EdgeRecord> = payload::read(row, EDGE_KEY)?;
+        Ok(Self {
+            vmid: row.vmid,
+            nonce: row.operation_id,
+            node: NodeName::new(&row.node),
+            withdrawal: record.as_ref().map(Withdrawal::from),
+            targets: record.map(|record| record.targets.into_keys().collect()).unwrap_or_default(),
+        })
+    }
+}
