@@ -1,6 +1,6 @@
 //! Brings servers to the edge and takes them back: what `edge` decides is done here, target by target.
 //!
-//! [`Publisher`] publishes one server and takes one back, [`Keeper`] finishes what was left unfinished, [`withdraw`] takes
+//! [`Publisher`] publishes one server and takes one back, [`Keeper`] finishes what was left unfinished, [`withdraw()`] takes
 //! back one target from persisted facts alone. What is known of a server's publication is its `edge::EdgeRecord`, in the
 //! payload of its row. Not here: the comparison and the plan (`edge`), the peers (`adapters`).
 
