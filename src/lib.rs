@@ -31,6 +31,8 @@ pub mod instances;
 pub mod publishing;
 
 // Layer 4: features; siblings do not know one another.
+pub mod cluster;
+pub mod power;
 pub mod provision;
 pub mod teardown;
 

@@ -24,6 +24,8 @@ keys! { "Provisioning";
     PROVISION_SLOTS = Key::default("PROVISION_SLOTS", "1").expects("1 to 64");
     /// How many jobs of the host queue (power, publishing, teardown) one worker runs at a time.
     HOST_CONCURRENCY = Key::default("HOST_CONCURRENCY", "8").expects("1 to 64");
+    /// How long a game may take to save its world when its host is switched off, and then the container to end by itself.
+    HOST_STOP_GRACE_SECONDS = Key::default("HOST_STOP_GRACE_SECONDS", "60").expects("1 to 3600");
     /// Whether a worker removes what an interrupted job left behind. When off, it is listed for an operator.
     PROVISION_UNWIND_STALE = Key::default("PROVISION_UNWIND_STALE", "on").expects("on or off");
     /// How often a running Proxmox task is looked at.
@@ -59,6 +61,8 @@ pub struct ProvisionConfig {
     pub slots: u32,
     /// How many jobs of the host queue one worker runs at a time.
     pub host_concurrency: u32,
+    /// How long a game may take to end, and then its container.
+    pub stop_grace: Duration,
     /// Whether leftovers of an interrupted job are removed.
     pub unwind_stale: bool,
     /// From one look at a task to the next.
@@ -86,6 +90,7 @@ impl Settings for ProvisionConfig {
         let dev_bridge = env.get(&DEV_BRIDGE, name);
         let slots = env.get(&PROVISION_SLOTS, number(1..=64));
         let host_concurrency = env.get(&HOST_CONCURRENCY, number(1..=64));
+        let stop_grace = env.get(&HOST_STOP_GRACE_SECONDS, seconds(1..=3600));
         let unwind_stale = env.get(&PROVISION_UNWIND_STALE, switch);
         let task_poll = env.get(&PROXMOX_TASK_POLL_MS, millis(10..=60_000));
         let task_timeout = env.get(&PROXMOX_TASK_TIMEOUT_SECONDS, seconds(1..=86_400));
@@ -112,6 +117,7 @@ impl Settings for ProvisionConfig {
             dev_bridge: dev_bridge?,
             slots: slots?,
             host_concurrency: host_concurrency?,
+            stop_grace: stop_grace?,
             unwind_stale: unwind_stale?,
             task_poll: task_poll?,
             task_timeout: task_timeout?,

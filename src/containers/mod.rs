@@ -8,8 +8,10 @@ mod container;
 mod destroy;
 mod nonce;
 mod patience;
+mod power;
 
 pub use container::{Container, ContainerTimings, Sighting};
 pub use destroy::NotDestroyed;
 pub use nonce::{description, is_ours, nonce_of};
 pub use patience::{Patience, may_pass};
+pub use power::NotSwitched;

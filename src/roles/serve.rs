@@ -15,6 +15,7 @@ use crate::accounts::{Authenticator, Passwords, TokenSigner};
 use crate::adapters::slp::{PingSettings, ServerListPing};
 use crate::audit::http::AuditApi;
 use crate::catalog::Catalog;
+use crate::cluster::http::ClusterApi;
 use crate::config::{HttpConfig, ServeConfig, Settings, Source};
 use crate::discovery::http::DiscoveryApi;
 use crate::instances::facts::Freshness;
@@ -26,6 +27,7 @@ use crate::instances::quota::Quota;
 use crate::jobs::{Failpoints, Lists};
 use crate::kernel::Clock;
 use crate::operations::http::OperationsApi;
+use crate::power::http::PowerApi;
 use crate::provision::http::{ProvisionApi, ServerLimits};
 use crate::publishing::http::EdgeApi;
 use crate::router::{self, Apis, DatabaseProbe, HealthApi, MetricsApi, Probe, ServeOptions};
@@ -133,6 +135,15 @@ impl Api {
                 },
                 failpoints: Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default()),
             },
+            power: PowerApi {
+                db: db.clone(),
+                lists: edge_lists.clone(),
+                clock: Clock::System,
+                agent: wiring::agents(config.agent.request_timeout)?,
+                agent_port: config.agent.port,
+                agent_token: config.agent.token.clone(),
+            },
+            cluster: ClusterApi { hypervisor: poller.hypervisor.clone() },
             teardown: TeardownApi {
                 db: db.clone(),
                 lists: edge_lists.clone(),

@@ -18,6 +18,7 @@ use crate::config::{DatabaseConfig, Settings, Source, WorkerConfig};
 use crate::db::{self, ConnectError};
 use crate::jobs::{Failpoints, JobSettings, Queue, Registry, Worker, WorkerDeps};
 use crate::kernel::{Clock, Secret, WorkerId};
+use crate::power::{PowerDeps, PowerJob};
 use crate::provision::{ProvisionDeps, ProvisionJob};
 use crate::publishing::{Keeper, PublishJob};
 use crate::router::{self, MetricsApi};
@@ -44,8 +45,10 @@ pub async fn run(source: &dyn Source, queue: WorkerCommand) -> anyhow::Result<()
     }
 }
 
-/// How often publications that are not finished and debts that are due are looked for.
+/// How often publications that are not finished are looked for: a customer may be waiting.
 const EDGE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often debts that are due are looked for; their waits begin at half a minute.
+const DEBT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Everything `zpack worker provision` does, connected and ready to run.
 pub(super) struct ProvisionRole {
@@ -78,9 +81,19 @@ pub(super) async fn provision(
     };
     let host = Registry::default()
         .with(Arc::new(PublishJob::new(publisher.clone(), lock_poll)))
-        .with(Arc::new(TeardownJob::new(teardown.clone())));
+        .with(Arc::new(TeardownJob::new(teardown.clone())))
+        .with(Arc::new(PowerJob::new(PowerDeps {
+            db: db.clone(),
+            hypervisor: hypervisor.clone(),
+            agent: wiring::agents(config.agent.request_timeout)?,
+            agent_port: config.agent.port,
+            agent_token: config.agent.token.clone(),
+            timings: policy.timings.container,
+            grace: config.provision.stop_grace,
+            clock: Clock::System,
+        })));
     let collector =
-        Collector { deps: TeardownDeps { targets: background.targets.clone(), ..teardown }, interval: EDGE_INTERVAL };
+        Collector { deps: TeardownDeps { targets: background.targets.clone(), ..teardown }, interval: DEBT_INTERVAL };
     let provision = Registry::default().with(Arc::new(ProvisionJob::new(Arc::new(ProvisionDeps {
         db: db.clone(),
         hypervisor,

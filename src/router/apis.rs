@@ -8,9 +8,11 @@ use crate::accounts::Authenticator;
 use crate::accounts::http::AccountsApi;
 use crate::audit::http::AuditApi;
 use crate::catalog::Catalog;
+use crate::cluster::http::ClusterApi;
 use crate::discovery::http::DiscoveryApi;
 use crate::instances::http::ServersApi;
 use crate::operations::http::OperationsApi;
+use crate::power::http::PowerApi;
 use crate::provision::http::ProvisionApi;
 use crate::publishing::http::EdgeApi;
 use crate::teardown::http::TeardownApi;
@@ -41,6 +43,10 @@ pub struct Apis {
     pub publishing: EdgeApi,
     /// What the edge asks of us.
     pub discovery: DiscoveryApi,
+    /// Switching servers on and off.
+    pub power: PowerApi,
+    /// The cluster, for operators.
+    pub cluster: ClusterApi,
     /// Removing servers.
     pub teardown: TeardownApi,
     /// The audit log.
@@ -65,6 +71,8 @@ impl Apis {
             .app_data(Data::new(self.provision.clone()))
             .app_data(Data::new(self.publishing.clone()))
             .app_data(Data::new(self.discovery.clone()))
+            .app_data(Data::new(self.power.clone()))
+            .app_data(Data::new(self.cluster.clone()))
             .app_data(Data::new(self.teardown.clone()))
             .app_data(Data::new(self.audit.clone()))
             .app_data(Data::new(self.servers.clone()));

@@ -12,10 +12,12 @@ use super::route::{Route, delete, get, options, patch, post};
 use crate::accounts::http as accounts;
 use crate::audit::http as audit;
 use crate::catalog::http as catalog;
+use crate::cluster::http as cluster;
 use crate::discovery::{DesiredServers, http as discovery};
 use crate::instances::http as instances;
 use crate::instances::{status_view, view};
 use crate::operations::{Accepted, OperationView, http as operations};
+use crate::power::http as power;
 use crate::provision::{ServerRequest, http as provision};
 use crate::publishing::http as edge;
 use crate::teardown::http as teardown;
@@ -23,7 +25,7 @@ use crate::web::RateClass::{Auth, Free, Read, Write};
 
 /// Every route of the API.
 pub fn routes() -> Vec<Route> {
-    [system(), auth(), servers(), operations(), provisioning(), edge(), teardown(), admin()]
+    [system(), auth(), servers(), operations(), provisioning(), edge(), power(), cluster(), teardown(), admin()]
         .into_iter()
         .flatten()
         .collect()
@@ -137,6 +139,49 @@ fn edge() -> Vec<Route> {
         get("/internal/traefik/config", Internal, Free, discovery::traefik)
             .summary("The routes of games without a proxy, for Traefik's HTTP provider")
             .answers_with(StatusCode::OK, "application/json"),
+    ]
+}
+
+fn power() -> Vec<Route> {
+    vec![
+        post("/api/servers/{id}/host/start", Owner, Write, power::start)
+            .summary("Start the container of a server")
+            .idempotent()
+            .answers::<Accepted>(StatusCode::ACCEPTED),
+        post("/api/servers/{id}/host/stop", Owner, Write, power::stop)
+            .summary("Stop the container of a server")
+            .idempotent()
+            .answers::<Accepted>(StatusCode::ACCEPTED),
+        post("/api/servers/{id}/host/restart", Owner, Write, power::restart)
+            .summary("Restart the container of a server")
+            .idempotent()
+            .answers::<Accepted>(StatusCode::ACCEPTED),
+        post("/api/servers/{id}/game/start", Owner, Write, power::game_start)
+            .summary("Start the game of a server")
+            .answers::<power::GamePower>(StatusCode::OK),
+        post("/api/servers/{id}/game/stop", Owner, Write, power::game_stop)
+            .summary("Stop the game of a server")
+            .answers::<power::GamePower>(StatusCode::OK),
+        post("/api/servers/{id}/game/restart", Owner, Write, power::game_restart)
+            .summary("Restart the game of a server")
+            .answers::<power::GamePower>(StatusCode::OK),
+    ]
+}
+
+fn cluster() -> Vec<Route> {
+    vec![
+        get("/api/proxmox/ping", InternalOrAdmin, Read, cluster::ping)
+            .summary("Whether the cluster answers")
+            .answers::<cluster::Pong>(StatusCode::OK),
+        get("/api/proxmox/nodes", InternalOrAdmin, Read, cluster::nodes)
+            .summary("The nodes of the cluster")
+            .answers::<cluster::Nodes>(StatusCode::OK),
+        get("/api/proxmox/containers", InternalOrAdmin, Read, cluster::containers)
+            .summary("The containers of the cluster")
+            .answers::<cluster::Containers>(StatusCode::OK),
+        get("/api/proxmox/tasks/{upid}", InternalOrAdmin, Read, cluster::task)
+            .summary("What became of a task of the cluster")
+            .answers::<cluster::TaskView>(StatusCode::OK),
     ]
 }
 

@@ -4,6 +4,7 @@ mod live;
 mod metrics;
 mod operator;
 mod placement;
+mod power;
 mod process;
 mod progress;
 mod provisioning;

@@ -25,8 +25,9 @@ impl Counts {
             Ok(answer) => answer.text().await.unwrap(),
             Err(_) => return 0,
         };
-        let line = text.lines().find(|line| line.starts_with(&format!("{name}{{")));
-        line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64)
+        // Over all queues of the worker.
+        let lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
     }
 }
 

@@ -20,6 +20,8 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("3", "instances", "accounts, audit, catalog, db, edge, operations, ports, standing, web"),
     ("3", "publishing", "accounts, audit, db, edge, jobs, operations, ports, saga, web"),
     ("4", "provision", "anything of layers 1 to 3"),
+    ("4", "cluster", "accounts, ports, web"),
+    ("4", "power", "anything of layers 1 to 3"),
     ("4", "teardown", "anything of layers 1 to 3"),
     ("4", "discovery", "accounts, db, edge, instances, web"),
     ("5", "router", "anything below"),

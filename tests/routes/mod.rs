@@ -4,6 +4,7 @@ mod audit;
 mod auth;
 mod authorization;
 mod catalog;
+mod cluster;
 mod conventions;
 mod edge;
 mod health;

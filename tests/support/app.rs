@@ -95,6 +95,7 @@ impl TestApp {
             freshness: FRESHNESS,
             publisher,
             hypervisor: nowhere(),
+            agent: (9, None),
         });
         Self { database, redis, lists, door, statements }
     }

@@ -25,6 +25,7 @@ use zpack::instances::quota::Quota;
 use zpack::jobs::{Failpoints, JobSettings, Lists, Queue, Registry, Worker, WorkerDeps};
 use zpack::kernel::{Clock, OperationId, Secret, UserId, VmId, WorkerId};
 use zpack::operations::{Begun, NewOperation, OperationError, begin};
+use zpack::power::{PowerDeps, PowerJob};
 use zpack::provision::{
     PROVISION, ProvisionDeps, ProvisionJob, ProvisionPayload, ProvisionPolicy, STEP_COUNT, ServerRequest, Timings,
     Workload,
@@ -236,6 +237,7 @@ impl Company {
             freshness,
             publisher: self.publisher(),
             hypervisor: Arc::new(self.hypervisor()),
+            agent: (self.world.agent_port(), Some(Secret::new(self.world.agent_token()))),
         })
     }
 
@@ -247,6 +249,20 @@ impl Company {
     /// Starts one with other house rules.
     pub fn worker_under(&self, policy: ProvisionPolicy, settings: JobSettings) -> RunningWorker {
         self.work(Queue::Provision, Registry::default().with(Arc::new(self.job(policy))), settings)
+    }
+
+    /// What switches servers on and off.
+    pub fn power(&self) -> PowerDeps {
+        PowerDeps {
+            db: self.db.db.clone(),
+            hypervisor: Arc::new(self.hypervisor()),
+            agent: Arc::new(self.agents(Duration::from_secs(1))),
+            agent_port: self.world.agent_port(),
+            agent_token: Some(Secret::new(self.world.agent_token())),
+            timings: self.policy().timings.container,
+            grace: Duration::from_secs(2),
+            clock: Clock::System,
+        }
     }
 
     /// What removes servers: quick to leave a debt when a peer is away.
@@ -267,7 +283,14 @@ impl Company {
         let publish = PublishJob::new(self.publisher(), Duration::from_millis(20));
         let teardown = TeardownJob::new(self.teardown());
         let settings = JobSettings { slots: None, concurrency: 8, ..Self::settings() };
-        self.work(Queue::Host, Registry::default().with(Arc::new(publish)).with(Arc::new(teardown)), settings)
+        self.work(
+            Queue::Host,
+            Registry::default()
+                .with(Arc::new(publish))
+                .with(Arc::new(teardown))
+                .with(Arc::new(PowerJob::new(self.power()))),
+            settings,
+        )
     }
 
     /// Starts a worker of `queue` that knows the jobs of `registry`.

@@ -13,8 +13,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zpack::accounts::http::AccountsApi;
 use zpack::accounts::{Authenticator, Passwords, TokenSigner, admin};
+use zpack::adapters::agent::{AgentSettings, Agents};
 use zpack::audit::http::AuditApi;
 use zpack::catalog::Catalog;
+use zpack::cluster::http::ClusterApi;
 use zpack::db::entities::user::Role;
 use zpack::discovery::http::DiscoveryApi;
 use zpack::instances::facts::Freshness;
@@ -25,6 +27,7 @@ use zpack::jobs::{Failpoints, Lists};
 use zpack::kernel::{Clock, Secret};
 use zpack::operations::http::OperationsApi;
 use zpack::ports::{CatalogSource, Hypervisor};
+use zpack::power::http::PowerApi;
 use zpack::provision::http::{ProvisionApi, ServerLimits};
 use zpack::publishing::Publisher;
 use zpack::publishing::http::EdgeApi;
@@ -57,6 +60,8 @@ pub struct Ground {
     pub publisher: Publisher,
     /// The cluster.
     pub hypervisor: Arc<dyn Hypervisor>,
+    /// The port of agents, and what they accept as proof.
+    pub agent: (u16, Option<Secret>),
 }
 
 /// A running API and a client of it.
@@ -75,7 +80,7 @@ pub struct Door {
 impl Door {
     /// Starts one on a free port; it counts requests in its process.
     pub fn open(ground: Ground) -> Self {
-        let Ground { db, lists, source, clock, quota, freshness, publisher, hypervisor } = ground;
+        let Ground { db, lists, source, clock, quota, freshness, publisher, hypervisor, agent } = ground;
         let passwords = Passwords::new(2).unwrap();
         let secret = Secret::new("a signing secret of more than 32 bytes");
         let tokens = TokenSigner::new(&secret, Duration::from_secs(3600)).unwrap();
@@ -111,6 +116,15 @@ impl Door {
                 limits: ServerLimits { memory_mib: (512, 32_768), cpu_cores: (1, 16) },
                 failpoints: Failpoints::default(),
             },
+            power: PowerApi {
+                db: db.clone(),
+                lists: edge_lists.clone(),
+                clock: clock.clone(),
+                agent: Arc::new(Agents::new(AgentSettings { timeout: Duration::from_secs(2) }).unwrap()),
+                agent_port: agent.0,
+                agent_token: agent.1,
+            },
+            cluster: ClusterApi { hypervisor: hypervisor.clone() },
             teardown: TeardownApi { db: db.clone(), lists: edge_lists.clone(), clock: clock.clone(), hypervisor },
             discovery: DiscoveryApi { db: db.clone(), clock: clock.clone() },
             publishing: EdgeApi { db: db.clone(), lists: edge_lists, clock: clock.clone(), publisher },

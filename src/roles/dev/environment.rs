@@ -14,7 +14,7 @@ const TUNABLE: &[&str] = &[
     "QUOTA_",
     "SERVER_",
     "PROVISION_",
-    "HOST_CONCURRENCY",
+    "HOST_",
     "POLLER_",
     "CORS_ORIGINS",
     "TRUSTED_PROXIES",
@@ -128,6 +128,7 @@ fn scaled(scale: f64) -> impl Iterator<Item = (String, String)> {
         ("PROXMOX_TASK_TIMEOUT_SECONDS", 900, 60),
         ("ADDRESS_TIMEOUT_SECONDS", 120, 20),
         ("AGENT_READY_TIMEOUT_SECONDS", 600, 60),
+        ("HOST_STOP_GRACE_SECONDS", 60, 5),
     ];
     let millis = millis.into_iter().map(move |(name, value, floor)| {
         let scaled = Duration::from_millis(value).mul_f64(scale).as_millis();

@@ -1,0 +1,291 @@
+//! The job of a host power operation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+use serde::{Deserialize, Serialize};
+
+use crate::containers::{Container, ContainerTimings, NotSwitched, Patience};
+use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
+use crate::db::entities::{operation, user};
+use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, UnwindEnd};
+use crate::kernel::{Clock, Secret, VmId, text_enum};
+use crate::operations::{ServerLock, StepJournal};
+use crate::ports::{Agent, AgentEndpoint, AgentState, Hypervisor, NodeName, PowerAction};
+use crate::saga::{self, Reach, SagaEnd, Step, StepContext, StepError, StepResult, Stop, Stopped};
+use crate::standing::{self, Action, Decision, gate};
+
+/// The kind of these operations.
+pub const POWER: &str = "power";
+
+text_enum! {
+    /// What is done to a container.
+    pub enum HostAction {
+        /// Switch it on.
+        Start = "start",
+        /// Switch it off.
+        Stop = "stop",
+        /// Switch it off and on.
+        Restart = "restart",
+    }
+}
+
+impl HostAction {
+    /// What the gate calls it.
+    pub const fn gated(self) -> Action {
+        match self {
+            Self::Start | Self::Restart => Action::Start,
+            Self::Stop => Action::Stop,
+        }
+    }
+
+    /// How many steps it takes.
+    pub const fn steps(self) -> usize {
+        match self {
+            Self::Start => 1,
+            Self::Stop => 2,
+            Self::Restart => 3,
+        }
+    }
+}
+
+/// The payload of a power operation, version 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PowerPayload {
+    /// The server.
+    pub vmid: VmId,
+    /// What is done to it.
+    pub action: HostAction,
+}
+
+/// What power operations work with.
+pub struct PowerDeps {
+    /// The database.
+    pub db: DatabaseConnection,
+    /// The hypervisor.
+    pub hypervisor: Arc<dyn Hypervisor>,
+    /// The agents.
+    pub agent: Arc<dyn Agent>,
+    /// The agent's port.
+    pub agent_port: u16,
+    /// What agents accept as proof.
+    pub agent_token: Option<Secret>,
+    /// How long the hypervisor is waited for.
+    pub timings: ContainerTimings,
+    /// How long a game may take to save its world, and then its container to end by itself.
+    pub grace: Duration,
+    /// The clock of the process.
+    pub clock: Clock,
+}
+
+/// Switches servers on and off.
+pub struct PowerJob {
+    deps: PowerDeps,
+}
+
+impl PowerJob {
+    /// A job over `deps`.
+    pub fn new(deps: PowerDeps) -> Self {
+        Self { deps }
+    }
+}
+
+struct Work<'a> {
+    deps: &'a PowerDeps,
+    cx: &'a JobContext,
+    payload: PowerPayload,
+}
+
+/// One thing to do; a restart is all of them.
+#[derive(Clone, Copy)]
+enum Move {
+    Quiesce,
+    Off,
+    On,
+}
+
+#[async_trait]
+impl<'a> Step<Work<'a>, ()> for Move {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Quiesce => "stop_workload",
+            Self::Off => "stop_container",
+            Self::On => "start_container",
+        }
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Outside
+    }
+
+    async fn run(&self, work: &Work<'a>, cx: &StepContext<'_>, (): &mut ()) -> StepResult {
+        let lock = ServerLock::take(work.cx, cx, work.payload.vmid, work.deps.timings.task_poll).await?;
+        let outcome = work.make(*self, cx).await;
+        lock.give_back().await;
+        outcome
+    }
+}
+
+impl Work<'_> {
+    async fn make(&self, wanted: Move, cx: &StepContext<'_>) -> StepResult {
+        let row = self.server().await?;
+        let node = NodeName::new(&row.node);
+        let container = Container {
+            hypervisor: self.deps.hypervisor.as_ref(),
+            timings: &self.deps.timings,
+            failpoints: &self.cx.failpoints,
+            vmid: row.vmid,
+            nonce: row.operation_id,
+        };
+        let done = match wanted {
+            Move::Quiesce => return self.quiesce(&row, cx).await,
+            Move::Off => container.switch_off(cx, &node, self.deps.grace).await,
+            Move::On => container.switch_on(cx, &node).await,
+        };
+        let now_on = done.map_err(|error| failure(row.vmid, &error))?;
+        if now_on != node {
+            self.ask("node", || moved(&self.deps.db, row.vmid, &now_on)).await?;
+            return Ok(Some(format!("it is on {now_on} now")));
+        }
+        Ok(None)
+    }
+
+    /// The row, if the server may still be worked on.
+    async fn server(&self) -> Result<instance::Model, StepError> {
+        let vmid = self.payload.vmid;
+        let find = || instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(&self.deps.db);
+        match self.ask("server", find).await? {
+            Some(row) if row.lifecycle == Lifecycle::Active => Ok(row),
+            Some(_) | None => Err(StepError::failed("server_gone", format!("server {vmid} is gone or being deleted"))),
+        }
+    }
+
+    /// Lets a game save its world. A container is switched off all the same when its agent does not help.
+    async fn quiesce(&self, row: &instance::Model, cx: &StepContext<'_>) -> StepResult {
+        if row.kind == InstanceKind::Dev {
+            return Ok(None);
+        }
+        let Ok(address) = row.address.parse() else { return Ok(None) };
+        let at = AgentEndpoint { address, port: self.deps.agent_port, token: self.deps.agent_token.clone() };
+        if let Err(error) = self.deps.agent.power(&at, PowerAction::Stop).await {
+            return Ok(Some(format!("the workload was not stopped first: {error}")));
+        }
+        let mut patience = Patience::new(self.deps.timings.task_poll, self.deps.grace);
+        loop {
+            if let Ok(report) = self.deps.agent.status(&at).await
+                && !matches!(report.state, AgentState::Running | AgentState::Stopping | AgentState::Starting)
+            {
+                return Ok(None);
+            }
+            if !patience.again(cx).await? {
+                return Ok(Some("the workload did not end in time".to_owned()));
+            }
+        }
+    }
+
+    async fn ask<T, F>(&self, what: &str, work: impl Fn() -> F) -> Result<T, StepError>
+    where
+        F: Future<Output = Result<T, DbErr>>,
+    {
+        let answer = self.cx.persist(what, work).await.map_err(|Lost| Stopped::Lost)?;
+        answer.map_err(|error| StepError::failed("database_unavailable", error.to_string()))
+    }
+
+    /// The gate, asked again now that the work begins (invariant S7).
+    async fn pass_gate(&self) -> Result<(), StepError> {
+        let row = self.server().await?;
+        let (db, owner) = (&self.deps.db, row.user_id);
+        let account = self.ask("owner", || user::Entity::find_by_id(owner).one(db)).await?;
+        let account = account.ok_or_else(|| StepError::failed("owner_gone", "the account no longer exists"))?;
+        let standing = self.ask("standing", || standing::store::find(db, owner)).await?;
+        match gate(self.payload.action.gated(), &standing, account.role) {
+            Decision::Allow | Decision::Override(_) => Ok(()),
+            Decision::Deny(denial) => Err(StepError::failed(denial.code.as_str(), denial.code.meaning())),
+        }
+    }
+}
+
+async fn moved(db: &DatabaseConnection, vmid: VmId, node: &NodeName) -> Result<(), DbErr> {
+    instance::Entity::update_many()
+        .col_expr(instance::Column::Node, Expr::value(node.as_str()))
+        .filter(instance::Column::Vmid.eq(vmid))
+        .exec(db)
+        .await
+        .map(drop)
+}
+
+fn failure(vmid: VmId, error: &NotSwitched) -> StepError {
+    match error {
+        NotSwitched::Gone => StepError::failed("container_gone", format!("the cluster has no container {vmid}")),
+        NotSwitched::Foreign => {
+            StepError::failed("container_foreign", format!("container {vmid} is not the one of this server"))
+        }
+        NotSwitched::Refused { detail, needs_operator: true } => {
+            StepError::failed("hypervisor_not_permitted", detail.clone())
+        }
+        NotSwitched::Refused { detail, needs_operator: false } => StepError::failed("power_failed", detail.clone()),
+        NotSwitched::Stopped(stopped) => (*stopped).into(),
+    }
+}
+
+#[async_trait]
+impl Job for PowerJob {
+    fn kind(&self) -> &'static str {
+        POWER
+    }
+
+    fn schema_version(&self) -> i32 {
+        1
+    }
+
+    fn crash_policy(&self) -> CrashPolicy {
+        CrashPolicy::Resume
+    }
+
+    fn leftovers(&self, _: &operation::Model) -> Vec<Leftover> {
+        Vec::new()
+    }
+
+    async fn run(&self, cx: &JobContext) -> JobEnd {
+        let failed = |code: &str, message: String, phase| JobEnd::Failed {
+            failure: JobFailure { code: code.to_owned(), message, phase },
+            undo: UnwindEnd::Nothing,
+        };
+        let payload: PowerPayload = match serde_json::from_str(&cx.operation.payload) {
+            Ok(payload) => payload,
+            Err(error) => {
+                let message = format!("the payload of the operation cannot be read: {error}");
+                return failed("unreadable_operation", message, None);
+            }
+        };
+        let work = Work { deps: &self.deps, cx, payload };
+        match work.pass_gate().await {
+            Ok(()) => {}
+            Err(StepError::Failed { code, message }) => return failed(code, message, None),
+            Err(StepError::Stopped(_)) => return JobEnd::Lost,
+        }
+        let moves: &[Move] = match work.payload.action {
+            HostAction::Start => &[Move::On],
+            HostAction::Stop => &[Move::Quiesce, Move::Off],
+            HostAction::Restart => &[Move::Quiesce, Move::Off, Move::On],
+        };
+        let steps: Vec<Box<dyn Step<Work<'_>, ()>>> =
+            moves.iter().map(|one| Box::new(*one) as Box<dyn Step<Work<'_>, ()>>).collect();
+        let journal = StepJournal::new(cx.clone(), self.deps.clock.clone());
+        let (lost, cancelled, draining) = (cx.lost.clone(), cx.cancelled.clone(), cx.draining.clone());
+        match saga::run_forward(&steps, &work, &journal, &Stop { lost, cancelled, draining }, &mut ()).await {
+            SagaEnd::Completed => JobEnd::Succeeded,
+            SagaEnd::Failed { step, code, message, .. } => failed(code, message, Some(step.to_owned())),
+            SagaEnd::Cancelled { .. } => JobEnd::Cancelled { undo: UnwindEnd::Nothing },
+            SagaEnd::HandedBack => JobEnd::HandedBack,
+            SagaEnd::Lost => JobEnd::Lost,
+        }
+    }
+
+    async fn unwind(&self, _: &JobContext) -> UnwindEnd {
+        UnwindEnd::Nothing
+    }
+}
