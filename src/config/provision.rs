@@ -25,7 +25,7 @@ keys! { "Provisioning";
     /// How many jobs of the host queue (power, publishing, teardown) one worker runs at a time.
     HOST_CONCURRENCY = Key::default("HOST_CONCURRENCY", "8").expects("1 to 64");
     /// How long a game may take to save its world when its host is switched off, and then the container to end by itself.
-    HOST_STOP_GRACE_SECONDS = Key::default("HOST_STOP_GRACE_SECONDS", "60").expects("1 to 3600");
+    HOST_STOP_GRACE_SECONDS = Key::default("HOST_STOP_GRACE_SECONDS", "60").expects("1 to 86400");
     /// Whether a worker removes what an interrupted job left behind. When off, it is listed for an operator.
     PROVISION_UNWIND_STALE = Key::default("PROVISION_UNWIND_STALE", "on").expects("on or off");
     /// How often a running Proxmox task is looked at.
@@ -90,7 +90,7 @@ impl Settings for ProvisionConfig {
         let dev_bridge = env.get(&DEV_BRIDGE, name);
         let slots = env.get(&PROVISION_SLOTS, number(1..=64));
         let host_concurrency = env.get(&HOST_CONCURRENCY, number(1..=64));
-        let stop_grace = env.get(&HOST_STOP_GRACE_SECONDS, seconds(1..=3600));
+        let stop_grace = env.get(&HOST_STOP_GRACE_SECONDS, seconds(1..=86_400));
         let unwind_stale = env.get(&PROVISION_UNWIND_STALE, switch);
         let task_poll = env.get(&PROXMOX_TASK_POLL_MS, millis(10..=60_000));
         let task_timeout = env.get(&PROXMOX_TASK_TIMEOUT_SECONDS, seconds(1..=86_400));
