@@ -44,6 +44,14 @@ pub struct JobFailure {
     pub phase: Option<String>,
 }
 
+impl JobFailure {
+    /// What is stored of the operation cannot be read, so that nothing was done.
+    pub fn unreadable(what: &str, error: &serde_json::Error) -> Self {
+        let message = format!("{what} of the operation cannot be read: {error}");
+        Self { code: "unreadable_operation".to_owned(), message, phase: None }
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobEnd {

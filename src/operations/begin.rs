@@ -110,6 +110,18 @@ pub async fn begin<P: Serialize>(
     Ok(Begun { operation: row, fresh: true })
 }
 
+/// The same; `None` when an equal request was faster, and the transaction has to be repeated.
+pub async fn try_begin<P: Serialize>(
+    tx: &impl ConnectionTrait,
+    new: NewOperation<P>,
+    now: Timestamp,
+) -> Result<Option<Begun>, OperationError> {
+    match begin(tx, new, now).await {
+        Err(OperationError::Database(error)) if db::is_duplicate(&error) || db::is_conflict(&error) => Ok(None),
+        begun => begun.map(Some),
+    }
+}
+
 async fn under_way(tx: &impl ConnectionTrait, key: &str) -> Result<Option<operation::Model>, DbErr> {
     operation::Entity::find()
         .filter(operation::Column::DedupKey.eq(key))

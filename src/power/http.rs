@@ -136,13 +136,7 @@ impl PowerApi {
             // One for all actions: a server has one power operation at a time.
             dedup_key: Some(dedup_key(&[POWER, &vmid.to_string()])),
         };
-        let begun = match operations::begin(&tx, new, now).await {
-            Ok(begun) => begun,
-            Err(operations::OperationError::Database(error)) if db::is_duplicate(&error) || db::is_conflict(&error) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let Some(begun) = operations::try_begin(&tx, new, now).await? else { return Ok(None) };
         if !begun.fresh {
             let detail = "The power of this server is being changed already; wait for the end of that operation.";
             return Err(ApiError::new(Code::HostOperationInProgress, detail).operation(begun.operation.id));

@@ -13,9 +13,9 @@ use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::db::entities::{operation, user};
 use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, UnwindEnd};
 use crate::kernel::{Clock, Secret, VmId, text_enum};
-use crate::operations::{ServerLock, StepJournal};
+use crate::operations::{ServerLock, run_forward};
 use crate::ports::{Agent, AgentEndpoint, AgentState, Hypervisor, NodeName, PowerAction};
-use crate::saga::{self, Reach, SagaEnd, Step, StepContext, StepError, StepResult, Stop, Stopped};
+use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
 use crate::standing::{self, Action, Decision, gate};
 
 /// The kind of these operations.
@@ -250,21 +250,17 @@ impl Job for PowerJob {
     }
 
     async fn run(&self, cx: &JobContext) -> JobEnd {
-        let failed = |code: &str, message: String, phase| JobEnd::Failed {
-            failure: JobFailure { code: code.to_owned(), message, phase },
-            undo: UnwindEnd::Nothing,
-        };
+        let failed = |failure| JobEnd::Failed { failure, undo: UnwindEnd::Nothing };
         let payload: PowerPayload = match serde_json::from_str(&cx.operation.payload) {
             Ok(payload) => payload,
-            Err(error) => {
-                let message = format!("the payload of the operation cannot be read: {error}");
-                return failed("unreadable_operation", message, None);
-            }
+            Err(error) => return failed(JobFailure::unreadable("the payload", &error)),
         };
         let work = Work { deps: &self.deps, cx, payload };
         match work.pass_gate().await {
             Ok(()) => {}
-            Err(StepError::Failed { code, message }) => return failed(code, message, None),
+            Err(StepError::Failed { code, message }) => {
+                return failed(JobFailure { code: code.to_owned(), message, phase: None });
+            }
             Err(StepError::Stopped(_)) => return JobEnd::Lost,
         }
         let moves: &[Move] = match work.payload.action {
@@ -274,15 +270,7 @@ impl Job for PowerJob {
         };
         let steps: Vec<Box<dyn Step<Work<'_>, ()>>> =
             moves.iter().map(|one| Box::new(*one) as Box<dyn Step<Work<'_>, ()>>).collect();
-        let journal = StepJournal::new(cx.clone(), self.deps.clock.clone());
-        let (lost, cancelled, draining) = (cx.lost.clone(), cx.cancelled.clone(), cx.draining.clone());
-        match saga::run_forward(&steps, &work, &journal, &Stop { lost, cancelled, draining }, &mut ()).await {
-            SagaEnd::Completed => JobEnd::Succeeded,
-            SagaEnd::Failed { step, code, message, .. } => failed(code, message, Some(step.to_owned())),
-            SagaEnd::Cancelled { .. } => JobEnd::Cancelled { undo: UnwindEnd::Nothing },
-            SagaEnd::HandedBack => JobEnd::HandedBack,
-            SagaEnd::Lost => JobEnd::Lost,
-        }
+        run_forward(cx, &self.deps.clock, &steps, &work, &mut ()).await
     }
 
     async fn unwind(&self, _: &JobContext) -> UnwindEnd {

@@ -15,7 +15,7 @@ use crate::instances::quota::{self, Quota};
 use crate::jobs::{Failpoints, Lists, Queue};
 use crate::kernel::{Clock, OperationId, Timestamp};
 use crate::operations::idempotency::{self, FirstAnswer, Seen, key_reused};
-use crate::operations::{self, Accepted, Begun, NewOperation, OperationError, OperationView, Scope, dedup_key};
+use crate::operations::{self, Accepted, Begun, NewOperation, OperationView, Scope, dedup_key};
 use crate::standing::{self, Action, Decision, gate};
 use crate::web::{ApiError, ApiResult, Code, FieldError, IdempotencyKey, Json};
 
@@ -165,13 +165,7 @@ impl ProvisionApi {
             // A key says by itself what is the same request.
             dedup_key: key.is_none().then(|| dedup_key(&[PROVISION, &user.id.to_string(), digest])),
         };
-        let begun = match operations::begin(&tx, new, now).await {
-            Ok(begun) => begun,
-            Err(OperationError::Database(error)) if db::is_duplicate(&error) || db::is_conflict(&error) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let Some(begun) = operations::try_begin(&tx, new, now).await? else { return Ok(None) };
         if begun.fresh {
             quota::check(&self.quota, &usage, request.memory_mib)
                 .map_err(|error| ApiError::new(Code::QuotaExceeded, error.to_string()))?;

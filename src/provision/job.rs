@@ -9,8 +9,8 @@ use crate::db::entities::debt::DebtKind;
 use crate::db::entities::{operation, user};
 use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, UnwindEnd};
 use crate::kernel::UserId;
-use crate::operations::StepJournal;
-use crate::saga::{self, SagaEnd, Stop, Undo};
+use crate::operations::{StepJournal, stop_of};
+use crate::saga::{self, SagaEnd, Undo};
 use crate::standing::{self, Action, Decision, gate};
 
 use super::plan::plan;
@@ -40,15 +40,10 @@ impl ProvisionJob {
 
     /// The run that the row of `cx` describes, with the state its last finished step left.
     fn rebuild(&self, cx: &JobContext) -> Result<(Run, Provisioning), JobFailure> {
-        let unreadable = |what: &str, error: serde_json::Error| JobFailure {
-            code: "unreadable_operation".to_owned(),
-            message: format!("{what} of the operation cannot be read: {error}"),
-            phase: None,
-        };
-        let payload: ProvisionPayload =
-            serde_json::from_str(&cx.operation.payload).map_err(|error| unreadable("the payload", error))?;
+        let payload: ProvisionPayload = serde_json::from_str(&cx.operation.payload)
+            .map_err(|error| JobFailure::unreadable("the payload", &error))?;
         let state = match &cx.operation.saga_state {
-            Some(text) => serde_json::from_str(text).map_err(|error| unreadable("the state", error))?,
+            Some(text) => serde_json::from_str(text).map_err(|error| JobFailure::unreadable("the state", &error))?,
             None => Provisioning::default(),
         };
         let blueprint = plan(&payload.request, cx.id(), &self.deps.policy).map_err(|error| JobFailure {
@@ -93,10 +88,6 @@ impl ProvisionJob {
     }
 }
 
-fn stop(cx: &JobContext) -> Stop {
-    Stop { lost: cx.lost.clone(), cancelled: cx.cancelled.clone(), draining: cx.draining.clone() }
-}
-
 #[async_trait]
 impl Job for ProvisionJob {
     fn kind(&self) -> &'static str {
@@ -123,10 +114,10 @@ impl Job for ProvisionJob {
         };
         let Ok(passed) = self.pass_gate(cx, run.user_id).await else { return JobEnd::Lost };
         if let Err(failure) = passed {
-            let undo = saga::unwind(&steps(), &run, &self.journal(cx), &stop(cx), &mut state).await;
+            let undo = saga::unwind(&steps(), &run, &self.journal(cx), &stop_of(cx), &mut state).await;
             return JobEnd::Failed { failure, undo: unwound(undo, &state) };
         }
-        let end = saga::run(&steps(), &run, &self.journal(cx), &stop(cx), &mut state).await;
+        let end = saga::run(&steps(), &run, &self.journal(cx), &stop_of(cx), &mut state).await;
         match end {
             SagaEnd::Completed => JobEnd::Succeeded,
             SagaEnd::Failed { step, code, message, undo } => {
@@ -142,7 +133,7 @@ impl Job for ProvisionJob {
     async fn unwind(&self, cx: &JobContext) -> UnwindEnd {
         match self.rebuild(cx) {
             Ok((run, mut state)) => {
-                let undo = saga::unwind(&steps(), &run, &self.journal(cx), &stop(cx), &mut state).await;
+                let undo = saga::unwind(&steps(), &run, &self.journal(cx), &stop_of(cx), &mut state).await;
                 unwound(undo, &state)
             }
             Err(failure) => UnwindEnd::Incomplete { reason: failure.message, leftovers: Vec::new() },

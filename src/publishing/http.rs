@@ -233,13 +233,7 @@ impl EdgeApi {
             step_count: 1,
             dedup_key: Some(dedup_key(&[PUBLISH, &vmid.to_string(), intent.as_str()])),
         };
-        let begun = match operations::begin(&tx, new, now).await {
-            Ok(begun) => begun,
-            Err(operations::OperationError::Database(error)) if db::is_duplicate(&error) || db::is_conflict(&error) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let Some(begun) = operations::try_begin(&tx, new, now).await? else { return Ok(None) };
         if begun.fresh {
             let action = match intent {
                 Intent::Published => "edge.publish",

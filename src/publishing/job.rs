@@ -10,8 +10,8 @@ use crate::db::payload::PayloadError;
 use crate::edge::{EdgeRecord, Intent};
 use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, UnwindEnd};
 use crate::kernel::VmId;
-use crate::operations::{ServerLock, StepJournal};
-use crate::saga::{self, Reach, SagaEnd, Step, StepContext, StepError, StepResult, Stop, Stopped};
+use crate::operations::{ServerLock, run_forward};
+use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
 
 use super::publisher::{PublishError, Publisher, Scope};
 
@@ -129,27 +129,16 @@ impl Job for PublishJob {
     }
 
     async fn run(&self, cx: &JobContext) -> JobEnd {
-        let failed = |failure| JobEnd::Failed { failure, undo: UnwindEnd::Nothing };
         let payload = match serde_json::from_str(&cx.operation.payload) {
             Ok(payload) => payload,
             Err(error) => {
-                let message = format!("the payload of the operation cannot be read: {error}");
-                return failed(JobFailure { code: "unreadable_operation".to_owned(), message, phase: None });
+                let failure = JobFailure::unreadable("the payload", &error);
+                return JobEnd::Failed { failure, undo: UnwindEnd::Nothing };
             }
         };
         let work = Work { job: self, cx, payload };
         let steps: Vec<Box<dyn Step<Work<'_>, ()>>> = vec![Box::new(Converge)];
-        let journal = StepJournal::new(cx.clone(), self.publisher.clock.clone());
-        let (lost, cancelled, draining) = (cx.lost.clone(), cx.cancelled.clone(), cx.draining.clone());
-        match saga::run_forward(&steps, &work, &journal, &Stop { lost, cancelled, draining }, &mut ()).await {
-            SagaEnd::Completed => JobEnd::Succeeded,
-            SagaEnd::Failed { step, code, message, .. } => {
-                failed(JobFailure { code: code.to_owned(), message, phase: Some(step.to_owned()) })
-            }
-            SagaEnd::Cancelled { .. } => JobEnd::Cancelled { undo: UnwindEnd::Nothing },
-            SagaEnd::HandedBack => JobEnd::HandedBack,
-            SagaEnd::Lost => JobEnd::Lost,
-        }
+        run_forward(cx, &self.publisher.clock, &steps, &work, &mut ()).await
     }
 
     async fn unwind(&self, _: &JobContext) -> UnwindEnd {

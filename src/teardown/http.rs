@@ -309,13 +309,7 @@ impl TeardownApi {
             step_count: STEP_COUNT,
             dedup_key: Some(dedup_key(&[TEARDOWN, &vmid.to_string()])),
         };
-        let begun = match operations::begin(&tx, new, now).await {
-            Ok(begun) => begun,
-            Err(operations::OperationError::Database(error)) if db::is_duplicate(&error) || db::is_conflict(&error) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let Some(begun) = operations::try_begin(&tx, new, now).await? else { return Ok(None) };
         if begun.fresh {
             let entry = audit::Entry {
                 actor: actor.to_owned(),

@@ -12,9 +12,8 @@ use crate::db::entities::operation;
 use crate::edge::Targets;
 use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, UnwindEnd};
 use crate::kernel::{Clock, VmId};
-use crate::operations::StepJournal;
+use crate::operations::run_forward;
 use crate::ports::Hypervisor;
-use crate::saga::{self, SagaEnd, Stop};
 
 use super::steps::{State, Work, steps};
 use super::subject::Subject;
@@ -86,10 +85,9 @@ impl Job for TeardownJob {
     }
 
     async fn run(&self, cx: &JobContext) -> JobEnd {
-        let failed = |failure| JobEnd::Failed { failure, undo: UnwindEnd::Nothing };
-        let unreadable = |what: &str, error: serde_json::Error| {
-            let message = format!("{what} of the operation cannot be read: {error}");
-            failed(JobFailure { code: "unreadable_operation".to_owned(), message, phase: None })
+        let unreadable = |what: &str, error| JobEnd::Failed {
+            failure: JobFailure::unreadable(what, &error),
+            undo: UnwindEnd::Nothing,
         };
         let payload: TeardownPayload = match serde_json::from_str(&cx.operation.payload) {
             Ok(payload) => payload,
@@ -100,18 +98,7 @@ impl Job for TeardownJob {
             Err(error) => return unreadable("the state", error),
         };
         let work = Work { deps: &self.deps, cx, payload };
-        let journal = StepJournal::new(cx.clone(), self.deps.clock.clone());
-        let (lost, cancelled, draining) = (cx.lost.clone(), cx.cancelled.clone(), cx.draining.clone());
-        let stop = Stop { lost, cancelled, draining };
-        match saga::run_forward(&steps(), &work, &journal, &stop, &mut state).await {
-            SagaEnd::Completed => JobEnd::Succeeded,
-            SagaEnd::Failed { step, code, message, .. } => {
-                failed(JobFailure { code: code.to_owned(), message, phase: Some(step.to_owned()) })
-            }
-            SagaEnd::Cancelled { .. } => JobEnd::Cancelled { undo: UnwindEnd::Nothing },
-            SagaEnd::HandedBack => JobEnd::HandedBack,
-            SagaEnd::Lost => JobEnd::Lost,
-        }
+        run_forward(cx, &self.deps.clock, &steps(), &work, &mut state).await
     }
 
     async fn unwind(&self, _: &JobContext) -> UnwindEnd {
