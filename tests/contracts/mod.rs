@@ -3,6 +3,7 @@
 mod agent;
 mod catalog;
 mod catalog_cache;
+mod cloudflare;
 mod http;
 mod proxmox;
 mod proxmox_kit;
@@ -18,6 +19,7 @@ mod sim_proxmox;
 mod sim_technitium;
 mod sim_velocity;
 mod status_ping;
+mod technitium;
 mod tls;
 mod traefik;
 mod velocity;

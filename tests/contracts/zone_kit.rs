@@ -8,6 +8,8 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfi
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use serde_json::{Value, json};
+use zpack::kernel::DnsName;
+use zpack::ports::{NewRecord, RecordData, Srv, Ttl};
 use zpack::sim::{SimConfig, World};
 
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -169,4 +171,22 @@ pub fn a(name: &str, address: &str) -> Value {
 pub fn srv(host: &str, port: u16) -> Value {
     let data = json!({"priority": 0, "weight": 5, "port": port, "target": host});
     json!({"type": "SRV", "name": format!("_minecraft._tcp.{host}"), "ttl": 60, "proxied": false, "data": data})
+}
+
+/// A name in the zone.
+pub fn host(name: &str) -> DnsName {
+    format!("{name}.{ZONE}").parse().unwrap()
+}
+
+/// An address of a host, as our clients are asked for it.
+pub fn new_a(name: &str, last: u8) -> NewRecord {
+    let data = RecordData::A([192, 0, 2, last].into());
+    NewRecord { name: host(name), data, ttl: Ttl::Seconds(60), comment: "zpack vmid=5001 gen=1".to_owned() }
+}
+
+/// The service of a host, as our clients are asked for it.
+pub fn new_srv(name: &str, port: u16) -> NewRecord {
+    let data = RecordData::Srv(Srv { priority: 0, weight: 5, port, target: Some(host(name)) });
+    let name = host(&format!("_minecraft._tcp.{name}"));
+    NewRecord { name, data, ttl: Ttl::Seconds(60), comment: "zpack vmid=5001 gen=1".to_owned() }
 }

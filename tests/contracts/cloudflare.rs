@@ -1,0 +1,265 @@
+//! The client of Cloudflare against the simulated service: wire/edge.md A1 to A7, over sockets.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use zpack::adapters::cloudflare::{Cloudflare, CloudflareSettings};
+use zpack::kernel::{Clock, Secret, Timestamp};
+use zpack::ports::{DnsZone, RecordData, Srv, Ttl, ZoneChange, ZoneError, ZoneRecord};
+
+use super::scripted::{Act, Scripted, answer};
+use super::zone_kit::{Rig, ZONE, host, new_a, new_srv};
+
+/// Longer than any test: who is shut out stays shut out.
+const FOREVER: Duration = Duration::from_secs(3600);
+const TIMEOUT: Duration = Duration::from_millis(800);
+
+fn client(rig: &Rig) -> Cloudflare {
+    client_with(rig, &rig.world.cloudflare().token(), FOREVER)
+}
+
+fn client_with(rig: &Rig, token: &str, denial: Duration) -> Cloudflare {
+    let settings = CloudflareSettings {
+        base_url: rig.world.cloudflare_url().parse().unwrap(),
+        token: Secret::new(token),
+        zone_id: rig.world.cloudflare().zone_id(),
+        zone: ZONE.parse().unwrap(),
+        timeout: TIMEOUT,
+        denial,
+    };
+    Cloudflare::new(settings, Clock::System).unwrap()
+}
+
+fn scripted(server: &Scripted) -> Cloudflare {
+    let settings = CloudflareSettings {
+        base_url: server.url(),
+        token: Secret::new("what both sides know"),
+        zone_id: "0".repeat(32),
+        zone: ZONE.parse().unwrap(),
+        timeout: TIMEOUT,
+        denial: FOREVER,
+    };
+    Cloudflare::new(settings, Clock::System).unwrap()
+}
+
+async fn only(zone: &Cloudflare, name: &str) -> ZoneRecord {
+    let [record] = zone.records_at(&[host(name)]).await.unwrap().try_into().unwrap();
+    record
+}
+
+#[tokio::test]
+async fn records_are_made_in_one_batch_rewritten_in_place_and_deleted_twice() {
+    let rig = Rig::new().await;
+    let zone = client(&rig);
+    let made = [ZoneChange::Create(new_srv("mc-1", 25_577)), ZoneChange::Create(new_a("mc-1", 1))];
+    zone.apply(&made).await.unwrap();
+    let journal = rig.journal("cloudflare").await;
+    let [batch] = journal.as_slice() else { panic!("{journal:?}") };
+    assert!(batch["path"].as_str().unwrap().ends_with("/dns_records/batch"), "{batch}");
+    let held = rig.state("cloudflare").await["records"].clone();
+    let sent = held.as_array().unwrap().iter().find(|record| record["type"] == "SRV").unwrap();
+    let target = format!("mc-1.{ZONE}");
+    assert_eq!(sent["data"], json!({"priority": 0, "weight": 5, "port": 25_577, "target": target}));
+
+    let service = only(&zone, "_minecraft._tcp.mc-1").await;
+    let expected = Srv { priority: 0, weight: 5, port: 25_577, target: Some(host("mc-1")) };
+    assert_eq!(service.data, RecordData::Srv(expected), "a port told as a float, a priority beside the data");
+    let before = only(&zone, "mc-1").await;
+    assert_eq!((before.ttl, before.proxied, before.disabled), (Ttl::Seconds(60), false, false));
+    zone.apply(&[ZoneChange::Update { from: before.clone(), to: new_a("mc-1", 2) }]).await.unwrap();
+    let after = only(&zone, "mc-1").await;
+    assert_eq!(after.id, before.id, "the same record");
+    assert_eq!(after.data, new_a("mc-1", 2).data);
+    assert_eq!(zone.list().await.unwrap().len(), 2);
+    for _ in 0..2 {
+        zone.apply(&[ZoneChange::Delete(after.clone())]).await.unwrap();
+    }
+    assert_eq!(zone.list().await.unwrap(), [service]);
+    let patch = ZoneChange::Update { from: after, to: new_a("mc-1", 3) };
+    assert!(matches!(zone.apply(&[patch]).await, Err(ZoneError::Gone { .. })));
+}
+
+#[tokio::test]
+async fn only_records_of_exactly_the_name_are_answered() {
+    let rig = Rig::new().await;
+    for name in ["mc-paper-50", "mc-paper-5013", "xmc-paper-50", "sub.mc-paper-50"] {
+        rig.cloudflare_made(super::zone_kit::a(&format!("{name}.{ZONE}"), "192.0.2.1")).await;
+    }
+    let zone = client(&rig);
+    for name in ["mc-paper-50", "mc-paper-5013"] {
+        assert_eq!(only(&zone, name).await.name, host(name));
+    }
+    let both = zone.records_at(&[host("mc-paper-50"), host("mc-paper-5013")]).await.unwrap();
+    assert_eq!(both.len(), 2, "names with no parent in common are asked for one by one");
+}
+
+/// A5, as the service really says it.
+#[tokio::test]
+async fn each_refusal_of_the_service_has_its_own_error() {
+    type Expected = fn(&ZoneError) -> bool;
+    let rig = Rig::new().await;
+    rig.cloudflare_made(json!({"type": "CNAME", "name": "alias", "content": "elsewhere.example"})).await;
+    rig.cloudflare_made(json!({"type": "NS", "name": "sub", "content": "ns.elsewhere.example"})).await;
+    rig.cloudflare_made(super::zone_kit::a(&format!("mc-1.{ZONE}"), "192.0.2.1")).await;
+    let zone = client(&rig);
+    let mut short = new_a("mc-2", 2);
+    short.ttl = Ttl::Seconds(59);
+    let mut long = new_a("mc-2", 2);
+    long.comment = "x".repeat(101);
+    let conflict: Expected = |error| matches!(error, ZoneError::Conflict { .. });
+    let refused: Expected = |error| matches!(error, ZoneError::Refused { .. });
+    let table = [
+        (new_a("mc-1", 1), "81058", conflict),
+        (new_a("alias", 1), "81054", conflict),
+        (new_a("sub", 1), "81056", conflict),
+        (short, "9021", refused),
+        (long, "9301", refused),
+    ];
+    for (new, code, expected) in table {
+        let error = zone.apply(&[ZoneChange::Create(new)]).await.unwrap_err();
+        assert!(expected(&error) && error.to_string().contains(code), "{code}: {error:?}");
+    }
+    rig.steer("/sim/cloudflare/plan", json!({"records": 3})).await;
+    let error = zone.apply(&[ZoneChange::Create(new_a("mc-3", 3))]).await.unwrap_err();
+    assert!(matches!(error, ZoneError::Quota { .. }) && error.to_string().contains("81045"), "{error:?}");
+
+    let settings = CloudflareSettings {
+        base_url: rig.world.cloudflare_url().parse().unwrap(),
+        token: Secret::new(rig.world.cloudflare().token()),
+        zone_id: ZONE.to_owned(),
+        zone: ZONE.parse().unwrap(),
+        timeout: TIMEOUT,
+        denial: FOREVER,
+    };
+    let by_name = Cloudflare::new(settings, Clock::System).unwrap().list().await.unwrap_err();
+    assert!(matches!(by_name, ZoneError::Misconfigured { .. }), "{by_name:?}");
+    assert!(by_name.to_string().contains("CLOUDFLARE_ZONE_ID"), "{by_name}");
+}
+
+#[tokio::test]
+async fn a_bad_record_of_a_batch_does_not_hold_up_the_others() {
+    let rig = Rig::new().await;
+    rig.cloudflare_made(json!({"type": "CNAME", "name": "alias", "content": "elsewhere.example"})).await;
+    let changes = ["mc-1", "alias", "mc-2"].map(|name| ZoneChange::Create(new_a(name, 1)));
+    let zone = client(&rig);
+    let error = zone.apply(&changes).await.unwrap_err();
+    assert!(matches!(error, ZoneError::Conflict { .. }), "{error:?}");
+    assert_eq!(zone.records_at(&[host("mc-1"), host("mc-2")]).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn more_changes_than_a_batch_holds_are_made_in_several() {
+    let rig = Rig::new().await;
+    rig.steer("/sim/cloudflare/plan", json!({"records": 1000})).await;
+    let changes: Vec<_> = (0..401).map(|number| ZoneChange::Create(new_a(&format!("mc-{number}"), 1))).collect();
+    let zone = client(&rig);
+    zone.apply(&changes).await.unwrap();
+    assert_eq!(rig.journal("cloudflare").await.len(), 3);
+    assert_eq!(zone.list().await.unwrap().len(), 401);
+}
+
+/// The most valuable fault: the record is made and the answer is lost.
+#[tokio::test]
+async fn a_lost_answer_is_no_failure_and_no_success() {
+    for action in ["timeout", "reset", "truncate", "html", "status"] {
+        let rig = Rig::new().await;
+        let zone = client(&rig);
+        rig.fault(json!({"peer": "cloudflare", "method": "POST", "when": "after", "action": action, "status": 502}))
+            .await;
+        let error = zone.apply(&[ZoneChange::Create(new_a("mc-1", 1))]).await.unwrap_err();
+        assert!(matches!(error, ZoneError::NoAnswer { .. }), "{action}: {error:?}");
+        only(&zone, "mc-1").await;
+        let posts = rig.journal("cloudflare").await.into_iter().filter(|entry| entry["method"] == "POST").count();
+        assert_eq!(posts, 1, "{action}: nothing is repeated blindly");
+    }
+}
+
+#[tokio::test]
+async fn a_listing_that_is_short_or_does_not_say_how_long_it_is_is_no_listing() {
+    let page = |info: Value| json!({"success": true, "errors": [], "result": [], "result_info": info}).to_string();
+    let short = json!({"page": 1, "per_page": 5000, "count": 0, "total_count": 2, "total_pages": 1});
+    for body in [page(short), page(json!({"page": 1})), page(Value::Null)] {
+        let server = Scripted::start(move |_, _| Act::Send(answer("200 OK", &body))).await;
+        let error = scripted(&server).list().await.unwrap_err();
+        assert!(matches!(error, ZoneError::NoAnswer { .. }), "{error:?}");
+    }
+}
+
+/// Case 9, the three forms of the answer; nobody of the process calls before its time.
+#[tokio::test]
+async fn a_rate_limit_stops_every_caller_for_as_long_as_the_service_says() {
+    for (form, range) in [("seconds", 5.0..=7.0), ("date", 5.0..=8.0), ("absent", 59.0..=75.0)] {
+        let rig = Rig::new().await;
+        let zone = client(&rig);
+        let limits = json!({"requests": 1, "windowSeconds": 7, "retryAfter": form});
+        rig.steer("/sim/cloudflare/limits", limits).await;
+        zone.list().await.unwrap();
+        for (caller, who) in [(zone.clone(), "first"), (zone.clone(), "again"), (zone.in_background(), "background")] {
+            let error = caller.list().await.unwrap_err();
+            let ZoneError::RateLimited { retry_after, .. } = error else { panic!("{form} {who}: {error:?}") };
+            let seconds = retry_after.as_secs_f64().ceil();
+            assert!(range.contains(&seconds), "{form} {who}: {retry_after:?}");
+        }
+        assert_eq!(rig.journal("cloudflare").await.len(), 2, "{form}: one call was refused, no other was sent");
+    }
+}
+
+/// Case 10, over time: one attempt a span, whoever asks, until the token is accepted again.
+#[tokio::test]
+async fn a_refused_token_is_tried_again_once_a_span_and_then_works_by_itself() {
+    let rig = Rig::new().await;
+    let span = Duration::from_millis(300);
+    let zone = client_with(&rig, &rig.world.cloudflare().token(), span);
+    let refusal = json!({"success": false, "errors": [{"code": 9106, "message": "Authentication failed"}]});
+    let fault = json!({"peer": "cloudflare", "when": "before", "action": "status", "status": 400, "body": refusal,
+        "times": 3});
+    rig.fault(fault).await;
+    let begun = Instant::now();
+    let mut asked = 0u32;
+    while let Err(error) = zone.list().await {
+        assert!(matches!(error, ZoneError::Unauthorized { .. }), "{error:?}");
+        assert!(!error.to_string().contains(&rig.world.cloudflare().token()));
+        asked += 1;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(rig.journal("cloudflare").await.len(), 4, "three refused, one accepted");
+    assert!(begun.elapsed() >= span * 3 && asked > 4, "{asked} calls in {:?}", begun.elapsed());
+    zone.list().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_token_travels_in_its_header_and_shows_nowhere() {
+    let rig = Rig::new().await;
+    let token = rig.world.cloudflare().token();
+    let zone = client(&rig);
+    zone.apply(&[ZoneChange::Create(new_a("mc-1", 1))]).await.unwrap();
+    zone.check().await.unwrap();
+    let server = Scripted::always("403 Forbidden", "{}").await;
+    scripted(&server).list().await.unwrap_err();
+    let seen = server.seen();
+    assert_eq!(seen[0].header("authorization"), Some("Bearer what both sides know"));
+    assert!(!seen[0].target.contains("both") && seen[0].body.is_empty(), "{seen:?}");
+    let journal = Value::from(rig.journal("cloudflare").await).to_string();
+    assert!(!journal.contains(&token), "{journal}");
+}
+
+/// A7.
+#[tokio::test]
+async fn a_check_tells_when_the_token_ends_and_that_it_may_read_the_zone() {
+    let rig = Rig::new().await;
+    assert_eq!(client(&rig).check().await.unwrap().token_expires_at, None);
+    let with = async |body: Value| {
+        let made = rig.steer("/sim/cloudflare/tokens", body).await;
+        client_with(&rig, made["token"].as_str().unwrap(), FOREVER).check().await
+    };
+    let ends = Timestamp::from_millis(4_000_000_000_000);
+    let expiring = with(json!({"expiresOn": ends})).await.unwrap();
+    assert_eq!(expiring.token_expires_at, Some(ends));
+    assert_eq!(with(json!({"ofAccount": true})).await.unwrap().token_expires_at, None, "not verifiable, but it reads");
+    for body in
+        [json!({"status": "disabled"}), json!({"read": false}), json!({"expiresOn": "2001-01-01T00:00:00.000Z"})]
+    {
+        let error = with(body.clone()).await.unwrap_err();
+        assert!(matches!(error, ZoneError::Unauthorized { .. }), "{body}: {error:?}");
+    }
+}

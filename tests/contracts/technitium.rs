@@ -1,0 +1,167 @@
+//! The client of Technitium against the simulated server: wire/edge.md B1 to B3, over sockets.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
+use zpack::kernel::Secret;
+use zpack::ports::{DnsZone, Ttl, ZoneChange, ZoneError, ZoneRecord};
+
+use super::scripted::{Act, Scripted, answer, nobody};
+use super::zone_kit::{Rig, ZONE, host, new_a, new_srv};
+
+/// Longer than any test: who is shut out stays shut out.
+const FOREVER: Duration = Duration::from_secs(3600);
+
+fn client(rig: &Rig) -> Technitium {
+    client_with(rig.world.technitium_url(), &rig.world.technitium().token(), FOREVER)
+}
+
+fn client_with(base_url: impl AsRef<str>, token: &str, denial: Duration) -> Technitium {
+    let settings = TechnitiumSettings {
+        base_url: base_url.as_ref().parse().unwrap(),
+        token: Secret::new(token),
+        zone: ZONE.parse().unwrap(),
+        timeout: Duration::from_millis(800),
+        denial,
+    };
+    Technitium::new(settings).unwrap()
+}
+
+async fn only(zone: &Technitium, name: &str) -> ZoneRecord {
+    let [record] = zone.records_at(&[host(name)]).await.unwrap().try_into().unwrap();
+    record
+}
+
+#[tokio::test]
+async fn records_are_made_rewritten_with_all_they_carry_and_deleted_twice() {
+    let rig = Rig::new().await;
+    let zone = client(&rig);
+    let made = [ZoneChange::Create(new_a("mc-1", 1)), ZoneChange::Create(new_srv("mc-1", 25_577))];
+    for _ in 0..2 {
+        zone.apply(&made).await.unwrap();
+    }
+    assert_eq!(zone.list().await.unwrap().len(), 2, "a repetition adds nothing");
+    zone.apply(&[ZoneChange::Create(new_a("mc-1", 2))]).await.unwrap();
+    let before = only(&zone, "mc-1").await;
+    assert_eq!(before.data, new_a("mc-1", 2).data, "the old address is gone, although nobody named it");
+
+    zone.apply(&[ZoneChange::Update { from: before, to: new_a("mc-1", 3) }]).await.unwrap();
+    let after = only(&zone, "mc-1").await;
+    assert_eq!((after.ttl, after.comment.as_deref()), (Ttl::Seconds(60), Some("zpack vmid=5001 gen=1")));
+    let service = only(&zone, "_minecraft._tcp.mc-1").await;
+    let other = new_srv("mc-1", 25_600);
+    zone.apply(&[ZoneChange::Update { from: service, to: other.clone() }]).await.unwrap();
+    let service = only(&zone, "_minecraft._tcp.mc-1").await;
+    assert_eq!((service.data.clone(), service.comment), (other.data, Some(other.comment)));
+    for _ in 0..2 {
+        zone.apply(&[ZoneChange::Delete(after.clone())]).await.unwrap();
+    }
+    assert_eq!(zone.records_at(&[host("mc-1")]).await.unwrap(), []);
+    let gone = zone.apply(&[ZoneChange::Update { from: after, to: new_a("mc-1", 4) }]).await.unwrap_err();
+    assert!(matches!(gone, ZoneError::Gone { .. }), "{gone:?}");
+}
+
+#[tokio::test]
+async fn what_is_stored_in_another_spelling_or_switched_off_is_read_as_what_it_is() {
+    let rig = Rig::new().await;
+    let (upper, token) = (format!("MC-1.{}", ZONE.to_uppercase()), rig.world.technitium().token());
+    let form = [("zone", ZONE), ("domain", upper.as_str()), ("type", "A"), ("ipAddress", "192.0.2.1"), ("ttl", "60")];
+    assert_eq!(rig.technitium("zones/records/add", &form).await["status"], "ok");
+    let zone = client_with(rig.world.technitium_url(), &token, FOREVER);
+    let record = only(&zone, "mc-1").await;
+    assert_eq!((&record.name, &record.data, record.disabled), (&host("mc-1"), &new_a("mc-1", 1).data, false));
+    rig.steer("/sim/technitium/records/disabled", json!({"domain": upper, "type": "A", "disabled": true})).await;
+    assert!(only(&zone, "mc-1").await.disabled);
+    zone.apply(&[ZoneChange::Delete(record)]).await.unwrap();
+    assert_eq!(zone.list().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn each_refusal_of_the_server_has_its_own_error() {
+    let rig = Rig::new().await;
+    let alias = format!("alias.{ZONE}");
+    let form = [("zone", ZONE), ("domain", alias.as_str()), ("type", "CNAME"), ("cname", "a.example")];
+    rig.technitium("zones/records/add", &form).await;
+    let zone = client(&rig);
+    let beside = zone.apply(&[ZoneChange::Create(new_a("alias", 1))]).await.unwrap_err();
+    assert!(matches!(beside, ZoneError::Conflict { .. }), "{beside:?}");
+    let mut long = new_a("mc-1", 1);
+    long.ttl = Ttl::Seconds(604_801);
+    let refused = zone.apply(&[ZoneChange::Create(long)]).await.unwrap_err();
+    assert!(matches!(refused, ZoneError::Refused { .. }), "{refused:?}");
+    let elsewhere = zone.records_at(&["mc-1.elsewhere.example".parse().unwrap()]).await.unwrap_err();
+    assert!(matches!(elsewhere, ZoneError::Misconfigured { .. }), "{elsewhere:?}");
+    let away = client_with(format!("http://{}", nobody().await), "token", FOREVER).list().await.unwrap_err();
+    assert!(matches!(away, ZoneError::Unreachable { .. }), "{away:?}");
+    let wrong = Scripted::always("404 Not Found", "").await;
+    let nowhere = client_with(wrong.url(), "token", FOREVER).list().await.unwrap_err();
+    assert!(nowhere.to_string().contains("TECHNITIUM_API_URL"), "{nowhere}");
+}
+
+#[tokio::test]
+async fn a_token_without_the_right_to_delete_publishes_and_says_what_it_lacks() {
+    let rig = Rig::new().await;
+    let made = rig.steer("/sim/technitium/tokens", json!({"delete": false})).await;
+    let zone = client_with(rig.world.technitium_url(), made["token"].as_str().unwrap(), FOREVER);
+    zone.apply(&[ZoneChange::Create(new_a("mc-1", 1))]).await.unwrap();
+    let record = only(&zone, "mc-1").await;
+    let error = zone.apply(&[ZoneChange::Delete(record)]).await.unwrap_err();
+    assert!(matches!(error, ZoneError::Unauthorized { .. }), "{error:?}");
+    assert!(error.to_string().contains("lacks the right to delete A mc-1"), "{error}");
+    only(&zone, "mc-1").await;
+}
+
+#[tokio::test]
+async fn an_older_release_gets_the_token_in_the_form_and_nobody_in_an_address() {
+    let rig = Rig::new().await;
+    rig.steer("/sim/technitium", json!({"auth": "older"})).await;
+    let (zone, token) = (client(&rig), rig.world.technitium().token());
+    for _ in 0..3 {
+        zone.list().await.unwrap();
+    }
+    let journal = rig.journal("technitium").await;
+    assert_eq!(journal.len(), 4, "the first call finds out");
+    assert!(journal.iter().all(|entry| entry["method"] == "POST" && entry["query"] == json!([])), "{journal:?}");
+    assert!(!Value::from(journal).to_string().contains(&token));
+    // After an upgrade the header counts again.
+    rig.steer("/sim/technitium", json!({"auth": "current"})).await;
+    zone.list().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_no_failure_and_no_success() {
+    for action in ["timeout", "reset", "truncate", "html"] {
+        let rig = Rig::new().await;
+        let zone = client(&rig);
+        rig.fault(json!({"peer": "technitium", "path": "*/add", "when": "after", "action": action})).await;
+        let error = zone.apply(&[ZoneChange::Create(new_a("mc-1", 1))]).await.unwrap_err();
+        assert!(matches!(error, ZoneError::NoAnswer { .. }), "{action}: {error:?}");
+        only(&zone, "mc-1").await;
+    }
+    for body in [r#"{"status":"ok"}"#, r#"{"status":"ok","response":{}}"#, r#"{"response":{"records":[]}}"#] {
+        let server = Scripted::always("200 OK", body).await;
+        let error = client_with(server.url(), "token", FOREVER).list().await.unwrap_err();
+        assert!(matches!(error, ZoneError::NoAnswer { .. }), "{body} is not an empty zone: {error:?}");
+    }
+}
+
+/// Case 10, over time: one attempt a span, whoever asks, until the token is accepted again.
+#[tokio::test]
+async fn a_refused_token_is_tried_again_once_a_span_and_then_works_by_itself() {
+    let refusal = r#"{"status":"invalid-token","errorMessage":"Invalid token or session expired."}"#;
+    let empty = r#"{"status":"ok","response":{"records":[]}}"#;
+    // Each attempt tries both ways to send the token.
+    let server =
+        Scripted::start(move |number, _| Act::Send(answer("200 OK", if number < 6 { refusal } else { empty }))).await;
+    let span = Duration::from_millis(300);
+    let zone = client_with(server.url(), "what both sides know", span);
+    let begun = Instant::now();
+    while let Err(error) = zone.list().await {
+        assert!(matches!(error, ZoneError::Unauthorized { .. }), "{error:?}");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.seen().len(), 7, "three attempts refused, one accepted");
+    assert!(begun.elapsed() >= span * 3, "{:?}", begun.elapsed());
+    assert!(server.seen().iter().all(|seen| !seen.target.contains("both")), "never in an address");
+}
