@@ -1,4 +1,4 @@
-//! One container at the hypervisor: whose it is, waiting for what is done to it, and removing it.
+//! One container at the hypervisor: whose it is, waiting for what is done to it, and removing it. Also all of them.
 //!
 //! A container carries the operation that made it in its description, its nonce. Nothing is done to a container before
 //! it was seen to carry the right one (invariant S4), and an answer that was lost is settled by looking. The work runs
@@ -6,12 +6,14 @@
 
 mod container;
 mod destroy;
+mod listing;
 mod nonce;
 mod patience;
 mod power;
 
 pub use container::{Container, ContainerTimings, Sighting};
 pub use destroy::NotDestroyed;
+pub use listing::{NotListed, list_all};
 pub use nonce::{description, is_ours, nonce_of};
 pub use patience::{Patience, may_pass};
 pub use power::NotSwitched;

@@ -9,6 +9,7 @@
 //! proxies (`ports`, `adapters`).
 
 mod compare;
+mod orphan;
 mod owner;
 mod proxy;
 mod proxy_status;
@@ -23,6 +24,7 @@ mod wanted;
 mod tests;
 
 pub use compare::{Change, Conflict, Drift, Verdict, compare};
+pub use orphan::{Doubt, orphans, owner_of};
 pub use owner::Owner;
 pub use proxy::{ProxyChange, ProxyDrift, ProxyVerdict, Registration, compare_proxy};
 pub use proxy_status::{

@@ -1,5 +1,5 @@
 //! `zpack worker provision`: makes servers, one job after another, and works on those there are in a lane of its own, until a
-//! signal comes and the drain is over. Beside both it finishes publications and settles debts.
+//! signal comes and the drain is over. Beside both it finishes publications, settles debts and sweeps the zones.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::power::{PowerDeps, PowerJob};
 use crate::provision::{ProvisionDeps, ProvisionJob};
 use crate::publishing::{Keeper, PublishJob};
 use crate::router::{self, MetricsApi};
-use crate::teardown::{Collector, TeardownDeps, TeardownJob};
+use crate::teardown::{Collector, Sweep, SweepDeps, TeardownDeps, TeardownJob};
 use crate::telemetry::Metrics;
 
 /// Runs the worker of one queue until a signal comes.
@@ -49,6 +49,8 @@ pub async fn run(source: &dyn Source, queue: WorkerCommand) -> anyhow::Result<()
 const EDGE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often debts that are due are looked for; their waits begin at half a minute.
 const DEBT_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the zones are read whole; an orphan goes at the second look.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Everything `zpack worker provision` does, connected and ready to run.
 pub(super) struct ProvisionRole {
@@ -56,6 +58,7 @@ pub(super) struct ProvisionRole {
     host: Worker,
     keeper: Keeper,
     collector: Collector,
+    sweep: Sweep,
 }
 
 /// Connects the role.
@@ -94,6 +97,12 @@ pub(super) async fn provision(
         })));
     let collector =
         Collector { deps: TeardownDeps { targets: background.targets.clone(), ..teardown }, interval: DEBT_INTERVAL };
+    let sweep = Sweep::new(SweepDeps {
+        db: db.clone(),
+        hypervisor: hypervisor.clone(),
+        targets: background.targets.clone(),
+        zone: config.zone.zone.clone(),
+    });
     let provision = Registry::default().with(Arc::new(ProvisionJob::new(Arc::new(ProvisionDeps {
         db: db.clone(),
         hypervisor,
@@ -122,16 +131,18 @@ pub(super) async fn provision(
         host: worker(Queue::Host, host, wiring::host_jobs(&config.jobs, &config.provision)),
         keeper: Keeper { publisher: background, interval: EDGE_INTERVAL },
         collector,
+        sweep,
     })
 }
 
 /// Works until `stop` fires and the drains of both queues are over. When one queue ends by itself the other ends too: a
 /// worker that does half of its work is worse than one that is started anew.
 pub(super) async fn run_until(role: ProvisionRole, stop: CancellationToken) -> anyhow::Result<()> {
-    let ProvisionRole { provision, host, keeper, collector } = role;
+    let ProvisionRole { provision, host, keeper, collector, sweep } = role;
     let stop = stop.child_token();
     let keeping = tokio::spawn(keeper.run(stop.clone()));
     let collecting = tokio::spawn(collector.run(stop.clone()));
+    let sweeping = tokio::spawn(sweep.run(SWEEP_INTERVAL, stop.clone()));
     let run = |worker: Worker, name: &'static str| {
         let stop = stop.clone();
         async move {
@@ -143,6 +154,7 @@ pub(super) async fn run_until(role: ProvisionRole, stop: CancellationToken) -> a
     let (provision, host) = tokio::join!(run(provision, "provision"), run(host, "host"));
     keeping.abort();
     collecting.abort();
+    sweeping.abort();
     provision.and(host)
 }
 

@@ -16,7 +16,7 @@ use super::job::{STEP_COUNT, TEARDOWN, TeardownPayload};
 use super::subject::Subject;
 use crate::accounts::{Admin, Caller, Customer};
 use crate::audit;
-use crate::containers::nonce_of;
+use crate::containers::{NotListed, list_all, nonce_of};
 use crate::db;
 use crate::db::entities::debt::{self, DebtKind, DebtState};
 use crate::db::entities::operation::{self, OperationState, Unwind};
@@ -223,13 +223,12 @@ pub async fn debts(_: Admin, query: Query, api: web::Data<TeardownApi>) -> ApiRe
 impl TeardownApi {
     /// Every container of the cluster; anything less than all of them is an error.
     async fn listing(&self) -> ApiResult<Vec<ContainerSummary>> {
-        let seen = tokio::try_join!(self.hypervisor.nodes(), self.hypervisor.containers());
-        let (nodes, containers) = seen.map_err(unreadable)?;
-        if let Some(away) = nodes.iter().find(|node| !node.online) {
-            let detail = format!("The node {} is away: what is on it cannot be told.", away.name);
-            return Err(ApiError::new(Code::Unavailable, detail));
-        }
-        Ok(containers)
+        list_all(self.hypervisor.as_ref()).await.map_err(|error| match error {
+            NotListed::NodeAway { node } => {
+                ApiError::new(Code::Unavailable, format!("The node {node} is away: what is on it cannot be told."))
+            }
+            NotListed::Hypervisor(error) => unreadable(error),
+        })
     }
 
     /// The operation a container says it was made by.

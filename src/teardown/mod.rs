@@ -2,7 +2,8 @@
 //!
 //! [`TeardownJob`] works from what was persisted when the server was published and made. Each step is safe to repeat. A
 //! peer that is down does not make a server undeletable: what could not be removed becomes a debt, which the
-//! [`Collector`] settles later; until then VMID, host name and port stay reserved. Not here: the undo of a server that
+//! [`Collector`] settles later; until then VMID, host name and port stay reserved. [`Sweep`]
+//! removes marked records that no server and no debt accounts for. Not here: the undo of a server that
 //! never came into being (`provision`).
 
 mod collector;
@@ -12,7 +13,9 @@ mod job;
 mod remove;
 mod steps;
 mod subject;
+mod sweep;
 
 pub use collector::Collector;
 pub use job::{STEP_COUNT, TEARDOWN, TeardownDeps, TeardownJob, TeardownPayload};
 pub use subject::Subject;
+pub use sweep::{Sweep, SweepDeps, SweepError};

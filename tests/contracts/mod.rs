@@ -6,7 +6,7 @@ mod catalog_cache;
 mod cloudflare;
 mod http;
 mod proxmox;
-mod proxmox_kit;
+pub mod proxmox_kit;
 mod proxmox_schema;
 mod proxmox_wire;
 mod raw;

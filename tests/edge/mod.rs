@@ -8,4 +8,5 @@ mod faults;
 mod foreign;
 mod kit;
 mod publish;
+mod sweep;
 mod trouble;

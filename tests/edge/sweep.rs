@@ -1,0 +1,183 @@
+//! Case 19: records that no server and no debt accounts for go at the second look, and never by guesswork.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait};
+use serde_json::{Value, json};
+use zpack::adapters::proxmox::{Proxmox, ProxmoxSettings};
+use zpack::db::entities::reservation::{self, ReservationState};
+use zpack::kernel::{OperationId, Secret, VmId};
+use zpack::teardown::{Sweep, SweepDeps, SweepError};
+
+use super::kit::{PORT, Scene};
+use crate::contracts::proxmox_kit;
+use crate::contracts::zone_kit::ZONE;
+
+/// A scene in which `servers` are published, and the sweep over it.
+async fn scene(servers: std::ops::Range<i64>) -> (Scene, Sweep) {
+    let scene = Scene::new().await;
+    for number in servers {
+        let vmid = scene.server(number, "minecraft").await;
+        scene.publish(vmid).await;
+    }
+    let base = scene.rig.world.proxmox_url().parse().unwrap();
+    let token = Secret::new(scene.rig.world.proxmox_token());
+    let hypervisor = Proxmox::new(&ProxmoxSettings { token, ..proxmox_kit::settings([base]) }).unwrap();
+    let deps = SweepDeps {
+        db: scene.db.db.clone(),
+        hypervisor: Arc::new(hypervisor),
+        targets: scene.publisher.targets.clone(),
+        zone: Some(ZONE.parse().unwrap()),
+    };
+    (scene, Sweep::new(deps))
+}
+
+/// What a server that is long gone left at both DNS servers.
+async fn leave(scene: &Scene, number: i64) {
+    let name = format!("mc-paper-{number}.{ZONE}");
+    let comment = format!("zpack vmid={number} gen=3");
+    scene.plant(json!({"type": "A", "name": name, "content": "203.0.113.1", "comment": comment})).await;
+    let data = json!({"priority": 0, "weight": 5, "port": PORT, "target": name});
+    let service = format!("_minecraft._tcp.{name}");
+    scene.plant(json!({"type": "SRV", "name": service, "data": data, "comment": comment})).await;
+    scene.plant_inside(json!({"domain": name, "type": "A", "ipAddress": "203.0.113.1", "comments": comment})).await;
+}
+
+/// How many records both zones hold.
+async fn held(scene: &Scene) -> (usize, usize) {
+    (scene.zone("cloudflare").await.len(), scene.zone("technitium").await.len())
+}
+
+#[tokio::test]
+async fn an_orphan_goes_at_the_second_look_and_nothing_else_does() {
+    let (scene, mut sweep) = scene(5001..5004).await;
+    let servers = (scene.zone("cloudflare").await, scene.zone("technitium").await);
+    leave(&scene, 5013).await;
+    // None of these is ours: a strange name under our mark, our name under no mark, somebody else's remark.
+    for (name, comment) in [("www", "zpack vmid=5013 gen=1"), ("mc-paper-5014", ""), ("mc-paper-5015", "zpack")] {
+        scene.plant(json!({"type": "A", "name": name, "content": "198.51.100.1", "comment": comment})).await;
+    }
+    assert_eq!(sweep.pass().await.unwrap(), 0, "seen once");
+    assert_eq!(held(&scene).await, (6 + 2 + 3, 6 + 1));
+    assert_eq!(sweep.pass().await.unwrap(), 3);
+    assert_eq!(held(&scene).await, (6 + 3, 6));
+    assert!(scene.zone("cloudflare").await.is_superset(&servers.0));
+    assert_eq!(scene.zone("technitium").await, servers.1);
+    let written = scene.writes().await;
+    for _ in 0..2 {
+        assert_eq!(sweep.pass().await.unwrap(), 0);
+    }
+    assert_eq!(scene.writes().await, written);
+}
+
+#[tokio::test]
+async fn a_record_that_changes_between_two_looks_is_seen_for_the_first_time() {
+    let (scene, mut sweep) = scene(5001..5002).await;
+    let plant = async |content: &str| {
+        let record =
+            json!({"type": "A", "name": "mc-paper-5013", "content": content, "comment": "zpack vmid=5013 gen=1"});
+        scene.plant(record).await["id"].as_str().unwrap().to_owned()
+    };
+    let first = plant("203.0.113.1").await;
+    assert_eq!(sweep.pass().await.unwrap(), 0);
+    scene.rig.control("DELETE", &format!("/sim/cloudflare/records/{first}"), Value::Null).await;
+    plant("203.0.113.2").await;
+    assert_eq!(sweep.pass().await.unwrap(), 0, "another one");
+    assert_eq!(sweep.pass().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_or_believed_removes_nothing_and_counting_begins_anew() {
+    type Expected = fn(&SweepError) -> bool;
+    let (scene, mut sweep) = scene(5001..5004).await;
+    leave(&scene, 5013).await;
+    let before = held(&scene).await;
+    let sql = async |statement: &str| {
+        scene.db.db.execute_unprepared(statement).await.unwrap();
+    };
+    let list_fault = json!({"peer": "proxmox", "when": "before", "action": "reset", "times": 1000});
+    let table: [(&str, Expected); 5] = [
+        ("zone", |error| matches!(error, SweepError::Zone { .. })),
+        ("cluster", |error| matches!(error, SweepError::Cluster(_))),
+        ("node", |error| matches!(error, SweepError::Cluster(_))),
+        ("database", |error| matches!(error, SweepError::Database(_))),
+        ("empty", |error| matches!(error, SweepError::Doubtful { .. })),
+    ];
+    for (trouble, expected) in table {
+        // Seen once before the trouble: the next good look must not count as the second.
+        let mut sweep = Sweep::new(sweep.deps().clone());
+        assert_eq!(sweep.pass().await.unwrap(), 0, "{trouble}");
+        match trouble {
+            "zone" => {
+                for peer in ["cloudflare", "technitium"] {
+                    scene.rig.fault(json!({"peer": peer, "when": "before", "action": "reset", "times": 10})).await;
+                }
+            }
+            "cluster" => scene.rig.fault(list_fault.clone()).await,
+            "node" => drop(scene.rig.steer("/sim/proxmox/nodes/pve2", json!({"online": false})).await),
+            "database" => sql("ALTER TABLE instances RENAME TO away").await,
+            _ => {
+                sql("CREATE TABLE away AS SELECT * FROM instances").await;
+                sql("DELETE FROM instances").await;
+            }
+        }
+        let error = sweep.pass().await.unwrap_err();
+        assert!(expected(&error), "{trouble}: {error:?}");
+        match trouble {
+            "node" => drop(scene.rig.steer("/sim/proxmox/nodes/pve2", json!({"online": true})).await),
+            "zone" | "cluster" => drop(scene.rig.control("DELETE", "/sim/faults", Value::Null).await),
+            "database" => sql("ALTER TABLE away RENAME TO instances").await,
+            _ => {
+                sql("INSERT INTO instances SELECT * FROM away").await;
+            }
+        }
+        assert_eq!(sweep.pass().await.unwrap(), 0, "{trouble}: a first look again");
+        assert_eq!(held(&scene).await, before, "{trouble}");
+    }
+    sweep.pass().await.unwrap();
+    assert_eq!(sweep.pass().await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn many_at_once_are_a_sign_of_something_else() {
+    let (scene, mut sweep) = scene(5001..5006).await;
+    leave(&scene, 5013).await;
+    leave(&scene, 5014).await;
+    let before = held(&scene).await;
+    for _ in 0..3 {
+        let error = sweep.pass().await.unwrap_err();
+        assert!(error.to_string().contains("2 of 7 servers"), "{error}");
+    }
+    assert_eq!(held(&scene).await, before);
+}
+
+#[tokio::test]
+async fn a_number_that_is_held_or_has_a_container_is_left_alone() {
+    let (scene, mut sweep) = scene(5001..5002).await;
+    leave(&scene, 5013).await;
+    // The template has that number.
+    scene
+        .plant(json!({"type": "A", "name": "x-9000", "content": "198.51.100.1", "comment": "zpack vmid=9000 gen=1"}))
+        .await;
+    let row = reservation::ActiveModel {
+        vmid: Set(VmId::new(5013).unwrap()),
+        hostname: Set("mc-paper-5013".parse().unwrap()),
+        state: Set(ReservationState::Held),
+        operation_id: Set(OperationId::generate()),
+        created_at: Set(scene.clock.now()),
+        ..Default::default()
+    };
+    reservation::Entity::insert(row).exec_without_returning(&scene.db.db).await.unwrap();
+    let before = held(&scene).await;
+    for _ in 0..3 {
+        assert_eq!(sweep.pass().await.unwrap(), 0);
+    }
+    assert_eq!(held(&scene).await, before);
+    // Released between two looks, it takes two more.
+    reservation::Entity::delete_many().exec(&scene.db.db).await.unwrap();
+    assert_eq!(sweep.pass().await.unwrap(), 0);
+    assert_eq!(sweep.pass().await.unwrap(), 3);
+    let left: BTreeSet<String> = scene.zone("cloudflare").await.into_iter().map(|record| record.0).collect();
+    assert!(left.contains(&format!("x-9000.{ZONE}")));
+}
