@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::db::entities::debt::DebtState;
 use crate::db::entities::operation::OperationState;
 use crate::db::entities::user::Role;
 use crate::jobs::Queue;
-use crate::kernel::OperationId;
+use crate::kernel::{DebtId, OperationId};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -187,6 +188,25 @@ pub enum OpsCommand {
         /// Why, for the audit log.
         #[arg(long)]
         reason: Option<String>,
+    },
+    /// List what operations left outside, the oldest first.
+    Debts {
+        /// Those in this state.
+        #[arg(long, default_value_t = DebtState::Open)]
+        state: DebtState,
+        /// How many at most.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1000))]
+        limit: u64,
+    },
+    /// Take debts off the books: what is left is gone by hand, or stays. With the last debt of a server its VMID, host name
+    /// and port are free again.
+    Release {
+        /// Their ids.
+        #[arg(required = true)]
+        ids: Vec<DebtId>,
+        /// Why, for the audit log.
+        #[arg(long)]
+        reason: String,
     },
 }
 

@@ -7,9 +7,11 @@ use sea_orm::{DbErr, EntityTrait};
 
 use crate::db::entities::debt::DebtKind;
 use crate::db::entities::{operation, user};
+use crate::edge::{Target, Targets};
 use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, UnwindEnd};
 use crate::kernel::UserId;
 use crate::operations::{StepJournal, stop_of};
+use crate::publishing::debt_of;
 use crate::saga::{self, SagaEnd, Undo};
 use crate::standing::{self, Action, Decision, gate};
 
@@ -17,7 +19,7 @@ use super::plan::plan;
 use super::request::ProvisionPayload;
 use super::run::{ProvisionDeps, Run};
 use super::state::Provisioning;
-use super::steps::steps;
+use super::steps::{PUBLISH_EDGE, steps};
 
 /// The kind of provisioning operations.
 pub const PROVISION: &str = "provision";
@@ -104,7 +106,7 @@ impl Job for ProvisionJob {
 
     fn leftovers(&self, operation: &operation::Model) -> Vec<Leftover> {
         let state = operation.saga_state.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        leftovers(&state.unwrap_or_default())
+        leftovers(&state.unwrap_or_default(), operation.phase.as_deref(), &self.deps.publisher.targets)
     }
 
     async fn run(&self, cx: &JobContext) -> JobEnd {
@@ -115,16 +117,16 @@ impl Job for ProvisionJob {
         let Ok(passed) = self.pass_gate(cx, run.user_id).await else { return JobEnd::Lost };
         if let Err(failure) = passed {
             let undo = saga::unwind(&steps(), &run, &self.journal(cx), &stop_of(cx), &mut state).await;
-            return JobEnd::Failed { failure, undo: unwound(undo, &state) };
+            return JobEnd::Failed { failure, undo: self.unwound(undo, &state) };
         }
         let end = saga::run(&steps(), &run, &self.journal(cx), &stop_of(cx), &mut state).await;
         match end {
             SagaEnd::Completed => JobEnd::Succeeded,
             SagaEnd::Failed { step, code, message, undo } => {
                 let failure = JobFailure { code: code.to_owned(), message, phase: Some(step.to_owned()) };
-                JobEnd::Failed { failure, undo: unwound(undo, &state) }
+                JobEnd::Failed { failure, undo: self.unwound(undo, &state) }
             }
-            SagaEnd::Cancelled { undo } => JobEnd::Cancelled { undo: unwound(undo, &state) },
+            SagaEnd::Cancelled { undo } => JobEnd::Cancelled { undo: self.unwound(undo, &state) },
             SagaEnd::HandedBack => JobEnd::HandedBack,
             SagaEnd::Lost => JobEnd::Lost,
         }
@@ -134,34 +136,42 @@ impl Job for ProvisionJob {
         match self.rebuild(cx) {
             Ok((run, mut state)) => {
                 let undo = saga::unwind(&steps(), &run, &self.journal(cx), &stop_of(cx), &mut state).await;
-                unwound(undo, &state)
+                self.unwound(undo, &state)
             }
             Err(failure) => UnwindEnd::Incomplete { reason: failure.message, leftovers: Vec::new() },
         }
     }
 }
 
-fn unwound(undo: Undo, state: &Provisioning) -> UnwindEnd {
-    match undo {
-        Undo::Nothing => UnwindEnd::Nothing,
-        Undo::Complete => UnwindEnd::Complete,
-        Undo::Interrupted => UnwindEnd::Interrupted,
-        Undo::Incomplete { step, reason } => {
-            UnwindEnd::Incomplete { reason: format!("{step}: {reason}"), leftovers: leftovers(state) }
+impl ProvisionJob {
+    fn unwound(&self, undo: Undo, state: &Provisioning) -> UnwindEnd {
+        match undo {
+            Undo::Nothing => UnwindEnd::Nothing,
+            Undo::Complete => UnwindEnd::Complete,
+            Undo::Interrupted => UnwindEnd::Interrupted,
+            Undo::Incomplete { step, reason } => UnwindEnd::Incomplete {
+                reason: format!("{step}: {reason}"),
+                leftovers: leftovers(state, Some(step), &self.deps.publisher.targets),
+            },
         }
     }
 }
 
-/// What may be left of a run in `state`.
-fn leftovers(state: &Provisioning) -> Vec<Leftover> {
+/// What may be left of a run in `state` whose last step was `phase`.
+fn leftovers(state: &Provisioning, phase: Option<&str>, targets: &Targets) -> Vec<Leftover> {
     let Some(vmid) = state.vmid else { return Vec::new() };
     let node = state.node.as_ref().map(ToString::to_string);
     let name = state.hostname.as_ref().map_or_else(|| vmid.to_string(), ToString::to_string);
     let leftover = |kind, detail| Leftover { kind, vmid: Some(vmid), node: node.clone(), detail };
-    vec![
+    let mut left = vec![
         leftover(DebtKind::Container, format!("container {vmid} may exist and carry this operation's nonce")),
         leftover(DebtKind::Reservation, format!("VMID {vmid} and host name {name} stay reserved")),
-    ]
+    ];
+    if phase == Some(PUBLISH_EDGE) {
+        let kinds = Target::ALL.iter().filter(|target| targets.has(**target)).filter_map(|target| debt_of(*target));
+        left.extend(kinds.map(|kind| leftover(kind, format!("{kind} may have something of {name}"))));
+    }
+    left
 }
 
 #[cfg(test)]
@@ -171,5 +181,10 @@ mod tests {
     #[test]
     fn progress_counts_every_step() {
         assert_eq!(steps().len(), STEP_COUNT);
+    }
+
+    #[test]
+    fn the_last_step_is_the_one_that_publishes() {
+        assert_eq!(steps().last().unwrap().name(), PUBLISH_EDGE);
     }
 }

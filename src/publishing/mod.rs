@@ -4,6 +4,7 @@
 //! back one target from persisted facts alone. What is known of a server's publication is its `edge::EdgeRecord`, in the
 //! payload of its row. Not here: the comparison and the plan (`edge`), the peers (`adapters`).
 
+mod blocked;
 pub mod http;
 mod job;
 mod keeper;
@@ -14,8 +15,9 @@ mod verify;
 mod withdraw;
 mod zone;
 
+pub use blocked::blocked;
 pub use job::{PUBLISH, PublishJob, PublishPayload};
 pub use keeper::Keeper;
 pub use publisher::{PublishError, Publisher, Scope};
 pub use verify::{TargetReport, TargetVerdict};
-pub use withdraw::{Withdrawal, withdraw};
+pub use withdraw::{Withdrawal, debt_of, target_of, withdraw};

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{registration, zone};
+use crate::db::entities::debt::DebtKind;
 use crate::edge::{EdgeError, EdgeRecord, Target, Targets};
 use crate::kernel::{DnsName, VmId};
 
@@ -25,6 +26,26 @@ impl From<&EdgeRecord> for Withdrawal {
     fn from(record: &EdgeRecord) -> Self {
         let publication = &record.publication;
         Self { vmid: publication.vmid, name: publication.name.clone(), names: record.names.clone() }
+    }
+}
+
+/// The debt that something at `target` would be, if anything is ever outside there.
+pub const fn debt_of(target: Target) -> Option<DebtKind> {
+    match target {
+        Target::Velocity => Some(DebtKind::Velocity),
+        Target::Technitium => Some(DebtKind::Technitium),
+        Target::Cloudflare => Some(DebtKind::Cloudflare),
+        Target::Traefik | Target::Ide => None,
+    }
+}
+
+/// The target that a debt is at.
+pub const fn target_of(kind: DebtKind) -> Option<Target> {
+    match kind {
+        DebtKind::Velocity => Some(Target::Velocity),
+        DebtKind::Technitium => Some(Target::Technitium),
+        DebtKind::Cloudflare => Some(Target::Cloudflare),
+        DebtKind::Container | DebtKind::Reservation => None,
     }
 }
 

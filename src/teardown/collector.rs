@@ -9,8 +9,10 @@ use super::debts;
 use super::job::TeardownDeps;
 use super::remove::{self, NotRemoved};
 use super::subject::Subject;
+use crate::db;
 use crate::db::entities::debt::{self, DebtKind, DebtState};
 use crate::jobs::Failpoints;
+use crate::publishing::target_of;
 use crate::saga::{StepContext, Stop};
 use crate::telemetry::Outage;
 
@@ -55,7 +57,7 @@ impl Collector {
             let now = || deps.clock.now();
             match self.settle(&row, stop).await {
                 Ok(()) => {
-                    if debts::close(&deps.db, &row, DebtState::Settled, now()).await? {
+                    if self.close(&row).await? {
                         settled += 1;
                         tracing::info!(debt.id = %row.id, kind = %row.kind, vmid = ?row.vmid, "a debt is settled");
                     }
@@ -70,11 +72,18 @@ impl Collector {
         Ok(settled)
     }
 
+    async fn close(&self, row: &debt::Model) -> Result<bool, DbErr> {
+        let tx = db::begin(&self.deps.db).await?;
+        let closed = debts::close(&tx, row, DebtState::Settled, self.deps.clock.now()).await?;
+        tx.commit().await?;
+        Ok(closed)
+    }
+
     async fn settle(&self, row: &debt::Model, stop: &CancellationToken) -> Result<(), NotRemoved> {
         let unreadable = |reason: String| NotRemoved::Remains { reason, needs_operator: true };
         let subject: Subject = serde_json::from_str(row.subject.as_deref().unwrap_or_default())
             .map_err(|error| unreadable(format!("what the debt is about cannot be read: {error}")))?;
-        if let Some(target) = remove::target_of(row.kind) {
+        if let Some(target) = target_of(row.kind) {
             return remove::from_edge(&self.deps.targets, target, &subject).await;
         }
         match row.kind {

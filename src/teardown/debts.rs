@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, PaginatorTrait,
     QueryFilter, QueryOrder, QuerySelect,
 };
 
-use crate::db;
 use crate::db::entities::debt::{self, DebtKind, DebtState};
+use crate::db::entities::instance;
 use crate::db::entities::operation::{self, Cleanup};
 use crate::instances::reservations;
 use crate::kernel::{Backoff, DebtId, OperationId, Timestamp};
@@ -111,45 +111,82 @@ pub(super) async fn failed(
         .map(drop)
 }
 
-/// Closes a debt as `state`, and releases what its server held when it was the last one. False when it was closed already.
+/// Closes a debt as `state` inside `tx`, and releases what its server held when it was the last one. False when it was
+/// closed already: then nothing was written.
 pub(super) async fn close(
-    db: &DatabaseConnection,
+    tx: &impl ConnectionTrait,
     row: &debt::Model,
     state: DebtState,
     now: Timestamp,
 ) -> Result<bool, DbErr> {
-    let tx = db::begin(db).await?;
     // The row of the operation is the lock of its debts: two that are closed at once must not both see the other open.
     operation::Entity::update_many()
         .col_expr(operation::Column::Fence, Expr::col(operation::Column::Fence))
         .filter(operation::Column::Id.eq(row.operation_id))
-        .exec(&tx)
+        .exec(tx)
         .await?;
-    let closed = debt::Entity::update_many()
+    if mark(tx, debt::Column::Id.eq(row.id), state, now).await? != 1 {
+        return Ok(false);
+    }
+    let of_operation = || debt::Column::OperationId.eq(row.operation_id);
+    let open = debt::Entity::find().filter(of_operation()).filter(debt::Column::State.eq(DebtState::Open)).all(tx);
+    // Names and numbers are no work of their own: they go with the last of the others.
+    if open.await?.iter().any(|debt| debt.kind != DebtKind::Reservation) {
+        return Ok(true);
+    }
+    mark(tx, of_operation(), state, now).await?;
+    let subject = row.subject.as_deref().and_then(|text| serde_json::from_str::<Subject>(text).ok());
+    // A debt without a subject was left by the operation that made the server.
+    let nonce = subject.map_or(row.operation_id, |subject| subject.nonce);
+    let serves = instance::Entity::find().filter(instance::Column::OperationId.eq(nonce)).count(tx).await? > 0;
+    if !serves {
+        release(tx, nonce, now).await?;
+    }
+    operation::Entity::update_many()
+        .col_expr(operation::Column::Cleanup, Expr::value(Cleanup::Done))
+        .filter(operation::Column::Id.eq(row.operation_id))
+        .exec(tx)
+        .await?;
+    Ok(true)
+}
+
+/// Gives open debts the state `state`; how many there were.
+async fn mark(tx: &impl ConnectionTrait, which: SimpleExpr, state: DebtState, now: Timestamp) -> Result<u64, DbErr> {
+    let marked = debt::Entity::update_many()
         .col_expr(debt::Column::State, Expr::value(state))
         .col_expr(debt::Column::NextAttemptAt, Expr::value(None::<i64>))
         .col_expr(debt::Column::UpdatedAt, Expr::value(now))
-        .filter(debt::Column::Id.eq(row.id))
+        .filter(which)
         .filter(debt::Column::State.eq(DebtState::Open))
-        .exec(&tx)
+        .exec(tx)
         .await?;
-    if closed.rows_affected != 1 {
-        tx.rollback().await?;
-        return Ok(false);
-    }
-    let subject = row.subject.as_deref().and_then(|text| serde_json::from_str::<Subject>(text).ok());
-    if let Some(subject) = subject
-        && open(&tx, row.operation_id).await? == 0
-    {
-        release(&tx, subject.nonce, now).await?;
-        operation::Entity::update_many()
-            .col_expr(operation::Column::Cleanup, Expr::value(Cleanup::Done))
-            .filter(operation::Column::Id.eq(row.operation_id))
-            .exec(&tx)
-            .await?;
-    }
-    tx.commit().await?;
-    Ok(true)
+    Ok(marked.rows_affected)
+}
+
+/// How many debts of a kind are open, and since when the oldest is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// The kind.
+    pub kind: DebtKind,
+    /// How many.
+    pub count: u64,
+    /// Since when the oldest is.
+    pub since: Timestamp,
+}
+
+/// What is owed, by kind; a kind without an open debt is left out.
+pub async fn owed(db: &DatabaseConnection) -> Result<Vec<Owed>, DbErr> {
+    let rows: Vec<(DebtKind, i64, Timestamp)> = debt::Entity::find()
+        .select_only()
+        .column(debt::Column::Kind)
+        .column_as(debt::Column::Id.count(), "count")
+        .column_as(debt::Column::CreatedAt.min(), "since")
+        .filter(debt::Column::State.eq(DebtState::Open))
+        .group_by(debt::Column::Kind)
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().map(|(kind, count, since)| Owed { kind, count: count.unsigned_abs(), since }).collect())
 }
 
 /// Releases VMID, host name and port that the operation `nonce` took for its server.

@@ -7,9 +7,10 @@
 //! never came into being (`provision`).
 
 mod collector;
-mod debts;
+pub mod debts;
 pub mod http;
 mod job;
+mod release;
 mod remove;
 mod steps;
 mod subject;
@@ -17,5 +18,6 @@ mod sweep;
 
 pub use collector::Collector;
 pub use job::{STEP_COUNT, TEARDOWN, TeardownDeps, TeardownJob, TeardownPayload};
+pub use release::{NotReleased, release};
 pub use subject::Subject;
 pub use sweep::{Sweep, SweepDeps, SweepError};

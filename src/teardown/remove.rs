@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::containers::{Container, ContainerTimings, NotDestroyed, Sighting};
-use crate::db::entities::debt::DebtKind;
 use crate::edge::{EdgeError, Target, Targets};
 use crate::jobs::Failpoints;
 use crate::kernel::{Classify, Failure};
@@ -39,26 +38,6 @@ impl NotRemoved {
     fn remains(error: &(impl Classify + ToString)) -> Self {
         let needs_operator = matches!(error.failure(), Failure::NeedsOperator | Failure::Permanent);
         Self::Remains { reason: error.to_string(), needs_operator }
-    }
-}
-
-/// The debt that something at `target` would be, if anything is ever outside there.
-pub(super) const fn debt_of(target: Target) -> Option<DebtKind> {
-    match target {
-        Target::Velocity => Some(DebtKind::Velocity),
-        Target::Technitium => Some(DebtKind::Technitium),
-        Target::Cloudflare => Some(DebtKind::Cloudflare),
-        Target::Traefik | Target::Ide => None,
-    }
-}
-
-/// The target that a debt is at.
-pub(super) const fn target_of(kind: DebtKind) -> Option<Target> {
-    match kind {
-        DebtKind::Velocity => Some(Target::Velocity),
-        DebtKind::Technitium => Some(Target::Technitium),
-        DebtKind::Cloudflare => Some(Target::Cloudflare),
-        DebtKind::Container | DebtKind::Reservation => None,
     }
 }
 

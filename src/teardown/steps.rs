@@ -13,7 +13,7 @@ use crate::db::entities::{deleted_instance, operation};
 use crate::edge::Target;
 use crate::jobs::{JobContext, Lost};
 use crate::operations::ServerLock;
-use crate::publishing::port_pool;
+use crate::publishing::{debt_of, port_pool};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
 
 use super::debts;
@@ -178,7 +178,7 @@ impl<'a> Step<Work<'a>, State> for Withdraw {
 
     async fn run(&self, work: &Work<'a>, _: &StepContext<'_>, state: &mut State) -> StepResult {
         let Some(subject) = &state.subject else { return Ok(None) };
-        match (remove::from_edge(&work.deps.targets, self.0, subject).await, remove::debt_of(self.0)) {
+        match (remove::from_edge(&work.deps.targets, self.0, subject).await, debt_of(self.0)) {
             (Err(why), Some(kind)) => work.owe(kind, subject, why).await,
             (Ok(()) | Err(_), _) => Ok(None),
         }

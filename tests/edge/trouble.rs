@@ -77,11 +77,15 @@ async fn a_full_zone_keeps_what_fits_and_says_so() {
     let cloudflare = &record.targets[&Target::Cloudflare];
     assert_eq!(cloudflare.state, TargetState::Blocked);
     assert!(cloudflare.error.as_ref().unwrap().contains("quota"), "{cloudflare:?}");
+    // What the alert looks at: one gauge a target, however often it is tried.
+    let blocked = async || zpack::publishing::blocked(&scene.db.db).await.unwrap();
+    assert_eq!(blocked().await, [(Target::Cloudflare, 1)].into());
     let kinds: Vec<String> = scene.zone("cloudflare").await.into_iter().map(|record| record.1).collect();
     assert_eq!(kinds, ["A"], "the address is there, by which players reach the server all the same");
     scene.rig.steer("/sim/cloudflare/plan", json!({"records": 200})).await;
     scene.settle(vmid).await;
     scene.expect_clean(vmid, EDGE, &Others::default()).await;
+    assert!(blocked().await.is_empty());
 }
 
 /// Case 18: what cannot be read is not empty.

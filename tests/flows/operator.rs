@@ -3,7 +3,8 @@
 use std::process::Output;
 
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseConnection, EntityTrait, IntoActiveModel, QueryFilter,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseConnection, EntityTrait, IntoActiveModel, PaginatorTrait,
+    QueryFilter,
 };
 use zpack::db;
 use zpack::db::entities::debt::{self, DebtKind, DebtState};
@@ -134,6 +135,9 @@ async fn an_operator_gives_up_and_hands_out_again() {
     let requeued = row(&db, held).await;
     assert_eq!((requeued.unwind, requeued.cleanup, requeued.crashes), (Unwind::Due, Cleanup::Pending, 0));
 
+    let debts = json(&ok(dev.join(&["--json", "ops", "debts"])));
+    let early = dev.join(&["ops", "release", debts["debts"][0]["id"].as_str().unwrap(), "--reason", "burnt"]);
+    assert!(stderr(&early).contains("zpack ops abandon"), "{}", stderr(&early));
     let given_up = json(&ok(dev.join(&["--json", "ops", "abandon", &held.to_string(), "--reason", "node burnt"])));
     assert_eq!(given_up["debts"][0]["state"], "open");
     let after = row(&db, held).await;
@@ -144,6 +148,23 @@ async fn an_operator_gives_up_and_hands_out_again() {
     let reserved = reservation::Entity::find().filter(in_force).all(&db).await.unwrap();
     let reserved: Vec<i32> = reserved.iter().map(|row| row.vmid.get()).collect();
     assert_eq!(reserved, [5001], "a VMID that may be in use outside stays reserved");
+
+    let listed = json(&ok(dev.join(&["--json", "ops", "debts"])));
+    let debt = listed["debts"][0]["id"].as_str().unwrap();
+    let table = String::from_utf8(ok(dev.join(&["ops", "debts"])).stdout).unwrap();
+    assert!(table.contains(debt) && table.contains("pve1"), "{table}");
+    // A reason is demanded, and one id that is not there spoils the whole.
+    assert_eq!(dev.join(&["ops", "release", debt]).status.code(), Some(2));
+    let unknown = DebtId::generate().to_string();
+    let refused = dev.join(&["ops", "release", debt, &unknown, "--reason", "burnt"]);
+    assert!(stderr(&refused).contains("zpack ops debts shows"), "{}", stderr(&refused));
+    let released = json(&ok(dev.join(&["--json", "ops", "release", debt, "--reason", "burnt"])));
+    assert_eq!(released["released"][0]["state"], "released");
+    assert_eq!(row(&db, held).await.cleanup, Cleanup::Done);
+    let in_force = reservation::Column::State.eq(reservation::ReservationState::Held);
+    assert_eq!(reservation::Entity::find().filter(in_force).count(&db).await.unwrap(), 0, "the number is free again");
+    let again = dev.join(&["ops", "release", debt, "--reason", "burnt"]);
+    assert!(stderr(&again).contains("released already"), "{}", stderr(&again));
 
     for (command, id) in [("abandon", done), ("abandon", queued), ("show", OperationId::generate())] {
         let refused = dev.join(&["ops", command, &id.to_string()]);
@@ -157,7 +178,10 @@ async fn an_operator_gives_up_and_hands_out_again() {
     let mut audited: Vec<String> =
         audit_event::Entity::find().all(&db).await.unwrap().into_iter().map(|row| row.action).collect();
     audited.sort();
-    assert_eq!(audited, ["operation.abandon", "operation.abandon", "operation.requeue", "operation.requeue"]);
+    assert_eq!(
+        audited,
+        ["debt.release", "operation.abandon", "operation.abandon", "operation.requeue", "operation.requeue"]
+    );
     db.close().await.unwrap();
     running.stop();
 }

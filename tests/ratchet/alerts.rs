@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Parser;
 use zpack::cli::Cli;
-use zpack::kernel::OperationId;
+use zpack::kernel::{DebtId, OperationId};
 use zpack::telemetry::{MetricKind, Metrics};
 
 use super::sources::{files, root};
@@ -115,14 +115,18 @@ fn the_labels_alerts_choose_by_exist() {
 
 #[test]
 fn commands_on_the_pages_exist() {
-    let id = OperationId::generate().to_string();
+    let (id, debt) = (OperationId::generate().to_string(), DebtId::generate().to_string());
     let mut parsed = 0;
     for (page, text) in pages() {
         let spans = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
         for span in spans.filter(|span| span.starts_with("zpack ")) {
             let pieces: Vec<_> = span.split('"').enumerate().collect();
             let plain: String = pieces.iter().map(|(at, piece)| if at % 2 == 1 { "text" } else { piece }).collect();
-            let words = plain.split_whitespace().map(|word| if word == "<id>" { id.as_str() } else { word });
+            let words = plain.split_whitespace().map(|word| match word {
+                "<id>" => id.as_str(),
+                "<debt>" => debt.as_str(),
+                word => word,
+            });
             match Cli::try_parse_from(words) {
                 Ok(_) => {}
                 Err(error) if error.kind() == clap::error::ErrorKind::DisplayVersion => {}

@@ -12,6 +12,7 @@ mod start_container;
 
 use crate::saga::Step;
 
+pub(super) use self::publish_edge::PUBLISH_EDGE;
 use super::run::Run;
 use super::state::Provisioning;
 

@@ -13,12 +13,15 @@ use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped, Undo
 use super::super::run::Run;
 use super::super::state::Provisioning;
 
+/// The name of the step; what is left after it may be at the edge too.
+pub(in crate::provision) const PUBLISH_EDGE: &str = "publish_edge";
+
 pub(super) struct PublishEdge;
 
 #[async_trait]
 impl Step<Run, Provisioning> for PublishEdge {
     fn name(&self) -> &'static str {
-        "publish_edge"
+        PUBLISH_EDGE
     }
 
     fn reach(&self) -> Reach {

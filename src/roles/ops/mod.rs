@@ -1,6 +1,7 @@
-//! `zpack ops`: what an operator sees of operations, and how one is given up.
+//! `zpack ops`: what an operator sees of operations, how one is given up, and what they left outside.
 
 mod abandon;
+mod debts;
 mod view;
 
 use anyhow::{Context, bail};
@@ -27,14 +28,16 @@ pub async fn run(source: &dyn Source, command: OpsCommand, output: Output) -> an
     match command {
         OpsCommand::List { state, unsettled, limit } => list(&db, state, unsettled, limit, now, output).await,
         OpsCommand::Show { id } => show(&db, id, now, output).await,
+        OpsCommand::Debts { state, limit } => debts::list(&db, state, limit, now, output).await,
+        OpsCommand::Release { ids, reason } => debts::release(&db, &ids, &reason, now, output).await,
         OpsCommand::Abandon { id, reason } => {
             let abandoned = abandon::abandon(&db, id, reason.as_deref(), now).await?;
             output.print(&json!({"ok": true, "operation": abandoned.operation, "debts": abandoned.debts}), |_| {
                 let debts = abandoned.debts.len();
                 let left = match debts {
                     0 => "it left nothing behind".to_owned(),
-                    1 => "1 leftover stays listed; remove it by hand".to_owned(),
-                    _ => format!("{debts} leftovers stay listed; remove them by hand"),
+                    1 => "1 leftover stays listed; remove it by hand, then zpack ops release".to_owned(),
+                    _ => format!("{debts} leftovers stay listed; remove them by hand, then zpack ops release"),
                 };
                 format!("Gave up {id}; {left}.")
             })
@@ -111,6 +114,7 @@ async fn show(db: &DatabaseConnection, id: OperationId, now: Timestamp, output: 
         if !debts.is_empty() {
             let rows = debts.iter().map(|debt| {
                 vec![
+                    debt.id.to_string(),
                     debt.kind.to_string(),
                     or_dash(debt.vmid),
                     or_dash(debt.node.as_deref()),
@@ -119,7 +123,7 @@ async fn show(db: &DatabaseConnection, id: OperationId, now: Timestamp, output: 
                 ]
             });
             text.push_str("\n\n");
-            text.push_str(&output::table(&["leftover", "vmid", "node", "state", "detail"], rows, ""));
+            text.push_str(&output::table(&["debt", "kind", "vmid", "node", "state", "detail"], rows, ""));
         }
         text
     })

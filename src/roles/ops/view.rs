@@ -129,11 +129,15 @@ pub(super) struct DebtView {
     pub(super) detail: String,
     pub(super) attempts: i32,
     pub(super) last_error: Option<String>,
+    pub(super) next_attempt_at: Option<Timestamp>,
+    pub(super) created_at: Timestamp,
 }
 
 impl From<debt::Model> for DebtView {
     fn from(row: debt::Model) -> Self {
-        let debt::Model { id, kind, vmid, node, state, detail, attempts, last_error, .. } = row;
-        Self { id, kind, vmid, node, state, detail, attempts, last_error }
+        let debt::Model {
+            id, kind, vmid, node, state, detail, attempts, last_error, next_attempt_at, created_at, ..
+        } = row;
+        Self { id, kind, vmid, node, state, detail, attempts, last_error, next_attempt_at, created_at }
     }
 }

@@ -8,8 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::Upkeep;
 use crate::db;
+use crate::db::entities::debt::DebtKind;
+use crate::edge::Target;
 use crate::jobs::{Lists, Queue, queue_statuses, redis_memory};
 use crate::kernel::Timestamp;
+use crate::publishing::blocked;
+use crate::teardown::debts::owed;
 use crate::telemetry::{Outage, QueueGauge, Store, StoreMetrics};
 
 /// From one reading to the next, before jitter.
@@ -49,7 +53,7 @@ fn answered<E: std::fmt::Display>(outage: &Outage, answer: &Result<Result<(), E>
     matches!(answer, Ok(Ok(())))
 }
 
-/// Reads how the queues stand in the database.
+/// Reads from the database how the queues stand, what is owed, and what is blocked.
 pub async fn read_database(db: &DatabaseConnection, metrics: &StoreMetrics) -> Result<(), DbErr> {
     let now = db::now(db).await?;
     for status in queue_statuses(db).await? {
@@ -62,6 +66,16 @@ pub async fn read_database(db: &DatabaseConnection, metrics: &StoreMetrics) -> R
         set(QueueGauge::Paused, u64::from(status.paused));
         set(QueueGauge::Dead, status.dead);
         set(QueueGauge::Debts, status.debts);
+    }
+    let owed = owed(db).await?;
+    for kind in DebtKind::ALL {
+        let of_kind = owed.iter().find(|owed| owed.kind == *kind);
+        let (count, since) = of_kind.map_or((0, None), |owed| (owed.count, Some(owed.since)));
+        metrics.debts(kind.as_str(), count, age(now, since));
+    }
+    let blocked = blocked(db).await?;
+    for target in Target::ALL {
+        metrics.blocked(target.as_str(), blocked.get(target).copied().unwrap_or(0));
     }
     Ok(())
 }

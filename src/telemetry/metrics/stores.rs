@@ -63,6 +63,9 @@ pub struct StoreMetrics {
     redis_limit: Gauges<0>,
     redis_fit: Gauges<0>,
     purged: Counters<1>,
+    debts: Gauges<1>,
+    debt_age: Gauges<1>,
+    blocked: Gauges<1>,
 }
 
 impl StoreMetrics {
@@ -101,6 +104,24 @@ impl StoreMetrics {
                 "Rows removed because their time was over",
                 Family::default(),
             ),
+            debts: book.gauge(
+                "debts_open",
+                &["kind"],
+                "What operations left outside and nobody has removed or released",
+                Family::default(),
+            ),
+            debt_age: book.gauge(
+                "debts_oldest_age_seconds",
+                &["kind"],
+                "For how long the oldest of them is owed; 0 when none is",
+                Family::default(),
+            ),
+            blocked: book.gauge(
+                "edge_servers_blocked",
+                &["target"],
+                "Servers that a target of the edge does not publish or take back until somebody has mended something",
+                Family::default(),
+            ),
         }
     }
 
@@ -128,6 +149,17 @@ impl StoreMetrics {
         self.redis_used.get_or_create(&[]).set(whole(used));
         self.redis_limit.get_or_create(&[]).set(whole(limit));
         self.redis_fit.get_or_create(&[]).set(i64::from(noeviction));
+    }
+
+    /// Records that `count` debts of a kind are open, the oldest of them for `age` seconds.
+    pub fn debts(&self, kind: &'static str, count: u64, age: u64) {
+        self.debts.get_or_create(&[("kind", kind)]).set(whole(count));
+        self.debt_age.get_or_create(&[("kind", kind)]).set(whole(age));
+    }
+
+    /// Records that `servers` servers are blocked at a target of the edge.
+    pub fn blocked(&self, target: &'static str, servers: u64) {
+        self.blocked.get_or_create(&[("target", target)]).set(whole(servers));
     }
 
     /// Records that `rows` rows of `table` were removed because their time was over.

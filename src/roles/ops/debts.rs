@@ -1,0 +1,74 @@
+//! `zpack ops debts` and `zpack ops release`: what was left outside, and an operator's word that it need not be removed.
+
+use anyhow::Context;
+use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use serde_json::json;
+
+use super::view::DebtView;
+use crate::db;
+use crate::db::entities::debt::{self, DebtState};
+use crate::kernel::{DebtId, Timestamp};
+use crate::roles::audited;
+use crate::roles::output::{self, Output, age, or_dash};
+use crate::teardown;
+
+/// Lists debts in `state`, the oldest first.
+pub(super) async fn list(
+    db: &DatabaseConnection,
+    state: DebtState,
+    limit: u64,
+    now: Timestamp,
+    output: Output,
+) -> anyhow::Result<()> {
+    let rows = debt::Entity::find()
+        .filter(debt::Column::State.eq(state))
+        .order_by_asc(debt::Column::CreatedAt)
+        .order_by_asc(debt::Column::Id)
+        .limit(limit)
+        .all(db)
+        .await
+        .context("debts could not be listed")?;
+    let debts: Vec<DebtView> = rows.into_iter().map(DebtView::from).collect();
+    output.print(&json!({"debts": debts}), |_| {
+        let rows = debts.iter().map(|debt| {
+            vec![
+                debt.id.to_string(),
+                debt.kind.to_string(),
+                or_dash(debt.vmid),
+                or_dash(debt.node.as_deref()),
+                age(now, debt.created_at),
+                debt.attempts.to_string(),
+                or_dash(debt.next_attempt_at.map(|at| output::span(at.since(now)))),
+                or_dash(debt.last_error.as_deref()),
+            ]
+        });
+        let header = ["id", "kind", "vmid", "node", "age", "attempts", "next in", "last error"];
+        output::table(&header, rows, &format!("No {state} debts."))
+    })
+}
+
+/// Releases debts, all of them or none.
+pub(super) async fn release(
+    db: &DatabaseConnection,
+    ids: &[DebtId],
+    reason: &str,
+    now: Timestamp,
+    output: Output,
+) -> anyhow::Result<()> {
+    let tx = db::begin(db).await.context("the database did not begin a transaction")?;
+    let mut released = Vec::new();
+    for id in ids {
+        let row = teardown::release(&tx, *id, now).await?;
+        let detail = json!({"kind": row.kind, "vmid": row.vmid, "operation": row.operation_id, "reason": reason});
+        audited::record(&tx, "debt.release", &id.to_string(), detail, now).await.context("the audit log failed")?;
+        released.push(DebtView::from(debt::Model { state: DebtState::Released, ..row }));
+    }
+    tx.commit().await.context("the database did not commit")?;
+    output.print(&json!({"ok": true, "released": released}), |_| {
+        let line = |debt: &DebtView| {
+            let server = debt.vmid.map_or_else(String::new, |vmid| format!(" of server {vmid}"));
+            format!("Released {}: {}{server}. Nothing was removed anywhere.", debt.id, debt.kind)
+        };
+        released.iter().map(line).collect::<Vec<_>>().join("\n")
+    })
+}
