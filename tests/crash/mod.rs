@@ -1,6 +1,6 @@
 //! Real processes, killed, stopped and cut off where it hurts.
 //!
-//! [`steps`] kills a worker around every step of a provisioning operation. [`matrix`] crosses the edges of the job
+//! [`steps`] kills a worker around every step of a provisioning operation, [`host`] around those of work on a server. [`matrix`] crosses the edges of the job
 //! runtime with every fault; [`check`] asserts the invariants of jobs.md 2d afterwards, and says how far each is checked.
 //! [`campaign`] lets chance decide for minutes.
 //! [`lease`] stops a leader and lets it go on.
@@ -11,6 +11,7 @@ mod cell;
 mod check;
 mod edge;
 pub mod fault;
+mod host;
 mod lease;
 mod matrix;
 pub mod process;

@@ -23,6 +23,16 @@ impl WorkerProcess {
         Self::start_role(company, &["worker", "provision"], settings, None)
     }
 
+    /// Starts a provision worker once the one before it counts as dead, and waits until it is at work.
+    pub async fn heir(company: &Company) -> Self {
+        company
+            .wait("the killed worker to count as dead", || async { (!company.living_workers().await).then_some(()) })
+            .await;
+        let heir = Self::start(company, None);
+        company.wait("the heir to report", || async { company.living_workers().await.then_some(()) }).await;
+        heir
+    }
+
     /// Starts any role of `company` with further settings, its log at the end of the file `log`.
     pub fn start_role(
         company: &Company,

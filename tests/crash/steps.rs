@@ -8,7 +8,7 @@ use zpack::db::entities::operation::{Cleanup, OperationState};
 use zpack::db::entities::{instance, queue_slot, reservation};
 
 use super::process::WorkerProcess;
-use crate::support::company::{Company, node};
+use crate::support::company::{Company, node, paper};
 
 const STEPS: [&str; 9] = [
     "reserve_identity",
@@ -62,13 +62,10 @@ async fn survive(point: String, agent_fails: bool) {
         company.control("/sim/agents/next", json!({ "state": "error", "error": "disk is full" })).await;
     }
     let mut doomed = WorkerProcess::start(&company, Some(&point));
-    let id = company.begin(node()).await;
+    // The last step is the one that game servers have more of.
+    let id = company.begin(if point.starts_with("publish_edge") { paper() } else { node() }).await;
     doomed.killed().await;
-    company
-        .wait("the killed worker to count as dead", || async { (!company.living_workers().await).then_some(()) })
-        .await;
-    let heir = WorkerProcess::start(&company, None);
-    company.wait("the heir to report", || async { company.living_workers().await.then_some(()) }).await;
+    let heir = WorkerProcess::heir(&company).await;
     let row = company.settled(id).await;
     company.wait("the lists to be empty", || async { (company.depth().await == 0).then_some(()) }).await;
     heir.stop().await;
@@ -82,10 +79,16 @@ async fn survive(point: String, agent_fails: bool) {
         OperationState::Succeeded => {
             assert_eq!((containers.len(), servers.len(), reserved.len()), (1, 1, 1), "{case}");
             assert_eq!(containers[0]["vmid"], servers[0].vmid.get(), "{case}");
+            if point.starts_with("publish_edge") {
+                company
+                    .wait("the edge to be finished", || async { (company.at_edge().await == [2, 2, 1]).then_some(()) })
+                    .await;
+            }
             assert!(containers[0]["description"].as_str().unwrap().contains(&id.to_string()), "{case}");
         }
         OperationState::Failed | OperationState::Stale => {
             assert_eq!((containers.len(), servers.len(), reserved.len()), (0, 0, 0), "{case}");
+            assert_eq!(company.at_edge().await, [0, 0, 0], "{case}");
             assert!(matches!(row.cleanup, Cleanup::Done | Cleanup::None), "{case}: {:?}", row.cleanup);
         }
         OperationState::Queued | OperationState::Running | OperationState::Cancelled => panic!("{case}"),

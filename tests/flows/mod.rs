@@ -11,4 +11,4 @@ mod provisioning;
 mod reach;
 mod roles;
 mod stopping;
-mod teardown;
+pub mod teardown;

@@ -1,12 +1,9 @@
 //! Servers that are switched on and off, whatever the cluster does meanwhile.
 
 use reqwest::{Method, StatusCode};
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
-use zpack::db::entities::instance;
 use zpack::db::entities::operation::OperationState;
-use zpack::kernel::{OperationId, UserId};
+use zpack::kernel::OperationId;
 
 use crate::support::app::FRESHNESS;
 use crate::support::company::{Company, paper};
@@ -28,15 +25,7 @@ impl Scene {
         company.succeeded(made).await;
         worker.stop().await;
         let door = company.door(FRESHNESS);
-        let token = door.register("ada").await;
-        let me: Value = door.get("/api/auth/me").bearer_auth(&token).send().await.unwrap().json().await.unwrap();
-        let owner: UserId = me["user"]["id"].as_str().unwrap().parse().unwrap();
-        instance::Entity::update_many()
-            .col_expr(instance::Column::UserId, Expr::value(owner))
-            .filter(instance::Column::OperationId.eq(made))
-            .exec(&company.db.db)
-            .await
-            .unwrap();
+        let token = company.give(made, &door, "ada").await;
         Self { company, door, token, vmid: 5000 }
     }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sea_orm::{ActiveValue::Set, EntityTrait};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use zpack::adapters::tls::TlsVerify;
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
 use zpack::config::DatabaseKind;
 use zpack::containers::ContainerTimings;
+use zpack::db::entities::instance;
 use zpack::db::entities::operation::{self, OperationState};
 use zpack::db::{self, entities};
 use zpack::edge::{EdgePolicy, Targets};
@@ -395,10 +397,31 @@ impl Company {
         }
     }
 
+    /// Makes the server that `made` made one of the new account `name`, whose token it returns.
+    pub async fn give(&self, made: OperationId, door: &Door, name: &str) -> String {
+        let token = door.register(name).await;
+        let me: Value = door.get("/api/auth/me").bearer_auth(&token).send().await.unwrap().json().await.unwrap();
+        let owner: UserId = me["user"]["id"].as_str().unwrap().parse().unwrap();
+        instance::Entity::update_many()
+            .col_expr(instance::Column::UserId, Expr::value(owner))
+            .filter(instance::Column::OperationId.eq(made))
+            .exec(&self.db.db)
+            .await
+            .unwrap();
+        token
+    }
+
     /// `GET /sim/state`.
     pub async fn state(&self) -> Value {
         let url = format!("{}/sim/state", self.world.control_url());
         self.http.get(url).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// How many records Cloudflare and Technitium hold, and how many servers the proxy knows.
+    pub async fn at_edge(&self) -> [usize; 3] {
+        let state = self.state().await;
+        [&state["cloudflare"]["records"], &state["technitium"]["zones"][0]["records"], &state["velocity"]["servers"]]
+            .map(|held| held.as_array().unwrap().len())
     }
 
     /// Containers in the simulated world, templates left out.
@@ -490,13 +513,17 @@ impl Company {
 
     /// Takes a container out of the simulated world.
     pub async fn remove_container(&self, vmid: i64) {
-        let url = format!("{}/sim/proxmox/containers/{vmid}", self.world.control_url());
-        self.http.delete(url).send().await.unwrap().error_for_status().unwrap();
+        self.control_delete(&format!("/sim/proxmox/containers/{vmid}")).await;
     }
 
     /// Drops the faults that are still to come.
     pub async fn forget_faults(&self) {
-        let url = format!("{}/sim/faults", self.world.control_url());
+        self.control_delete("/sim/faults").await;
+    }
+
+    /// `DELETE` to the simulator's control.
+    pub async fn control_delete(&self, path: &str) {
+        let url = format!("{}{path}", self.world.control_url());
         self.http.delete(url).send().await.unwrap().error_for_status().unwrap();
     }
 
