@@ -8,4 +8,5 @@ pub mod proxmox;
 pub mod slp;
 pub mod technitium;
 pub mod tls;
+mod token;
 pub mod velocity;

@@ -9,13 +9,14 @@ use super::key::{Key, keys};
 use super::parse::{base_url, clip, millis};
 use super::reader::{Noted, Reader, Settings};
 use super::zone::ZPACK_ZONE;
-use crate::kernel::Secret;
+use crate::kernel::StoredSecret;
 
 keys! { "DNS";
     /// The API of Cloudflare.
     CLOUDFLARE_API_URL =
         Key::default("CLOUDFLARE_API_URL", "https://api.cloudflare.com/client/v4").expects("an http or https URL");
-    /// A token that may change the records of the zone. Without it nothing is published at Cloudflare.
+    /// A token that may change the records of the zone. Without it nothing is published at Cloudflare. One in a file is read
+    /// again when it is refused.
     CLOUDFLARE_API_TOKEN = Key::optional("CLOUDFLARE_API_TOKEN")
         .secret()
         .expects("a token with DNS Write on the zone")
@@ -29,7 +30,8 @@ keys! { "DNS";
     /// The root of the Technitium server. Without it nothing is published there.
     TECHNITIUM_API_URL =
         Key::optional("TECHNITIUM_API_URL").expects("an http or https URL").example("http://10.70.0.53:5380/");
-    /// A token with the rights View, Modify and Delete on the zone. Demanded with `TECHNITIUM_API_URL`.
+    /// A token with the rights View, Modify and Delete on the zone. Demanded with `TECHNITIUM_API_URL`. One in a file is read
+    /// again when it is refused.
     TECHNITIUM_API_TOKEN = Key::optional("TECHNITIUM_API_TOKEN")
         .secret()
         .expects("a token")
@@ -44,7 +46,7 @@ pub struct CloudflareConfig {
     /// The base of the API.
     pub url: Url,
     /// The token.
-    pub token: Secret,
+    pub token: StoredSecret,
     /// The id of the zone.
     pub zone_id: String,
 }
@@ -55,7 +57,7 @@ pub struct TechnitiumConfig {
     /// The root of the server.
     pub url: Url,
     /// The token.
-    pub token: Secret,
+    pub token: StoredSecret,
 }
 
 /// The DNS servers that are configured. Either demands `ZPACK_ZONE`.
@@ -74,13 +76,13 @@ pub struct DnsConfig {
 impl Settings for DnsConfig {
     fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
         let url = env.get(&CLOUDFLARE_API_URL, base_url);
-        let token = env.optional_secret(&CLOUDFLARE_API_TOKEN, 1);
+        let token = env.optional_stored_secret(&CLOUDFLARE_API_TOKEN, 1);
         let zone_id = env.optional(&CLOUDFLARE_ZONE_ID, zone_id);
         let public_ip = env.optional(&CLOUDFLARE_EDGE_IP, |text| {
             text.parse::<Ipv4Addr>().map_err(|_| format!("`{}` is not an IPv4 address", clip(text)))
         });
         let house = env.optional(&TECHNITIUM_API_URL, base_url);
-        let house_token = env.optional_secret(&TECHNITIUM_API_TOKEN, 1);
+        let house_token = env.optional_stored_secret(&TECHNITIUM_API_TOKEN, 1);
         let request_timeout = env.get(&DNS_REQUEST_TIMEOUT_MS, millis(100..=60_000));
         let zone = super::ZoneConfig::read(env);
         let cloudflare = match (token?, zone_id?) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::key::{Key, Presence};
 use super::problem::{ConfigProblems, Problem};
 use super::source::{Source, SourceError};
-use crate::kernel::Secret;
+use crate::kernel::{Secret, StoredSecret};
 
 /// The reader holds a note of what went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct Reader<'a> {
 struct Found {
     place: String,
     value: String,
+    /// The file it stands in, if it does.
+    file: Option<PathBuf>,
 }
 
 impl Reader<'_> {
@@ -57,7 +59,9 @@ impl Reader<'_> {
     ) -> Result<Option<T>, Noted> {
         let found = match (self.find(key)?, key.presence) {
             (Some(found), _) => found,
-            (None, Presence::Default(value)) => Found { place: key.name.to_owned(), value: value.to_owned() },
+            (None, Presence::Default(value)) => {
+                Found { place: key.name.to_owned(), value: value.to_owned(), file: None }
+            }
             (None, Presence::Required | Presence::Optional) => return Ok(None),
         };
         match parse(&found.value) {
@@ -87,6 +91,13 @@ impl Reader<'_> {
             }
             found => Ok(found.map(|found| Secret::new(found.value))),
         }
+    }
+
+    /// The same with the file it stands in, for those who can read it again.
+    pub fn optional_stored_secret(&mut self, key: &Key, min_chars: usize) -> Result<Option<StoredSecret>, Noted> {
+        let Some(secret) = self.optional_secret(key, min_chars)? else { return Ok(None) };
+        let file = self.find(key)?.and_then(|found| found.file);
+        Ok(Some(StoredSecret { secret, file }))
     }
 
     /// Notes that `key` must be given.
@@ -144,7 +155,7 @@ impl Reader<'_> {
         match self.source.var(name) {
             Ok(value) => {
                 let value = value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-                Ok(value.map(|value| Found { place: name.to_owned(), value }))
+                Ok(value.map(|value| Found { place: name.to_owned(), value, file: None }))
             }
             Err(error) => Err(self.note(Problem::Unreadable(error))),
         }
@@ -168,7 +179,7 @@ impl Reader<'_> {
         match self.source.file(&path) {
             Ok(text) => {
                 let value = text.trim().to_owned();
-                Ok((!value.is_empty()).then_some(Found { place, value }))
+                Ok((!value.is_empty()).then_some(Found { place, value, file: Some(path) }))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => Ok(None),
             Err(error) => {

@@ -19,7 +19,7 @@ pub use failure::{Classify, Failure};
 pub use hostname::{Hostname, HostnameError};
 pub use id::{AuditId, CandidacyId, DebtId, IdError, InstanceId, OperationId, RequestId, TokenId, UserId, WorkerId};
 pub use retry::Backoff;
-pub use secret::Secret;
+pub use secret::{Secret, StoredSecret};
 pub use text_enum::UnknownText;
 pub(crate) use text_enum::text_enum;
 pub use vmid::{VmId, VmIdError, VmIdRange};

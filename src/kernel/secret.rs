@@ -1,6 +1,7 @@
 //! Text that must never be printed.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
@@ -32,6 +33,22 @@ impl Secret {
         let ours = Sha256::digest(self.0.as_bytes());
         let theirs = Sha256::digest(candidate.as_bytes());
         ours.ct_eq(&theirs).into()
+    }
+}
+
+/// A secret, and the file it stands in when it may be replaced there.
+#[derive(Clone, Debug)]
+pub struct StoredSecret {
+    /// The secret as it was read.
+    pub secret: Secret,
+    /// Where to read it again.
+    pub file: Option<PathBuf>,
+}
+
+impl From<Secret> for StoredSecret {
+    /// One that stays as it is.
+    fn from(secret: Secret) -> Self {
+        Self { secret, file: None }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use zpack::adapters::cloudflare::{Cloudflare, CloudflareSettings};
-use zpack::kernel::{Clock, Secret, Timestamp};
+use zpack::kernel::{Clock, Secret, StoredSecret, Timestamp};
 use zpack::ports::{DnsZone, RecordData, Srv, Ttl, ZoneChange, ZoneError, ZoneRecord};
 
 use super::scripted::{Act, Scripted, answer};
@@ -19,9 +19,13 @@ fn client(rig: &Rig) -> Cloudflare {
 }
 
 fn client_with(rig: &Rig, token: &str, denial: Duration) -> Cloudflare {
+    client_of(rig, Secret::new(token).into(), denial)
+}
+
+fn client_of(rig: &Rig, token: StoredSecret, denial: Duration) -> Cloudflare {
     let settings = CloudflareSettings {
         base_url: rig.world.cloudflare_url().parse().unwrap(),
-        token: Secret::new(token),
+        token,
         zone_id: rig.world.cloudflare().zone_id(),
         zone: ZONE.parse().unwrap(),
         timeout: TIMEOUT,
@@ -33,7 +37,7 @@ fn client_with(rig: &Rig, token: &str, denial: Duration) -> Cloudflare {
 fn scripted(server: &Scripted) -> Cloudflare {
     let settings = CloudflareSettings {
         base_url: server.url(),
-        token: Secret::new("what both sides know"),
+        token: Secret::new("what both sides know").into(),
         zone_id: "0".repeat(32),
         zone: ZONE.parse().unwrap(),
         timeout: TIMEOUT,
@@ -125,7 +129,7 @@ async fn each_refusal_of_the_service_has_its_own_error() {
 
     let settings = CloudflareSettings {
         base_url: rig.world.cloudflare_url().parse().unwrap(),
-        token: Secret::new(rig.world.cloudflare().token()),
+        token: Secret::new(rig.world.cloudflare().token()).into(),
         zone_id: ZONE.to_owned(),
         zone: ZONE.parse().unwrap(),
         timeout: TIMEOUT,
@@ -225,6 +229,24 @@ async fn a_refused_token_is_tried_again_once_a_span_and_then_works_by_itself() {
     assert_eq!(rig.journal("cloudflare").await.len(), 4, "three refused, one accepted");
     assert!(begun.elapsed() >= span * 3 && asked > 4, "{asked} calls in {:?}", begun.elapsed());
     zone.list().await.unwrap();
+}
+
+/// Case 10: no restart for a new token.
+#[tokio::test]
+async fn a_refused_token_is_read_again_from_its_file() {
+    let rig = Rig::new().await;
+    let (folder, old) = (tempfile::tempdir().unwrap(), rig.world.cloudflare().token());
+    let file = folder.path().join("token");
+    std::fs::write(&file, &old).unwrap();
+    let zone = client_of(&rig, StoredSecret { secret: Secret::new(&old), file: Some(file.clone()) }, Duration::ZERO);
+    zone.list().await.unwrap();
+    rig.control("DELETE", "/sim/cloudflare/tokens", Value::Null).await;
+    assert!(matches!(zone.list().await, Err(ZoneError::Unauthorized { .. })), "the file still holds the old one");
+    let made = rig.steer("/sim/cloudflare/tokens", json!({})).await;
+    std::fs::write(&file, made["token"].as_str().unwrap()).unwrap();
+    zone.list().await.unwrap();
+    zone.in_background().list().await.unwrap();
+    assert_eq!(rig.journal("cloudflare").await.len(), 5, "one more call finds the new one");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
-use zpack::kernel::Secret;
+use zpack::kernel::{Secret, StoredSecret};
 use zpack::ports::{DnsZone, Ttl, ZoneChange, ZoneError, ZoneRecord};
 
 use super::scripted::{Act, Scripted, answer, nobody};
@@ -18,9 +18,13 @@ fn client(rig: &Rig) -> Technitium {
 }
 
 fn client_with(base_url: impl AsRef<str>, token: &str, denial: Duration) -> Technitium {
+    client_of(base_url, Secret::new(token).into(), denial)
+}
+
+fn client_of(base_url: impl AsRef<str>, token: StoredSecret, denial: Duration) -> Technitium {
     let settings = TechnitiumSettings {
         base_url: base_url.as_ref().parse().unwrap(),
-        token: Secret::new(token),
+        token,
         zone: ZONE.parse().unwrap(),
         timeout: Duration::from_millis(800),
         denial,
@@ -127,6 +131,22 @@ async fn an_older_release_gets_the_token_in_the_form_and_nobody_in_an_address() 
     // After an upgrade the header counts again.
     rig.steer("/sim/technitium", json!({"auth": "current"})).await;
     zone.list().await.unwrap();
+}
+
+/// Case 10: no restart for a new token.
+#[tokio::test]
+async fn a_refused_token_is_read_again_from_its_file() {
+    let rig = Rig::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "not this one").unwrap();
+    let stored = StoredSecret { secret: Secret::new("not this one"), file: Some(file.clone()) };
+    let zone = client_of(rig.world.technitium_url(), stored, Duration::ZERO);
+    assert!(matches!(zone.list().await, Err(ZoneError::Unauthorized { .. })));
+    std::fs::write(&file, rig.world.technitium().token()).unwrap();
+    zone.list().await.unwrap();
+    zone.list().await.unwrap();
+    assert_eq!(rig.journal("technitium").await.len(), 6, "both ways with the old one, twice, then the new one");
 }
 
 #[tokio::test]

@@ -187,7 +187,7 @@ fn publisher(rig: &Rig, db: &TestDb, clock: &Clock, edge: Ipv4Addr) -> Publisher
     let cloudflare = Cloudflare::new(
         CloudflareSettings {
             base_url: rig.world.cloudflare_url().parse().unwrap(),
-            token: Secret::new(rig.world.cloudflare().token()),
+            token: Secret::new(rig.world.cloudflare().token()).into(),
             zone_id: rig.world.cloudflare().zone_id(),
             zone: zone.clone(),
             timeout,
@@ -197,7 +197,7 @@ fn publisher(rig: &Rig, db: &TestDb, clock: &Clock, edge: Ipv4Addr) -> Publisher
     );
     let technitium = Technitium::new(TechnitiumSettings {
         base_url: rig.world.technitium_url().parse().unwrap(),
-        token: Secret::new(rig.world.technitium().token()),
+        token: Secret::new(rig.world.technitium().token()).into(),
         zone: zone.clone(),
         timeout,
         denial,

@@ -99,6 +99,10 @@ fn doctor_names_the_peer_that_is_down() {
         ("redis", "REDIS_URL", format!("redis://{closed}/0")),
         ("artifacts", "ARTIFACT_BASE_URL", format!("http://{closed}/")),
         ("velocity", "VELOCITY_URL", format!("http://{closed}/")),
+        ("cloudflare", "CLOUDFLARE_API_URL", format!("http://{closed}/client/v4")),
+        ("cloudflare", "CLOUDFLARE_API_TOKEN", "not-the-token".to_owned()),
+        ("technitium", "TECHNITIUM_API_URL", format!("http://{closed}/")),
+        ("technitium", "TECHNITIUM_API_TOKEN", "not-the-token".to_owned()),
         ("database", "DATABASE_URL", format!("postgres://zpack:pw@{closed}/zpack")),
         ("templates", "AGENT_TEMPLATE_VMID", "9000,7777".to_owned()),
     ] {

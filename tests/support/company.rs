@@ -176,7 +176,7 @@ impl Company {
     pub fn cloudflare(&self) -> Cloudflare {
         let settings = CloudflareSettings {
             base_url: self.world.cloudflare_url().parse().unwrap(),
-            token: Secret::new(self.world.cloudflare().token()),
+            token: Secret::new(self.world.cloudflare().token()).into(),
             zone_id: self.world.cloudflare().zone_id(),
             zone: ZONE.parse().unwrap(),
             timeout: Duration::from_secs(2),
@@ -189,7 +189,7 @@ impl Company {
     pub fn technitium(&self) -> Technitium {
         let settings = TechnitiumSettings {
             base_url: self.world.technitium_url().parse().unwrap(),
-            token: Secret::new(self.world.technitium().token()),
+            token: Secret::new(self.world.technitium().token()).into(),
             zone: ZONE.parse().unwrap(),
             timeout: Duration::from_secs(2),
             denial: Duration::from_millis(200),

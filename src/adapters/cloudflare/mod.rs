@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::http::{Answer, Call, ClientError, HttpClient, Method, TransportError};
+use super::token::Token;
 use crate::kernel::{Clock, DnsName, Secret};
 use crate::ports::{DnsZone, ZoneChange, ZoneError, ZoneHealth, ZoneRecord};
 
@@ -44,7 +45,7 @@ pub struct Cloudflare {
 struct Shared {
     client: HttpClient,
     settings: CloudflareSettings,
-    bearer: Secret,
+    token: Token,
     clock: Clock,
     budget: Mutex<Budget>,
 }
@@ -53,9 +54,9 @@ impl Cloudflare {
     /// A client for the zone of `settings`.
     pub fn new(settings: CloudflareSettings, clock: Clock) -> Result<Self, ClientError> {
         let client = HttpClient::new(settings.client())?;
-        let bearer = Secret::new(format!("Bearer {}", settings.token.expose()));
+        let token = Token::new(settings.token.clone());
         let budget = Mutex::new(Budget::new(Instant::now(), settings.denial));
-        Ok(Self { shared: Arc::new(Shared { client, settings, bearer, clock, budget }), background: false })
+        Ok(Self { shared: Arc::new(Shared { client, settings, token, clock, budget }), background: false })
     }
 
     /// The same client for work that nobody waits for.
@@ -92,7 +93,8 @@ impl Cloudflare {
         method: Method,
         path: &[&str],
         query: &[(&str, String)],
-        document: Option<Value>,
+        document: Option<&Value>,
+        token: &Secret,
     ) -> Result<Answer, ZoneError> {
         self.turn(operation).await?;
         let settings = &self.shared.settings;
@@ -104,7 +106,7 @@ impl Cloudflare {
             url.query_pairs_mut().extend_pairs(query);
         }
         let call = Call::new(operation, method, url)
-            .authorization(self.shared.bearer.clone())
+            .authorization(Secret::new(format!("Bearer {}", token.expose())))
             .deadline(settings.timeout)
             .max_body(MAX_BODY);
         let call = match document {
@@ -129,8 +131,14 @@ impl Cloudflare {
         query: &[(&str, String)],
         document: Option<Value>,
     ) -> Result<Value, ZoneError> {
-        let answer = self.send(operation, method, path, query, document).await?;
-        let outcome = answer::read(operation, &answer, self.shared.clock.now());
+        let mut token = self.shared.token.current();
+        let answer = self.send(operation, method, path, query, document.as_ref(), &token).await?;
+        let mut outcome = answer::read(operation, &answer, self.shared.clock.now());
+        if matches!(outcome, Err(ZoneError::Unauthorized { .. })) && self.shared.token.was_replaced(&token).await {
+            token = self.shared.token.current();
+            let answer = self.send(operation, method, path, query, document.as_ref(), &token).await?;
+            outcome = answer::read(operation, &answer, self.shared.clock.now());
+        }
         let now = Instant::now();
         match &outcome {
             Ok(_) => self.budget(Budget::accepted),
@@ -239,6 +247,11 @@ impl Cloudflare {
     }
 }
 
+/// Whether the token belongs to an account instead of a user (wire/edge.md A7).
+fn is_account_token(token: &Secret) -> bool {
+    token.expose().starts_with("cfat_")
+}
+
 fn no_answer(operation: &str, detail: String) -> ZoneError {
     ZoneError::NoAnswer { operation: operation.to_owned(), detail }
 }
@@ -308,7 +321,7 @@ impl DnsZone for Cloudflare {
 
     async fn check(&self) -> Result<ZoneHealth, ZoneError> {
         let settings = &self.shared.settings;
-        let token_expires_at = if settings.is_account_token() {
+        let token_expires_at = if is_account_token(&self.shared.token.current()) {
             // Verified below the account only, whose id is not among our settings.
             None
         } else {

@@ -6,15 +6,15 @@ use url::Url;
 
 use crate::adapters::http::ClientSettings;
 use crate::adapters::tls::TlsVerify;
-use crate::kernel::{DnsName, Secret};
+use crate::kernel::{DnsName, StoredSecret};
 
 /// The settings of a client.
 #[derive(Clone, Debug)]
 pub struct CloudflareSettings {
     /// The base of the API, ending in `/client/v4`.
     pub base_url: Url,
-    /// The token.
-    pub token: Secret,
+    /// The token; one in a file is read again when it is refused.
+    pub token: StoredSecret,
     /// The id of the zone, 32 hexadecimal digits.
     pub zone_id: String,
     /// The name of the zone.
@@ -28,11 +28,6 @@ pub struct CloudflareSettings {
 impl CloudflareSettings {
     /// How long nothing is sent after the token was refused, unless it is set otherwise.
     pub const DENIAL: Duration = Duration::from_secs(60);
-
-    /// Whether the token belongs to an account instead of a user (wire/edge.md A7).
-    pub(super) fn is_account_token(&self) -> bool {
-        self.token.expose().starts_with("cfat_")
-    }
 
     pub(super) fn client(&self) -> ClientSettings {
         let tls = if self.base_url.scheme() == "http" { TlsVerify::Plain } else { TlsVerify::SystemRoots };

@@ -17,7 +17,8 @@ use url::Url;
 
 use super::http::{Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
 use super::tls::TlsVerify;
-use crate::kernel::{DnsName, Secret};
+use super::token::Token;
+use crate::kernel::{DnsName, Secret, StoredSecret};
 use crate::ports::{DnsZone, ZoneChange, ZoneError, ZoneHealth, ZoneRecord};
 
 /// A whole zone of ours fits.
@@ -28,8 +29,8 @@ const MAX_BODY: usize = 16 << 20;
 pub struct TechnitiumSettings {
     /// Its root, without `/api`.
     pub base_url: Url,
-    /// The token.
-    pub token: Secret,
+    /// The token; one in a file is read again when it is refused.
+    pub token: StoredSecret,
     /// The zone.
     pub zone: DnsName,
     /// How long a call may take.
@@ -47,7 +48,7 @@ impl TechnitiumSettings {
 pub struct Technitium {
     client: HttpClient,
     settings: TechnitiumSettings,
-    bearer: Secret,
+    token: Token,
     /// The server knows the token only as a field of the form, as releases up to 14 do.
     token_in_form: AtomicBool,
     denied: Mutex<Option<(Instant, String)>>,
@@ -65,22 +66,19 @@ impl Technitium {
             keep_idle: Some(Duration::from_secs(30)),
             tls,
         })?;
-        let bearer = Secret::new(format!("Bearer {}", settings.token.expose()));
+        let token = Token::new(settings.token.clone());
         let (token_in_form, denied) = (AtomicBool::new(false), Mutex::new(None));
-        Ok(Self { client, settings, bearer, token_in_form, denied })
+        Ok(Self { client, settings, token, token_in_form, denied })
     }
 
     /// Makes a call and answers with its `response`. A refusal of the token is remembered for a while; the first one
     /// may only mean that the server knows the older way to send it.
     async fn call(&self, operation: &str, route: &str, form: Form) -> Result<Value, ZoneError> {
         self.pass_denial(operation)?;
-        let older = self.token_in_form.load(Ordering::Relaxed);
-        let mut outcome = self.send(operation, route, form.clone(), older).await;
-        if matches!(outcome, Err(answer::Refusal::Token { .. })) {
-            outcome = self.send(operation, route, form, !older).await;
-            if !matches!(outcome, Err(answer::Refusal::Token { .. })) {
-                self.token_in_form.store(!older, Ordering::Relaxed);
-            }
+        let token = self.token.current();
+        let mut outcome = self.try_both_ways(operation, route, &form, &token).await;
+        if matches!(outcome, Err(answer::Refusal::Token { .. })) && self.token.was_replaced(&token).await {
+            outcome = self.try_both_ways(operation, route, &form, &self.token.current()).await;
         }
         match outcome {
             Ok(response) => Ok(response),
@@ -91,6 +89,25 @@ impl Technitium {
             }
             Err(answer::Refusal::Other(error)) => Err(error),
         }
+    }
+
+    async fn try_both_ways(
+        &self,
+        operation: &str,
+        route: &str,
+        form: &Form,
+        token: &Secret,
+    ) -> Result<Value, answer::Refusal> {
+        let older = self.token_in_form.load(Ordering::Relaxed);
+        let outcome = self.send(operation, route, form.clone(), token, older).await;
+        if !matches!(outcome, Err(answer::Refusal::Token { .. })) {
+            return outcome;
+        }
+        let outcome = self.send(operation, route, form.clone(), token, !older).await;
+        if !matches!(outcome, Err(answer::Refusal::Token { .. })) {
+            self.token_in_form.store(!older, Ordering::Relaxed);
+        }
+        outcome
     }
 
     fn pass_denial(&self, operation: &str) -> Result<(), ZoneError> {
@@ -111,6 +128,7 @@ impl Technitium {
         operation: &str,
         route: &str,
         mut form: Form,
+        token: &Secret,
         token_in_form: bool,
     ) -> Result<Value, answer::Refusal> {
         let mut url = self.settings.base_url.clone();
@@ -119,10 +137,10 @@ impl Technitium {
         }
         let call = Call::new(operation, Method::Post, url).deadline(self.settings.timeout).max_body(MAX_BODY);
         let call = if token_in_form {
-            form.push(("token", self.settings.token.expose().to_owned()));
+            form.push(("token", token.expose().to_owned()));
             call.form(form)
         } else {
-            call.form(form).authorization(self.bearer.clone())
+            call.form(form).authorization(Secret::new(format!("Bearer {}", token.expose())))
         };
         match self.client.send(call).await {
             Ok(answer) => answer::read(operation, &answer),

@@ -3,6 +3,7 @@
 mod check;
 mod peers;
 mod proxy;
+mod zones;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,8 +15,8 @@ use serde::Serialize;
 use self::check::{Check, Status};
 use super::output::Output;
 use crate::config::{
-    AgentConfig, CatalogConfig, ConfigProblems, DatabaseConfig, DoctorConfig, ProxmoxConfig, RedisConfig, Settings,
-    Source, VelocityConfig,
+    AgentConfig, CatalogConfig, ConfigProblems, DatabaseConfig, DnsConfig, DoctorConfig, ProxmoxConfig, RedisConfig,
+    Settings, Source, VelocityConfig, ZoneConfig,
 };
 
 /// No peer may take longer.
@@ -37,6 +38,8 @@ pub async fn run(source: &dyn Source, output: Output) -> anyhow::Result<ExitCode
         peer("artifacts", CatalogConfig::load(source), peers::artifacts),
         peer("agents", both(DatabaseConfig::load(source), AgentConfig::load(source)), peers::agents),
         peer("velocity", VelocityConfig::load(source), proxy::velocity),
+        peer("cloudflare", both(ZoneConfig::load(source), DnsConfig::load(source)), zones::cloudflare),
+        peer("technitium", both(ZoneConfig::load(source), DnsConfig::load(source)), zones::technitium),
     ];
     checks.extend(join_all(peers).await.into_iter().flatten());
     let report = Report { ok: checks.iter().all(|check| check.status != Status::Fail), checks };
