@@ -6,8 +6,8 @@ use super::owner::Owner;
 use crate::kernel::{DnsName, DnsNameError, Hostname};
 use crate::ports::{NewRecord, RecordData, Srv, Ttl};
 
-/// Names of a zone that are never a server's.
-const RESERVED: [&str; 8] = ["@", "ns1", "ns2", "www", "mail", "_minecraft", "_tcp", "_udp"];
+/// Names of a zone that are never a server's. The apex, wildcards and services are no host names at all.
+const RESERVED: [&str; 6] = ["ns", "ns1", "ns2", "ns3", "www", "mail"];
 const TTL: Ttl = Ttl::Seconds(60);
 
 /// Where players are sent.

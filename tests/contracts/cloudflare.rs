@@ -179,6 +179,27 @@ async fn a_lost_answer_is_no_failure_and_no_success() {
 }
 
 #[tokio::test]
+async fn a_listing_is_read_to_its_last_page_and_again_when_it_moves() {
+    let record = |number: u64| {
+        json!({"id": format!("{number:032x}"), "type": "A", "name": format!("mc-{number}.{ZONE}"), "content": "192.0.2.1",
+            "ttl": 60, "proxied": false})
+    };
+    let page = move |page: u64, total: u64| {
+        let info = json!({"page": page, "per_page": 1, "count": 1, "total_count": total, "total_pages": total});
+        json!({"success": true, "errors": [], "result": [record(page)], "result_info": info}).to_string()
+    };
+    // While the first reading is under way a record is made: its second page speaks of one more.
+    let server = Scripted::start(move |number, seen| {
+        let wanted = seen.parameters().into_iter().find(|(key, _)| key == "page").unwrap().1.parse().unwrap();
+        Act::Send(answer("200 OK", &page(wanted, if number == 0 { 2 } else { 3 })))
+    });
+    let server = server.await;
+    let names: Vec<_> = scripted(&server).list().await.unwrap().into_iter().map(|record| record.name).collect();
+    assert_eq!(names, [host("mc-1"), host("mc-2"), host("mc-3")]);
+    assert_eq!(server.seen().len(), 5, "two pages given up, then three");
+}
+
+#[tokio::test]
 async fn a_listing_that_is_short_or_does_not_say_how_long_it_is_is_no_listing() {
     let page = |info: Value| json!({"success": true, "errors": [], "result": [], "result_info": info}).to_string();
     let short = json!({"page": 1, "per_page": 5000, "count": 0, "total_count": 2, "total_pages": 1});

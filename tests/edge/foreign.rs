@@ -3,11 +3,16 @@
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
+use zpack::db::entities::instance;
 use zpack::edge::{EdgeState, Target, TargetState};
-use zpack::publishing::Scope;
+use zpack::kernel::Hostname;
+use zpack::publishing::{PublishError, Scope};
 
-use super::kit::{EDGE, Others, Scene};
+use super::kit::{EDGE, Others, PEERS, Scene};
+use crate::contracts::zone_kit::ZONE;
 
 const NAME: &str = "mc-paper-5013.play.zpack.test";
 
@@ -32,6 +37,33 @@ async fn a_foreign_alias_is_left_alone_and_named_while_the_rest_is_published() {
     scene.rig.control("DELETE", &format!("/sim/cloudflare/records/{id}"), Value::Null).await;
     assert_eq!(scene.settle(vmid).await.state(), EdgeState::Published);
     scene.expect_clean(vmid, EDGE, &Others::default()).await;
+}
+
+/// Case 6: whatever a row says, nothing is asked for a name that cannot be a server's.
+#[tokio::test]
+async fn the_apex_and_reserved_names_are_refused_before_any_call() {
+    let scene = Scene::new().await;
+    let vmid = scene.server(5013, "minecraft").await;
+    let names = ["", "@", "ns1", "www", "mail", "_minecraft", "*", ZONE, "WWW", "a.b", "mc-1.", "-"];
+    for name in names {
+        instance::Entity::update_many()
+            .col_expr(instance::Column::Hostname, Expr::value(name))
+            .filter(instance::Column::Vmid.eq(vmid))
+            .exec(&scene.db.db)
+            .await
+            .unwrap();
+        let refused = scene.publisher.publish(vmid, Scope::All, None).await.unwrap_err();
+        // What is no host name is not even read.
+        let is_host = name.parse::<Hostname>().is_ok();
+        match refused {
+            PublishError::Refused(_) => assert!(is_host, "`{name}`"),
+            PublishError::Payload(error) => assert!(!is_host, "`{name}`: {error}"),
+            other => panic!("`{name}`: {other:?}"),
+        }
+    }
+    for peer in PEERS {
+        assert_eq!(scene.rig.journal(peer).await, Vec::<Value>::new(), "{peer}");
+    }
 }
 
 /// Cases 6 and 8, over random zones: the apex, names that begin like ours, other owners' marks, every type.

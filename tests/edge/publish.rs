@@ -20,6 +20,8 @@ async fn a_new_server_is_written_once_to_each_peer_and_found_by_a_resolver() {
         let found = scene.rig.resolve(peer, &format!("_minecraft._tcp.{name}"), RecordType::SRV).await;
         assert_eq!(found, [format!("0 5 {PORT} {name}.")], "{peer}");
         assert_eq!(scene.rig.resolve(peer, &name, RecordType::A).await, [EDGE.to_string()], "{peer}");
+        assert_eq!(scene.rig.dig(peer, &format!("_minecraft._tcp.{name}"), RecordType::SRV).await, found, "{peer}");
+        assert_eq!(scene.rig.dig(peer, &name, RecordType::A).await, [EDGE.to_string()], "{peer}");
     }
     // One batch, two additions, one registration.
     assert_eq!(scene.writes().await, [1, 2, 1]);

@@ -9,6 +9,7 @@ mod env_example;
 mod file_size;
 mod layering;
 mod metrics;
+mod named_tests;
 mod openapi;
 mod purity;
 mod sources;
