@@ -14,6 +14,7 @@ mod m0004_requests;
 mod m0005_leases;
 mod m0006_ports;
 mod m0007_teardown;
+mod m0008_unrouted_ports;
 
 /// Runs the migrations of this folder in order.
 pub struct Migrator;
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_leases::Migration),
             Box::new(m0006_ports::Migration),
             Box::new(m0007_teardown::Migration),
+            Box::new(m0008_unrouted_ports::Migration),
         ]
     }
 }

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::state::{PingState, ProxyPresence};
 use crate::kernel::{Timestamp, text_enum};
@@ -32,8 +32,8 @@ text_enum! {
     }
 }
 
-/// A callback. Fields that are not listed are ignored.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// A callback.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyEvent {
     /// The server, as the proxy spells it.
     pub server_name: String,
@@ -44,7 +44,6 @@ pub struct ProxyEvent {
     /// The port of it.
     pub port: Option<u16>,
     /// How long the ping took.
-    #[serde(default, deserialize_with = "any_number")]
     pub latency_ms: Option<u64>,
     /// Why the ping failed.
     pub error: Option<String>,
@@ -197,12 +196,6 @@ impl ProxyRecord {
         let fresh = self.ping.as_ref().filter(|note| now.since(note.at) <= TRUST);
         fresh.map_or(PingState::Unknown, |note| note.state)
     }
-}
-
-/// A number of any kind; what is none counts as absent, because nothing hangs on it.
-fn any_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let value = serde_json::Value::deserialize(deserializer)?;
-    Ok(value.as_u64().or_else(|| value.as_f64().filter(|ms| (0.0..1e12).contains(ms)).map(|ms| ms as u64)))
 }
 
 fn newer<T: Ord>(known: Option<T>, word: T) -> Option<T> {

@@ -98,12 +98,6 @@ pub enum EdgeError {
         /// How long it had.
         patience: Duration,
     },
-    /// Our own records of it could not be written.
-    #[error("our records of the edge could not be written: {detail}")]
-    Store {
-        /// The cause.
-        detail: String,
-    },
     /// The server was published there once, and the settings no longer name it.
     #[error("{target}: something is published there, but it is not configured any more")]
     NotConfigured {
@@ -118,7 +112,7 @@ impl Classify for EdgeError {
             Self::Zone { source, .. } => source.failure(),
             Self::Proxy(source) => source.failure(),
             Self::Conflict { .. } | Self::NotConfigured { .. } => Failure::NeedsOperator,
-            Self::Unsettled { .. } | Self::TooSlow { .. } | Self::Store { .. } => Failure::Transient,
+            Self::Unsettled { .. } | Self::TooSlow { .. } => Failure::Transient,
         }
     }
 }

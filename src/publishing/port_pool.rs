@@ -41,7 +41,6 @@ pub async fn take(
         port: i32::from(number),
         operation_id: operation,
         state: PortState::Held,
-        routed: false,
         created_at: now,
         released_at: None,
     };
@@ -88,17 +87,10 @@ pub async fn find(db: &impl ConnectionTrait, operation: OperationId) -> Result<O
     Ok(row.and_then(|row| u16::try_from(row.port).ok()))
 }
 
-/// Writes down whether the edge leads the port of `operation` to its server.
-pub async fn route(db: &impl ConnectionTrait, operation: OperationId, routed: bool) -> Result<(), DbErr> {
-    let update = port::Entity::update_many().col_expr(port::Column::Routed, Expr::value(routed));
-    held_by(update, operation).exec(db).await.map(drop)
-}
-
 /// Releases what `operation` holds.
 pub async fn release(db: &impl ConnectionTrait, operation: OperationId, now: Timestamp) -> Result<(), DbErr> {
     let update = port::Entity::update_many()
         .col_expr(port::Column::State, Expr::value(PortState::Released))
-        .col_expr(port::Column::Routed, Expr::value(false))
         .col_expr(port::Column::ReleasedAt, Expr::value(now));
     held_by(update, operation).exec(db).await.map(drop)
 }
@@ -114,7 +106,7 @@ mod tests {
     fn row(port: i32, state: PortState, released_at: Option<i64>) -> port::Model {
         let released_at = released_at.map(Timestamp::from_millis);
         let (operation_id, created_at) = (OperationId::generate(), Timestamp::from_millis(0));
-        port::Model { port, operation_id, state, routed: false, created_at, released_at }
+        port::Model { port, operation_id, state, created_at, released_at }
     }
 
     #[test]

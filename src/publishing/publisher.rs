@@ -163,7 +163,7 @@ impl Publisher {
         let Some(record): Option<EdgeRecord> = payload::read(&row, EDGE_KEY)? else { return Ok(None) };
         let what = Withdrawal::from(&record);
         let all = record.targets.keys().copied().collect();
-        let outcomes = self.each(all, |target| self.take(target, &what, &row)).await;
+        let outcomes = self.each(all, |target| self.take(target, &what)).await;
         self.note(&record, &outcomes).await.map(Some)
     }
 
@@ -220,23 +220,13 @@ impl Publisher {
                 let wanted = publication.wanted(target, record.generation);
                 zone::converge(self.targets.zone(target)?, target, &record.names, row.vmid, &wanted).await
             }
-            Target::Traefik => self.route(row, true).await,
-            Target::Ide => Ok(Vec::new()),
+            // What they read is what we wrote.
+            Target::Traefik | Target::Ide => Ok(Vec::new()),
         }
     }
 
-    async fn take(&self, target: Target, what: &Withdrawal, row: &instance::Model) -> Result<Vec<RecordId>, EdgeError> {
-        match target {
-            Target::Traefik => self.route(row, false).await,
-            Target::Velocity | Target::Technitium | Target::Cloudflare | Target::Ide => {
-                withdraw(&self.targets, target, what).await.map(|()| Vec::new())
-            }
-        }
-    }
-
-    async fn route(&self, row: &instance::Model, routed: bool) -> Result<Vec<RecordId>, EdgeError> {
-        let written = port_pool::route(&self.db, row.operation_id, routed).await;
-        written.map(|()| Vec::new()).map_err(|error| EdgeError::Store { detail: error.to_string() })
+    async fn take(&self, target: Target, what: &Withdrawal) -> Result<Vec<RecordId>, EdgeError> {
+        withdraw(&self.targets, target, what).await.map(|()| Vec::new())
     }
 
     /// Writes down what came of the work for `record`, unless it was overtaken.
@@ -268,7 +258,7 @@ impl Publisher {
     /// Takes back what was just put at `targets` for a server that is to be gone.
     async fn take_back(&self, record: &EdgeRecord, row: &instance::Model, targets: BTreeSet<Target>) {
         let what = Withdrawal::from(record);
-        for (target, outcome) in self.each(targets, |target| self.take(target, &what, row)).await {
+        for (target, outcome) in self.each(targets, |target| self.take(target, &what)).await {
             if let Err(error) = outcome {
                 tracing::warn!(vmid = %row.vmid, %target, %error, "a late publication of {} stays at {target}", row.vmid);
             }

@@ -22,7 +22,7 @@ use super::subject::Subject;
 pub const TEARDOWN: &str = "teardown";
 
 /// How many steps a teardown takes.
-pub const STEP_COUNT: usize = 7;
+pub const STEP_COUNT: usize = 6;
 
 /// The payload of a teardown, version 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

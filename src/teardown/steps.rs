@@ -13,7 +13,7 @@ use crate::db::entities::{deleted_instance, operation};
 use crate::edge::Target;
 use crate::jobs::{JobContext, Lost};
 use crate::operations::ServerLock;
-use crate::publishing::{debt_of, port_pool};
+use crate::publishing::debt_of;
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
 
 use super::debts;
@@ -42,7 +42,6 @@ pub(super) fn steps<'a>() -> Vec<Box<dyn Step<Work<'a>, State>>> {
         Box::new(Withdraw(Target::Velocity)),
         Box::new(Withdraw(Target::Technitium)),
         Box::new(Withdraw(Target::Cloudflare)),
-        Box::new(CloseRoute),
         Box::new(DestroyContainer),
         Box::new(Release),
     ]
@@ -81,7 +80,8 @@ impl Work<'_> {
     }
 }
 
-/// Keeps what is known of the server, and takes it out of service.
+/// Keeps what is known of the server, and takes it out of service: from here on neither Traefik nor the gateway of IDEs is
+/// told of it.
 struct Archive;
 
 #[async_trait]
@@ -182,27 +182,6 @@ impl<'a> Step<Work<'a>, State> for Withdraw {
             (Err(why), Some(kind)) => work.owe(kind, subject, why).await,
             (Ok(()) | Err(_), _) => Ok(None),
         }
-    }
-}
-
-/// Closes the public port; the route of an IDE closed with the archive.
-struct CloseRoute;
-
-#[async_trait]
-impl<'a> Step<Work<'a>, State> for CloseRoute {
-    fn name(&self) -> &'static str {
-        "close_route"
-    }
-
-    fn reach(&self) -> Reach {
-        Reach::Inside
-    }
-
-    async fn run(&self, work: &Work<'a>, _: &StepContext<'_>, state: &mut State) -> StepResult {
-        let Some(subject) = &state.subject else { return Ok(None) };
-        let close = || async { port_pool::route(&work.deps.db, subject.nonce, false).await.map(Ok) };
-        work.write("route", close).await?;
-        Ok(None)
     }
 }
 

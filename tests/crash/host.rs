@@ -38,7 +38,6 @@ impl Work {
                 "withdraw_velocity",
                 "withdraw_technitium",
                 "withdraw_cloudflare",
-                "close_route",
                 "destroy_container",
                 "release",
             ],

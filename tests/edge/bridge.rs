@@ -63,8 +63,23 @@ async fn a_callback_is_kept_once_and_strangers_and_late_ones_are_not() {
 
 #[test]
 fn only_the_three_statuses_are_accepted() {
+    let said = |key: &str, value: Value| {
+        let mut body =
+            json!({"server_name": NAME, "status": "proxy_ping_ok", "at": "2026-01-02T03:04:05Z", "more": {"x": 1}});
+        body[key] = value;
+        body
+    };
+    for status in ["registered_with_proxy", "proxy_ping_ok", "proxy_ping_failed"] {
+        assert_eq!(callback(&said("status", json!(status))).0.status.as_str(), status);
+    }
+    for (latency, expected) in [(json!(12.9), Some(12)), (json!(7), Some(7)), (json!(-1), None), (json!("x"), None)] {
+        assert_eq!(callback(&said("latency_ms", latency.clone())).0.latency_ms, expected, "{latency}");
+    }
     for (body, pointer) in [
-        (json!({"server_name": NAME, "status": "registered"}), "/status"),
+        (said("status", json!("registered")), "/status"),
+        (said("status", json!("")), "/status"),
+        (said("status", json!("PROXY_PING_OK")), "/status"),
+        (said("status", json!("unregistered_from_proxy")), "/status"),
         (json!({"server_name": NAME, "status": 1}), "/status"),
         (json!({"status": "proxy_ping_ok"}), "/server_name"),
         (json!({"server_name": NAME, "status": "proxy_ping_ok", "at": "yesterday"}), "/at"),

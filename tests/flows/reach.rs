@@ -12,13 +12,15 @@ use tokio_util::sync::CancellationToken;
 use zpack::adapters::slp::{PingSettings, ServerListPing};
 use zpack::adapters::velocity::Velocity;
 use zpack::db::entities::instance::{self, InstanceKind};
-use zpack::edge::{EdgeState, ProxyEvent, ProxyRecord, ProxyVerdict, Receipt, Registration, compare_proxy};
+use zpack::discovery::ProxyCallback;
+use zpack::edge::{EdgeState, ProxyRecord, ProxyVerdict, Receipt, Registration, compare_proxy};
 use zpack::instances::facts::{Freshness, observe};
 use zpack::instances::live::LiveState;
 use zpack::instances::poller::{Poller, PollerSettings};
 use zpack::instances::readiness::{Connection, ConnectionReason, ConnectionState, Readiness, connection};
 use zpack::kernel::{Clock, DnsName, Secret, VmId};
 use zpack::ports::{GameProxy, Ping, PingTarget, StatusPing};
+use zpack::web::read_json;
 
 use crate::contracts::scripted::Scripted;
 use crate::support::company::{Company, paper};
@@ -103,7 +105,7 @@ async fn a_server_is_connectable_once_everything_on_the_way_to_it_was_seen() {
     // The callbacks alone say the same, doubled and out of order as they come.
     let heard = || async {
         let record = callbacks.seen().iter().fold(begun.clone(), |record, seen| {
-            let event: ProxyEvent = serde_json::from_str(&seen.body).unwrap();
+            let ProxyCallback(event) = read_json(seen.body.as_bytes()).unwrap().value;
             assert_eq!(event.server_name, name.as_str());
             match record.receive(&event, Clock::System.now()) {
                 Receipt::Kept(next) => next,

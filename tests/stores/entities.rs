@@ -133,7 +133,6 @@ async fn every_entity_comes_back_as_it_was_written(test: TestDb) {
             port: 65_535,
             operation_id: op,
             state: port::PortState::Released,
-            routed: true,
             created_at: EARLY,
             released_at: Some(LATE),
         },

@@ -25,8 +25,6 @@ pub struct Model {
     pub operation_id: OperationId,
     /// Whether it is in use.
     pub state: PortState,
-    /// Whether the edge leads it to the server.
-    pub routed: bool,
     /// When it was taken.
     pub created_at: Timestamp,
     /// When it was released, while nobody holds it.
