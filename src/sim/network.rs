@@ -1,8 +1,14 @@
 //! The loopback network the simulated containers live in.
 
-use std::net::Ipv4Addr;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use serde::{Deserialize, Serialize};
+
+use super::error::SimError;
+
+/// How many networks are tried that turn out to be taken.
+const ATTEMPTS: u32 = 100;
 
 /// A `127.x.y.0/24` of one world. Many worlds run on one machine at a time, so each has its own, never `127.0.y.0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,9 +40,46 @@ impl Network {
     }
 }
 
+/// A network that no other world of this machine has, whichever process it is in, for as long as this lives: whoever
+/// listens on the gateway's port has it. Two worlds in one network would reach one another's agents.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) network: Network,
+    _gateway: TcpListener,
+}
+
+impl Claim {
+    /// Claims `wanted`, or any network that is free. `port` is the one agents listen on.
+    pub(super) fn of(wanted: Option<Network>, port: u16) -> Result<Self, SimError> {
+        let mut attempts = 0;
+        loop {
+            let network = wanted.unwrap_or_else(Network::random);
+            let address = SocketAddr::from((network.gateway(), port));
+            match TcpListener::bind(address) {
+                Ok(gateway) => return Ok(Self { network, _gateway: gateway }),
+                Err(error) if wanted.is_none() && error.kind() == ErrorKind::AddrInUse && attempts < ATTEMPTS => {
+                    attempts += 1;
+                }
+                Err(source) => return Err(SimError::Bind { peer: "gateway", address, source }),
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_is_claimed_once_until_it_is_let_go() {
+        let first = Claim::of(None, 18_888).unwrap();
+        let taken = Claim::of(Some(first.network), 18_888).unwrap_err();
+        assert!(taken.to_string().contains(&first.network.gateway().to_string()), "{taken}");
+        assert_ne!(Claim::of(None, 18_888).unwrap().network, first.network);
+        let network = first.network;
+        drop(first);
+        Claim::of(Some(network), 18_888).unwrap();
+    }
 
     #[test]
     fn a_network_stays_off_the_hosts_own_loopback() {

@@ -16,7 +16,7 @@ use super::core::{Core, TimeScale};
 use super::dns::{DnsServer, ZoneView};
 use super::error::SimError;
 use super::gate::Gate;
-use super::network::Network;
+use super::network::{Claim, Network};
 use super::peer::Peer;
 use super::proxmox::{Proxmox, PveProfile};
 use super::state_file::{SavedWorld, StateFile};
@@ -84,6 +84,7 @@ pub struct World {
     dns: BTreeMap<&'static str, DnsServer>,
     agent_port: u16,
     keeper: Keeper,
+    _claim: Claim,
 }
 
 impl World {
@@ -94,8 +95,10 @@ impl World {
             Some(file) => file.load().await?,
             None => None,
         };
+        let wanted = saved.as_ref().map(|saved| saved.network).or(config.agent_network.map(Network));
+        let claim = Claim::of(wanted, config.agent_port)?;
         let saved = saved.unwrap_or_else(|| SavedWorld {
-            network: config.agent_network.map_or_else(Network::random, Network),
+            network: claim.network,
             agent_token: Uuid::new_v4().simple().to_string(),
             ports: BTreeMap::new(),
             peers: BTreeMap::new(),
@@ -162,6 +165,7 @@ impl World {
             dns,
             agent_port: config.agent_port,
             keeper,
+            _claim: claim,
         })
     }
 
