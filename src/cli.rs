@@ -253,6 +253,9 @@ pub enum LeaseCommand {
         /// Milliseconds from one tick to the next.
         #[arg(long, default_value_t = 1000)]
         tick_ms: u64,
+        /// Let every term have a task that blocks its thread for ever.
+        #[arg(long)]
+        stuck: bool,
     },
 }
 

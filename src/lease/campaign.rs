@@ -6,6 +6,7 @@ use std::time::Duration;
 use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
 
+use crate::db;
 use crate::kernel::CandidacyId;
 use crate::kernel::boottime::since_boot;
 
@@ -49,8 +50,8 @@ pub(super) async fn campaign(lease: &Lease, stop: &CancellationToken) -> Option<
 }
 
 async fn attempt(lease: &Lease, lock: &Lock) -> Result<Option<Term>, DbErr> {
-    let (name, db, settings) = (lease.name(), lease.db(), lease.settings());
-    let seen = store::find_or_insert(db, name).await?;
+    let (name, pool, settings) = (lease.name(), lease.db(), lease.settings());
+    let seen = db::in_time(store::find_or_insert(pool, name)).await?;
     let answer = match lock.take().await {
         Ok(true) => LockAnswer::Ours,
         Ok(false) => LockAnswer::Taken,
@@ -65,7 +66,8 @@ async fn attempt(lease: &Lease, lock: &Lock) -> Result<Option<Term>, DbErr> {
         CandidateStep::Wait => return Ok(None),
     };
     let sent = since_boot();
-    let Some(epoch) = store::raise_epoch(db, name, seen.epoch, lock.holder(), old).await? else {
+    let raising = store::raise_epoch(pool, name, seen.epoch, lock.holder(), old);
+    let Some(epoch) = db::in_time(raising).await? else {
         give_back(lock).await;
         return Ok(None);
     };
@@ -79,7 +81,7 @@ async fn attempt(lease: &Lease, lock: &Lock) -> Result<Option<Term>, DbErr> {
             Err(error) => tracing::debug!(%error, lease = %name, "Redis fell silent; leading by the stamp"),
         }
     }
-    Ok(Some(Term::new(name, epoch, db.clone(), *settings, standing)))
+    Ok(Some(Term::new(name, epoch, pool.clone(), *settings, standing)))
 }
 
 /// Gives the lock back if it is ours; otherwise it ends by itself.

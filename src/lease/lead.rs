@@ -7,6 +7,7 @@ use sea_orm::DatabaseConnection;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::db;
 use crate::kernel::boottime::since_boot;
 use crate::telemetry::{LeaseMetrics, Loss, Outcome};
 
@@ -122,7 +123,7 @@ impl Lease {
 
     /// Lets the next leader begin at once, whether Redis answers or not.
     async fn resign(&self, term: &Term, lock: &Lock) {
-        if let Err(error) = store::resign(&self.deps.db, self.name(), term.epoch()).await {
+        if let Err(error) = db::in_time(store::resign(&self.deps.db, self.name(), term.epoch())).await {
             tracing::debug!(%error, "could not write that nobody leads");
         }
         give_back(lock).await;

@@ -94,9 +94,13 @@ impl Term {
         if self.standing().wants_stamp(since_boot(), &inner.settings) {
             self.stamp().await?;
         }
-        let tx = db::begin(&inner.db).await.map_err(|source| self.database(source))?;
-        match store::hold_epoch(&tx, inner.name).await {
-            Ok(Some(epoch)) if epoch == inner.epoch => Ok(tx),
+        let holding = async {
+            let tx = db::begin(&inner.db).await?;
+            let epoch = store::hold_epoch(&tx, inner.name).await?;
+            Ok::<_, DbErr>((tx, epoch))
+        };
+        match db::in_time(holding).await {
+            Ok((tx, Some(epoch))) if epoch == inner.epoch => Ok(tx),
             Ok(_) => Err(self.lose(Loss::Epoch)),
             Err(source) => Err(self.database(source)),
         }
@@ -123,7 +127,7 @@ impl Term {
     pub(super) async fn stamp(&self) -> Result<(), TermError> {
         let inner = &*self.inner;
         let sent = since_boot();
-        match store::stamp(&inner.db, inner.name, inner.epoch).await {
+        match db::in_time(store::stamp(&inner.db, inner.name, inner.epoch)).await {
             Ok(true) => {
                 self.standing().stamped(sent);
                 Ok(())

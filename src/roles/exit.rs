@@ -40,9 +40,9 @@ fn next_step(error: &anyhow::Error) -> Option<&'static str> {
     })
 }
 
-/// The status of a process that another start may cure.
-pub fn temporary() -> ExitCode {
-    ExitCode::from(TEMPORARY)
+/// Ends the process with that status and waits for nothing: a thread that never comes back would hold up every other end.
+pub fn abandon() -> ! {
+    std::process::exit(i32::from(TEMPORARY))
 }
 
 fn status(error: &anyhow::Error) -> ExitCode {
@@ -51,5 +51,5 @@ fn status(error: &anyhow::Error) -> ExitCode {
         let redis = cause.downcast_ref::<redis::RedisError>();
         database || redis.is_some_and(|error| error.is_io_error() || error.is_timeout())
     });
-    if away { temporary() } else { ExitCode::FAILURE }
+    if away { ExitCode::from(TEMPORARY) } else { ExitCode::FAILURE }
 }

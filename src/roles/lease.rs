@@ -27,7 +27,9 @@ pub async fn run(source: &dyn Source, command: LeaseCommand, output: Output) -> 
             show(source, output).await?;
             Ok(ExitCode::SUCCESS)
         }
-        LeaseCommand::Campaign { tick_ms } => campaign(source, Duration::from_millis(tick_ms), output).await,
+        LeaseCommand::Campaign { tick_ms, stuck } => {
+            campaign(source, Duration::from_millis(tick_ms), stuck, output).await
+        }
     }
 }
 
@@ -121,7 +123,7 @@ fn table(leases: &[LeaseStatus]) -> String {
 }
 
 /// Stands for election and writes a line to the audit log at every tick. Tells what happens on standard output.
-async fn campaign(source: &dyn Source, every: Duration, output: Output) -> anyhow::Result<ExitCode> {
+async fn campaign(source: &dyn Source, every: Duration, stuck: bool, output: Output) -> anyhow::Result<ExitCode> {
     let config = CandidateConfig::load(source)?;
     if config.environment.environment == Environment::Production {
         bail!("a candidate that does nothing useful is for tests; production has `zpack controller`");
@@ -143,12 +145,19 @@ async fn campaign(source: &dyn Source, every: Duration, output: Output) -> anyho
                 over.cancelled().await;
                 tell(output, "over", epoch);
             });
+            if stuck {
+                drop(term.spawn(async {
+                    loop {
+                        std::thread::park();
+                    }
+                }));
+            }
         }
         tick(term, output)
     };
     Ok(match lease.lead(every, &stop, ticking).await {
         Ended::Stopped => ExitCode::SUCCESS,
-        Ended::Orphans { .. } => exit::temporary(),
+        Ended::Orphans { .. } => exit::abandon(),
     })
 }
 

@@ -1,20 +1,30 @@
-//! A leader that is stopped for longer than its lock lives, and then goes on as if nothing had happened.
+//! Leaders that are real processes: stopped for longer than their lock lives, killed, left without Redis, and one that a
+//! task of its own will not let go.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use redis::AsyncCommands;
 use sea_orm::EntityTrait;
 use serde_json::Value;
-use zpack::db::entities::audit_event;
+use zpack::db::entities::{audit_event, lease};
 
 use crate::support::{PrivateRedis, TestDb, on_every_database};
 
-on_every_database!(a_stopped_leader_is_followed_and_writes_nothing_when_it_goes_on,);
+on_every_database!(
+    a_stopped_leader_is_followed_and_writes_nothing_when_it_goes_on,
+    a_killed_leader_is_followed,
+    a_flush_never_lets_an_older_leader_write_after_a_newer,
+    without_redis_the_leader_goes_on_and_is_followed_when_it_dies,
+);
+
+/// How long a lock lives here, and how old a leader's stamp gets before another takes over without Redis.
+const TTL: Duration = Duration::from_secs(6);
+const TAKEOVER: Duration = Duration::from_secs(12);
 
 /// Longer than the database lets a stopped process hold a transaction open.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -31,7 +41,8 @@ fn zpack(test: &TestDb, redis: &PrivateRedis, args: &[&str]) -> Command {
         ("DATABASE_URL", test.url.clone()),
         ("REDIS_URL", redis.url()),
         ("LOG_LEVEL", "error".to_owned()),
-        ("LEASE_TTL_MS", "6000".to_owned()),
+        ("LEASE_TTL_MS", TTL.as_millis().to_string()),
+        ("LEASE_TAKEOVER_MS", TAKEOVER.as_millis().to_string()),
         ("LEASE_RENEW_MS", "500".to_owned()),
         ("LEASE_RETRY_MS", "100".to_owned()),
     ];
@@ -41,7 +52,12 @@ fn zpack(test: &TestDb, redis: &PrivateRedis, args: &[&str]) -> Command {
 
 impl Candidate {
     fn start(test: &TestDb, redis: &PrivateRedis) -> Self {
+        Self::start_with(test, redis, &[])
+    }
+
+    fn start_with(test: &TestDb, redis: &PrivateRedis, more: &[&str]) -> Self {
         let mut command = zpack(test, redis, &["lease", "campaign", "--tick-ms", "1000"]);
+        command.args(more);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the zpack binary starts");
         let (sender, lines) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
@@ -78,27 +94,67 @@ impl Drop for Candidate {
     }
 }
 
+/// When leaders have written, and of which epoch they were; in the order of time.
+async fn written(test: &TestDb) -> Vec<(i64, i64)> {
+    let rows = audit_event::Entity::find().all(&test.db).await.unwrap();
+    let mut written: Vec<_> = rows
+        .iter()
+        .filter(|row| row.action == "lease.tick")
+        .map(|row| {
+            let detail: Value = serde_json::from_str(row.detail.as_deref().unwrap()).unwrap();
+            (row.at.millis(), detail["detail"]["epoch"].as_i64().unwrap())
+        })
+        .collect();
+    written.sort_unstable();
+    written
+}
+
 /// How often the leader of `epoch` has written.
 async fn writes(test: &TestDb, epoch: i64) -> usize {
-    let rows = audit_event::Entity::find().all(&test.db).await.unwrap();
-    let of_epoch = |row: &&audit_event::Model| {
-        let detail: Value = serde_json::from_str(row.detail.as_deref().unwrap()).unwrap();
-        row.action == "lease.tick" && detail["detail"]["epoch"] == epoch
-    };
-    rows.iter().filter(of_epoch).count()
+    written(test).await.iter().filter(|(_, of)| *of == epoch).count()
+}
+
+/// No leader has written after a newer one.
+async fn assert_epochs_never_fall(test: &TestDb) {
+    let written = written(test).await;
+    assert!(written.is_sorted_by_key(|(_, epoch)| *epoch), "{written:?}");
+}
+
+/// The epoch in the database.
+async fn leases_epoch(test: &TestDb) -> i64 {
+    lease::Entity::find_by_id("controller".to_owned()).one(&test.db).await.unwrap().unwrap().epoch
+}
+
+/// Waits until a leader newer than `epoch` has written, whichever process it is.
+async fn next_leader(test: &TestDb, epoch: i64) -> i64 {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let newest = written(test).await.iter().map(|(_, epoch)| *epoch).max();
+        if let Some(newest) = newest.filter(|newest| *newest > epoch) {
+            return newest;
+        }
+        assert!(Instant::now() < deadline, "gave up waiting: a leader after {epoch}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn a_stopped_leader_is_followed_and_writes_nothing_when_it_goes_on(test: TestDb) {
     let redis = PrivateRedis::start();
-    let (old, epoch) = tokio::task::block_in_place(|| {
+    let (old, epoch, stopped) = tokio::task::block_in_place(|| {
         let old = Candidate::start(&test, &redis);
         let epoch = old.tells("wrote");
         // Right after a commit, so that it holds no transaction open.
         old.signal(Signal::SIGSTOP);
-        (old, epoch)
+        (old, epoch, Instant::now())
     });
     let new = Candidate::start(&test, &redis);
-    let newer = tokio::task::block_in_place(|| new.tells("wrote"));
+    let newer = tokio::task::block_in_place(|| {
+        let mut newer = new.tells("wrote");
+        while stopped.elapsed() < 2 * TTL {
+            newer = new.tells("wrote");
+        }
+        newer
+    });
     assert!(newer > epoch, "{newer} after {epoch}");
     let before = writes(&test, epoch).await;
     assert!(before > 0);
@@ -126,6 +182,77 @@ async fn a_stopped_leader_is_followed_and_writes_nothing_when_it_goes_on(test: T
     new.signal(Signal::SIGTERM);
     assert!(tokio::task::block_in_place(|| new.child.wait()).unwrap().success());
     assert!(tokio::task::block_in_place(|| old.tells("wrote")) > newer);
+}
+
+async fn a_killed_leader_is_followed(test: TestDb) {
+    let redis = PrivateRedis::start();
+    let old = Candidate::start(&test, &redis);
+    let epoch = tokio::task::block_in_place(|| old.tells("wrote"));
+    let new = Candidate::start(&test, &redis);
+    old.signal(Signal::SIGKILL);
+    let newer = tokio::task::block_in_place(|| new.tells("wrote"));
+    assert_eq!(newer, epoch + 1);
+    assert_epochs_never_fall(&test).await;
+}
+
+async fn a_flush_never_lets_an_older_leader_write_after_a_newer(test: TestDb) {
+    let redis = PrivateRedis::start();
+    let one = Candidate::start(&test, &redis);
+    let mut epoch = tokio::task::block_in_place(|| one.tells("wrote"));
+    let _two = Candidate::start(&test, &redis);
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    for _ in 0..3 {
+        let () = redis::cmd("FLUSHALL").query_async(&mut connection).await.unwrap();
+        epoch = next_leader(&test, epoch).await;
+    }
+    assert_epochs_never_fall(&test).await;
+}
+
+async fn without_redis_the_leader_goes_on_and_is_followed_when_it_dies(test: TestDb) {
+    let mut redis = PrivateRedis::start();
+    let old = Candidate::start(&test, &redis);
+    let epoch = tokio::task::block_in_place(|| old.tells("wrote"));
+    let new = Candidate::start(&test, &redis);
+    redis.kill();
+    let killed = Instant::now();
+    tokio::task::block_in_place(|| {
+        while killed.elapsed() < 2 * TTL {
+            assert_eq!(old.tells("wrote"), epoch);
+        }
+    });
+    assert_eq!(leases_epoch(&test).await, epoch, "the one that waits has left the leader alone");
+
+    old.signal(Signal::SIGKILL);
+    let newer = tokio::task::block_in_place(|| new.tells("wrote"));
+    assert_eq!(newer, epoch + 1);
+    let of = async |epoch| -> Vec<i64> {
+        written(&test).await.into_iter().filter(|(_, of)| *of == epoch).map(|(at, _)| at).collect()
+    };
+    let (last, first) = (of(epoch).await.pop().unwrap(), of(newer).await[0]);
+    // The stamp goes before the write of the same tick.
+    let slack = Duration::from_secs(2);
+    assert!(first - last > i64::try_from((TAKEOVER - slack).as_millis()).unwrap(), "after {} ms", first - last);
+    assert_epochs_never_fall(&test).await;
+}
+
+/// A thread that never comes back cannot keep a process from its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_with_a_task_that_blocks_exits_for_another_start() {
+    let test = TestDb::migrated(zpack::config::DatabaseKind::Sqlite).await;
+    let redis = PrivateRedis::start();
+    let mut stuck = Candidate::start_with(&test, &redis, &["--stuck"]);
+    tokio::task::block_in_place(|| stuck.tells("wrote"));
+    stuck.signal(Signal::SIGTERM);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let status = loop {
+        if let Some(status) = stuck.child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "it does not end");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(status.code(), Some(75));
 }
 
 #[tokio::test]

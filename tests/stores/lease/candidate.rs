@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
-use sea_orm::EntityTrait;
+use sea_orm::{DatabaseConnection, EntityTrait};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -44,11 +44,16 @@ pub struct Candidate {
 impl Candidate {
     /// Starts one whose Redis is at `redis`.
     pub async fn start(test: &TestDb, redis: &str, settings: LeaseSettings) -> Self {
+        Self::start_over(test.another_pool().await, redis, settings)
+    }
+
+    /// The same over a pool of its own.
+    pub fn start_over(db: DatabaseConnection, redis: &str, settings: LeaseSettings) -> Self {
         let (stop, go_on, metrics) = (CancellationToken::new(), Arc::new(Notify::new()), Metrics::default());
         let (elected, terms) = mpsc::unbounded_channel();
         let lease = Lease::new(LeaseDeps {
             name: LeaseName::Controller,
-            db: test.another_pool().await,
+            db,
             redis: Lists::open(&redis::Client::open(redis).unwrap()).unwrap().connection(),
             settings,
             metrics: metrics.lease(LeaseName::Controller.as_str()),

@@ -4,4 +4,5 @@ mod candidate;
 mod election;
 mod fencing;
 mod lossy;
+mod silent_database;
 mod without_redis;
