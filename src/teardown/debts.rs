@@ -46,7 +46,7 @@ pub(super) async fn record(
         kind: Set(kind),
         vmid: Set(Some(subject.vmid)),
         node: Set(Some(subject.node.to_string())),
-        detail: Set(format!("what server {} has at {kind} could not be removed", subject.vmid)),
+        detail: Set(in_words(kind, subject)),
         subject: Set(serde_json::to_string(subject).ok()),
         state: Set(DebtState::Open),
         attempts: Set(0),
@@ -56,6 +56,17 @@ pub(super) async fn record(
         updated_at: Set(now),
     };
     debt::Entity::insert(row).exec_without_returning(tx).await.map(drop)
+}
+
+fn in_words(kind: DebtKind, subject: &Subject) -> String {
+    let what = match kind {
+        DebtKind::Container => "the container",
+        DebtKind::Reservation => "VMID and host name",
+        DebtKind::Velocity => "the registration at the proxy",
+        DebtKind::Technitium => "the records at the DNS server of the house",
+        DebtKind::Cloudflare => "the records at the public DNS server",
+    };
+    format!("{what} of server {} could not be removed", subject.vmid)
 }
 
 /// How many debts of `id` are open.

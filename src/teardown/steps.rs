@@ -225,7 +225,7 @@ impl<'a> Step<Work<'a>, State> for Release {
     async fn run(&self, work: &Work<'a>, _: &StepContext<'_>, state: &mut State) -> StepResult {
         let Some(subject) = &state.subject else { return Ok(None) };
         let owed = work.write("release", || release(work, subject)).await?;
-        Ok((owed > 0).then(|| format!("VMID {} stays reserved until {owed} debts are settled", subject.vmid)))
+        Ok((owed > 0).then(|| format!("VMID {} stays reserved while debts are open: {owed}", subject.vmid)))
     }
 }
 
