@@ -14,14 +14,14 @@ use super::kit::{EDGE, Others, PEERS, Scene, fault};
 const PARALLEL: usize = 12;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Flow {
+pub enum Flow {
     Publish,
     Republish,
     Withdraw,
 }
 
 /// What a peer can do to a call.
-const WAYS: [(&str, &str, Option<u16>); 9] = [
+pub const WAYS: [(&str, &str, Option<u16>); 9] = [
     ("before", "status", Some(500)),
     ("before", "status", Some(400)),
     ("after", "status", Some(503)),
@@ -34,7 +34,7 @@ const WAYS: [(&str, &str, Option<u16>); 9] = [
 ];
 
 /// The calls a peer sees in one flow when nothing goes wrong.
-const fn calls(peer: &str, flow: Flow) -> usize {
+pub const fn calls(peer: &str, flow: Flow) -> usize {
     match (peer.as_bytes().first(), flow) {
         // List, batch or one change, list.
         (Some(b'c'), _) => 3,

@@ -9,4 +9,5 @@ mod foreign;
 mod kit;
 mod publish;
 mod sweep;
+mod teardown;
 mod trouble;

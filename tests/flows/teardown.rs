@@ -43,7 +43,7 @@ fn many() -> JobSettings {
 }
 
 /// Asks for the end of server `vmid` as our own system does.
-async fn delete(door: &Door, vmid: i32) -> Result<OperationId, (StatusCode, Value)> {
+pub async fn delete(door: &Door, vmid: i32) -> Result<OperationId, (StatusCode, Value)> {
     let request = door.request(Method::DELETE, &format!("/api/containers/{vmid}"));
     let answer = request.header("x-internal-token", INTERNAL).send().await.unwrap();
     let (status, body) = (answer.status(), answer.json::<Value>().await.unwrap());
@@ -72,7 +72,7 @@ pub async fn expect_empty(company: &Company) {
 }
 
 /// Makes every open debt due and settles what can be settled, batch by batch.
-async fn collect(company: &Company) {
+pub async fn collect(company: &Company) {
     debt::Entity::update_many()
         .col_expr(debt::Column::NextAttemptAt, Expr::value(0i64))
         .filter(debt::Column::State.eq(DebtState::Open))
@@ -84,7 +84,7 @@ async fn collect(company: &Company) {
     while collector.pass(&CancellationToken::new()).await.unwrap() > 0 {}
 }
 
-async fn open_debts(company: &Company) -> Vec<debt::Model> {
+pub async fn open_debts(company: &Company) -> Vec<debt::Model> {
     debt::Entity::find().filter(debt::Column::State.eq(DebtState::Open)).all(&company.db.db).await.unwrap()
 }
 

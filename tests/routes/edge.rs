@@ -12,7 +12,8 @@ use crate::support::app::{FRESHNESS, INTERNAL};
 use crate::support::company::Company;
 use crate::support::door::Door;
 
-async fn a_server(company: &Company) {
+/// Records a server without a container.
+pub async fn a_server(company: &Company) {
     let new = NewInstance {
         vmid: VmId::new(5013).unwrap(),
         hostname: "mc-paper-5013".parse().unwrap(),

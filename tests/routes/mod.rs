@@ -6,7 +6,7 @@ mod authorization;
 mod catalog;
 mod cluster;
 mod conventions;
-mod edge;
+pub mod edge;
 mod health;
 mod instances;
 mod metrics;
