@@ -21,7 +21,7 @@ async fn a_rate_limit_is_kept_by_everybody_and_the_others_go_on() {
     assert_eq!(record.state(), EdgeState::Degraded, "{record:?}");
     let due = record.targets[&Target::Cloudflare].due_at.unwrap();
     let wait = due.since(scene.clock.now());
-    assert!((Duration::from_secs(5)..=Duration::from_secs(7)).contains(&wait), "{wait:?}");
+    assert!((Duration::from_secs(1)..=Duration::from_secs(7)).contains(&wait), "{wait:?}");
     let asked = scene.rig.journal("cloudflare").await.len();
     // Nobody else asks meanwhile, and nothing but that waits.
     let other = scene.publisher.publish(two, Scope::All, None).await.unwrap().unwrap();
