@@ -3,8 +3,9 @@
 //!
 //! A record goes when two passes in a row found it in the same form, each from a complete listing of the zone, of the
 //! servers and of the cluster, in this order: a server is in the database before it is in a zone. When any of them cannot
-//! be read, or says something hard to believe, nothing is removed and the counting begins anew. What belongs to an
-//! operation that still holds the number is left to that operation and its debts.
+//! be read, or says something hard to believe, nothing is removed and the counting begins anew. Only numbers
+//! that this database has given out and got back are looked at: what an operation or a debt still holds is left to it, and a
+//! mark with a number that was never ours belongs to another installation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -116,9 +117,11 @@ impl Sweep {
         let (Some(name), Ok(zone)) = (&self.deps.zone, self.deps.targets.zone(target)) else { return Ok(0) };
         let failed = |source| SweepError::Zone { target, source };
         let listed = zone.list().await.map_err(failed)?;
-        let (servers, mut held) = tokio::try_join!(self.servers(), self.holders())?;
-        held.extend(list_all(self.deps.hypervisor.as_ref()).await?.into_iter().map(|container| container.vmid));
-        let found = orphans(name, &listed, &servers, &held);
+        let (servers, mut free) = tokio::try_join!(self.servers(), self.released())?;
+        for container in list_all(self.deps.hypervisor.as_ref()).await? {
+            free.remove(&container.vmid);
+        }
+        let found = orphans(name, &listed, &servers, &free);
         let found = found.map_err(|doubt| SweepError::Doubtful { target, doubt })?;
         let (again, new) = found.into_iter().partition(|record| before.contains(record));
         let removed = self.remove(target, again).await?;
@@ -132,11 +135,11 @@ impl Sweep {
         else {
             return Ok(0);
         };
-        let held = self.holders().await?;
+        let free = self.released().await?;
         let failed = |source| SweepError::Zone { target, source };
         let mut removed = 0;
         for record in records {
-            let is_free = owner_of(name, &record).is_some_and(|vmid| !held.contains(&vmid));
+            let is_free = owner_of(name, &record).is_some_and(|vmid| free.contains(&vmid));
             if is_free && still_there(zone, &record).await.map_err(failed)? {
                 zone.apply(&[ZoneChange::Delete(record.clone())]).await.map_err(failed)?;
                 let (name, kind, mark) = (&record.name, record.data.record_type(), record.comment.as_deref());
@@ -153,12 +156,12 @@ impl Sweep {
         Ok(rows.all(&self.deps.db).await?.into_iter().collect())
     }
 
-    /// The numbers somebody holds: servers, what is being made, and what a debt keeps.
-    async fn holders(&self) -> Result<BTreeSet<VmId>, DbErr> {
+    /// The numbers that were given out once and that nobody holds: neither a server, nor an operation, nor a debt.
+    async fn released(&self) -> Result<BTreeSet<VmId>, DbErr> {
         let rows = reservation::Entity::find()
             .select_only()
             .column(reservation::Column::Vmid)
-            .filter(reservation::Column::State.eq(ReservationState::Held))
+            .filter(reservation::Column::State.eq(ReservationState::Released))
             .into_tuple::<VmId>();
         Ok(rows.all(&self.deps.db).await?.into_iter().collect())
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
 use zpack::adapters::proxmox::{Proxmox, ProxmoxSettings};
 use zpack::db::entities::reservation::{self, ReservationState};
@@ -35,6 +36,7 @@ async fn scene(servers: std::ops::Range<i64>) -> (Scene, Sweep) {
 
 /// What a server that is long gone left at both DNS servers.
 async fn leave(scene: &Scene, number: i64) {
+    give_back(scene, number).await;
     let name = format!("mc-paper-{number}.{ZONE}");
     let comment = format!("zpack vmid={number} gen=3");
     scene.plant(json!({"type": "A", "name": name, "content": "203.0.113.1", "comment": comment})).await;
@@ -42,6 +44,19 @@ async fn leave(scene: &Scene, number: i64) {
     let service = format!("_minecraft._tcp.{name}");
     scene.plant(json!({"type": "SRV", "name": service, "data": data, "comment": comment})).await;
     scene.plant_inside(json!({"domain": name, "type": "A", "ipAddress": "203.0.113.1", "comments": comment})).await;
+}
+
+/// Writes down that a number was held once.
+async fn give_back(scene: &Scene, number: i64) {
+    let row = reservation::ActiveModel {
+        vmid: Set(VmId::new(number).unwrap()),
+        hostname: Set(format!("mc-paper-{number}").parse().unwrap()),
+        state: Set(ReservationState::Released),
+        operation_id: Set(OperationId::generate()),
+        created_at: Set(scene.clock.now()),
+        ..Default::default()
+    };
+    reservation::Entity::insert(row).exec_without_returning(&scene.db.db).await.unwrap();
 }
 
 /// How many records both zones hold.
@@ -74,6 +89,7 @@ async fn an_orphan_goes_at_the_second_look_and_nothing_else_does() {
 #[tokio::test]
 async fn a_record_that_changes_between_two_looks_is_seen_for_the_first_time() {
     let (scene, mut sweep) = scene(5001..5002).await;
+    give_back(&scene, 5013).await;
     let plant = async |content: &str| {
         let record =
             json!({"type": "A", "name": "mc-paper-5013", "content": content, "comment": "zpack vmid=5013 gen=1"});
@@ -153,31 +169,36 @@ async fn many_at_once_are_a_sign_of_something_else() {
 }
 
 #[tokio::test]
-async fn a_number_that_is_held_or_has_a_container_is_left_alone() {
+async fn a_number_that_is_held_has_a_container_or_was_never_ours_is_left_alone() {
     let (scene, mut sweep) = scene(5001..5002).await;
     leave(&scene, 5013).await;
     // The template has that number.
     scene
         .plant(json!({"type": "A", "name": "x-9000", "content": "198.51.100.1", "comment": "zpack vmid=9000 gen=1"}))
         .await;
-    let row = reservation::ActiveModel {
-        vmid: Set(VmId::new(5013).unwrap()),
-        hostname: Set("mc-paper-5013".parse().unwrap()),
-        state: Set(ReservationState::Held),
-        operation_id: Set(OperationId::generate()),
-        created_at: Set(scene.clock.now()),
-        ..Default::default()
+    // So has another installation this one, which our database has never heard of.
+    let elsewhere =
+        json!({"type": "A", "name": "mc-paper-7001", "content": "198.51.100.1", "comment": "zpack vmid=7001 gen=1"});
+    scene.plant(elsewhere).await;
+    give_back(&scene, 9000).await;
+    let state = async |state: ReservationState| {
+        reservation::Entity::update_many()
+            .col_expr(reservation::Column::State, Expr::value(state))
+            .filter(reservation::Column::Vmid.eq(5013))
+            .exec(&scene.db.db)
+            .await
+            .unwrap();
     };
-    reservation::Entity::insert(row).exec_without_returning(&scene.db.db).await.unwrap();
+    state(ReservationState::Held).await;
     let before = held(&scene).await;
     for _ in 0..3 {
         assert_eq!(sweep.pass().await.unwrap(), 0);
     }
     assert_eq!(held(&scene).await, before);
     // Released between two looks, it takes two more.
-    reservation::Entity::delete_many().exec(&scene.db.db).await.unwrap();
+    state(ReservationState::Released).await;
     assert_eq!(sweep.pass().await.unwrap(), 0);
     assert_eq!(sweep.pass().await.unwrap(), 3);
     let left: BTreeSet<String> = scene.zone("cloudflare").await.into_iter().map(|record| record.0).collect();
-    assert!(left.contains(&format!("x-9000.{ZONE}")));
+    assert!(left.contains(&format!("x-9000.{ZONE}")) && left.contains(&format!("mc-paper-7001.{ZONE}")));
 }
