@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +19,8 @@ use crate::telemetry::Outage;
 
 /// How many debts are taken up in one pass.
 const BATCH: u64 = 32;
+/// How many of them at a time.
+const AT_A_TIME: usize = 8;
 
 /// Settles debts.
 pub struct Collector {
@@ -46,30 +49,36 @@ impl Collector {
         }
     }
 
-    /// Takes up the debts that are due; how many were settled.
+    /// Takes up the debts that are due; how many were settled. A peer that is silent holds up its own debts only.
     pub async fn pass(&self, stop: &CancellationToken) -> Result<usize, DbErr> {
         let deps = &self.deps;
-        let mut settled = 0;
-        for row in debts::due(&deps.db, deps.clock.now(), BATCH).await? {
-            if !debts::claim(&deps.db, &row, deps.clock.now()).await? {
-                continue;
-            }
-            let now = || deps.clock.now();
-            match self.settle(&row, stop).await {
-                Ok(()) => {
-                    if self.close(&row).await? {
-                        settled += 1;
-                        tracing::info!(debt.id = %row.id, kind = %row.kind, vmid = ?row.vmid, "a debt is settled");
-                    }
-                }
-                Err(NotRemoved::Remains { reason, needs_operator }) => {
-                    tracing::warn!(debt.id = %row.id, kind = %row.kind, needs_operator, "a debt remains: {reason}");
-                    debts::failed(&deps.db, &row, &reason, now()).await?;
-                }
-                Err(NotRemoved::Stopped(_)) => return Ok(settled),
-            }
+        let due = debts::due(&deps.db, deps.clock.now(), BATCH).await?;
+        let taken = stream::iter(due).map(|row| async move { self.take_up(&row, stop).await });
+        let settled = taken.buffer_unordered(AT_A_TIME).try_collect::<Vec<bool>>().await?;
+        Ok(settled.into_iter().filter(|settled| *settled).count())
+    }
+
+    /// Claims a debt and tries to settle it; whether that was done, by us and now.
+    async fn take_up(&self, row: &debt::Model, stop: &CancellationToken) -> Result<bool, DbErr> {
+        let deps = &self.deps;
+        if stop.is_cancelled() || !debts::claim(&deps.db, row, deps.clock.now()).await? {
+            return Ok(false);
         }
-        Ok(settled)
+        match self.settle(row, stop).await {
+            Ok(()) => {
+                let closed = self.close(row).await?;
+                if closed {
+                    tracing::info!(debt.id = %row.id, kind = %row.kind, vmid = ?row.vmid, "a debt is settled");
+                }
+                Ok(closed)
+            }
+            Err(NotRemoved::Remains { reason, needs_operator }) => {
+                tracing::warn!(debt.id = %row.id, kind = %row.kind, needs_operator, "a debt remains: {reason}");
+                debts::failed(&deps.db, row, &reason, deps.clock.now()).await?;
+                Ok(false)
+            }
+            Err(NotRemoved::Stopped(_)) => Ok(false),
+        }
     }
 
     async fn close(&self, row: &debt::Model) -> Result<bool, DbErr> {
