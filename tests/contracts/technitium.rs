@@ -26,7 +26,7 @@ fn client_of(base_url: impl AsRef<str>, token: StoredSecret, denial: Duration) -
         base_url: base_url.as_ref().parse().unwrap(),
         token,
         zone: ZONE.parse().unwrap(),
-        timeout: Duration::from_millis(800),
+        timeout: Duration::from_secs(2),
         denial,
     };
     Technitium::new(settings).unwrap()

@@ -38,7 +38,7 @@ impl Rig {
         let settings = VelocitySettings {
             base_url: self.world.velocity_url().parse().unwrap(),
             secret: Secret::new(secret),
-            timeout: Duration::from_millis(1500),
+            timeout: Duration::from_secs(3),
         };
         Velocity::new(&settings).unwrap()
     }

@@ -11,7 +11,7 @@ use zpack::publishing::Scope;
 use super::kit::{EDGE, Others, PEERS, Scene, fault};
 
 /// Worlds at one time.
-const PARALLEL: usize = 12;
+const PARALLEL: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Flow {
@@ -21,7 +21,7 @@ pub enum Flow {
 }
 
 /// What a peer can do to a call.
-pub const WAYS: [(&str, &str, Option<u16>); 9] = [
+pub const WAYS: [(&str, &str, Option<u16>); 10] = [
     ("before", "status", Some(500)),
     ("before", "status", Some(400)),
     ("after", "status", Some(503)),
@@ -31,6 +31,7 @@ pub const WAYS: [(&str, &str, Option<u16>); 9] = [
     ("after", "reset", None),
     ("after", "truncate", None),
     ("before", "html", None),
+    ("after", "html", None),
 ];
 
 /// The calls a peer sees in one flow when nothing goes wrong.

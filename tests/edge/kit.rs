@@ -183,7 +183,7 @@ pub struct Others {
 fn publisher(rig: &Rig, db: &TestDb, clock: &Clock, edge: Ipv4Addr) -> Publisher {
     let zone: DnsName = ZONE.parse().unwrap();
     // A call that gets no answer is given up soon; a refused token is tried again at once.
-    let (timeout, denial) = (Duration::from_millis(600), Duration::ZERO);
+    let (timeout, denial) = (Duration::from_secs(2), Duration::ZERO);
     let cloudflare = Cloudflare::new(
         CloudflareSettings {
             base_url: rig.world.cloudflare_url().parse().unwrap(),
