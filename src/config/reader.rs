@@ -82,6 +82,11 @@ impl Reader<'_> {
 
     /// A secret that may be absent, and has at least `min_chars` characters when it is there.
     pub fn optional_secret(&mut self, key: &Key, min_chars: usize) -> Result<Option<Secret>, Noted> {
+        Ok(self.optional_stored_secret(key, min_chars)?.map(|stored| stored.secret))
+    }
+
+    /// The same with the file it stands in, for those who can read it again.
+    pub fn optional_stored_secret(&mut self, key: &Key, min_chars: usize) -> Result<Option<StoredSecret>, Noted> {
         match self.find(key)? {
             Some(found) if found.value.chars().count() < min_chars => {
                 Err(self.malformed(key, found.place, format!("is shorter than {min_chars} characters")))
@@ -89,15 +94,8 @@ impl Reader<'_> {
             Some(found) if found.value.chars().any(char::is_control) => {
                 Err(self.malformed(key, found.place, "contains control characters".to_owned()))
             }
-            found => Ok(found.map(|found| Secret::new(found.value))),
+            found => Ok(found.map(|found| StoredSecret { secret: Secret::new(found.value), file: found.file })),
         }
-    }
-
-    /// The same with the file it stands in, for those who can read it again.
-    pub fn optional_stored_secret(&mut self, key: &Key, min_chars: usize) -> Result<Option<StoredSecret>, Noted> {
-        let Some(secret) = self.optional_secret(key, min_chars)? else { return Ok(None) };
-        let file = self.find(key)?.and_then(|found| found.file);
-        Ok(Some(StoredSecret { secret, file }))
     }
 
     /// Notes that `key` must be given.

@@ -1,6 +1,5 @@
 //! The cluster as a whole: every container of it, or an error.
 
-use crate::kernel::{Classify, Failure};
 use crate::ports::{ContainerSummary, Hypervisor, HypervisorError, NodeName};
 
 /// Why it cannot be told what is in the cluster.
@@ -15,15 +14,6 @@ pub enum NotListed {
     /// The hypervisor failed.
     #[error("the cluster cannot be listed: {0}")]
     Hypervisor(#[from] HypervisorError),
-}
-
-impl Classify for NotListed {
-    fn failure(&self) -> Failure {
-        match self {
-            Self::NodeAway { .. } => Failure::Transient,
-            Self::Hypervisor(error) => error.failure(),
-        }
-    }
 }
 
 /// Every container of the cluster; anything less than all of them is an error.

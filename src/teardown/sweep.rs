@@ -100,11 +100,27 @@ impl Sweep {
 
     /// Looks at every zone once; how many records were removed. A zone that fails does not hold up the other.
     pub async fn pass(&mut self) -> Result<usize, SweepError> {
-        let mut removed = Ok(0);
+        // Taken out: a look that fails is no sighting.
+        let before = std::mem::take(&mut self.seen);
+        let SweepDeps { targets, zone: Some(name), .. } = self.deps.clone() else { return Ok(0) };
+        let mut zones = Vec::new();
         for target in [Target::Technitium, Target::Cloudflare] {
-            // Taken out: a look that fails is no sighting.
-            let before = self.seen.remove(&target).unwrap_or_default();
-            let done = self.sweep(target, &before).await;
+            if let Ok(zone) = targets.zone(target) {
+                zones.push((target, zone, zone.list().await));
+            }
+        }
+        let (servers, free) = (self.servers().await?, self.unused().await?);
+        let mut removed = Ok(0);
+        for (target, zone, listed) in zones {
+            let failed = |source| SweepError::Zone { target, source };
+            let found = listed.map_err(failed).and_then(|listed| {
+                orphans(&name, &listed, &servers, &free).map_err(|doubt| SweepError::Doubtful { target, doubt })
+            });
+            let known = before.get(&target).map(Vec::as_slice).unwrap_or_default();
+            let done = match found {
+                Ok(found) => self.judge(target, zone, &name, found, known).await,
+                Err(error) => Err(error),
+            };
             removed = match (removed, done) {
                 (Ok(all), Ok(here)) => Ok(all + here),
                 (Err(first), _) | (Ok(_), Err(first)) => Err(first),
@@ -113,42 +129,37 @@ impl Sweep {
         removed
     }
 
-    async fn sweep(&mut self, target: Target, before: &[ZoneRecord]) -> Result<usize, SweepError> {
-        let (Some(name), Ok(zone)) = (&self.deps.zone, self.deps.targets.zone(target)) else { return Ok(0) };
-        let failed = |source| SweepError::Zone { target, source };
-        let listed = zone.list().await.map_err(failed)?;
-        let (servers, mut free) = tokio::try_join!(self.servers(), self.released())?;
-        for container in list_all(self.deps.hypervisor.as_ref()).await? {
-            free.remove(&container.vmid);
+    /// Removes what was `known` to be an orphan already, and remembers the others.
+    async fn judge(
+        &mut self,
+        target: Target,
+        zone: &dyn DnsZone,
+        name: &DnsName,
+        found: Vec<ZoneRecord>,
+        known: &[ZoneRecord],
+    ) -> Result<usize, SweepError> {
+        let (again, new): (Vec<_>, Vec<_>) = found.into_iter().partition(|record| known.contains(record));
+        let mut removed = 0;
+        if !again.is_empty() {
+            // Nobody may have taken the number meanwhile.
+            let free = self.released().await?;
+            let is_free = |record: &ZoneRecord| owner_of(name, record).is_some_and(|vmid| free.contains(&vmid));
+            for record in again.iter().filter(|record| is_free(record)) {
+                let gone = remove(zone, target, record).await;
+                removed += usize::from(gone.map_err(|source| SweepError::Zone { target, source })?);
+            }
         }
-        let found = orphans(name, &listed, &servers, &free);
-        let found = found.map_err(|doubt| SweepError::Doubtful { target, doubt })?;
-        let (again, new) = found.into_iter().partition(|record| before.contains(record));
-        let removed = self.remove(target, again).await?;
         self.seen.insert(target, new);
         Ok(removed)
     }
 
-    /// Removes what is still there in the form it was seen in, of numbers nobody has taken meanwhile.
-    async fn remove(&self, target: Target, records: Vec<ZoneRecord>) -> Result<usize, SweepError> {
-        let (Some(name), Ok(zone), false) = (&self.deps.zone, self.deps.targets.zone(target), records.is_empty())
-        else {
-            return Ok(0);
-        };
-        let free = self.released().await?;
-        let failed = |source| SweepError::Zone { target, source };
-        let mut removed = 0;
-        for record in records {
-            let is_free = owner_of(name, &record).is_some_and(|vmid| free.contains(&vmid));
-            if is_free && still_there(zone, &record).await.map_err(failed)? {
-                zone.apply(&[ZoneChange::Delete(record.clone())]).await.map_err(failed)?;
-                let (name, kind, mark) = (&record.name, record.data.record_type(), record.comment.as_deref());
-                let mark = mark.unwrap_or_default();
-                tracing::warn!(%target, %name, %kind, mark, "removed {kind} {name} from {target}: its server is gone");
-                removed += 1;
-            }
+    /// The numbers that were given out once and that nobody holds, be it a server, an operation, a debt or a container.
+    async fn unused(&self) -> Result<BTreeSet<VmId>, SweepError> {
+        let mut free = self.released().await?;
+        for container in list_all(self.deps.hypervisor.as_ref()).await? {
+            free.remove(&container.vmid);
         }
-        Ok(removed)
+        Ok(free)
     }
 
     async fn servers(&self) -> Result<BTreeSet<VmId>, DbErr> {
@@ -156,7 +167,7 @@ impl Sweep {
         Ok(rows.all(&self.deps.db).await?.into_iter().collect())
     }
 
-    /// The numbers that were given out once and that nobody holds: neither a server, nor an operation, nor a debt.
+    /// The numbers that were given out once and got back.
     async fn released(&self) -> Result<BTreeSet<VmId>, DbErr> {
         let rows = reservation::Entity::find()
             .select_only()
@@ -167,6 +178,13 @@ impl Sweep {
     }
 }
 
-async fn still_there(zone: &dyn DnsZone, record: &ZoneRecord) -> Result<bool, ZoneError> {
-    Ok(zone.records_at(std::slice::from_ref(&record.name)).await?.contains(record))
+/// Removes a record if it is still there in the form it was seen in; whether it was.
+async fn remove(zone: &dyn DnsZone, target: Target, record: &ZoneRecord) -> Result<bool, ZoneError> {
+    if !zone.records_at(std::slice::from_ref(&record.name)).await?.contains(record) {
+        return Ok(false);
+    }
+    zone.apply(&[ZoneChange::Delete(record.clone())]).await?;
+    let (name, kind, mark) = (&record.name, record.data.record_type(), record.comment.as_deref().unwrap_or_default());
+    tracing::warn!(%target, %name, %kind, mark, "removed {kind} {name} from {target}: its server is gone");
+    Ok(true)
 }

@@ -23,26 +23,17 @@ fn client_with(rig: &Rig, token: &str, denial: Duration) -> Cloudflare {
 }
 
 fn client_of(rig: &Rig, token: StoredSecret, denial: Duration) -> Cloudflare {
-    let settings = CloudflareSettings {
-        base_url: rig.world.cloudflare_url().parse().unwrap(),
-        token,
-        zone_id: rig.world.cloudflare().zone_id(),
-        zone: ZONE.parse().unwrap(),
-        timeout: TIMEOUT,
-        denial,
-    };
-    Cloudflare::new(settings, Clock::System).unwrap()
+    let base_url = rig.world.cloudflare_url().parse().unwrap();
+    client_at(base_url, token, &rig.world.cloudflare().zone_id(), denial)
 }
 
 fn scripted(server: &Scripted) -> Cloudflare {
-    let settings = CloudflareSettings {
-        base_url: server.url(),
-        token: Secret::new("what both sides know").into(),
-        zone_id: "0".repeat(32),
-        zone: ZONE.parse().unwrap(),
-        timeout: TIMEOUT,
-        denial: FOREVER,
-    };
+    client_at(server.url(), Secret::new("what both sides know").into(), &"0".repeat(32), FOREVER)
+}
+
+fn client_at(base_url: url::Url, token: StoredSecret, zone_id: &str, denial: Duration) -> Cloudflare {
+    let (zone_id, zone) = (zone_id.to_owned(), ZONE.parse().unwrap());
+    let settings = CloudflareSettings { base_url, token, zone_id, zone, timeout: TIMEOUT, denial };
     Cloudflare::new(settings, Clock::System).unwrap()
 }
 
@@ -127,15 +118,9 @@ async fn each_refusal_of_the_service_has_its_own_error() {
     let error = zone.apply(&[ZoneChange::Create(new_a("mc-3", 3))]).await.unwrap_err();
     assert!(matches!(error, ZoneError::Quota { .. }) && error.to_string().contains("81045"), "{error:?}");
 
-    let settings = CloudflareSettings {
-        base_url: rig.world.cloudflare_url().parse().unwrap(),
-        token: Secret::new(rig.world.cloudflare().token()).into(),
-        zone_id: ZONE.to_owned(),
-        zone: ZONE.parse().unwrap(),
-        timeout: TIMEOUT,
-        denial: FOREVER,
-    };
-    let by_name = Cloudflare::new(settings, Clock::System).unwrap().list().await.unwrap_err();
+    let base_url = rig.world.cloudflare_url().parse().unwrap();
+    let token = Secret::new(rig.world.cloudflare().token()).into();
+    let by_name = client_at(base_url, token, ZONE, FOREVER).list().await.unwrap_err();
     assert!(matches!(by_name, ZoneError::Misconfigured { .. }), "{by_name:?}");
     assert!(by_name.to_string().contains("CLOUDFLARE_ZONE_ID"), "{by_name}");
 }

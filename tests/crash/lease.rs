@@ -11,8 +11,9 @@ use nix::unistd::Pid;
 use redis::AsyncCommands;
 use sea_orm::EntityTrait;
 use serde_json::Value;
-use zpack::db::entities::{audit_event, lease};
+use zpack::db::entities::audit_event;
 
+use crate::stores::lease::candidate::{row, wait_for};
 use crate::support::{PrivateRedis, TestDb, on_every_database};
 
 on_every_database!(
@@ -120,22 +121,15 @@ async fn assert_epochs_never_fall(test: &TestDb) {
     assert!(written.is_sorted_by_key(|(_, epoch)| *epoch), "{written:?}");
 }
 
-/// The epoch in the database.
-async fn leases_epoch(test: &TestDb) -> i64 {
-    lease::Entity::find_by_id("controller".to_owned()).one(&test.db).await.unwrap().unwrap().epoch
-}
-
 /// Waits until a leader newer than `epoch` has written, whichever process it is.
 async fn next_leader(test: &TestDb, epoch: i64) -> i64 {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let newest = written(test).await.iter().map(|(_, epoch)| *epoch).max();
-        if let Some(newest) = newest.filter(|newest| *newest > epoch) {
-            return newest;
-        }
-        assert!(Instant::now() < deadline, "gave up waiting: a leader after {epoch}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let mut newest = epoch;
+    wait_for(&format!("a leader after {epoch}"), async || {
+        newest = written(test).await.iter().map(|(_, epoch)| *epoch).max().unwrap_or(epoch);
+        newest > epoch
+    })
+    .await;
+    newest
 }
 
 async fn a_stopped_leader_is_followed_and_writes_nothing_when_it_goes_on(test: TestDb) {
@@ -221,7 +215,7 @@ async fn without_redis_the_leader_goes_on_and_is_followed_when_it_dies(test: Tes
             assert_eq!(old.tells("wrote"), epoch);
         }
     });
-    assert_eq!(leases_epoch(&test).await, epoch, "the one that waits has left the leader alone");
+    assert_eq!(row(&test).await.epoch, epoch, "the one that waits has left the leader alone");
 
     old.signal(Signal::SIGKILL);
     let newer = tokio::task::block_in_place(|| new.tells("wrote"));
@@ -244,15 +238,13 @@ async fn a_leader_with_a_task_that_blocks_exits_for_another_start() {
     let mut stuck = Candidate::start_with(&test, &redis, &["--stuck"]);
     tokio::task::block_in_place(|| stuck.tells("wrote"));
     stuck.signal(Signal::SIGTERM);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let status = loop {
-        if let Some(status) = stuck.child.try_wait().unwrap() {
-            break status;
-        }
-        assert!(Instant::now() < deadline, "it does not end");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
-    assert_eq!(status.code(), Some(75));
+    let mut status = None;
+    wait_for("the process to end", async || {
+        status = stuck.child.try_wait().unwrap();
+        status.is_some()
+    })
+    .await;
+    assert_eq!(status.and_then(|status| status.code()), Some(75));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 mod entities;
 mod idempotency;
-mod lease;
+pub mod lease;
 mod lifecycle;
 mod migrate;
 mod payload;

@@ -1,6 +1,6 @@
 //! Elections on a real Redis and all three databases: who leads, who is fenced, and what happens without Redis.
 
-mod candidate;
+pub mod candidate;
 mod election;
 mod fencing;
 mod lossy;
