@@ -1,7 +1,6 @@
 //! `kill -9` of the worker at every edge of the work on a server that is there: publishing, taking back, power, teardown.
 //! Another worker goes on, and it ends as if nothing had happened.
 
-use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
@@ -9,13 +8,11 @@ use zpack::db::entities::operation::{Cleanup, OperationState};
 use zpack::db::entities::{instance, queue_slot};
 use zpack::kernel::OperationId;
 
+use super::cells::each;
 use super::process::WorkerProcess;
 use crate::flows::teardown::expect_empty;
 use crate::support::app::{FRESHNESS, INTERNAL};
 use crate::support::company::{Company, paper};
-
-/// Companies that run at one time.
-const PARALLEL: usize = 6;
 
 /// Work on a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +70,7 @@ impl Work {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_anywhere_at_work_on_a_server_is_followed_by_one_that_goes_on() {
     let cells = Work::ALL.into_iter().flat_map(|work| work.points().into_iter().map(move |point| (work, point)));
-    stream::iter(cells).for_each_concurrent(PARALLEL, |(work, point)| survive(work, point)).await;
+    each(cells, |(work, point)| survive(work, point)).await;
 }
 
 async fn survive(work: Work, point: String) {
@@ -89,7 +86,7 @@ async fn survive(work: Work, point: String) {
         company.control_delete("/sim/cloudflare/records").await;
     }
 
-    let mut doomed = WorkerProcess::start(&company, Some(&point));
+    let mut doomed = WorkerProcess::doomed(&company, &point);
     let door = company.door(FRESHNESS);
     let (method, path, body) = work.request(vmid);
     let mut request = door.request(method, &path).json(&body);

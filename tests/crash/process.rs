@@ -11,6 +11,11 @@ use tokio::process::{Child, Command};
 
 use crate::support::company::Company;
 
+/// A lease for processes that are killed and not held up: it ends when the test says so.
+fn unhurried() -> impl Iterator<Item = (&'static str, String)> {
+    [("JOB_LEASE_MS", "60000".to_owned()), ("JOB_RENEW_MS", "5000".to_owned())].into_iter()
+}
+
 /// A running process; killed when it is dropped.
 pub struct WorkerProcess {
     child: Child,
@@ -23,12 +28,21 @@ impl WorkerProcess {
         Self::start_role(company, &["worker", "provision"], settings, None)
     }
 
-    /// Starts a provision worker once the one before it counts as dead, and waits until it is at work.
+    /// Starts a provision worker of `company` that kills itself at `failpoint`, with a lease that no slow moment of the
+    /// machine ends.
+    pub fn doomed(company: &Company, failpoint: &str) -> Self {
+        let settings = unhurried().chain([("ZPACK_FAILPOINT", failpoint.to_owned())]);
+        Self::start_role(company, &["worker", "provision"], settings, None)
+    }
+
+    /// Starts a provision worker once the one before it counts as dead and its leases are over, and waits until it is
+    /// at work.
     pub async fn heir(company: &Company) -> Self {
         company
             .wait("the killed worker to count as dead", || async { (!company.living_workers().await).then_some(()) })
             .await;
-        let heir = Self::start(company, None);
+        company.end_leases().await;
+        let heir = Self::start_role(company, &["worker", "provision"], unhurried(), None);
         company.wait("the heir to report", || async { company.living_workers().await.then_some(()) }).await;
         heir
     }

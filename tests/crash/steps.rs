@@ -1,12 +1,12 @@
 //! `kill -9` of the worker at every edge of a provisioning operation: it always ends, nothing is made twice, and
 //! nothing is left that no row names.
 
-use futures_util::{StreamExt, stream};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::json;
 use zpack::db::entities::operation::{Cleanup, OperationState};
 use zpack::db::entities::{instance, queue_slot, reservation};
 
+use super::cells::each;
 use super::process::WorkerProcess;
 use crate::support::company::{Company, node, paper};
 
@@ -21,9 +21,6 @@ const STEPS: [&str; 9] = [
     "record_server",
     "publish_edge",
 ];
-
-/// Companies that run at one time.
-const PARALLEL: usize = 6;
 
 /// The way forward: around every step, and after every accepted request.
 fn forward() -> Vec<String> {
@@ -48,12 +45,12 @@ fn backward() -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_anywhere_on_the_way_forward_loses_and_doubles_nothing() {
-    stream::iter(forward()).for_each_concurrent(PARALLEL, |point| survive(point, false)).await;
+    each(forward(), |point| survive(point, false)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_anywhere_while_it_undoes_leaves_nothing_behind() {
-    stream::iter(backward()).for_each_concurrent(PARALLEL, |point| survive(point, true)).await;
+    each(backward(), |point| survive(point, true)).await;
 }
 
 async fn survive(point: String, agent_fails: bool) {
@@ -61,7 +58,7 @@ async fn survive(point: String, agent_fails: bool) {
     if agent_fails {
         company.control("/sim/agents/next", json!({ "state": "error", "error": "disk is full" })).await;
     }
-    let mut doomed = WorkerProcess::start(&company, Some(&point));
+    let mut doomed = WorkerProcess::doomed(&company, &point);
     // The last step is the one that game servers have more of.
     let id = company.begin(if point.starts_with("publish_edge") { paper() } else { node() }).await;
     doomed.killed().await;

@@ -367,6 +367,16 @@ impl Company {
         operation::Entity::find_by_id(id).one(&self.db.db).await.unwrap().unwrap()
     }
 
+    /// Lets the leases of all that is in progress run out, as time does.
+    pub async fn end_leases(&self) {
+        operation::Entity::update_many()
+            .col_expr(operation::Column::LeaseUntil, Expr::value(1i64))
+            .filter(operation::Column::LeaseUntil.is_not_null())
+            .exec(&self.db.db)
+            .await
+            .unwrap();
+    }
+
     /// Waits until the operation has ended and nothing of it is left to do.
     pub async fn settled(&self, id: OperationId) -> operation::Model {
         use entities::operation::Unwind;

@@ -1,0 +1,23 @@
+//! Many cases, some at a time, each a task of its own: those that fail are named at the end, and the others are still tried.
+
+use std::fmt::Debug;
+
+use futures_util::{StreamExt, stream};
+
+/// Companies that run at one time.
+const PARALLEL: usize = 6;
+
+/// Tries `case` on each of `cells`, and fails with the names of those that did not hold, and why.
+pub async fn each<C, F>(cells: impl IntoIterator<Item = C>, case: impl Fn(C) -> F)
+where
+    C: Debug,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let tried = stream::iter(cells).map(|cell| {
+        let name = format!("{cell:?}");
+        let task = tokio::spawn(case(cell));
+        async move { task.await.err().map(|why| format!("{name}: {why}")) }
+    });
+    let failed: Vec<String> = tried.buffer_unordered(PARALLEL).filter_map(std::future::ready).collect().await;
+    assert!(failed.is_empty(), "{} failed\n{}", failed.len(), failed.join("\n"));
+}
