@@ -16,7 +16,7 @@ use crate::edge::{
     EDGE_KEY, EdgeError, EdgePolicy, EdgeRecord, Intent, Publication, Refused, ServerFacts, Target, Targets, Workload,
     needs_port, plan,
 };
-use crate::kernel::{Clock, Timestamp, VmId};
+use crate::kernel::{Clock, InstanceId, Timestamp, VmId};
 use crate::ports::RecordId;
 
 use super::withdraw::{Withdrawal, withdraw};
@@ -142,7 +142,7 @@ impl Publisher {
             Scope::Due => due(&record, now),
         };
         let outcomes = self.each(due, |target| self.put(target, &record, &row)).await;
-        match self.note(&record, &outcomes).await {
+        match self.note(row.id, &record, &outcomes).await {
             Err(PublishError::Deleting { vmid }) => {
                 self.take_back(&record, &row, outcomes.keys().copied().collect()).await;
                 Err(PublishError::Deleting { vmid })
@@ -164,7 +164,7 @@ impl Publisher {
         let what = Withdrawal::from(&record);
         let all = record.targets.keys().copied().collect();
         let outcomes = self.each(all, |target| self.take(target, &what)).await;
-        self.note(&record, &outcomes).await.map(Some)
+        self.note(row.id, &record, &outcomes).await.map(Some)
     }
 
     async fn row(&self, vmid: VmId) -> Result<instance::Model, PublishError> {
@@ -229,11 +229,12 @@ impl Publisher {
         withdraw(&self.targets, target, what).await.map(|()| Vec::new())
     }
 
-    /// Writes down what came of the work for `record`, unless it was overtaken.
-    async fn note(&self, record: &EdgeRecord, outcomes: &Outcomes) -> Result<EdgeRecord, PublishError> {
+    /// Writes down what came of the work for `record` of the server `id`, unless it was overtaken. Another server may
+    /// have its number by now.
+    async fn note(&self, id: InstanceId, record: &EdgeRecord, outcomes: &Outcomes) -> Result<EdgeRecord, PublishError> {
         let (vmid, now) = (record.publication.vmid, self.clock.now());
         let published = record.intent == Intent::Published;
-        let deleting = |row: &instance::Model| published && row.lifecycle != Lifecycle::Active;
+        let deleting = |row: &instance::Model| row.id != id || (published && row.lifecycle != Lifecycle::Active);
         let row = payload::merge(&self.db, vmid, EDGE_KEY, now, |row, stored: Option<EdgeRecord>| {
             let mut stored = stored.filter(|stored| stored.generation == record.generation && !deleting(row))?;
             for (target, outcome) in outcomes {
@@ -255,8 +256,12 @@ impl Publisher {
         }
     }
 
-    /// Takes back what was just put at `targets` for a server that is to be gone.
+    /// Takes back what was just put at `targets` for a server that is to be gone, unless another has its number, whose
+    /// names they are now. What fails here, or is never tried, the sweep of the edge finds (`teardown`).
     async fn take_back(&self, record: &EdgeRecord, row: &instance::Model, targets: BTreeSet<Target>) {
+        if self.row(row.vmid).await.is_ok_and(|heir| heir.id != row.id) {
+            return;
+        }
         let what = Withdrawal::from(record);
         for (target, outcome) in self.each(targets, |target| self.take(target, &what)).await {
             if let Err(error) = outcome {

@@ -3,9 +3,10 @@
 //! [`TeardownJob`] works from what was persisted when the server was published and made. Each step is safe to repeat. A
 //! peer that is down does not make a server undeletable: what could not be removed becomes a debt, which the
 //! [`Collector`] settles later; until then VMID, host name and port stay reserved. [`Sweep`]
-//! removes marked records that no server and no debt accounts for. Not here: the undo of a server that
+//! removes marked records and registrations that no server and no debt accounts for. Not here: the undo of a server that
 //! never came into being (`provision`).
 
+mod archive;
 mod collector;
 pub mod debts;
 pub mod http;
@@ -13,9 +14,11 @@ mod job;
 mod release;
 mod remove;
 mod steps;
+mod stray;
 mod subject;
 mod sweep;
 
+pub use archive::snapshot;
 pub use collector::Collector;
 pub use job::{STEP_COUNT, TEARDOWN, TeardownDeps, TeardownJob, TeardownPayload};
 pub use release::{NotReleased, release};

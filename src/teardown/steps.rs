@@ -2,20 +2,20 @@
 
 use async_trait::async_trait;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::db;
 use crate::db::entities::debt::DebtKind;
-use crate::db::entities::instance::{self, Lifecycle};
-use crate::db::entities::{deleted_instance, operation};
+use crate::db::entities::deleted_instance;
+use crate::db::entities::instance;
 use crate::edge::Target;
 use crate::jobs::{JobContext, Lost};
 use crate::operations::ServerLock;
 use crate::publishing::debt_of;
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
 
+use super::archive::archive;
 use super::debts;
 use super::job::{TeardownDeps, TeardownPayload};
 use super::remove::{self, NotRemoved};
@@ -108,53 +108,6 @@ impl<'a> Step<Work<'a>, State> for Archive {
         state.subject = Some(subject);
         Ok(Some(row.hostname.to_string()))
     }
-}
-
-async fn archive(work: &Work<'_>) -> Result<Result<Option<instance::Model>, Lost>, DbErr> {
-    let (deps, now) = (work.deps, work.deps.clock.now());
-    let tx = db::begin(&deps.db).await?;
-    if let Err(lost) = work.cx.guard(&tx).await? {
-        return Ok(Err(lost));
-    }
-    let row = instance::Entity::find().filter(instance::Column::Vmid.eq(work.payload.vmid)).one(&tx).await?;
-    let Some(row) = row else { return Ok(Ok(None)) };
-    let known = deleted_instance::Entity::find_by_id(row.id).one(&tx).await?;
-    if known.is_none() {
-        let snapshot = json!({
-            "kind": row.kind, "name": row.name, "software": row.software, "variant": row.variant, "version": row.version,
-            "memoryMiB": row.memory_mib, "cpuCores": row.cpu_cores, "node": row.node, "address": row.address,
-            "generation": row.generation, "createdAt": row.created_at,
-            "payload": serde_json::from_str::<serde_json::Value>(&row.payload).unwrap_or_default(),
-        });
-        let archive = deleted_instance::ActiveModel {
-            id: Set(row.id),
-            vmid: Set(row.vmid),
-            hostname: Set(row.hostname.clone()),
-            user_id: Set(row.user_id),
-            operation_id: Set(row.operation_id),
-            teardown_id: Set(work.cx.id()),
-            deleted_by: Set(work.payload.by.clone()),
-            snapshot: Set(snapshot.to_string()),
-            archived_at: Set(now),
-            finished_at: Set(None),
-        };
-        deleted_instance::Entity::insert(archive).exec_without_returning(&tx).await?;
-    }
-    instance::Entity::update_many()
-        .col_expr(instance::Column::Lifecycle, Expr::value(Lifecycle::Deleting))
-        .col_expr(instance::Column::EdgeDueAt, Expr::value(None::<i64>))
-        .col_expr(instance::Column::Revision, Expr::value(row.revision + 1))
-        .col_expr(instance::Column::UpdatedAt, Expr::value(now))
-        .filter(instance::Column::Id.eq(row.id))
-        .exec(&tx)
-        .await?;
-    operation::Entity::update_many()
-        .col_expr(operation::Column::Vmid, Expr::value(row.vmid))
-        .filter(operation::Column::Id.eq(work.cx.id()))
-        .exec(&tx)
-        .await?;
-    tx.commit().await?;
-    Ok(Ok(Some(row)))
 }
 
 /// Takes the server out of one target of the edge.

@@ -1,5 +1,5 @@
 //! Removes records that carry our mark and belong to no server (wire/edge.md A8, case 19): what a lost debt, a restored
-//! database or a forced release left in the zones.
+//! database or a forced release left in the zones; and what deleted servers left at the proxy ([`super::stray`]).
 //!
 //! A record goes when two passes in a row found it in the same form, each from a complete listing of the zone, of the
 //! servers and of the cluster, in this order: a server is in the database before it is in a zone. When any of them cannot
@@ -14,12 +14,15 @@ use std::time::Duration;
 use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use tokio_util::sync::CancellationToken;
 
+use super::stray::{strays, unregister};
 use crate::containers::{NotListed, list_all};
 use crate::db::entities::instance;
 use crate::db::entities::reservation::{self, ReservationState};
 use crate::edge::{Doubt, Target, Targets, orphans, owner_of};
 use crate::kernel::{DnsName, VmId};
-use crate::ports::{DnsZone, Hypervisor, ZoneChange, ZoneError, ZoneRecord};
+use crate::ports::{
+    DnsZone, GameProxy, Hypervisor, ProxyEntry, ProxyError, ProxyListing, ZoneChange, ZoneError, ZoneRecord,
+};
 use crate::telemetry::Outage;
 
 /// What the sweep works with.
@@ -29,7 +32,7 @@ pub struct SweepDeps {
     pub db: DatabaseConnection,
     /// The cluster.
     pub hypervisor: Arc<dyn Hypervisor>,
-    /// The zones, for work in the background.
+    /// The zones and the proxy, for work in the background.
     pub targets: Targets,
     /// The zone servers are named in; without one there is nothing to sweep.
     pub zone: Option<DnsName>,
@@ -52,6 +55,9 @@ pub enum SweepError {
         /// Why.
         source: ZoneError,
     },
+    /// The proxy cannot be read or changed.
+    #[error("velocity: {0}")]
+    Proxy(#[from] ProxyError),
     /// What was read is not believed.
     #[error("{target}: {doubt}; nothing is removed")]
     Doubtful {
@@ -62,17 +68,19 @@ pub enum SweepError {
     },
 }
 
-/// Removes orphans of the zones.
+/// Removes what deleted servers left at the edge.
 pub struct Sweep {
     deps: SweepDeps,
     /// What the last look at each zone found, if it could look at all.
     seen: BTreeMap<Target, Vec<ZoneRecord>>,
+    /// What the last look at the proxy found.
+    strays: Vec<ProxyEntry>,
 }
 
 impl Sweep {
     /// A sweep that has seen nothing yet.
     pub fn new(deps: SweepDeps) -> Self {
-        Self { deps, seen: BTreeMap::new() }
+        Self { deps, seen: BTreeMap::new(), strays: Vec::new() }
     }
 
     /// What it works with.
@@ -82,7 +90,7 @@ impl Sweep {
 
     /// Works until `stop` fires, a pass each `interval`.
     pub async fn run(mut self, interval: Duration, stop: CancellationToken) {
-        let outage = Outage::of("sweeping the zones for orphans");
+        let outage = Outage::of("sweeping the edge for orphans");
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -98,10 +106,10 @@ impl Sweep {
         }
     }
 
-    /// Looks at every zone once; how many records were removed. A zone that fails does not hold up the other.
+    /// Looks at every zone and at the proxy once; how much was removed. One that fails does not hold up the others.
     pub async fn pass(&mut self) -> Result<usize, SweepError> {
         // Taken out: a look that fails is no sighting.
-        let before = std::mem::take(&mut self.seen);
+        let (before, known) = (std::mem::take(&mut self.seen), std::mem::take(&mut self.strays));
         let SweepDeps { targets, zone: Some(name), .. } = self.deps.clone() else { return Ok(0) };
         let mut zones = Vec::new();
         for target in [Target::Technitium, Target::Cloudflare] {
@@ -109,6 +117,10 @@ impl Sweep {
                 zones.push((target, zone, zone.list().await));
             }
         }
+        let proxy = match targets.proxy() {
+            Ok(proxy) => Some((proxy, proxy.list().await)),
+            Err(_) => None,
+        };
         let (servers, free) = (self.servers().await?, self.unused().await?);
         let mut removed = Ok(0);
         for (target, zone, listed) in zones {
@@ -121,12 +133,41 @@ impl Sweep {
                 Ok(found) => self.judge(target, zone, &name, found, known).await,
                 Err(error) => Err(error),
             };
-            removed = match (removed, done) {
-                (Ok(all), Ok(here)) => Ok(all + here),
-                (Err(first), _) | (Ok(_), Err(first)) => Err(first),
-            };
+            removed = add(removed, done);
+        }
+        if let Some((proxy, listed)) = proxy {
+            let free: BTreeSet<VmId> = free.difference(&servers).copied().collect();
+            removed = add(removed, self.judge_proxy(proxy, &name, listed, &free, &known).await);
         }
         removed
+    }
+
+    /// Takes out what was `known` to be a stray already, and remembers the others. A bridge that cannot list shows none.
+    async fn judge_proxy(
+        &mut self,
+        proxy: &dyn GameProxy,
+        name: &DnsName,
+        listed: Result<ProxyListing, ProxyError>,
+        free: &BTreeSet<VmId>,
+        known: &[ProxyEntry],
+    ) -> Result<usize, SweepError> {
+        let listed = match listed {
+            Ok(listed) => listed.servers,
+            Err(ProxyError::Unsupported { .. }) => return Ok(0),
+            Err(error) => return Err(error.into()),
+        };
+        let found = strays(&self.deps.db, name, listed, free).await?;
+        let (again, new): (Vec<_>, Vec<_>) = found.into_iter().partition(|entry| known.contains(entry));
+        let mut removed = 0;
+        if !again.is_empty() {
+            // Nobody may have taken the number meanwhile.
+            let free = self.released().await?;
+            for entry in strays(&self.deps.db, name, again, &free).await? {
+                removed += usize::from(unregister(proxy, &entry).await?);
+            }
+        }
+        self.strays = new;
+        Ok(removed)
     }
 
     /// Removes what was `known` to be an orphan already, and remembers the others.
@@ -175,6 +216,14 @@ impl Sweep {
             .filter(reservation::Column::State.eq(ReservationState::Released))
             .into_tuple::<VmId>();
         Ok(rows.all(&self.deps.db).await?.into_iter().collect())
+    }
+}
+
+/// Both counts together, or the first error.
+fn add(all: Result<usize, SweepError>, here: Result<usize, SweepError>) -> Result<usize, SweepError> {
+    match (all, here) {
+        (Ok(all), Ok(here)) => Ok(all + here),
+        (Err(first), _) | (Ok(_), Err(first)) => Err(first),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Case 19: records that no server and no debt accounts for go at the second look, and never by guesswork.
+//! Case 19: records and registrations that no server and no debt accounts for go at the second look, and never by guesswork.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, Query
 use serde_json::{Value, json};
 use zpack::adapters::proxmox::{Proxmox, ProxmoxSettings};
 use zpack::db::entities::reservation::{self, ReservationState};
+use zpack::db::entities::{deleted_instance, instance};
 use zpack::kernel::{OperationId, Secret, VmId};
 use zpack::teardown::{Sweep, SweepDeps, SweepError};
 
@@ -57,6 +58,26 @@ async fn give_back(scene: &Scene, number: i64) {
         ..Default::default()
     };
     reservation::Entity::insert(row).exec_without_returning(&scene.db.db).await.unwrap();
+}
+
+/// Deletes a published server of whom everything stays where it was published.
+async fn forget(scene: &Scene, vmid: VmId) {
+    let (row, now) = (scene.row(vmid).await, scene.clock.now());
+    let archived = deleted_instance::ActiveModel {
+        id: Set(row.id),
+        vmid: Set(vmid),
+        hostname: Set(row.hostname.clone()),
+        user_id: Set(row.user_id),
+        operation_id: Set(row.operation_id),
+        teardown_id: Set(OperationId::generate()),
+        deleted_by: Set("internal".to_owned()),
+        snapshot: Set(zpack::teardown::snapshot(&row).to_string()),
+        archived_at: Set(now),
+        finished_at: Set(Some(now)),
+    };
+    deleted_instance::Entity::insert(archived).exec_without_returning(&scene.db.db).await.unwrap();
+    instance::Entity::delete_by_id(row.id).exec(&scene.db.db).await.unwrap();
+    give_back(scene, vmid.get().into()).await;
 }
 
 /// How many records both zones hold.
@@ -201,4 +222,45 @@ async fn a_number_that_is_held_has_a_container_or_was_never_ours_is_left_alone()
     assert_eq!(sweep.pass().await.unwrap(), 3);
     let left: BTreeSet<String> = scene.zone("cloudflare").await.into_iter().map(|record| record.0).collect();
     assert!(left.contains(&format!("x-9000.{ZONE}")) && left.contains(&format!("mc-paper-7001.{ZONE}")));
+}
+
+#[tokio::test]
+async fn a_registration_goes_when_the_archive_knows_it_and_nobody_has_its_number() {
+    let (scene, mut sweep) = scene(5001..5003).await;
+    let gone = scene.server(5013, "minecraft").await;
+    scene.publish(gone).await;
+    let proxy = scene.publisher.targets.velocity.clone().unwrap();
+    let hand = async |name: &str, address: &str| {
+        proxy.register(&name.parse().unwrap(), address.parse().unwrap()).await.unwrap();
+    };
+    // Somebody's own, and one of a number that is free and of which the archive knows nothing.
+    hand("lobby", "10.60.0.250:25565").await;
+    hand(&format!("mc-paper-5014.{ZONE}"), "10.60.0.7:25565").await;
+    give_back(&scene, 5014).await;
+    for _ in 0..2 {
+        assert_eq!(sweep.pass().await.unwrap(), 0, "all of them have a server, or no history");
+    }
+    forget(&scene, gone).await;
+    let name = format!("mc-paper-5013.{ZONE}");
+    // Registered anew by hand, elsewhere: that is not what was published.
+    hand(&name, "10.60.0.99:25565").await;
+    let mut elsewhere = Sweep::new(sweep.deps().clone());
+    for _ in 0..2 {
+        elsewhere.pass().await.unwrap();
+    }
+    assert_eq!(scene.registered().await.len(), 5);
+    hand(&name, "10.60.0.7:25565").await;
+    assert_eq!(sweep.pass().await.unwrap(), 0, "seen once");
+    // A listing that fails is no sighting.
+    scene.rig.fault(json!({"peer": "velocity", "when": "before", "action": "reset", "times": 10})).await;
+    assert!(matches!(sweep.pass().await, Err(SweepError::Proxy(_))));
+    scene.rig.control("DELETE", "/sim/faults", Value::Null).await;
+    assert_eq!(sweep.pass().await.unwrap(), 0, "a first look again");
+    assert_eq!(sweep.pass().await.unwrap(), 1);
+    let left: BTreeSet<String> = scene.registered().await.into_iter().map(|server| server.0).collect();
+    let expected = ["lobby", "mc-paper-5001.", "mc-paper-5002.", "mc-paper-5014."];
+    assert_eq!(
+        left,
+        expected.map(|name| if name.ends_with('.') { format!("{name}{ZONE}") } else { name.to_owned() }).into()
+    );
 }

@@ -1,0 +1,72 @@
+//! What is kept of a server that is deleted: the row of the archive, written and read.
+
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter};
+use serde_json::{Value, json};
+
+use super::steps::Work;
+use crate::db;
+use crate::db::entities::instance::{self, Lifecycle};
+use crate::db::entities::{deleted_instance, operation};
+use crate::edge::{EDGE_KEY, EdgeRecord, Registration};
+use crate::jobs::Lost;
+
+/// Writes the row of the archive, once, and takes the server out of service; `None` when it is gone already.
+pub(super) async fn archive(work: &Work<'_>) -> Result<Result<Option<instance::Model>, Lost>, DbErr> {
+    let (deps, now) = (work.deps, work.deps.clock.now());
+    let tx = db::begin(&deps.db).await?;
+    if let Err(lost) = work.cx.guard(&tx).await? {
+        return Ok(Err(lost));
+    }
+    // Changed before it is read: what is archived is what nobody can change any more.
+    instance::Entity::update_many()
+        .col_expr(instance::Column::Lifecycle, Expr::value(Lifecycle::Deleting))
+        .col_expr(instance::Column::EdgeDueAt, Expr::value(None::<i64>))
+        .col_expr(instance::Column::Revision, Expr::col(instance::Column::Revision).add(1))
+        .col_expr(instance::Column::UpdatedAt, Expr::value(now))
+        .filter(instance::Column::Vmid.eq(work.payload.vmid))
+        .exec(&tx)
+        .await?;
+    let row = instance::Entity::find().filter(instance::Column::Vmid.eq(work.payload.vmid)).one(&tx).await?;
+    let Some(row) = row else { return Ok(Ok(None)) };
+    let known = deleted_instance::Entity::find_by_id(row.id).one(&tx).await?;
+    if known.is_none() {
+        let archive = deleted_instance::ActiveModel {
+            id: Set(row.id),
+            vmid: Set(row.vmid),
+            hostname: Set(row.hostname.clone()),
+            user_id: Set(row.user_id),
+            operation_id: Set(row.operation_id),
+            teardown_id: Set(work.cx.id()),
+            deleted_by: Set(work.payload.by.clone()),
+            snapshot: Set(snapshot(&row).to_string()),
+            archived_at: Set(now),
+            finished_at: Set(None),
+        };
+        deleted_instance::Entity::insert(archive).exec_without_returning(&tx).await?;
+    }
+    operation::Entity::update_many()
+        .col_expr(operation::Column::Vmid, Expr::value(row.vmid))
+        .filter(operation::Column::Id.eq(work.cx.id()))
+        .exec(&tx)
+        .await?;
+    tx.commit().await?;
+    Ok(Ok(Some(row)))
+}
+
+/// What the archive keeps of a server beside its columns.
+pub fn snapshot(row: &instance::Model) -> Value {
+    json!({
+        "kind": row.kind, "name": row.name, "software": row.software, "variant": row.variant, "version": row.version,
+        "memoryMiB": row.memory_mib, "cpuCores": row.cpu_cores, "node": row.node, "address": row.address,
+        "generation": row.generation, "createdAt": row.created_at,
+        "payload": serde_json::from_str::<Value>(&row.payload).unwrap_or_default(),
+    })
+}
+
+/// How the deleted server was registered with the proxy, if it was and the archive says so.
+pub(super) fn registration(row: &deleted_instance::Model) -> Option<Registration> {
+    let mut snapshot: Value = serde_json::from_str(&row.snapshot).ok()?;
+    let record: EdgeRecord = serde_json::from_value(snapshot.get_mut("payload")?.get_mut(EDGE_KEY)?.take()).ok()?;
+    record.publication.registration
+}
