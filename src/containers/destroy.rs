@@ -7,6 +7,15 @@ use crate::saga::{StepContext, Stopped};
 use super::container::{Container, Sighting};
 use super::patience::{Patience, may_pass};
 
+/// What stands behind the number in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destroyed {
+    /// Nothing in the whole cluster.
+    Gone,
+    /// A container that does not carry our nonce, and was not touched.
+    Foreign,
+}
+
 /// Why a container was not destroyed.
 #[derive(Clone, Debug)]
 pub enum NotDestroyed {
@@ -23,22 +32,21 @@ impl From<Stopped> for NotDestroyed {
 }
 
 impl Container<'_> {
-    /// Destroys the container if it carries our nonce, and returns when its number is seen to be free in the whole
-    /// cluster, or taken by somebody else. While `template` is being cloned on the node an absent container may still
+    /// Destroys the container if it carries our nonce, and answers what is seen behind its number in the end. While `template` is being cloned on the node an absent container may still
     /// come into being, and is waited for. The caller has made sure that no server is in it any more.
     pub async fn destroy(
         &self,
         cx: &StepContext<'_>,
         node: &NodeName,
         template: Option<VmId>,
-    ) -> Result<(), NotDestroyed> {
+    ) -> Result<Destroyed, NotDestroyed> {
         let vmid = self.vmid;
         let mut node = node.clone();
         let mut patience = self.timings.patience();
         let mut absent: Option<Patience> = None;
         loop {
             let attempt = match self.look(&node).await {
-                Ok(Sighting::Foreign) => return Ok(()),
+                Ok(Sighting::Foreign) => return Ok(Destroyed::Foreign),
                 Ok(Sighting::Elsewhere(other)) => {
                     node = other;
                     continue;
@@ -52,7 +60,7 @@ impl Container<'_> {
                     // A request on its way could still make it: absence counts only after a while.
                     match cloning {
                         Ok(false) if absent.get_or_insert_with(window).again(cx).await? => Ok(()),
-                        Ok(false) => return Ok(()),
+                        Ok(false) => return Ok(Destroyed::Gone),
                         Ok(true) => Err(HypervisorError::Unavailable {
                             operation: format!("destroy {vmid}"),
                             detail: "a clone of its template is still being made".to_owned(),
@@ -89,6 +97,12 @@ impl Container<'_> {
         match self.hypervisor.stop(node, vmid).await {
             Ok(Started::Task(task)) => drop(self.wait_for(cx, &task).await?),
             Ok(Started::AlreadyThere) => {}
+            Err(error) => return Ok(Err(error)),
+        }
+        // Stopping takes a while, in which somebody may have put another container in its place.
+        match self.look(node).await {
+            Ok(Sighting::Ours(_)) => {}
+            Ok(Sighting::Foreign | Sighting::Absent | Sighting::Elsewhere(_)) => return Ok(Ok(())),
             Err(error) => return Ok(Err(error)),
         }
         let task = match self.hypervisor.destroy(node, vmid).await {

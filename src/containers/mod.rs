@@ -12,7 +12,7 @@ mod patience;
 mod power;
 
 pub use container::{Container, ContainerTimings, Sighting};
-pub use destroy::NotDestroyed;
+pub use destroy::{Destroyed, NotDestroyed};
 pub use listing::{NotListed, list_all};
 pub use nonce::{description, is_ours, nonce_of};
 pub use patience::{Patience, may_pass};

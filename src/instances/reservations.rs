@@ -188,6 +188,16 @@ pub async fn burn(db: &impl ConnectionTrait, vmid: VmId, operation: OperationId)
         .map(drop)
 }
 
+/// Locks the row of a number for this transaction: whoever decides whether it is released waits for whoever does.
+pub async fn lock(tx: &impl ConnectionTrait, vmid: VmId) -> Result<(), DbErr> {
+    reservation::Entity::update_many()
+        .col_expr(reservation::Column::Vmid, Expr::col(reservation::Column::Vmid))
+        .filter(reservation::Column::Vmid.eq(vmid))
+        .exec(tx)
+        .await
+        .map(drop)
+}
+
 /// Releases what `operation` holds; the number comes last in its range. Burned numbers stay burned.
 pub async fn release(db: &impl ConnectionTrait, operation: OperationId, now: Timestamp) -> Result<(), DbErr> {
     reservation::Entity::update_many()

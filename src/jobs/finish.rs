@@ -75,11 +75,7 @@ pub async fn finish(
             (back, None)
         }
         End::Ended { state, failure, undo } => {
-            let (unwind, mut cleanup, wait) = aftermath(undo, 0);
-            // A job that did what was asked may have had to leave something, which others remove.
-            if *state == OperationState::Succeeded && owes(&tx, row.id).await? {
-                cleanup = Cleanup::Pending;
-            }
+            let (unwind, cleanup, wait) = aftermath(undo, 0);
             let ended = with_failure(release, failure.as_ref())
                 .col_expr(operation::Column::State, Expr::value(*state))
                 .col_expr(operation::Column::FinishedAt, clock.clone())
@@ -105,10 +101,11 @@ pub async fn finish(
         return Ok(Err(Lost));
     }
     slots::release(&tx, row.id).await?;
-    let succeeded = matches!(end, End::Ended { state: OperationState::Succeeded, .. });
     match undo {
-        Some(UnwindEnd::Complete | UnwindEnd::Nothing) if !succeeded => settle_debts(&tx, row.id, now).await?,
-        Some(UnwindEnd::Complete | UnwindEnd::Nothing) => {}
+        Some(UnwindEnd::Complete | UnwindEnd::Nothing) => {
+            settle_debts(&tx, row.id, now).await?;
+            note_debts(&tx, row.id).await?;
+        }
         Some(UnwindEnd::Incomplete { reason, leftovers }) => {
             record_debts(&tx, row.id, leftovers, Some(reason), now).await?;
         }
@@ -171,20 +168,32 @@ pub(super) async fn record_debts(
     Ok(())
 }
 
-/// Whether debts of the operation are open.
-async fn owes(tx: &impl ConnectionTrait, id: OperationId) -> Result<bool, DbErr> {
-    let open = debt::Entity::find()
-        .filter(debt::Column::OperationId.eq(id))
-        .filter(debt::Column::State.eq(debt::DebtState::Open));
-    Ok(open.one(tx).await?.is_some())
-}
-
+/// Settles the debts that only the operation's own undo could: there is nothing of it any more. What a job left for others
+/// to remove has a subject, and stays owed however the operation ended.
 async fn settle_debts(tx: &impl ConnectionTrait, id: OperationId, now: Timestamp) -> Result<(), DbErr> {
     debt::Entity::update_many()
         .col_expr(debt::Column::State, Expr::value(debt::DebtState::Settled))
         .col_expr(debt::Column::UpdatedAt, Expr::value(now))
         .filter(debt::Column::OperationId.eq(id))
         .filter(debt::Column::State.eq(debt::DebtState::Open))
+        .filter(debt::Column::Subject.is_null())
+        .exec(tx)
+        .await
+        .map(drop)
+}
+
+/// Says of an operation that leaves open debts that they are pending. Under the lock of its row, so that whoever settles the
+/// last of them comes before or after.
+async fn note_debts(tx: &impl ConnectionTrait, id: OperationId) -> Result<(), DbErr> {
+    let open = debt::Entity::find()
+        .filter(debt::Column::OperationId.eq(id))
+        .filter(debt::Column::State.eq(debt::DebtState::Open));
+    if open.one(tx).await?.is_none() {
+        return Ok(());
+    }
+    operation::Entity::update_many()
+        .col_expr(operation::Column::Cleanup, Expr::value(Cleanup::Pending))
+        .filter(operation::Column::Id.eq(id))
         .exec(tx)
         .await
         .map(drop)

@@ -109,6 +109,11 @@ pub async fn stop(
             Err(ApiError::new(Code::StateConflict, "The operation has ended; there is nothing left to cancel.")
                 .operation(id))
         }
+        CancelOutcome::GoesOn => Err(ApiError::new(
+            Code::StateConflict,
+            "A deletion that has begun goes on to its end; it cannot be stopped half-way.",
+        )
+        .operation(id)),
     }
 }
 

@@ -19,7 +19,7 @@ mod store;
 mod view;
 
 pub use begin::{Begun, NewOperation, begin, dedup_key, try_begin};
-pub use cancel::{CancelOutcome, cancel};
+pub use cancel::{CancelOutcome, cancel, goes_on};
 pub use error::OperationError;
 pub use events::{EventKind, after as events_after, record as record_event};
 pub use forward::{run_forward, stop_of};

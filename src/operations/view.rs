@@ -9,6 +9,8 @@ use crate::db::entities::operation::{self, Cleanup, OperationState};
 use crate::db::entities::operation_step::{self, StepStatus};
 use crate::kernel::{OperationId, Timestamp};
 
+use super::cancel::goes_on;
+
 /// An operation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -155,7 +157,7 @@ impl OperationView {
     pub fn new(row: operation::Model, steps: Vec<operation_step::Model>, debts: Vec<debt::Model>) -> Self {
         let done = steps.iter().filter(|step| step.status == StepStatus::Done).count();
         let payload: Value = serde_json::from_str(&row.payload).unwrap_or(Value::Null);
-        let cancellable = !row.state.is_ended() && !row.cancel_requested;
+        let cancellable = !row.state.is_ended() && !row.cancel_requested && !goes_on(&row);
         Self {
             id: row.id,
             kind: row.kind,

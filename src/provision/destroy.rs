@@ -21,7 +21,8 @@ pub(super) async fn destroy_ours(
     if named_by_a_server(run, vmid).await? {
         return Err(UndoError::Remains(format!("a server row names {vmid}; it is not removed")));
     }
-    run.container(vmid).destroy(cx, node, template).await.map_err(|error| match error {
+    // One of somebody else behind the number is none of ours either.
+    run.container(vmid).destroy(cx, node, template).await.map(drop).map_err(|error| match error {
         NotDestroyed::Remains(error) => UndoError::Remains(error.to_string()),
         NotDestroyed::Stopped(stopped) => stopped.into(),
     })

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, Query, SimpleExpr};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, PaginatorTrait,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, PaginatorTrait,
     QueryFilter, QueryOrder, QuerySelect,
 };
 
 use crate::db::entities::debt::{self, DebtKind, DebtState};
 use crate::db::entities::instance;
-use crate::db::entities::operation::{self, Cleanup};
+use crate::db::entities::operation::{self, Cleanup, Unwind};
 use crate::instances::reservations;
-use crate::kernel::{Backoff, DebtId, OperationId, Timestamp};
+use crate::kernel::{Backoff, DebtId, OperationId, Timestamp, VmId};
 use crate::publishing::port_pool;
 
 use super::subject::Subject;
@@ -69,15 +69,6 @@ fn in_words(kind: DebtKind, subject: &Subject) -> String {
     format!("{what} of server {} could not be removed", subject.vmid)
 }
 
-/// How many debts of `id` are open.
-pub(super) async fn open(db: &impl ConnectionTrait, id: OperationId) -> Result<u64, DbErr> {
-    debt::Entity::find()
-        .filter(debt::Column::OperationId.eq(id))
-        .filter(debt::Column::State.eq(DebtState::Open))
-        .count(db)
-        .await
-}
-
 /// Up to `limit` debts whose time has come.
 pub(super) async fn due(db: &DatabaseConnection, now: Timestamp, limit: u64) -> Result<Vec<debt::Model>, DbErr> {
     debt::Entity::find()
@@ -130,39 +121,100 @@ pub(super) async fn close(
     state: DebtState,
     now: Timestamp,
 ) -> Result<bool, DbErr> {
-    // The row of the operation is the lock of its debts: two that are closed at once must not both see the other open.
-    operation::Entity::update_many()
-        .col_expr(operation::Column::Fence, Expr::col(operation::Column::Fence))
-        .filter(operation::Column::Id.eq(row.operation_id))
-        .exec(tx)
-        .await?;
+    lock(tx, row.operation_id, row.vmid).await?;
     if mark(tx, debt::Column::Id.eq(row.id), state, now).await? != 1 {
         return Ok(false);
     }
-    let of_operation = || debt::Column::OperationId.eq(row.operation_id);
-    let open = debt::Entity::find().filter(of_operation()).filter(debt::Column::State.eq(DebtState::Open)).all(tx);
-    // Names and numbers are no work of their own: they go with the last of the others.
-    if open.await?.iter().any(|debt| debt.kind != DebtKind::Reservation) {
-        return Ok(true);
-    }
-    mark(tx, of_operation(), state, now).await?;
     let subject = row.subject.as_deref().and_then(|text| serde_json::from_str::<Subject>(text).ok());
     // A debt without a subject was left by the operation that made the server.
     let nonce = subject.map_or(row.operation_id, |subject| subject.nonce);
-    let serves = instance::Entity::find().filter(instance::Column::OperationId.eq(nonce)).count(tx).await? > 0;
-    if !serves {
-        release(tx, nonce, now).await?;
-    }
-    operation::Entity::update_many()
-        .col_expr(operation::Column::Cleanup, Expr::value(Cleanup::Done))
-        .filter(operation::Column::Id.eq(row.operation_id))
-        .exec(tx)
-        .await?;
+    settle(tx, row.operation_id, row.vmid, nonce, state, now).await?;
     Ok(true)
 }
 
+/// What a teardown that has come to its end still owes, its own debts and those of others about the same number. With
+/// none left, VMID, host name and port are released. The container was seen to be gone, unless that is owed itself:
+/// with it goes what the operation that made it had left of it.
+pub(super) async fn conclude(
+    tx: &impl ConnectionTrait,
+    id: OperationId,
+    subject: &Subject,
+    now: Timestamp,
+) -> Result<u64, DbErr> {
+    lock(tx, id, Some(subject.vmid)).await?;
+    let container = || debt::Column::Kind.eq(DebtKind::Container);
+    let own = debt::Entity::find().filter(debt::Column::OperationId.eq(id)).filter(container()).filter(is_open());
+    if own.one(tx).await?.is_none() {
+        let makers = debt::Column::OperationId.eq(subject.nonce).and(debt::Column::Vmid.eq(subject.vmid));
+        mark(tx, makers.and(container()), DebtState::Settled, now).await?;
+    }
+    settle(tx, id, Some(subject.vmid), subject.nonce, DebtState::Settled, now).await
+}
+
+/// The lock of the debts about one number, and of the operation that reports them: two that are closed at once must not
+/// both see the other open.
+async fn lock(tx: &impl ConnectionTrait, id: OperationId, vmid: Option<VmId>) -> Result<(), DbErr> {
+    if let Some(vmid) = vmid {
+        reservations::lock(tx, vmid).await?;
+    }
+    operation::Entity::update_many()
+        .col_expr(operation::Column::Fence, Expr::col(operation::Column::Fence))
+        .filter(operation::Column::Id.eq(id))
+        .exec(tx)
+        .await
+        .map(drop)
+}
+
+/// Releases what `nonce` holds once nothing about its number is owed any more, and says so of the operations that owed it.
+/// How much is owed still.
+async fn settle(
+    tx: &impl ConnectionTrait,
+    id: OperationId,
+    vmid: Option<VmId>,
+    nonce: OperationId,
+    state: DebtState,
+    now: Timestamp,
+) -> Result<u64, DbErr> {
+    let about = || {
+        let ours = Condition::any().add(debt::Column::OperationId.eq(id));
+        ours.add_option(vmid.map(|vmid| debt::Column::Vmid.eq(vmid)))
+    };
+    let open = debt::Entity::find().filter(about()).filter(is_open()).all(tx).await?;
+    // Names and numbers are no work of their own: they go with the last of the others.
+    let owed = open.iter().filter(|debt| debt.kind != DebtKind::Reservation).count();
+    if owed == 0 {
+        mark(tx, about(), state, now).await?;
+        let serves = instance::Entity::find().filter(instance::Column::OperationId.eq(nonce)).count(tx).await? > 0;
+        if !serves {
+            release(tx, nonce, now).await?;
+        }
+    }
+    // Whoever owed something here and owes nothing any more is done.
+    let those = |which: Condition| {
+        Query::select().column(debt::Column::OperationId).from(debt::Entity).cond_where(which).take()
+    };
+    operation::Entity::update_many()
+        .col_expr(operation::Column::Cleanup, Expr::value(Cleanup::Done))
+        .filter(operation::Column::Cleanup.is_in([Cleanup::Pending, Cleanup::Required]))
+        .filter(operation::Column::Unwind.is_not_in([Unwind::Due, Unwind::Running]))
+        .filter(operation::Column::Id.in_subquery(those(about())))
+        .filter(operation::Column::Id.not_in_subquery(those(Condition::all().add(is_open()))))
+        .exec(tx)
+        .await?;
+    Ok(owed as u64)
+}
+
+fn is_open() -> SimpleExpr {
+    debt::Column::State.eq(DebtState::Open)
+}
+
 /// Gives open debts the state `state`; how many there were.
-async fn mark(tx: &impl ConnectionTrait, which: SimpleExpr, state: DebtState, now: Timestamp) -> Result<u64, DbErr> {
+async fn mark(
+    tx: &impl ConnectionTrait,
+    which: impl IntoCondition,
+    state: DebtState,
+    now: Timestamp,
+) -> Result<u64, DbErr> {
     let marked = debt::Entity::update_many()
         .col_expr(debt::Column::State, Expr::value(state))
         .col_expr(debt::Column::NextAttemptAt, Expr::value(None::<i64>))
@@ -201,7 +253,7 @@ pub async fn owed(db: &DatabaseConnection) -> Result<Vec<Owed>, DbErr> {
 }
 
 /// Releases VMID, host name and port that the operation `nonce` took for its server.
-pub(super) async fn release(tx: &impl ConnectionTrait, nonce: OperationId, now: Timestamp) -> Result<(), DbErr> {
+async fn release(tx: &impl ConnectionTrait, nonce: OperationId, now: Timestamp) -> Result<(), DbErr> {
     port_pool::release(tx, nonce, now).await?;
     reservations::release(tx, nonce, now).await
 }

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::job::{STEP_COUNT, TEARDOWN, TeardownPayload};
 use super::subject::Subject;
 use crate::accounts::{Admin, Caller, Customer};
-use crate::audit;
+use crate::audit::{self, Outcome};
 use crate::containers::{NotListed, list_all, nonce_of};
 use crate::db;
 use crate::db::entities::debt::{self, DebtKind, DebtState};
@@ -55,10 +55,16 @@ pub async fn delete_server(
     api: web::Data<TeardownApi>,
 ) -> ApiResult<HttpResponse> {
     let user = &account.user;
-    if let Decision::Deny(denial) =
-        gate(Action::DeleteServer, &standing::store::find(&api.db, user.id).await?, user.role)
-    {
-        return Err(denial.into());
+    let standing = standing::store::find(&api.db, user.id).await?;
+    match gate(Action::DeleteServer, &standing, user.role) {
+        Decision::Allow => {}
+        Decision::Override(denial) => {
+            api.note(user.id.to_string(), "gate_override", server.vmid, Outcome::Done, denial.code.as_str()).await?;
+        }
+        Decision::Deny(denial) => {
+            api.note(user.id.to_string(), "server.delete", server.vmid, Outcome::Refused, denial.code.as_str()).await?;
+            return Err(denial.into());
+        }
     }
     let payload = TeardownPayload { vmid: server.vmid, by: user.id.to_string(), orphan: None };
     api.begin(payload, Some(server.user_id), &user.id.to_string()).await
@@ -74,7 +80,14 @@ pub async fn delete_container(
     let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(&api.db).await?;
     let (owner, orphan) = match row {
         Some(row) => (Some(row.user_id), None),
-        None => (None, Some(api.orphan(vmid).await?)),
+        None => match api.orphan(vmid).await? {
+            Ok(orphan) => (None, Some(orphan)),
+            Err(why) => {
+                api.note(caller.actor(), "container.delete", vmid, Outcome::Refused, &why).await?;
+                let detail = format!("Container {vmid} is not removed: {why}.");
+                return Err(ApiError::new(Code::StateConflict, detail));
+            }
+        },
     };
     let actor = caller.actor();
     api.begin(TeardownPayload { vmid, by: actor.clone(), orphan }, owner, &actor).await
@@ -253,18 +266,31 @@ impl TeardownApi {
         Ok(taken.map(|row| format!("the number is held by {}", row.operation_id)))
     }
 
-    /// The container `vmid` as something to remove, if the evidence is complete.
-    async fn orphan(&self, vmid: VmId) -> ApiResult<Subject> {
+    /// The container `vmid` as something to remove, or why it must not be. Evidence that is not complete is an error.
+    async fn orphan(&self, vmid: VmId) -> ApiResult<Result<Subject, String>> {
         let listed = self.listing().await?.into_iter().find(|container| container.vmid == vmid);
         let found = listed.filter(|container| !container.template).ok_or_else(|| ApiError::not_found("container"))?;
-        let refused =
-            |why: String| ApiError::new(Code::StateConflict, format!("Container {vmid} is not removed: {why}."));
-        let nonce = self.nonce(vmid, &found.node).await?;
-        let nonce = nonce.ok_or_else(|| refused("it does not say that we made it".to_owned()))?;
-        match self.why_not(vmid, nonce).await? {
+        let Some(nonce) = self.nonce(vmid, &found.node).await? else {
+            return Ok(Err("it does not say that we made it".to_owned()));
+        };
+        Ok(match self.why_not(vmid, nonce).await? {
             None => Ok(Subject { vmid, nonce, node: found.node, withdrawal: None, targets: Default::default() }),
-            Some(why) => Err(refused(why)),
-        }
+            Some(why) => Err(why),
+        })
+    }
+
+    /// Writes down an act or a refusal that has no operation of its own.
+    async fn note(
+        &self,
+        actor: String,
+        action: &'static str,
+        vmid: VmId,
+        outcome: Outcome,
+        why: &str,
+    ) -> ApiResult<()> {
+        let detail = json!({ "why": why });
+        let entry = audit::Entry { actor, action, subject: format!("server:{vmid}"), outcome, request: None, detail };
+        Ok(audit::record(&self.db, entry, self.clock.now()).await?)
     }
 
     async fn begin(
@@ -314,7 +340,7 @@ impl TeardownApi {
                 actor: actor.to_owned(),
                 action: if payload.orphan.is_some() { "container.delete" } else { "server.delete" },
                 subject: format!("server:{vmid}"),
-                outcome: audit::Outcome::Done,
+                outcome: Outcome::Done,
                 request: None,
                 detail: json!({ "operation": begun.operation.id }),
             };
@@ -324,7 +350,7 @@ impl TeardownApi {
         Ok(Some(begun))
     }
 
-    /// A server that is still being made is not torn down beside it.
+    /// A server that is still being made, or unmade, is not torn down beside it.
     async fn pass_maker(&self, tx: &DatabaseTransaction, vmid: VmId) -> ApiResult<()> {
         let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(tx).await?;
         let Some(row) = row else { return Ok(()) };
@@ -332,6 +358,12 @@ impl TeardownApi {
         match maker {
             Some(maker) if !maker.state.is_ended() => {
                 let detail = format!("Server {vmid} is still being made. Cancel that operation, or wait for its end.");
+                Err(ApiError::new(Code::OperationInProgress, detail).operation(maker.id))
+            }
+            Some(maker) if matches!(maker.unwind, Unwind::Due | Unwind::Running) => {
+                let detail = format!(
+                    "Server {vmid} was not made to the end, and is being removed by the operation that failed."
+                );
                 Err(ApiError::new(Code::OperationInProgress, detail).operation(maker.id))
             }
             Some(_) | None => Ok(()),

@@ -1,4 +1,4 @@
-//! The job of a teardown: seven steps forward, nothing is undone.
+//! The job of a teardown: six steps forward, nothing is undone.
 
 use std::sync::Arc;
 use std::time::Duration;

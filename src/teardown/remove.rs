@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::containers::{Container, ContainerTimings, NotDestroyed, Sighting};
+use crate::containers::{Container, ContainerTimings, Destroyed, NotDestroyed, Sighting};
 use crate::edge::{EdgeError, Target, Targets};
 use crate::jobs::Failpoints;
 use crate::kernel::{Classify, Failure};
@@ -60,14 +60,18 @@ pub(super) async fn container(
     let Subject { vmid, nonce, node, .. } = subject;
     let container = Container { hypervisor, timings, failpoints, vmid: *vmid, nonce: *nonce };
     let mut patience = timings.patience();
-    let node = loop {
-        match container.look(node).await {
-            Ok(Sighting::Foreign) => {
-                let reason = format!("container {vmid} on {node} does not carry the nonce {nonce}; it is not touched");
-                return Err(NotRemoved::Remains { reason, needs_operator: true });
+    let mut node = node.clone();
+    loop {
+        match container.look(&node).await {
+            Ok(Sighting::Foreign) => return Err(foreign(subject)),
+            Ok(Sighting::Elsewhere(other)) => {
+                node = other;
+                if !patience.again(cx).await.map_err(NotRemoved::Stopped)? {
+                    let reason = format!("container {vmid} is on another node at each look");
+                    return Err(NotRemoved::Remains { reason, needs_operator: false });
+                }
             }
-            Ok(Sighting::Elsewhere(other)) => break other,
-            Ok(Sighting::Ours(_) | Sighting::Absent) => break node.clone(),
+            Ok(Sighting::Ours(_) | Sighting::Absent) => break,
             Err(error) if error.failure() == Failure::NeedsOperator => return Err(NotRemoved::remains(&error)),
             Err(error) => {
                 if !patience.again(cx).await.map_err(NotRemoved::Stopped)? {
@@ -75,10 +79,17 @@ pub(super) async fn container(
                 }
             }
         }
-    };
+    }
     match container.destroy(cx, &node, None).await {
-        Ok(()) => Ok(()),
+        Ok(Destroyed::Gone) => Ok(()),
+        Ok(Destroyed::Foreign) => Err(foreign(subject)),
         Err(NotDestroyed::Remains(error)) => Err(NotRemoved::remains(&error)),
         Err(NotDestroyed::Stopped(stopped)) => Err(NotRemoved::Stopped(stopped)),
     }
+}
+
+fn foreign(subject: &Subject) -> NotRemoved {
+    let Subject { vmid, nonce, .. } = subject;
+    let reason = format!("container {vmid} does not carry the nonce {nonce}; it is not touched");
+    NotRemoved::Remains { reason, needs_operator: true }
 }

@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::db;
 use crate::db::entities::debt::DebtKind;
-use crate::db::entities::deleted_instance;
 use crate::db::entities::instance;
+use crate::db::entities::{deleted_instance, user};
 use crate::edge::Target;
 use crate::jobs::{JobContext, Lost};
 use crate::operations::ServerLock;
 use crate::publishing::debt_of;
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
+use crate::standing::{self, Action, Decision, gate};
 
 use super::archive::archive;
 use super::debts;
@@ -58,6 +59,23 @@ impl Work<'_> {
         written.map_err(|Lost| Stopped::Lost.into())
     }
 
+    /// The gate, asked again now that the work begins (invariant S7). Who is no owner has none.
+    async fn pass_gate(&self) -> Result<(), StepError> {
+        let (db, by, vmid) = (&self.deps.db, self.payload.by.as_str(), self.payload.vmid);
+        let asked = self.cx.persist("standing", || async move {
+            let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(db).await?;
+            let Some(row) = row.filter(|row| row.user_id.to_string() == by) else { return Ok(None) };
+            let Some(account) = user::Entity::find_by_id(row.user_id).one(db).await? else { return Ok(None) };
+            Ok(Some((standing::store::find(db, row.user_id).await?, account.role)))
+        });
+        let asked = asked.await.map_err(|Lost| Stopped::Lost)?;
+        let asked = asked.map_err(|error| StepError::failed("database_unavailable", error.to_string()))?;
+        match asked.map(|(standing, role)| gate(Action::DeleteServer, &standing, role)) {
+            Some(Decision::Deny(denial)) => Err(StepError::failed(denial.code.as_str(), denial.code.meaning())),
+            Some(Decision::Allow | Decision::Override(_)) | None => Ok(()),
+        }
+    }
+
     /// Records what remains, or passes a stop on.
     async fn owe(&self, kind: DebtKind, subject: &Subject, why: NotRemoved) -> StepResult {
         let reason = match why {
@@ -99,6 +117,7 @@ impl<'a> Step<Work<'a>, State> for Archive {
             state.subject = Some(orphan.clone());
             return Ok(Some("a container without a server".to_owned()));
         }
+        work.pass_gate().await?;
         // Whoever changes the server now comes to an end first; after it the server is being deleted, and nobody begins.
         let lock = ServerLock::take(work.cx, cx, work.payload.vmid, work.deps.lock_poll).await?;
         let archived = work.write("archive", || archive(work)).await;
@@ -188,15 +207,12 @@ async fn release(work: &Work<'_>, subject: &Subject) -> Result<Result<u64, Lost>
     if let Err(lost) = work.cx.guard(&tx).await? {
         return Ok(Err(lost));
     }
-    let owed = debts::open(&tx, work.cx.id()).await?;
-    if owed == 0 {
-        debts::release(&tx, subject.nonce, now).await?;
-    }
     instance::Entity::delete_many()
         .filter(instance::Column::Vmid.eq(subject.vmid))
         .filter(instance::Column::OperationId.eq(subject.nonce))
         .exec(&tx)
         .await?;
+    let owed = debts::conclude(&tx, work.cx.id(), subject, now).await?;
     deleted_instance::Entity::update_many()
         .col_expr(deleted_instance::Column::FinishedAt, Expr::value(now))
         .filter(deleted_instance::Column::OperationId.eq(subject.nonce))

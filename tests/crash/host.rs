@@ -6,7 +6,9 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
 use zpack::db::entities::operation::{Cleanup, OperationState};
 use zpack::db::entities::{instance, queue_slot};
+use zpack::edge::EdgeState;
 use zpack::kernel::OperationId;
+use zpack::publishing::Scope;
 
 use super::cells::each;
 use super::process::WorkerProcess;
@@ -80,7 +82,11 @@ async fn survive(work: Work, point: String) {
     company.succeeded(made).await;
     maker.stop().await;
     let row = instance::Entity::find().filter(instance::Column::OperationId.eq(made)).one(&company.db.db).await;
-    let vmid = row.unwrap().unwrap().vmid.get();
+    let vmid = row.unwrap().unwrap().vmid;
+    // Nothing of it is left to the worker's background.
+    let published = company.publisher().publish(vmid, Scope::All, None).await.unwrap().unwrap();
+    assert_eq!(published.state(), EdgeState::Published, "{}", published.troubles());
+    let vmid = vmid.get();
     if work == Work::Publish {
         // Something to do: all of it is gone.
         company.control_delete("/sim/cloudflare/records").await;

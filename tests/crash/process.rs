@@ -11,9 +11,19 @@ use tokio::process::{Child, Command};
 
 use crate::support::company::Company;
 
-/// A lease for processes that are killed and not held up: it ends when the test says so.
+/// Settings for processes that are killed and not held up: a lease that ends when the test says so, and peers that are
+/// waited for, as slow as the machine may be.
 fn unhurried() -> impl Iterator<Item = (&'static str, String)> {
-    [("JOB_LEASE_MS", "60000".to_owned()), ("JOB_RENEW_MS", "5000".to_owned())].into_iter()
+    let settings = [
+        ("JOB_LEASE_MS", "60000"),
+        ("JOB_RENEW_MS", "5000"),
+        ("PROXMOX_TASK_TIMEOUT_SECONDS", "60"),
+        ("ADDRESS_TIMEOUT_SECONDS", "60"),
+        ("AGENT_READY_TIMEOUT_SECONDS", "60"),
+        ("DNS_REQUEST_TIMEOUT_MS", "30000"),
+        ("VELOCITY_REQUEST_TIMEOUT_MS", "30000"),
+    ];
+    settings.map(|(name, value)| (name, value.to_owned())).into_iter()
 }
 
 /// A running process; killed when it is dropped.
