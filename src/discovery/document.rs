@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
-use crate::db::payload;
-use crate::edge::{Collision, EDGE_KEY, EdgeRecord, Intent, Route, Target, TargetState, TraefikDocument};
+use crate::db::payload::{self, PayloadError};
+use crate::edge::{Collision, EDGE_KEY, EdgeRecord, Intent, Route, TraefikDocument};
 
 /// A server the proxy should know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -28,23 +28,25 @@ pub struct DesiredServers {
     pub servers: Vec<DesiredServer>,
 }
 
-/// The publications of all servers that are to be out.
-async fn published(db: &impl ConnectionTrait) -> Result<Vec<(instance::Model, EdgeRecord)>, DbErr> {
+/// The publications of all servers that are to be out. One that cannot be read is an error: whoever polls would take it for
+/// a server that is gone.
+async fn published(db: &impl ConnectionTrait) -> Result<Vec<(instance::Model, EdgeRecord)>, PayloadError> {
     let rows = instance::Entity::find()
         .filter(instance::Column::Kind.eq(InstanceKind::Game))
         .filter(instance::Column::Lifecycle.eq(Lifecycle::Active))
         .order_by_asc(instance::Column::Vmid)
         .all(db)
         .await?;
-    let record = |row: instance::Model| {
-        let record: Option<EdgeRecord> = payload::read(&row, EDGE_KEY).ok().flatten();
-        record.filter(|record| record.intent == Intent::Published).map(|record| (row, record))
-    };
-    Ok(rows.into_iter().filter_map(record).collect())
+    let mut published = Vec::new();
+    for row in rows {
+        let record: Option<EdgeRecord> = payload::read(&row, EDGE_KEY)?;
+        published.extend(record.filter(|record| record.intent == Intent::Published).map(|record| (row, record)));
+    }
+    Ok(published)
 }
 
 /// What the proxy should know.
-pub(super) async fn desired(db: &impl ConnectionTrait) -> Result<DesiredServers, DbErr> {
+pub(super) async fn desired(db: &impl ConnectionTrait) -> Result<DesiredServers, PayloadError> {
     let registrations = published(db).await?.into_iter().filter_map(|(_, record)| record.publication.registration);
     let mut servers: Vec<DesiredServer> = registrations
         .map(|server| DesiredServer {
@@ -58,11 +60,10 @@ pub(super) async fn desired(db: &impl ConnectionTrait) -> Result<DesiredServers,
 }
 
 /// The routes of games without a proxy. A port that two servers claim is refused as a whole: Traefik keeps what it has.
-pub(super) async fn routes(db: &impl ConnectionTrait) -> Result<Result<TraefikDocument, Collision>, DbErr> {
+pub(super) async fn routes(db: &impl ConnectionTrait) -> Result<Result<TraefikDocument, Collision>, PayloadError> {
     let mut routes = Vec::new();
     for (row, record) in published(db).await? {
-        let is_out = record.targets.get(&Target::Traefik).is_some_and(|target| target.state == TargetState::Published);
-        let Some(route) = record.publication.route.filter(|_| is_out) else { continue };
+        let Some(route) = record.publication.route else { continue };
         let backend: SocketAddr = route.backend;
         routes.extend(route.transports.iter().map(|transport| Route {
             transport: *transport,

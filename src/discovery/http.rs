@@ -70,7 +70,7 @@ pub async fn proxy_status(
 
 /// `GET /internal/velocity/desired`
 pub async fn desired(request: HttpRequest, _: Caller, api: web::Data<DiscoveryApi>) -> ApiResult<HttpResponse> {
-    let servers = document::desired(&api.db).await?;
+    let servers = document::desired(&api.db).await.map_err(unreadable)?;
     let text = json!(servers).to_string();
     let etag = format!("\"{}\"", hex::encode(Sha256::digest(text.as_bytes())).get(..32).unwrap_or_default());
     Ok(tagged(&request, &etag, text))
@@ -78,7 +78,7 @@ pub async fn desired(request: HttpRequest, _: Caller, api: web::Data<DiscoveryAp
 
 /// `GET /internal/traefik/config`
 pub async fn traefik(request: HttpRequest, _: Caller, api: web::Data<DiscoveryApi>) -> ApiResult<HttpResponse> {
-    let document = document::routes(&api.db).await?.map_err(ApiError::internal)?;
+    let document = document::routes(&api.db).await.map_err(unreadable)?.map_err(ApiError::internal)?;
     Ok(tagged(&request, &document.etag(), document.text().to_owned()))
 }
 
@@ -91,4 +91,15 @@ fn tagged(request: &HttpRequest, etag: &str, text: String) -> HttpResponse {
     let mut answer = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     answer.insert_header((ETAG, etag)).insert_header((CACHE_CONTROL, "no-cache"));
     if known { answer.finish() } else { answer.content_type("application/json").body(text) }
+}
+
+/// A document is whole or an error: 503 has whoever polls keep what it has.
+fn unreadable(error: PayloadError) -> ApiError {
+    match error {
+        PayloadError::Database(error) => error.into(),
+        error => {
+            tracing::error!(%error, "a document for the edge cannot be made: {error}");
+            ApiError::new(Code::Unavailable, "What is published cannot be read as a whole; keep what you have.")
+        }
+    }
 }

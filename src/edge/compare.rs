@@ -17,7 +17,7 @@ text_enum! {
         Ttl = "ttl",
         /// Its answers name a proxy, which also rewrites the SRV records that point at it.
         Proxied = "proxied",
-        /// The mark of its owner is gone or names another generation.
+        /// The mark of its owner is gone or names a generation that is still to come.
         Comment = "comment",
         /// It is listed but not served.
         Disabled = "disabled",
@@ -200,7 +200,9 @@ fn differences(wanted: &WantedRecord, record: &ZoneRecord) -> Vec<Drift> {
     if record.disabled {
         drifts.push(Drift::Disabled);
     }
-    if record.comment.as_deref().and_then(Owner::read) != Some(wanted.owner) {
+    let owner = record.comment.as_deref().and_then(Owner::read);
+    // A record that stays as it is keeps the mark of the generation that made it.
+    if owner.is_none_or(|owner| owner.vmid != wanted.owner.vmid || owner.generation > wanted.owner.generation) {
         drifts.push(Drift::Comment);
     }
     drifts

@@ -3,7 +3,8 @@
 //! Everything here is pure. Both sides are normalised before they are compared, records are compared as multisets by
 //! name and type, and only what carries our mark is ever deleted: a record that somebody else made is reported and left
 //! alone. The caller guarantees a complete listing; a failed or short one is an observation error and never gets here.
-//! What a server has at the edge is planned as a [`Publication`] and remembered as an [`EdgeRecord`].
+//! What a server has at the edge is planned as a [`Publication`] and remembered as an [`EdgeRecord`]; what operators want of
+//! it is a [`Wish`].
 //! The proxy's own word on a server is kept by [`ProxyRecord`]; games without a proxy have their ports in the
 //! [`TraefikDocument`]. Not here: doing it (`publishing`), reading and writing zones and
 //! proxies (`ports`, `adapters`).
@@ -19,6 +20,7 @@ mod state;
 mod target;
 mod traefik;
 mod wanted;
+mod wish;
 
 #[cfg(test)]
 mod tests;
@@ -38,3 +40,4 @@ pub use state::{EdgeState, PingState, ProxyPresence};
 pub use target::{EdgeError, Target, Targets};
 pub use traefik::{Collision, Route, TraefikDocument, Transport};
 pub use wanted::{PublicAddress, Refused, WantedRecord, records_of};
+pub use wish::{WISH_KEY, Wish};

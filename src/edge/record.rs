@@ -182,6 +182,11 @@ impl EdgeRecord {
         };
     }
 
+    /// Has `target` looked at again, whatever is known of it.
+    pub fn reopen(&mut self, target: Target, now: Timestamp) {
+        self.targets.insert(target, TargetRecord { due_at: Some(now), ..TargetRecord::pending(now) });
+    }
+
     /// The targets that do not have yet what they should.
     pub fn unsettled(&self) -> BTreeSet<Target> {
         let done = match self.intent {

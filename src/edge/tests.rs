@@ -108,7 +108,7 @@ fn every_difference_is_named_alone_and_put_right_in_place() {
         (|record| record.ttl = Ttl::Auto, Drift::Ttl),
         (|record| record.proxied = true, Drift::Proxied),
         (|record| record.disabled = true, Drift::Disabled),
-        (|record| record.comment = Some("zpack vmid=5013 gen=6".to_owned()), Drift::Comment),
+        (|record| record.comment = Some("zpack vmid=5013 gen=8".to_owned()), Drift::Comment),
     ];
     let record = &wanted()[1];
     for (spoil, drift) in spoils {

@@ -16,8 +16,8 @@ use crate::accounts::Caller;
 use crate::audit;
 use crate::db;
 use crate::db::entities::instance::{self, Lifecycle};
-use crate::db::payload;
-use crate::edge::{EDGE_KEY, EdgeError, EdgeRecord, Intent, Target};
+use crate::db::payload::{self, Change, PayloadError};
+use crate::edge::{EdgeError, Intent, Target, WISH_KEY, Wish};
 use crate::jobs::{Lists, Queue};
 use crate::kernel::{Classify, Clock, Failure, Timestamp, VmId};
 use crate::operations::{self, Begun, NewOperation, Scope, dedup_key};
@@ -145,7 +145,7 @@ pub async fn verify(_: Caller, api: web::Data<EdgeApi>, body: Json<EdgeRequest>)
     let reports = match api.publisher.verify(vmid).await {
         Ok(reports) => reports.unwrap_or_default(),
         Err(PublishError::Deleting { .. }) => return Err(ApiError::not_found("server")),
-        Err(PublishError::Payload(payload::PayloadError::Database(error))) => return Err(error.into()),
+        Err(PublishError::Payload(PayloadError::Database(error))) => return Err(error.into()),
         Err(error) => return Err(ApiError::internal(error)),
     };
     let in_sync = !reports.is_empty() && reports.iter().all(|report| report.verdict == TargetVerdict::InSync);
@@ -217,21 +217,25 @@ impl EdgeApi {
     async fn accept(&self, caller: &Caller, vmid: VmId, intent: Intent) -> ApiResult<Option<Begun>> {
         let now = self.clock.now();
         let tx = db::begin(&self.db).await?;
-        let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(&tx).await?;
-        let row = row.ok_or_else(|| ApiError::not_found("server"))?;
+        let wished = payload::merge(&tx, vmid, WISH_KEY, now, |row, last: Option<Wish>| {
+            let wish = Wish::after(last, intent);
+            (row.lifecycle == Lifecycle::Active && last != Some(wish)).then(|| Change::to(wish))
+        });
+        let row = wished.await.map_err(refused)?;
         if row.lifecycle != Lifecycle::Active {
             return Err(ApiError::new(Code::StateConflict, format!("Server {vmid} is being deleted.")));
         }
-        let record: Option<EdgeRecord> = payload::read(&row, EDGE_KEY).map_err(ApiError::internal)?;
+        let wish: Option<Wish> = payload::read(&row, WISH_KEY).map_err(ApiError::internal)?;
+        let number = wish.map_or(0, |wish| wish.number);
         let new = NewOperation {
             kind: PUBLISH,
             queue: Queue::Host,
             schema_version: 1,
-            payload: PublishPayload { vmid, intent, seen: record.map(|record| record.generation) },
+            payload: PublishPayload { vmid, intent, wish: number },
             user_id: None,
             max_starts: 3,
             step_count: 1,
-            dedup_key: Some(dedup_key(&[PUBLISH, &vmid.to_string(), intent.as_str()])),
+            dedup_key: Some(dedup_key(&[PUBLISH, &vmid.to_string(), &number.to_string()])),
         };
         let Some(begun) = operations::try_begin(&tx, new, now).await? else { return Ok(None) };
         if begun.fresh {
@@ -251,5 +255,13 @@ impl EdgeApi {
         }
         tx.commit().await?;
         Ok(Some(begun))
+    }
+}
+
+fn refused(error: PayloadError) -> ApiError {
+    match error {
+        PayloadError::Gone { .. } => ApiError::not_found("server"),
+        PayloadError::Database(error) => error.into(),
+        error => ApiError::internal(error),
     }
 }

@@ -25,8 +25,8 @@ pub struct PublishPayload {
     pub vmid: VmId,
     /// What it is to be.
     pub intent: Intent,
-    /// The generation that was known when it was asked for; a later withdrawal wins over a publication.
-    pub seen: Option<u32>,
+    /// The number of the wish; a later one wins.
+    pub wish: u32,
 }
 
 /// Publishes servers and takes them back.
@@ -70,12 +70,12 @@ impl<'a> Step<Work<'a>, ()> for Converge {
 
 impl Work<'_> {
     async fn converge(&self) -> StepResult {
-        let PublishPayload { vmid, intent, seen } = self.payload;
+        let PublishPayload { vmid, intent, wish } = self.payload;
         let publisher = &self.job.publisher;
         let work = || async move {
             let done = match intent {
-                Intent::Published => publisher.publish(vmid, Scope::All, seen).await,
-                Intent::Withdrawn => publisher.unpublish(vmid).await,
+                Intent::Published => publisher.publish(vmid, Scope::All, Some(wish)).await,
+                Intent::Withdrawn => publisher.unpublish(vmid, Some(wish)).await,
             };
             match done {
                 Err(PublishError::Payload(PayloadError::Database(error))) => Err(error),

@@ -100,7 +100,7 @@ impl Keeper {
     async fn settle(&self, vmid: VmId, row: &instance::Model) -> Result<Option<EdgeRecord>, PublishError> {
         let record: Option<EdgeRecord> = payload::read(row, EDGE_KEY)?;
         match record.map(|record| record.intent) {
-            Some(Intent::Withdrawn) => self.publisher.unpublish(vmid).await,
+            Some(Intent::Withdrawn) => self.publisher.finish_withdrawal(vmid).await,
             Some(Intent::Published) | None => self.publisher.publish(vmid, Scope::Due, None).await,
         }
     }

@@ -1,10 +1,12 @@
 //! Publishes servers and takes them back: every target by itself, all at a time, and what came of it in one write.
 //!
 //! Intent and generation are written before the first request, the outcome after the last. Work that was overtaken in
-//! between, by a newer generation or by a teardown, does not write its outcome; if the server is to be gone by then, it
-//! takes back what it has just put there, so that an older generation never leaves what a newer one removed.
+//! between does not write its outcome. What it has just put there may have come after what the newer work did: those
+//! targets are looked at again, or, when the server is being deleted, taken back here and now. So an older generation
+//! never leaves what a newer one removed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -13,8 +15,8 @@ use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::db::payload::{self, Change, PayloadError};
 use crate::edge::{
-    EDGE_KEY, EdgeError, EdgePolicy, EdgeRecord, Intent, Publication, Refused, ServerFacts, Target, Targets, Workload,
-    needs_port, plan,
+    EDGE_KEY, EdgeError, EdgePolicy, EdgeRecord, Intent, Publication, Refused, ServerFacts, Target, Targets, WISH_KEY,
+    Wish, Workload, needs_port, plan,
 };
 use crate::kernel::{Clock, InstanceId, Timestamp, VmId};
 use crate::ports::RecordId;
@@ -33,8 +35,7 @@ pub(super) const ABANDONED: Duration = Duration::from_secs(120);
 pub enum Scope {
     /// All, those that were right too.
     All,
-    /// Those that do not have what they should. When there is none, somebody has asked for a look at the proxy, which
-    /// forgets its registrations when it is restarted.
+    /// Those that do not have what they should, and the proxy, which forgets its registrations when it is restarted.
     Due,
 }
 
@@ -107,8 +108,8 @@ impl Publisher {
     }
 
     /// Publishes server `vmid` and answers what is known of it then: a target that failed is in there, not in the error.
-    /// `None` when it has nothing at the edge. With `wish`, the generation an operator saw, a withdrawal that came
-    /// later wins.
+    /// `None` when it has nothing at the edge. `wish` is the number of the operator's wish that is carried out, 0 before
+    /// there was any: a later one wins.
     pub async fn publish(
         &self,
         vmid: VmId,
@@ -119,9 +120,8 @@ impl Publisher {
         let Some(publication) = self.plan(&row).await? else { return Ok(None) };
         let now = self.clock.now();
         let overtaken = |row: &instance::Model, old: Option<&EdgeRecord>| {
-            let withdrawn = old.filter(|old| old.intent == Intent::Withdrawn);
-            row.lifecycle != Lifecycle::Active
-                || withdrawn.is_some_and(|old| scope == Scope::Due || wish.is_some_and(|seen| seen < old.generation))
+            let withdrawn = old.is_some_and(|old| old.intent == Intent::Withdrawn);
+            row.lifecycle != Lifecycle::Active || (scope == Scope::Due && withdrawn) || has_later_wish(row, wish)
         };
         let row = payload::merge(&self.db, vmid, EDGE_KEY, now, |row, old: Option<EdgeRecord>| {
             if overtaken(row, old.as_ref()) {
@@ -142,29 +142,59 @@ impl Publisher {
             Scope::Due => due(&record, now),
         };
         let outcomes = self.each(due, |target| self.put(target, &record, &row)).await;
-        match self.note(row.id, &record, &outcomes).await {
-            Err(PublishError::Deleting { vmid }) => {
-                self.take_back(&record, &row, outcomes.keys().copied().collect()).await;
+        let touched = || outcomes.keys().copied().collect();
+        match self.note(row.id, &record, &outcomes, None).await? {
+            Noted::Kept(record) => Ok(Some(*record)),
+            Noted::Overtaken => {
+                self.look_again(&row, touched()).await?;
+                Err(PublishError::Overtaken { vmid })
+            }
+            Noted::Gone => {
+                self.take_back(&record, &row, touched()).await;
                 Err(PublishError::Deleting { vmid })
             }
-            noted => noted.map(Some),
         }
     }
 
     /// Takes server `vmid` back from every target and answers what is known of it then. `None` when it was never
-    /// published.
-    pub async fn unpublish(&self, vmid: VmId) -> Result<Option<EdgeRecord>, PublishError> {
+    /// published. `wish` as in [`Self::publish`]; without one it is taken back whatever is wished.
+    pub async fn unpublish(&self, vmid: VmId, wish: Option<u32>) -> Result<Option<EdgeRecord>, PublishError> {
+        self.take_all(vmid, wish, true).await
+    }
+
+    /// Goes on where [`Self::unpublish`] had to leave something.
+    pub(super) async fn finish_withdrawal(&self, vmid: VmId) -> Result<Option<EdgeRecord>, PublishError> {
+        self.take_all(vmid, None, false).await
+    }
+
+    /// A publication that is under way may put something there after it was seen to be gone. With `beware` there is one
+    /// more look once it must have ended, even if it should not live to ask for that itself.
+    async fn take_all(&self, vmid: VmId, wish: Option<u32>, beware: bool) -> Result<Option<EdgeRecord>, PublishError> {
         let now = self.clock.now();
-        let row = payload::merge(&self.db, vmid, EDGE_KEY, now, |_, old: Option<EdgeRecord>| {
-            let value = Some(old?.withdrawing());
-            Some(Change { value, edge_due_at: Some(Some(now.after(ABANDONED))) })
+        let busy = AtomicBool::new(false);
+        let row = payload::merge(&self.db, vmid, EDGE_KEY, now, |row, old: Option<EdgeRecord>| {
+            let old = old.filter(|_| !has_later_wish(row, wish))?;
+            busy.store(row.edge_due_at.is_some() && row.edge_due_at != old.due_at(), Ordering::Relaxed);
+            let edge_due_at = Some(Some(now.after(ABANDONED)));
+            Some(Change { value: Some(old.withdrawing()), edge_due_at })
         })
         .await?;
+        if has_later_wish(&row, wish) {
+            return Err(PublishError::Overtaken { vmid });
+        }
         let Some(record): Option<EdgeRecord> = payload::read(&row, EDGE_KEY)? else { return Ok(None) };
         let what = Withdrawal::from(&record);
         let all = record.targets.keys().copied().collect();
         let outcomes = self.each(all, |target| self.take(target, &what)).await;
-        self.note(row.id, &record, &outcomes).await.map(Some)
+        let again = (beware && busy.load(Ordering::Relaxed)).then(|| now.after(ABANDONED));
+        match self.note(row.id, &record, &outcomes, again).await? {
+            Noted::Kept(record) => Ok(Some(*record)),
+            Noted::Overtaken => {
+                self.look_again(&row, outcomes.keys().copied().collect()).await?;
+                Err(PublishError::Overtaken { vmid })
+            }
+            Noted::Gone => Err(PublishError::Deleting { vmid }),
+        }
     }
 
     async fn row(&self, vmid: VmId) -> Result<instance::Model, PublishError> {
@@ -229,30 +259,54 @@ impl Publisher {
         withdraw(&self.targets, target, what).await.map(|()| Vec::new())
     }
 
-    /// Writes down what came of the work for `record` of the server `id`, unless it was overtaken. Another server may
-    /// have its number by now.
-    async fn note(&self, id: InstanceId, record: &EdgeRecord, outcomes: &Outcomes) -> Result<EdgeRecord, PublishError> {
+    /// Writes down what came of the work for `record` of the server `id`, unless it was overtaken. What is settled all the
+    /// same is looked at `again`.
+    async fn note(
+        &self,
+        id: InstanceId,
+        record: &EdgeRecord,
+        outcomes: &Outcomes,
+        again: Option<Timestamp>,
+    ) -> Result<Noted, PublishError> {
         let (vmid, now) = (record.publication.vmid, self.clock.now());
-        let published = record.intent == Intent::Published;
-        let deleting = |row: &instance::Model| row.id != id || (published && row.lifecycle != Lifecycle::Active);
-        let row = payload::merge(&self.db, vmid, EDGE_KEY, now, |row, stored: Option<EdgeRecord>| {
-            let mut stored = stored.filter(|stored| stored.generation == record.generation && !deleting(row))?;
+        // Another server may have its number by now.
+        let gone = |row: &instance::Model| {
+            row.id != id || (record.intent == Intent::Published && row.lifecycle != Lifecycle::Active)
+        };
+        let noted = payload::merge(&self.db, vmid, EDGE_KEY, now, |row, stored: Option<EdgeRecord>| {
+            let mut stored = stored.filter(|stored| stored.generation == record.generation && !gone(row))?;
             for (target, outcome) in outcomes {
                 stored.settle(*target, outcome, now);
             }
-            let edge_due_at = Some(stored.due_at());
+            let edge_due_at = Some(stored.due_at().or(again));
             Some(Change { value: Some(stored), edge_due_at })
-        })
-        .await?;
+        });
+        let row = match noted.await {
+            Ok(row) => row,
+            Err(PayloadError::Gone { .. }) => return Ok(Noted::Gone),
+            Err(error) => return Err(error.into()),
+        };
         let stored: Option<EdgeRecord> = payload::read(&row, EDGE_KEY)?;
-        match stored {
-            Some(stored) if stored.generation == record.generation && !deleting(&row) => Ok(stored),
-            // Published and since withdrawn, by an operator or by a teardown.
-            Some(stored) if published && stored.intent == Intent::Published && !deleting(&row) => {
-                Err(PublishError::Overtaken { vmid })
+        Ok(match stored {
+            _ if gone(&row) => Noted::Gone,
+            Some(stored) if stored.generation == record.generation => Noted::Kept(Box::new(stored)),
+            Some(_) | None => Noted::Overtaken,
+        })
+    }
+
+    /// Has `targets` looked at again at once, by what is known of the server now.
+    async fn look_again(&self, row: &instance::Model, targets: BTreeSet<Target>) -> Result<(), PublishError> {
+        let now = self.clock.now();
+        let reopened = payload::merge(&self.db, row.vmid, EDGE_KEY, now, |current, stored: Option<EdgeRecord>| {
+            let mut stored = stored.filter(|_| current.id == row.id && current.lifecycle == Lifecycle::Active)?;
+            for target in &targets {
+                stored.reopen(*target, now);
             }
-            _ if published => Err(PublishError::Deleting { vmid }),
-            _ => Err(PublishError::Overtaken { vmid }),
+            Some(Change { value: Some(stored), edge_due_at: Some(Some(now)) })
+        });
+        match reopened.await {
+            Ok(_) | Err(PayloadError::Gone { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -271,15 +325,30 @@ impl Publisher {
     }
 }
 
-/// The targets to look at when it is time to.
+/// What became of the outcome of some work.
+enum Noted {
+    /// It is written down; what is known then.
+    Kept(Box<EdgeRecord>),
+    /// The server is to be something else by now.
+    Overtaken,
+    /// The server is gone or being deleted.
+    Gone,
+}
+
+/// Whether an operator has wished for something later than `wish`.
+fn has_later_wish(row: &instance::Model, wish: Option<u32>) -> bool {
+    let last: Option<Wish> = payload::read(row, WISH_KEY).ok().flatten();
+    wish.is_some_and(|wish| last.is_some_and(|last| last.number > wish))
+}
+
+/// The targets to look at when it is time to: those that do not have what they should, and the proxy, which forgets.
 fn due(record: &EdgeRecord, now: Timestamp) -> BTreeSet<Target> {
     let unsettled = record.unsettled();
-    if unsettled.is_empty() {
-        return record.publication.targets().into_iter().filter(|target| *target == Target::Velocity).collect();
-    }
     let is_due = |target: &Target| {
         let due_at = record.targets.get(target).and_then(|record| record.due_at);
         due_at.is_none_or(|due_at| due_at <= now)
     };
-    unsettled.into_iter().filter(is_due).collect()
+    let forgets = record.publication.registration.as_ref().map(|_| Target::Velocity);
+    let forgets = forgets.filter(|target| !unsettled.contains(target));
+    unsettled.into_iter().filter(is_due).chain(forgets).collect()
 }

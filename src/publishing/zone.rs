@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::edge::{Change, EdgeError, Owner, Target, Verdict, WantedRecord, compare};
+use crate::edge::{Change, Conflict, EdgeError, Owner, Target, Verdict, WantedRecord, compare};
 use crate::kernel::{Classify, DnsName, Failure, VmId};
-use crate::ports::{DnsZone, RecordId, ZoneChange, ZoneError, ZoneRecord};
+use crate::ports::{DnsZone, RecordId, RecordType, ZoneChange, ZoneError, ZoneRecord};
 
 /// How often a zone is changed and read again before it counts as not to be settled.
 const ROUNDS: u32 = 4;
@@ -27,7 +27,10 @@ pub(super) async fn converge(
         let listed = read(zone, target, &names).await?;
         let plan = plan(target, &listed, vmid, wanted)?;
         if plan.changes.is_empty() {
-            return Ok(plan.ids);
+            return match plan.in_the_way {
+                Some(detail) => Err(EdgeError::Conflict { target, detail }),
+                None => Ok(plan.ids),
+            };
         }
         last = change(zone, target, &plan.changes).await?;
     }
@@ -48,10 +51,12 @@ pub(super) async fn clear(
 struct Plan {
     changes: Vec<ZoneChange>,
     ids: Vec<RecordId>,
+    /// What others put beside a record of ours, so that it does not do what it should.
+    in_the_way: Option<String>,
 }
 
 fn plan(target: Target, listed: &[ZoneRecord], vmid: VmId, wanted: &[WantedRecord]) -> Result<Plan, EdgeError> {
-    let mut plan = Plan { changes: Vec::new(), ids: Vec::new() };
+    let mut plan = Plan { changes: Vec::new(), ids: Vec::new(), in_the_way: None };
     let is_wanted = |record: &ZoneRecord| {
         let same = |one: &WantedRecord| one.name == record.name && one.data.record_type() == record.data.record_type();
         wanted.iter().any(same)
@@ -63,6 +68,9 @@ fn plan(target: Target, listed: &[ZoneRecord], vmid: VmId, wanted: &[WantedRecor
         match verdict {
             Verdict::Conflict(conflict) => return Err(EdgeError::Conflict { target, detail: conflict.to_string() }),
             Verdict::InSync { record, .. } => plan.ids.extend(record.id),
+            Verdict::Drifted { .. } if changes.is_empty() => {
+                plan.in_the_way = Some(beside(record, listed));
+            }
             Verdict::Missing | Verdict::Drifted { .. } => {}
         }
         for change in changes {
@@ -77,6 +85,12 @@ fn plan(target: Target, listed: &[ZoneRecord], vmid: VmId, wanted: &[WantedRecor
         }
     }
     Ok(plan)
+}
+
+/// The IPv6 addresses of others beside `wanted`, which clients prefer to it.
+fn beside(wanted: &WantedRecord, listed: &[ZoneRecord]) -> String {
+    let v6 = listed.iter().filter(|record| record.name == wanted.name && record.data.record_type() == RecordType::Aaaa);
+    Conflict::Foreign(v6.cloned().collect()).to_string()
 }
 
 async fn read(zone: &dyn DnsZone, target: Target, names: &[DnsName]) -> Result<Vec<ZoneRecord>, EdgeError> {
@@ -102,6 +116,6 @@ fn unsettled(target: Target, last: Option<ZoneError>) -> EdgeError {
     }
 }
 
-fn is_ours(record: &ZoneRecord, vmid: VmId) -> bool {
+pub(super) fn is_ours(record: &ZoneRecord, vmid: VmId) -> bool {
     record.comment.as_deref().and_then(Owner::read).is_some_and(|owner| owner.vmid == vmid)
 }

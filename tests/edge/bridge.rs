@@ -56,7 +56,7 @@ async fn a_callback_is_kept_once_and_strangers_and_late_ones_are_not() {
         hear(&scene, json!({"server_name": "MC-Paper-5013", "status": "proxy_ping_failed", "error": "refused"})).await
     );
     // Taken back, nothing is heard any more.
-    scene.publisher.unpublish(vmid).await.unwrap();
+    scene.publisher.unpublish(vmid, None).await.unwrap();
     scene.clock.advance(Duration::from_secs(1));
     assert!(!hear(&scene, json!({"server_name": NAME, "status": "proxy_ping_ok"})).await);
 }

@@ -1,8 +1,8 @@
 //! What is spelled differently is left alone, what is different is put right.
 
-use serde_json::json;
-use zpack::edge::Target;
-use zpack::publishing::TargetVerdict;
+use serde_json::{Value, json};
+use zpack::edge::{Target, TargetState};
+use zpack::publishing::{Scope, TargetVerdict};
 
 use super::kit::{EDGE, Others, PORT, Scene};
 
@@ -95,4 +95,40 @@ async fn what_stands_beside_ours_goes_if_it_is_ours_too() {
     scene.expect_clean(vmid, EDGE, &Others::default()).await;
     let records = scene.rig.state("technitium").await["zones"][0]["records"].clone();
     assert!(records.as_array().unwrap().iter().all(|record| record["disabled"] == false), "{records}");
+}
+
+/// An IPv6 address of somebody else beside ours takes our players away: it is no success, and its record is named.
+#[tokio::test]
+async fn a_foreign_address_beside_ours_is_said_and_left_alone() {
+    let scene = Scene::new().await;
+    let vmid = scene.server(5013, "minecraft").await;
+    let name = "mc-paper-5013.play.zpack.test";
+    let v6 = scene.plant(json!({"type": "AAAA", "name": name, "content": "2001:db8::1"})).await;
+    let id = v6["id"].as_str().unwrap();
+    let record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+    let cloudflare = &record.targets[&Target::Cloudflare];
+    assert_eq!(cloudflare.state, TargetState::Blocked);
+    assert!(cloudflare.error.as_ref().unwrap().contains(id), "{cloudflare:?}");
+    assert_eq!(scene.zone("cloudflare").await.len(), 3, "ours are there all the same");
+    let found = scene.publisher.verify(vmid).await.unwrap().unwrap();
+    let found = found.iter().find(|report| report.target == Target::Cloudflare).unwrap();
+    assert_eq!(found.verdict, TargetVerdict::Drifted, "{found:?}");
+    scene.rig.control("DELETE", &format!("/sim/cloudflare/records/{id}"), Value::Null).await;
+    scene.settle(vmid).await;
+    // The same value from somebody else does no harm, and is told.
+    scene.plant(json!({"type": "A", "name": name, "content": "198.51.100.7"})).await;
+    let found = scene.publisher.verify(vmid).await.unwrap().unwrap();
+    let found = found.iter().find(|report| report.target == Target::Cloudflare).unwrap();
+    assert_eq!(found.verdict, TargetVerdict::InSync, "{found:?}");
+    assert!(found.details.iter().any(|detail| detail.contains("without our mark")), "{found:?}");
+    // Withdrawn, nothing of ours is right, and what is there again is not.
+    scene.publisher.unpublish(vmid, None).await.unwrap();
+    let verdicts = async || {
+        let reports = scene.publisher.verify(vmid).await.unwrap().unwrap();
+        reports.into_iter().map(|report| report.verdict).collect::<Vec<_>>()
+    };
+    assert_eq!(verdicts().await, [TargetVerdict::InSync; 3]);
+    let left = json!({"type": "A", "name": name, "content": "203.0.113.1", "comment": "zpack vmid=5013 gen=1"});
+    scene.plant(left).await;
+    assert_eq!(verdicts().await, [TargetVerdict::InSync, TargetVerdict::InSync, TargetVerdict::Drifted]);
 }

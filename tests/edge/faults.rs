@@ -84,7 +84,7 @@ async fn cell(flow: Flow, peer: &str, nth: usize, (when, action, status): (&str,
     scene.rig.fault(fault(peer, nth, when, action, status)).await;
     let record = match flow {
         Flow::Publish | Flow::Republish => scene.publisher.publish(vmid, Scope::All, None).await,
-        Flow::Withdraw => scene.publisher.unpublish(vmid).await,
+        Flow::Withdraw => scene.publisher.unpublish(vmid, None).await,
     };
     let record = record.unwrap_or_else(|error| panic!("{what}: {error}")).unwrap();
     // Honest: a target that says it is done is done, and what is not done is due again.
@@ -112,7 +112,7 @@ async fn cell(flow: Flow, peer: &str, nth: usize, (when, action, status): (&str,
     let written = scene.writes().await;
     match flow {
         Flow::Publish | Flow::Republish => drop(scene.publish(vmid).await),
-        Flow::Withdraw => drop(scene.publisher.unpublish(vmid).await.unwrap()),
+        Flow::Withdraw => drop(scene.publisher.unpublish(vmid, None).await.unwrap()),
     }
     let again = scene.writes().await;
     // Taking back asks the proxy each time, which finds nothing; no DNS server is written to.

@@ -98,7 +98,7 @@ async fn no_foreign_record_is_touched_in_any_zone() {
         }
         let again = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
         assert_eq!(published.state(), again.state(), "{zone:?}");
-        scene.publisher.unpublish(vmid).await.unwrap();
+        scene.publisher.unpublish(vmid, None).await.unwrap();
         scene.expect_gone(&others).await;
         assert_eq!(scene.rig.state("cloudflare").await["records"], all, "taking back touched {zone:?}");
     }

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
 use zpack::adapters::cloudflare::{Cloudflare, CloudflareSettings};
@@ -12,8 +13,8 @@ use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
 use zpack::config::DatabaseKind;
 use zpack::db::entities::instance::{self, InstanceKind};
-use zpack::db::payload;
-use zpack::edge::{EDGE_KEY, EdgePolicy, EdgeRecord, EdgeState, Target, Targets};
+use zpack::db::payload::{self, Change};
+use zpack::edge::{EDGE_KEY, EdgePolicy, EdgeRecord, EdgeState, Intent, Target, Targets, WISH_KEY, Wish};
 use zpack::instances::store::{self, NewInstance};
 use zpack::kernel::{Clock, DnsName, OperationId, Secret, Timestamp, UserId, VmId};
 use zpack::ports::NodeName;
@@ -82,6 +83,22 @@ impl Scene {
         payload::read(&self.row(vmid).await, EDGE_KEY).unwrap().unwrap()
     }
 
+    /// Writes down what an operator wishes.
+    pub async fn wish(&self, vmid: VmId, intent: Intent) {
+        let wish = |_: &instance::Model, last: Option<Wish>| Some(Change::to(Wish::after(last, intent)));
+        payload::merge(&self.db.db, vmid, WISH_KEY, self.clock.now(), wish).await.unwrap();
+    }
+
+    /// Sets the time of the next look at the edge of a server.
+    pub async fn due_at(&self, vmid: VmId, at: Option<Timestamp>) {
+        instance::Entity::update_many()
+            .col_expr(instance::Column::EdgeDueAt, Expr::value(at))
+            .filter(instance::Column::Vmid.eq(vmid))
+            .exec(&self.db.db)
+            .await
+            .unwrap();
+    }
+
     /// Publishes at every target and expects all of them to have it.
     pub async fn publish(&self, vmid: VmId) -> EdgeRecord {
         let record = self.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
@@ -134,18 +151,26 @@ impl Scene {
         writes
     }
 
-    /// Expects exactly one right record of each name at both DNS servers and one registration, beside `others`.
+    /// Expects exactly one right record of each name at both DNS servers and one registration, beside `others`. A record
+    /// that stayed as it was carries the mark of an older generation.
     pub async fn expect_clean(&self, vmid: VmId, edge: Ipv4Addr, others: &Others) {
         let record = self.record(vmid).await;
         let name = record.publication.name.to_string();
-        let mark = format!("zpack vmid={vmid} gen={}", record.generation);
+        let mark = format!("zpack vmid={vmid}");
         let ours = [
             (name.clone(), "A".to_owned(), edge.to_string(), mark.clone()),
-            (format!("_minecraft._tcp.{name}"), "SRV".to_owned(), format!("0 5 {PORT} {name}"), mark),
+            (format!("_minecraft._tcp.{name}"), "SRV".to_owned(), format!("0 5 {PORT} {name}"), mark.clone()),
         ];
         for (peer, foreign) in [("cloudflare", &others.cloudflare), ("technitium", &others.technitium)] {
             let expected: BTreeSet<_> = foreign.iter().cloned().chain(ours.clone()).collect();
-            assert_eq!(self.zone(peer).await, expected, "{peer}");
+            let held = self.zone(peer).await.into_iter().map(|mut held| {
+                let ours = held.3.strip_prefix(&format!("{mark} gen=")).and_then(|number| number.parse::<u32>().ok());
+                if ours.is_some_and(|generation| generation <= record.generation) && !foreign.contains(&held) {
+                    held.3.clone_from(&mark);
+                }
+                held
+            });
+            assert_eq!(held.collect::<BTreeSet<_>>(), expected, "{peer}");
         }
         assert_eq!(self.registered().await, [(name, "10.60.0.7:25565".to_owned())].into());
         assert_eq!(self.count("cloudflare").await, others.cloudflare.len() + 2, "a record is there twice");

@@ -1,9 +1,11 @@
 //! Publishing, publishing again, and taking back, when nothing is in the way.
 
+use std::time::Duration;
+
 use hickory_resolver::proto::rr::RecordType;
 use serde_json::{Value, json};
-use zpack::edge::{EdgeState, Target};
-use zpack::publishing::{PublishError, Scope, port_pool};
+use zpack::edge::{EdgeState, Intent, Target, TargetState};
+use zpack::publishing::{Keeper, PublishError, Scope, port_pool};
 
 use super::kit::{EDGE, Others, PORT, Scene, everywhere};
 
@@ -76,6 +78,13 @@ async fn another_edge_address_rewrites_the_same_records() {
     assert_eq!((record.generation, record.state()), (2, EdgeState::Published));
     assert_eq!(record.targets[&Target::Cloudflare].ids, ids);
     scene.expect_clean(vmid, moved, &Others::default()).await;
+    // The service points at the name, and is not written again.
+    assert_eq!(scene.writes().await, [1 + 1, 2 + 1, 1]);
+    for peer in ["cloudflare", "technitium"] {
+        let services = scene.zone(peer).await.into_iter().filter(|record| record.1 == "SRV");
+        let marks: Vec<String> = services.map(|record| record.3).collect();
+        assert_eq!(marks, ["zpack vmid=5013 gen=1"], "{peer}");
+    }
 }
 
 /// Case 13.
@@ -106,12 +115,14 @@ async fn taken_back_twice_nothing_is_left_and_an_older_wish_brings_nothing_back(
     let vmid = scene.server(5013, "minecraft").await;
     let published = scene.publish(vmid).await;
     for _ in 0..2 {
-        let record = scene.publisher.unpublish(vmid).await.unwrap().unwrap();
+        let record = scene.publisher.unpublish(vmid, None).await.unwrap().unwrap();
         assert_eq!((record.generation, record.state()), (2, EdgeState::NotPublished));
         scene.expect_gone(&Others::default()).await;
     }
     let written = scene.writes().await;
-    let older = scene.publisher.publish(vmid, Scope::All, Some(published.generation)).await;
+    assert_eq!(published.generation, 1);
+    scene.wish(vmid, Intent::Withdrawn).await;
+    let older = scene.publisher.publish(vmid, Scope::All, Some(0)).await;
     assert!(matches!(older, Err(PublishError::Overtaken { .. })), "{older:?}");
     let keeper = scene.publisher.publish(vmid, Scope::Due, None).await;
     assert!(matches!(keeper, Err(PublishError::Overtaken { .. })), "{keeper:?}");
@@ -138,12 +149,85 @@ async fn a_publication_overtaken_by_a_withdrawal_leaves_nothing() {
             while std::time::Instant::now() < begin || scene.row(vmid).await.payload == "{}" {
                 tokio::task::yield_now().await;
             }
-            scene.publisher.unpublish(vmid).await
+            scene.publisher.unpublish(vmid, None).await
         };
         let (published, withdrawn) = tokio::join!(publish, unpublish);
         withdrawn.unwrap();
-        assert!(matches!(published, Err(PublishError::Deleting { .. }) | Ok(Some(_))), "{published:?}");
+        assert!(matches!(published, Err(PublishError::Overtaken { .. }) | Ok(Some(_))), "{published:?}");
         assert_eq!(scene.settle(vmid).await.state(), EdgeState::NotPublished);
         scene.expect_gone(&Others::default()).await;
     }
+}
+
+/// Case 22, when the late publication does not live to notice: there is one more look once it must have ended.
+#[tokio::test]
+async fn what_a_dead_process_puts_there_after_a_withdrawal_is_taken_back() {
+    let scene = Scene::new().await;
+    let vmid = scene.server(5013, "minecraft").await;
+    let name = scene.publish(vmid).await.publication.name;
+    // Somebody has begun to publish it, and its last request is still on the wire.
+    let begun = scene.clock.now().after(Duration::from_secs(120));
+    scene.due_at(vmid, Some(begun)).await;
+    scene.publisher.unpublish(vmid, None).await.unwrap();
+    scene.expect_gone(&Others::default()).await;
+    let mark = "zpack vmid=5013 gen=1";
+    scene.plant(json!({"type": "A", "name": name, "content": EDGE.to_string(), "comment": mark})).await;
+    let proxy = scene.publisher.targets.velocity.clone().unwrap();
+    proxy.register(&name, "10.60.0.7:25565".parse().unwrap()).await.unwrap();
+    assert_eq!(scene.settle(vmid).await.state(), EdgeState::NotPublished);
+    scene.expect_gone(&Others::default()).await;
+    assert_eq!(scene.row(vmid).await.edge_due_at, None, "and no more looks");
+}
+
+/// An older publication that is slower than a newer one has the last word in the zone, but not for long.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_overtaken_by_a_newer_one_is_put_right() {
+    let scene = Scene::new().await;
+    let vmid = scene.server(5013, "minecraft").await;
+    scene.publish(vmid).await;
+    let [older, newer] = [[203, 0, 113, 2], [203, 0, 113, 3]].map(|address| scene.at(address.into()));
+    // What the older one reads comes late: the newer one has changed it by then.
+    let slow = json!({"peer": "technitium", "path": "/api/zones/records/get", "when": "after", "action": "delay",
+        "delayMs": 1500});
+    scene.rig.fault(slow).await;
+    let has_read = async || {
+        let journal = scene.rig.journal("technitium").await;
+        journal.iter().any(|entry| !entry["fault"].is_null())
+    };
+    let late = async {
+        let outcome = older.publish(vmid, Scope::All, None).await;
+        assert!(matches!(outcome, Err(PublishError::Overtaken { .. })), "{outcome:?}");
+    };
+    let quick = async {
+        while !has_read().await {
+            tokio::task::yield_now().await;
+        }
+        newer.publish(vmid, Scope::All, None).await.unwrap().unwrap()
+    };
+    let ((), record) = tokio::join!(late, quick);
+    assert_eq!(record.generation, 3);
+    let keeper = Keeper { publisher: newer, interval: Duration::ZERO };
+    while scene.row(vmid).await.edge_due_at.is_some() {
+        scene.clock.advance(Duration::from_secs(700));
+        keeper.pass().await.unwrap();
+    }
+    scene.expect_clean(vmid, [203, 0, 113, 3].into(), &Others::default()).await;
+}
+
+/// A proxy that was restarted is told again although another target refuses the server.
+#[tokio::test]
+async fn a_lost_registration_comes_back_while_another_target_is_blocked() {
+    let scene = Scene::new().await;
+    let vmid = scene.server(5013, "minecraft").await;
+    let name = "mc-paper-5013.play.zpack.test";
+    scene.plant(json!({"type": "CNAME", "name": name, "content": "elsewhere.example"})).await;
+    let record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+    assert_eq!(record.targets[&Target::Cloudflare].state, TargetState::Blocked);
+    scene.rig.steer("/sim/velocity/restart", Value::Null).await;
+    assert_eq!(scene.registered().await.len(), 0);
+    let asked = scene.rig.journal("cloudflare").await.len();
+    scene.due_at(vmid, Some(scene.clock.now())).await;
+    Keeper { publisher: scene.publisher.clone(), interval: Duration::ZERO }.pass().await.unwrap();
+    assert_eq!(scene.registered().await.len(), 1);
+    assert_eq!(scene.rig.journal("cloudflare").await.len(), asked, "its time has not come");
 }

@@ -113,7 +113,7 @@ async fn a_listing_that_is_cut_short_is_no_empty_zone() {
         assert_eq!(record.targets[&target].state, TargetState::Retrying, "{target}");
     }
     assert_eq!(scene.writes().await, written);
-    let withdrawn = scene.publisher.unpublish(vmid).await.unwrap().unwrap();
+    let withdrawn = scene.publisher.unpublish(vmid, None).await.unwrap().unwrap();
     assert_eq!(withdrawn.state(), EdgeState::Unpublishing, "not taken for gone");
     assert_eq!(scene.zone("cloudflare").await.len(), 2);
 }

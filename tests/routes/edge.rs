@@ -3,7 +3,8 @@
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use zpack::db::entities::instance::InstanceKind;
-use zpack::edge::EDGE_KEY;
+use zpack::db::payload;
+use zpack::edge::{EDGE_KEY, EdgeRecord};
 use zpack::instances::store::{self, NewInstance};
 use zpack::kernel::{Clock, OperationId, VmId};
 use zpack::ports::NodeName;
@@ -114,6 +115,35 @@ async fn bad_requests_are_answered_and_nothing_is_begun() {
     let second = json_of(post(&door, "/api/edge/publish", about).await, StatusCode::ACCEPTED).await;
     assert_eq!(first["operationId"], second["operationId"]);
     let row = store::find_owned(&company.db.db, company.owner, VmId::new(5013).unwrap()).await.unwrap().unwrap();
-    assert!(!row.payload.contains(EDGE_KEY), "nothing is published by asking");
+    let record: Option<EdgeRecord> = payload::read(&row, EDGE_KEY).unwrap();
+    assert_eq!(record, None, "nothing is published by asking");
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_wish_wins_in_whatever_order_the_work_is_done() {
+    let company = Company::start().await;
+    let door = company.door(FRESHNESS);
+    a_server(&company).await;
+    let ask = async |what: &str| -> OperationId {
+        let path = format!("/api/edge/{what}");
+        let accepted = json_of(post(&door, &path, json!({ "serverId": "5013" })).await, StatusCode::ACCEPTED).await;
+        accepted["operationId"].as_str().unwrap().parse().unwrap()
+    };
+    let (first, back, last) = (ask("publish").await, ask("unpublish").await, ask("publish").await);
+    assert_ne!(first, last, "not the same wish: another one lies between");
+    let worker = company.host_worker();
+    company.succeeded(last).await;
+    for id in [first, back] {
+        let code = company.settled(id).await.error_code;
+        assert!(code.is_none() || code.as_deref() == Some("overtaken"), "{code:?}");
+    }
+    assert_eq!(company.at_edge().await, [2, 2, 1]);
+    let gone = ask("unpublish").await;
+    company.succeeded(gone).await;
+    assert_eq!(company.at_edge().await, [0, 0, 0]);
+    let found = json_of(post(&door, "/api/edge/verify", json!({ "serverId": "5013" })).await, StatusCode::OK).await;
+    assert_eq!(found["inSync"], true, "{found}");
+    worker.stop().await;
     door.close().await;
 }

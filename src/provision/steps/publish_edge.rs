@@ -38,7 +38,7 @@ impl Step<Run, Provisioning> for PublishEdge {
 
     async fn undo(&self, run: &Run, _: &StepContext<'_>, state: &mut Provisioning) -> Result<(), UndoError> {
         let Some((vmid, _)) = state.place() else { return Ok(()) };
-        match run.deps.publisher.unpublish(vmid).await {
+        match run.deps.publisher.unpublish(vmid, None).await {
             Ok(Some(record)) if !record.unsettled().is_empty() => {
                 Err(UndoError::Remains(format!("the edge still has something of {vmid}: {}", record.troubles())))
             }
@@ -50,7 +50,7 @@ impl Step<Run, Provisioning> for PublishEdge {
 
 async fn publish(run: &Run, vmid: VmId) -> StepResult {
     let publishing = || async {
-        match run.deps.publisher.publish(vmid, Scope::All, None).await {
+        match run.deps.publisher.publish(vmid, Scope::All, Some(0)).await {
             Err(PublishError::Payload(crate::db::payload::PayloadError::Database(error))) => Err(error),
             settled => Ok(settled),
         }
