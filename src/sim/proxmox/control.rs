@@ -49,6 +49,8 @@ struct ContainerEdit {
     description: Option<String>,
     ha: Option<bool>,
     ignores_shutdown: Option<bool>,
+    /// It is moved there as it is, running or not.
+    node: Option<String>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -126,7 +128,13 @@ impl Proxmox {
     async fn edit_container(&self, vmid: u32, edit: ContainerEdit) -> Result<Value, ControlError> {
         let (now, network) = (self.core.clock.now(), self.core.network);
         let notices = self.change(|cluster| {
+            if let Some(node) = edit.node.as_ref().filter(|node| !cluster.nodes.contains_key(*node)) {
+                return Err(ControlError::Unknown(format!("node {node}")));
+            }
             let container = cluster.containers.get_mut(&vmid).ok_or_else(|| unknown(vmid))?;
+            if let Some(node) = edit.node {
+                container.node = node;
+            }
             if let Some(lock) = edit.lock {
                 container.lock = lock;
             }
