@@ -17,6 +17,8 @@ pub struct ContainerTimings {
     pub task_poll: Duration,
     /// For a task to end, and for a busy or unreachable hypervisor to become free.
     pub task_timeout: Duration,
+    /// For a hypervisor or a node that does not answer while a server is switched on or off.
+    pub away: Duration,
     /// How long a container must stay absent after a lost answer before it counts as never made.
     pub absence: Duration,
 }
@@ -25,6 +27,11 @@ impl ContainerTimings {
     /// The usual patience with the hypervisor.
     pub fn patience(&self) -> Patience {
         Patience::new(self.task_poll, self.task_timeout)
+    }
+
+    /// The patience with silence, from now on.
+    pub fn silence(&self) -> Patience {
+        Patience::new(self.task_poll, self.away)
     }
 }
 

@@ -10,6 +10,7 @@ mod listing;
 mod nonce;
 mod patience;
 mod power;
+mod switch;
 
 pub use container::{Container, ContainerTimings, Sighting};
 pub use destroy::{Destroyed, NotDestroyed};

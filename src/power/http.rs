@@ -3,22 +3,23 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
-use sea_orm::DatabaseConnection;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::job::{HostAction, POWER, PowerPayload};
 use crate::accounts::Customer;
+use crate::audit;
 use crate::db;
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::db::entities::user;
 use crate::instances::OwnedServer;
 use crate::jobs::{Lists, Queue};
-use crate::kernel::{Clock, Secret};
+use crate::kernel::{Clock, Secret, Timestamp, VmId};
 use crate::operations::idempotency::{self, FirstAnswer, Seen, key_reused};
 use crate::operations::{self, Accepted, Begun, NewOperation, OperationView, dedup_key};
 use crate::ports::{Agent, AgentEndpoint, AgentError, PowerAction};
-use crate::standing::{self, Action, Decision, gate};
+use crate::standing::{self, Action, Decision, Denial, gate};
 use crate::web::{ApiError, ApiResult, Code, IdempotencyKey};
 
 /// How often a request is repeated that lost a race against an equal one.
@@ -122,9 +123,7 @@ impl PowerApi {
             return Err(ApiError::new(Code::StateConflict, "The server is being deleted."));
         }
         let tx = db::begin(&self.db).await?;
-        if let Decision::Deny(denial) = gate(action.gated(), &standing::store::find(&tx, user.id).await?, user.role) {
-            return Err(denial.into());
-        }
+        let overridden = passed(action.gated(), &tx, user).await?;
         let new = NewOperation {
             kind: POWER,
             queue: Queue::Host,
@@ -149,6 +148,9 @@ impl PowerApi {
                 return Ok(None);
             }
         }
+        if let Some(denial) = overridden {
+            note_override(&tx, vmid, user, &denial, now).await?;
+        }
         tx.commit().await?;
         Ok(Some(begun))
     }
@@ -170,16 +172,17 @@ impl PowerApi {
             PowerAction::Start | PowerAction::Restart => Action::Start,
             PowerAction::Stop => Action::Stop,
         };
-        if let Decision::Deny(denial) = gate(gated, &standing::store::find(&self.db, user.id).await?, user.role) {
-            return Err(denial.into());
+        if let Some(denial) = passed(gated, &self.db, user).await? {
+            note_override(&self.db, server.vmid, user, &denial, self.clock.now()).await?;
         }
         let address = server.address.parse().map_err(ApiError::internal)?;
         let at = AgentEndpoint { address, port: self.agent_port, token: self.agent_token.clone() };
         match self.agent.power(&at, action).await {
             Ok(()) => Ok(web::Json(GamePower { ok: true })),
-            Err(AgentError::Busy { detail, .. }) => Err(ApiError::new(Code::StateConflict, detail)),
-            Err(AgentError::Refused { status: 409, detail, .. }) => Err(ApiError::new(Code::StateConflict, detail)),
-            Err(AgentError::Refused { detail, .. }) => Err(ApiError::new(Code::AgentFailed, detail)),
+            // Whatever the agent says is for the customer to read (the contract of this route).
+            Err(AgentError::Busy { detail, .. } | AgentError::Refused { detail, .. }) => {
+                Err(ApiError::new(Code::AgentFailed, detail))
+            }
             Err(AgentError::Unreachable { .. }) => {
                 let detail = "The server does not answer. Is its host switched on?";
                 Err(ApiError::new(Code::AgentFailed, detail))
@@ -190,4 +193,31 @@ impl PowerApi {
             }
         }
     }
+}
+
+/// Asks the gate at request time; the job asks it again. What an admin was let through in spite of is returned.
+async fn passed(action: Action, db: &impl ConnectionTrait, user: &user::Model) -> ApiResult<Option<Denial>> {
+    match gate(action, &standing::store::find(db, user.id).await?, user.role) {
+        Decision::Allow => Ok(None),
+        Decision::Override(denial) => Ok(Some(denial)),
+        Decision::Deny(denial) => Err(denial.into()),
+    }
+}
+
+async fn note_override(
+    db: &impl ConnectionTrait,
+    vmid: VmId,
+    user: &user::Model,
+    denial: &Denial,
+    now: Timestamp,
+) -> Result<(), DbErr> {
+    let entry = audit::Entry {
+        actor: user.id.to_string(),
+        action: "gate_override",
+        subject: format!("server:{vmid}"),
+        outcome: audit::Outcome::Done,
+        request: None,
+        detail: serde_json::json!({ "code": denial.code.as_str(), "for": denial.action.as_str() }),
+    };
+    audit::record(db, entry, now).await
 }

@@ -141,9 +141,13 @@ impl Work<'_> {
             nonce: row.operation_id,
         };
         let done = match wanted {
-            Move::Quiesce => return self.quiesce(&row, cx).await,
+            Move::Quiesce => return self.quiesce(&row, &container, cx).await,
             Move::Off => container.switch_off(cx, &node, self.deps.grace).await,
-            Move::On => container.switch_on(cx, &node).await,
+            Move::On => {
+                // A restart was let in a while ago.
+                self.pass_gate().await?;
+                container.switch_on(cx, &node).await
+            }
         };
         let now_on = done.map_err(|error| failure(row.vmid, &error))?;
         if now_on != node {
@@ -163,12 +167,17 @@ impl Work<'_> {
         }
     }
 
-    /// Lets a game save its world. A container is switched off all the same when its agent does not help.
-    async fn quiesce(&self, row: &instance::Model, cx: &StepContext<'_>) -> StepResult {
+    /// Lets a game save its world. A container is switched off all the same when its agent does not help. The address of
+    /// one that does not run may have become another's.
+    async fn quiesce(&self, row: &instance::Model, container: &Container<'_>, cx: &StepContext<'_>) -> StepResult {
         if row.kind == InstanceKind::Dev {
             return Ok(None);
         }
         let Ok(address) = row.address.parse() else { return Ok(None) };
+        let running = container.is_running(cx, &NodeName::new(&row.node)).await;
+        if !running.map_err(|error| failure(row.vmid, &error))? {
+            return Ok(None);
+        }
         let at = AgentEndpoint { address, port: self.deps.agent_port, token: self.deps.agent_token.clone() };
         if let Err(error) = self.deps.agent.power(&at, PowerAction::Stop).await {
             return Ok(Some(format!("the workload was not stopped first: {error}")));
@@ -222,6 +231,11 @@ fn failure(vmid: VmId, error: &NotSwitched) -> StepError {
         NotSwitched::Gone => StepError::failed("container_gone", format!("the cluster has no container {vmid}")),
         NotSwitched::Foreign => {
             StepError::failed("container_foreign", format!("container {vmid} is not the one of this server"))
+        }
+        NotSwitched::Away { node, detail } => {
+            tracing::warn!(%vmid, %node, error = %detail, "{vmid} cannot be switched, {node} does not answer");
+            let message = format!("the node of the server, {node}, does not answer; try again when it is back");
+            StepError::failed("node_away", message)
         }
         NotSwitched::Refused { detail, needs_operator: true } => {
             StepError::failed("hypervisor_not_permitted", detail.clone())

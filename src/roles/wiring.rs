@@ -222,6 +222,9 @@ pub fn provision_jobs(jobs: &JobsConfig, provision: &ProvisionConfig) -> JobSett
     }
 }
 
+/// How long a switch of power waits for a node that is away: others stand behind it.
+const AWAY: Duration = Duration::from_secs(120);
+
 /// How the workers of the host queue behave. Nothing limits it over all workers: each job is about one server.
 pub fn host_jobs(jobs: &JobsConfig, provision: &ProvisionConfig) -> JobSettings {
     JobSettings { slots: None, concurrency: provision.host_concurrency, ..provision_jobs(jobs, provision) }
@@ -245,6 +248,7 @@ pub fn provision_policy(config: &WorkerConfig) -> ProvisionPolicy {
             container: ContainerTimings {
                 task_poll: provision.task_poll,
                 task_timeout: provision.task_timeout,
+                away: provision.task_timeout.min(AWAY),
                 absence: provision.clone_absence,
             },
             address_poll: provision.address_poll,

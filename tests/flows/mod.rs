@@ -6,6 +6,7 @@ mod metrics;
 mod operator;
 mod placement;
 mod power;
+mod power_rights;
 mod process;
 mod progress;
 mod provisioning;

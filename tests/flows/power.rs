@@ -1,25 +1,37 @@
 //! Servers that are switched on and off, whatever the cluster does meanwhile.
 
-use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
-use zpack::db::entities::operation::OperationState;
-use zpack::kernel::OperationId;
+use std::time::Duration;
 
+use reqwest::{Method, StatusCode};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use zpack::config::DatabaseKind;
+use zpack::containers::ContainerTimings;
+use zpack::db::entities::instance;
+use zpack::db::entities::operation::{self, OperationState};
+use zpack::kernel::OperationId;
+use zpack::power::PowerDeps;
+
+use crate::support::TestDb;
 use crate::support::app::FRESHNESS;
 use crate::support::company::{Company, paper};
 use crate::support::door::Door;
 
 /// A company with one server, which belongs to somebody who is logged in.
-struct Scene {
-    company: Company,
-    door: Door,
-    token: String,
-    vmid: i32,
+pub struct Scene {
+    pub company: Company,
+    pub door: Door,
+    pub token: String,
+    pub vmid: i32,
 }
 
 impl Scene {
-    async fn new() -> Self {
-        let company = Company::start().await;
+    pub async fn new() -> Self {
+        Self::over(Company::start().await).await
+    }
+
+    async fn over(company: Company) -> Self {
         let worker = company.worker(Company::settings());
         let made = company.begin(paper()).await;
         company.succeeded(made).await;
@@ -29,7 +41,7 @@ impl Scene {
         Self { company, door, token, vmid: 5000 }
     }
 
-    async fn post(&self, what: &str, key: Option<&str>) -> (StatusCode, Value) {
+    pub async fn post(&self, what: &str, key: Option<&str>) -> (StatusCode, Value) {
         let mut request = self.door.request(Method::POST, &format!("/api/servers/{}/{what}", self.vmid));
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
@@ -38,7 +50,7 @@ impl Scene {
         (answer.status(), answer.json().await.unwrap())
     }
 
-    async fn accepted(&self, what: &str) -> OperationId {
+    pub async fn accepted(&self, what: &str) -> OperationId {
         let (status, body) = self.post(what, None).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{body}");
         body["operationId"].as_str().unwrap().parse().unwrap()
@@ -49,12 +61,53 @@ impl Scene {
         self.company.containers().await.remove(0)
     }
 
-    async fn runs(&self) -> bool {
+    pub async fn runs(&self) -> bool {
         self.container().await["status"] == "running"
     }
 
-    async fn fault(&self, fault: Value) {
+    pub async fn fault(&self, fault: Value) {
         self.company.control("/sim/faults", fault).await;
+    }
+
+    /// An operator's edit of the container.
+    pub async fn edit(&self, edit: Value) {
+        self.company.control(&format!("/sim/proxmox/containers/{}", self.vmid), edit).await;
+    }
+
+    /// How often `peer` was asked to `POST` a path that ends in `path`.
+    pub async fn asked(&self, peer: &str, path: &str) -> usize {
+        let journal = self.company.get(&format!("/sim/journal?peer={peer}")).await;
+        let posts = |entry: &&Value| entry["method"] == "POST" && entry["path"].as_str().unwrap().ends_with(path);
+        journal.as_array().unwrap().iter().filter(posts).count()
+    }
+
+    /// How often the cluster was asked for a shutdown and for a stop.
+    async fn pushes(&self) -> (usize, usize) {
+        (self.asked("proxmox", "/status/shutdown").await, self.asked("proxmox", "/status/stop").await)
+    }
+
+    /// How the tasks of this type have ended, in the order of the task list; `RUNNING` have not.
+    async fn tasks(&self, kind: &str) -> Vec<String> {
+        let state = self.company.state().await;
+        let rows = state["proxmox"]["tasks"].as_array().unwrap();
+        let of_kind = rows.iter().filter(|row| row["type"] == kind);
+        of_kind.map(|row| row["status"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn row(&self) -> instance::Model {
+        let found = instance::Entity::find().filter(instance::Column::Vmid.eq(self.vmid));
+        found.one(&self.company.db.db).await.unwrap().unwrap()
+    }
+
+    /// Takes a node off the network, or brings it back.
+    async fn node(&self, name: &str, online: bool) {
+        self.company.control(&format!("/sim/proxmox/nodes/{name}"), json!({"online": online})).await;
+    }
+
+    pub async fn failed(&self, id: OperationId, code: &str) -> operation::Model {
+        let operation = self.company.settled(id).await;
+        assert_eq!((operation.state, operation.error_code.as_deref()), (OperationState::Failed, Some(code)));
+        operation
     }
 }
 
@@ -145,8 +198,7 @@ async fn a_container_that_is_gone_is_a_clear_failure_and_a_game_answers_for_itse
     let (status, problem) = scene.post("game/start", None).await;
     assert_eq!((status, problem["code"].as_str()), (StatusCode::BAD_GATEWAY, Some("agent_failed")), "{problem}");
     scene.company.remove_container(scene.vmid.into()).await;
-    let operation = scene.company.settled(scene.accepted("host/start").await).await;
-    assert_eq!((operation.state, operation.error_code.as_deref()), (OperationState::Failed, Some("container_gone")));
+    scene.failed(scene.accepted("host/start").await, "container_gone").await;
     host.stop().await;
     scene.door.close().await;
 }
@@ -170,6 +222,174 @@ async fn a_stop_does_not_wait_behind_a_clone() {
     scene.company.forget_faults().await;
     scene.company.succeeded(waiting).await;
     worker.stop().await;
+    host.stop().await;
+    scene.door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_ends_when_it_is_asked_to_is_not_killed() {
+    let scene = Scene::new().await;
+    let host = scene.company.host_worker();
+    scene.company.succeeded(scene.accepted("host/stop").await).await;
+    assert!(!scene.runs().await);
+    assert_eq!(scene.asked("agent", "/stop").await, 1);
+    assert_eq!((scene.pushes().await, scene.tasks("vzshutdown").await), ((1, 0), vec!["OK".to_owned()]));
+    host.stop().await;
+    scene.door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_ignores_a_shutdown_is_ended_after_the_grace() {
+    let scene = Scene::new().await;
+    let host = scene.company.host_worker();
+    scene.edit(json!({"ignoresShutdown": true})).await;
+    scene.company.succeeded(scene.accepted("host/stop").await).await;
+    assert!(!scene.runs().await);
+    assert_eq!(scene.tasks("vzshutdown").await, ["container did not stop"]);
+    assert_eq!((scene.pushes().await, scene.tasks("vzstop").await), ((1, 1), vec!["OK".to_owned()]));
+    host.stop().await;
+    scene.door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grace_may_be_longer_than_the_patience_with_tasks() {
+    let scene = Scene::new().await;
+    let power = scene.company.power();
+    let timings = ContainerTimings { task_timeout: Duration::from_secs(2), ..power.timings };
+    // In the simulated world the shutdown gives up after four seconds.
+    let host = scene.company.host_worker_under(PowerDeps { timings, grace: Duration::from_secs(400), ..power });
+    scene.edit(json!({"ignoresShutdown": true})).await;
+    scene.company.succeeded(scene.accepted("host/stop").await).await;
+    assert!(!scene.runs().await);
+    assert_eq!(scene.tasks("vzshutdown").await, ["container did not stop"]);
+    host.stop().await;
+    scene.door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_passes_does_not_cost_the_grace() {
+    let scene = Scene::new().await;
+    let host = scene.company.host_worker();
+    let shutdown = "*/status/shutdown";
+    for (fault, asks) in [
+        (json!({"when": "before", "action": "status", "status": 595, "times": 3}), 4),
+        (
+            json!({"when": "before", "action": "status", "status": 500, "body": {"data": null, "message": "no quorum"}}),
+            2,
+        ),
+        // The answer is lost: the first time it was not heard of, the second time it was.
+        (json!({"when": "before", "action": "reset"}), 2),
+        (json!({"when": "after", "action": "reset"}), 1),
+    ] {
+        let mut planned = json!({"peer": "proxmox", "path": shutdown});
+        planned.as_object_mut().unwrap().extend(fault.as_object().unwrap().clone());
+        scene.fault(planned).await;
+        let (before, _) = scene.pushes().await;
+        scene.company.succeeded(scene.accepted("host/stop").await).await;
+        assert!(!scene.runs().await);
+        assert_eq!(scene.pushes().await, (before + asks, 0), "{fault}");
+        scene.company.forget_faults().await;
+        scene.company.succeeded(scene.accepted("host/start").await).await;
+    }
+    assert_eq!(scene.tasks("vzshutdown").await, ["OK"; 4]);
+    host.stop().await;
+    scene.door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_is_locked_keeps_its_grace() {
+    let scene = Scene::new().await;
+    let host = scene.company.host_worker();
+    scene.edit(json!({"lock": "backup"})).await;
+    let stop = scene.accepted("host/stop").await;
+    let tried = || async { (scene.tasks("vzshutdown").await.len() > 2).then_some(()) };
+    scene.company.wait("three shutdowns that were refused", tried).await;
+    scene.edit(json!({"lock": null})).await;
+    scene.company.succeeded(stop).await;
+    assert_eq!((scene.runs().await, scene.pushes().await.1), (false, 0));
+    host.stop().await;
+    scene.door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_fails_because_another_has_done_its_work_is_a_success() {
+    let company = Company::start_over(TestDb::migrated(DatabaseKind::Sqlite).await, 0.25).await;
+    let scene = Scene::over(company).await;
+    let host = scene.company.host_worker();
+    scene.edit(json!({"ignoresShutdown": true})).await;
+    // The stop is carried out, which takes half a second, and nobody is told; the next one finds nothing to stop.
+    scene.fault(json!({"peer": "proxmox", "path": "*/status/stop", "when": "after", "action": "reset"})).await;
+    scene.company.succeeded(scene.accepted("host/restart").await).await;
+    assert!(scene.runs().await);
+    let mut ends = scene.tasks("vzstop").await;
+    ends.sort();
+    assert_eq!(ends, ["CT 5000 not running", "OK"]);
+    host.stop().await;
+    scene.door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_away_is_given_up_soon_and_the_owner_is_told() {
+    let scene = Scene::new().await;
+    let power = scene.company.power();
+    let long = Duration::from_secs(200);
+    let timings = ContainerTimings { task_timeout: long, away: Duration::from_secs(1), ..power.timings };
+    let host = scene.company.host_worker_under(PowerDeps { timings, grace: long * 100, ..power });
+    let node = scene.container().await["node"].as_str().unwrap().to_owned();
+    scene.node(&node, false).await;
+    let began = Instant::now();
+    for action in ["host/start", "host/stop", "host/restart"] {
+        let operation = scene.failed(scene.accepted(action).await, "node_away").await;
+        assert!(operation.error_message.unwrap().contains(&format!("{node}, does not answer")));
+    }
+    assert!(began.elapsed() < long / 2, "{:?}", began.elapsed());
+    scene.node(&node, true).await;
+    assert!(scene.runs().await);
+    assert_eq!((scene.pushes().await, scene.asked("agent", "/stop").await), ((0, 0), 0));
+
+    // The same while a task of it is waited for, which nobody can say runs.
+    scene.edit(json!({"ignoresShutdown": true})).await;
+    let stop = scene.accepted("host/stop").await;
+    let under_way = || async { (scene.tasks("vzshutdown").await == ["RUNNING"]).then_some(()) };
+    scene.company.wait("a shutdown under way", under_way).await;
+    let began = Instant::now();
+    scene.node(&node, false).await;
+    scene.failed(stop, "node_away").await;
+    assert!(began.elapsed() < long / 2, "{:?}", began.elapsed());
+    host.stop().await;
+    scene.door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_was_moved_is_found_and_its_row_follows() {
+    let scene = Scene::new().await;
+    let host = scene.company.host_worker();
+    let first = scene.row().await.node;
+    let second = if first == "pve1" { "pve2" } else { "pve1" };
+    scene.edit(json!({"node": second})).await;
+    scene.company.succeeded(scene.accepted("host/stop").await).await;
+    assert_eq!((scene.runs().await, scene.row().await.node.as_str()), (false, second));
+    // The cluster recovers what was on a node that is dead.
+    scene.node(second, false).await;
+    scene.edit(json!({"node": first})).await;
+    scene.company.succeeded(scene.accepted("host/start").await).await;
+    assert_eq!((scene.runs().await, scene.row().await.node), (true, first));
+    host.stop().await;
+    scene.door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_of_somebody_else_is_left_alone() {
+    let scene = Scene::new().await;
+    let host = scene.company.host_worker();
+    let starts = scene.asked("proxmox", "/status/start").await;
+    scene.edit(json!({"description": "of somebody else"})).await;
+    for action in ["host/stop", "host/restart", "host/start"] {
+        scene.failed(scene.accepted(action).await, "container_foreign").await;
+    }
+    assert!(scene.runs().await);
+    assert_eq!((scene.pushes().await, scene.asked("proxmox", "/status/start").await), ((0, 0), starts));
+    assert_eq!(scene.asked("agent", "/stop").await, 0);
     host.stop().await;
     scene.door.close().await;
 }

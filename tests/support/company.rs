@@ -128,6 +128,7 @@ impl Company {
                 container: ContainerTimings {
                     task_poll: Duration::from_millis(20),
                     task_timeout: Duration::from_secs(10),
+                    away: Duration::from_secs(5),
                     absence: Duration::from_millis(300),
                 },
                 address_poll: Duration::from_millis(20),
@@ -262,7 +263,8 @@ impl Company {
             agent_port: self.world.agent_port(),
             agent_token: Some(Secret::new(self.world.agent_token())),
             timings: self.policy().timings.container,
-            grace: Duration::from_secs(2),
+            // Long enough for a simulated shutdown, which takes four seconds of simulated time.
+            grace: Duration::from_secs(5),
             clock: Clock::System,
         }
     }
@@ -282,15 +284,17 @@ impl Company {
 
     /// Starts a worker of the host queue.
     pub fn host_worker(&self) -> RunningWorker {
+        self.host_worker_under(self.power())
+    }
+
+    /// Starts one that switches servers in another way.
+    pub fn host_worker_under(&self, power: PowerDeps) -> RunningWorker {
         let publish = PublishJob::new(self.publisher(), Duration::from_millis(20));
         let teardown = TeardownJob::new(self.teardown());
         let settings = JobSettings { slots: None, concurrency: 8, ..Self::settings() };
         self.work(
             Queue::Host,
-            Registry::default()
-                .with(Arc::new(publish))
-                .with(Arc::new(teardown))
-                .with(Arc::new(PowerJob::new(self.power()))),
+            Registry::default().with(Arc::new(publish)).with(Arc::new(teardown)).with(Arc::new(PowerJob::new(power))),
             settings,
         )
     }
