@@ -1,5 +1,6 @@
 //! The walks of the product, from request to effect, and whole processes: the real binary, started, stopped and killed.
 
+mod customer;
 mod debts;
 mod live;
 mod metrics;
