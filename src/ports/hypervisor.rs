@@ -359,6 +359,11 @@ pub trait Hypervisor: Send + Sync {
     /// Destroys a container and its disks, stopping it first.
     async fn destroy(&self, node: &NodeName, vmid: VmId) -> Result<Task, HypervisorError>;
 
-    /// How a task is doing. An answer lost on the way is an error and says nothing about the task.
+    /// How a task is doing. An answer lost on the way is an error and says nothing about the task. One that is not on
+    /// record is taken for running at first, because a record comes a moment after the task.
     async fn task(&self, task: &Task) -> Result<TaskState, HypervisorError>;
+
+    /// What is on record of the task that somebody calls `name`; `None` when nothing is. A text that cannot be the name of
+    /// a task is not asked for.
+    async fn recorded_task(&self, name: &str) -> Result<Option<TaskState>, HypervisorError>;
 }

@@ -75,6 +75,20 @@ impl Proxmox {
             Err(refusal) => Err(classify(&operation, &refusal)),
         }
     }
+
+    /// What is on record of a task; `None` when the hypervisor has no record of it.
+    async fn look_up(&self, upid: &Upid) -> Result<Option<TaskState>, HypervisorError> {
+        let request = request::task(upid);
+        let operation = request.operation.clone();
+        match self.client.send(request).await? {
+            Ok(data) => {
+                self.grace.found(upid);
+                task::state(&data).map(Some).map_err(|detail| unreadable(&operation, detail))
+            }
+            Err(refusal) if is_unknown_task(&refusal) => Ok(None),
+            Err(refusal) => Err(classify(&operation, &refusal)),
+        }
+    }
 }
 
 fn accepted_task(data: &Value) -> Result<Task, Unreadable> {
@@ -161,15 +175,13 @@ impl Hypervisor for Proxmox {
         let upid: Upid = task.0.parse().map_err(|error: upid::UpidError| {
             unreadable(&Operation::read("read the state of a task"), error.to_string())
         })?;
-        let request = request::task(&upid);
-        let operation = request.operation.clone();
-        match self.client.send(request).await? {
-            Ok(data) => {
-                self.grace.found(&upid);
-                task::state(&data).map_err(|detail| unreadable(&operation, detail))
-            }
-            Err(refusal) if is_unknown_task(&refusal) => Ok(self.grace.missed(&upid, Instant::now())),
-            Err(refusal) => Err(classify(&operation, &refusal)),
+        Ok(self.look_up(&upid).await?.unwrap_or_else(|| self.grace.missed(&upid, Instant::now())))
+    }
+
+    async fn recorded_task(&self, name: &str) -> Result<Option<TaskState>, HypervisorError> {
+        match name.parse::<Upid>() {
+            Ok(upid) => self.look_up(&upid).await,
+            Err(_) => Ok(None),
         }
     }
 }
