@@ -88,6 +88,8 @@ pub struct Facts {
     pub history: Option<AgentHistory>,
     /// Its container.
     pub host: Option<HostFacts>,
+    /// When the last look at the hypervisor that failed began.
+    pub look_failed_at: Option<Timestamp>,
 }
 
 /// The facts about a server, if they could be read.
@@ -167,6 +169,38 @@ pub fn observe(kind: InstanceKind, live: &Live, now: Timestamp, fresh: Freshness
     }
 }
 
+/// The power of a container, by what was seen of it lately and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PowerSeen {
+    /// The power; unknown unless the last look told it.
+    pub power: PowerState,
+    /// When it was last told.
+    pub observed_at: Option<Timestamp>,
+    /// Whether that is longer ago than it should be, or a later look failed.
+    pub stale: bool,
+}
+
+/// What `live` says at `now` of the power of a container. Unlike [`observe`], which lets the hypervisor's old word stand
+/// so that a list does not flicker, this answers a question about nothing else, and does not pass an old word for a new.
+pub fn power_seen(live: &Live, now: Timestamp, fresh: Freshness) -> PowerSeen {
+    let nothing = Facts::default();
+    let facts = match live {
+        Live::Facts(facts) => facts,
+        Live::Unreadable => &nothing,
+    };
+    let host = facts.host.as_ref();
+    let is_current = |host: &&HostFacts| {
+        now.since(host.observed_at) <= fresh.host && facts.look_failed_at.is_none_or(|at| at <= host.observed_at)
+    };
+    let current = host.filter(is_current).map(|host| (host.power, host.observed_at));
+    let agent = facts.agent.as_ref().filter(|agent| now.since(agent.observed_at) <= fresh.agent);
+    PowerSeen {
+        power: believed_power(current, agent.map(|agent| agent.observed_at)),
+        observed_at: host.map(|host| host.observed_at),
+        stale: current.is_none(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -198,7 +232,24 @@ mod tests {
             history: Some(AgentHistory::after(None, Some(&agent), at(agent_at))),
             agent: Some(agent),
             host: Some(HostFacts { observed_at: at(host_at), power: PowerState::Running, node: NodeName::new("pve1") }),
+            look_failed_at: None,
         }
+    }
+
+    #[test]
+    fn power_is_told_only_while_the_last_look_told_it() {
+        let seen = |facts: &Facts, now| power_seen(&Live::Facts(facts.clone()), at(now), FRESH);
+        let running = |at| PowerSeen { power: PowerState::Running, observed_at: Some(at), stale: false };
+        let unknown = |at| PowerSeen { power: PowerState::Unknown, observed_at: at, stale: true };
+        let looked = facts(100, 100);
+        assert_eq!((seen(&looked, 130), seen(&looked, 131)), (running(at(100)), unknown(Some(at(100)))));
+        let failed = |failed_at| Facts { look_failed_at: Some(at(failed_at)), ..facts(100, 100) };
+        // Of two processes that look, the one that began later knows better.
+        assert_eq!((seen(&failed(99), 102), seen(&failed(101), 102)), (running(at(100)), unknown(Some(at(100)))));
+        assert_eq!(seen(&Facts::default(), 102), unknown(None));
+        assert_eq!(power_seen(&Live::Unreadable, at(102), FRESH), unknown(None));
+        let listed = observe(InstanceKind::Game, &Live::Facts(failed(101)), at(102), FRESH);
+        assert_eq!(listed.power, PowerState::Running, "a list does not flicker");
     }
 
     #[test]

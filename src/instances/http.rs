@@ -33,8 +33,7 @@ pub struct ServersApi {
 impl ServersApi {
     /// Each of `servers` with what was last observed of it.
     pub async fn with_live(&self, servers: Vec<instance::Model>) -> Vec<(instance::Model, Observation)> {
-        let vmids: Vec<VmId> = servers.iter().map(|server| server.vmid).collect();
-        let mut live = self.live.read(&vmids).await.into_iter();
+        let mut live = self.live.read(&servers.iter().collect::<Vec<_>>()).await.into_iter();
         let now = self.clock.now();
         let observed = |server: instance::Model| {
             let live = live.next().unwrap_or(Live::Unreadable);
@@ -85,7 +84,7 @@ pub async fn list(
 
 /// `GET /api/servers/{id}`
 pub async fn show(OwnedServer(server): OwnedServer, api: web::Data<ServersApi>) -> ApiResult<web::Json<ServerView>> {
-    let live = api.live.read(&[server.vmid]).await.pop().unwrap_or(Live::Unreadable);
+    let live = api.live.read(&[&server]).await.pop().unwrap_or(Live::Unreadable);
     let seen = observe(server.kind, &live, api.clock.now(), api.freshness);
     Ok(web::Json(ServerView::new(server, seen, api.clock.now())))
 }

@@ -1,9 +1,16 @@
 //! The live state of servers in Redis: written by the poller, read by whoever shows servers. Losing it costs one interval.
 //!
-//! - `agent:<vmid>`: the last answer of the agent ([`AgentFacts`]), gone three intervals after it.
-//! - `agent:<vmid>:history`: when it was asked and seen, crashes ([`AgentHistory`]); kept for 30 days.
+//! - `agent:<server>`: the last answer of the agent ([`AgentFacts`]), gone three intervals after it.
+//! - `agent:<server>:history`: when it was asked and seen, crashes ([`AgentHistory`]); kept for 30 days.
 //! - `host:<vmid>`: the hypervisor's last word ([`HostFacts`]); kept for an hour and judged by its age.
+//! - `host:failed`: when the last look at the hypervisor that failed began; kept for an hour.
 //! - `poll:<vmid>`, `poll:hosts`: who polls in this interval.
+//!
+//! A number that is given again must not bring along what was seen of the server that had it before. What an agent says is
+//! therefore kept under the id of the server, which is never given again: a poll of the former one that answers late writes
+//! where nobody reads. The hypervisor knows numbers only; what it said before the server was recorded is not believed. Its
+//! word carries the time its listing began, and a server is recorded once its own container runs, so nothing newer can be
+//! about another container.
 //!
 //! A reader never waits longer than 200 ms, and never fails: what cannot be read is [`Live::Unreadable`].
 
@@ -16,12 +23,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::facts::{AgentFacts, AgentHistory, Facts, HostFacts, Live};
-use crate::kernel::VmId;
+use super::store::PollTarget;
+use crate::db::entities::instance;
+use crate::kernel::{InstanceId, Timestamp, VmId};
 use crate::telemetry::Outage;
 
 const READ_LIMIT: Duration = Duration::from_millis(200);
 const HISTORY_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const HOST_TTL: Duration = Duration::from_secs(60 * 60);
+/// The key of the last look at the hypervisor that failed.
+const LOOK_FAILED: &str = "host:failed";
 /// How many servers one pipeline is about.
 const BATCH: usize = 500;
 
@@ -48,13 +59,14 @@ impl LiveState {
         Self { redis, agent_ttl, outage: Arc::new(Outage::of("reading the live state")) }
     }
 
-    /// What was last observed of each of `vmids`, in their order: one round trip.
-    pub async fn read(&self, vmids: &[VmId]) -> Vec<Live> {
-        if vmids.is_empty() {
+    /// What was last observed of each of `servers`, in their order: one round trip.
+    pub async fn read(&self, servers: &[&instance::Model]) -> Vec<Live> {
+        if servers.is_empty() {
             return Vec::new();
         }
-        let keys: Vec<String> =
-            vmids.iter().flat_map(|vmid| [agent_key(*vmid), history_key(*vmid), host_key(*vmid)]).collect();
+        let keys: Vec<String> = std::iter::once(LOOK_FAILED.to_owned())
+            .chain(servers.iter().flat_map(|row| [agent_key(row.id), history_key(row.id), host_key(row.vmid)]))
+            .collect();
         let mut redis = self.redis.clone();
         let reading = tokio::time::timeout(READ_LIMIT, redis.mget::<_, Vec<Option<String>>>(&keys));
         let values = match reading.await {
@@ -64,32 +76,38 @@ impl LiveState {
             }
             Ok(Err(error)) => {
                 self.outage.failed(error);
-                return vec![Live::Unreadable; vmids.len()];
+                return vec![Live::Unreadable; servers.len()];
             }
             Err(late) => {
                 self.outage.failed(late);
-                return vec![Live::Unreadable; vmids.len()];
+                return vec![Live::Unreadable; servers.len()];
             }
         };
         let mut values = values.into_iter();
         let mut next = || values.next().flatten();
-        vmids
+        let look_failed_at: Option<Timestamp> = parse(next());
+        servers
             .iter()
-            .map(|_| {
-                let (agent, history, host) = (next(), next(), next());
-                Live::Facts(Facts { agent: parse(agent), history: parse(history), host: parse(host) })
+            .map(|row| {
+                let (agent, history, host) = (parse(next()), parse(next()), parse::<HostFacts>(next()));
+                let host = host.filter(|host| host.observed_at >= row.created_at);
+                Live::Facts(Facts { agent, history, host, look_failed_at })
             })
             .collect()
     }
 
-    /// Claims each of `vmids` for `hold` and tells what is remembered of its agent; `None` where another process polls.
-    pub(super) async fn claim(&self, vmids: &[VmId], hold: Duration) -> Result<Vec<Option<Claimed>>, RedisError> {
+    /// Claims each of `targets` for `hold` and tells what is remembered of its agent; `None` where another process polls.
+    pub(super) async fn claim(
+        &self,
+        targets: &[PollTarget],
+        hold: Duration,
+    ) -> Result<Vec<Option<Claimed>>, RedisError> {
         let mut pipe = redis::pipe();
-        for vmid in vmids {
-            claim_command(&mut pipe, &poll_key(*vmid), hold);
-            pipe.exists(agent_key(*vmid)).get(history_key(*vmid));
+        for target in targets {
+            claim_command(&mut pipe, &poll_key(target.vmid), hold);
+            pipe.exists(agent_key(target.id)).get(history_key(target.id));
         }
-        if vmids.is_empty() {
+        if targets.is_empty() {
             return Ok(Vec::new());
         }
         let answers: Vec<redis::Value> = pipe.query_async(&mut self.redis.clone()).await?;
@@ -113,20 +131,25 @@ impl LiveState {
         Ok(claimed.is_some())
     }
 
-    /// Writes down that the agent of `vmid` was asked, and what it answered. Without an answer the one before stays in
+    /// Writes down that the agent of `server` was asked, and what it answered. Without an answer the one before stays in
     /// force until it expires.
     pub(super) async fn record_agent(
         &self,
-        vmid: VmId,
+        server: InstanceId,
         answer: Option<&AgentFacts>,
         history: &AgentHistory,
     ) -> Result<(), RedisError> {
         let mut pipe = redis::pipe();
         if let Some(facts) = answer {
-            pipe.pset_ex(agent_key(vmid), json(facts), millis(self.agent_ttl)).ignore();
+            pipe.pset_ex(agent_key(server), json(facts), millis(self.agent_ttl)).ignore();
         }
-        pipe.pset_ex(history_key(vmid), json(history), millis(HISTORY_TTL)).ignore();
+        pipe.pset_ex(history_key(server), json(history), millis(HISTORY_TTL)).ignore();
         pipe.query_async(&mut self.redis.clone()).await
+    }
+
+    /// Writes down that the look at the hypervisor that began at `begun` failed.
+    pub(super) async fn record_failed_look(&self, begun: Timestamp) -> Result<(), RedisError> {
+        self.redis.clone().pset_ex(LOOK_FAILED, json(&begun), millis(HOST_TTL)).await
     }
 
     /// Writes down what the hypervisor said.
@@ -146,12 +169,12 @@ fn claim_command(pipe: &mut Pipeline, key: &str, hold: Duration) {
     pipe.cmd("SET").arg(key).arg(1).arg("NX").arg("PX").arg(millis(hold));
 }
 
-fn agent_key(vmid: VmId) -> String {
-    format!("agent:{vmid}")
+fn agent_key(server: InstanceId) -> String {
+    format!("agent:{server}")
 }
 
-fn history_key(vmid: VmId) -> String {
-    format!("agent:{vmid}:history")
+fn history_key(server: InstanceId) -> String {
+    format!("agent:{server}:history")
 }
 
 fn host_key(vmid: VmId) -> String {

@@ -111,11 +111,11 @@ impl ProxyWatch {
 
     /// Which of the servers run, as far as their agents say.
     async fn running(&self, servers: &[(instance::Model, Reach)]) -> BTreeMap<VmId, bool> {
-        let vmids: Vec<VmId> = servers.iter().map(|(row, _)| row.vmid).collect();
-        let (live, now) = (self.live.read(&vmids).await, self.clock.now());
+        let rows: Vec<&instance::Model> = servers.iter().map(|(row, _)| row).collect();
+        let (live, now) = (self.live.read(&rows).await, self.clock.now());
         let runs =
             |live: &Live| observe(InstanceKind::Game, live, now, self.freshness).merged.status == ServerStatus::Running;
-        vmids.into_iter().zip(live.iter().map(runs)).collect()
+        rows.into_iter().map(|row| row.vmid).zip(live.iter().map(runs)).collect()
     }
 
     async fn look_at(&self, vmid: VmId, reach: Reach, listing: Option<Arc<(ProxyListing, Timestamp)>>, runs: bool) {

@@ -28,13 +28,15 @@ text_enum! {
         Crashed = "crashed",
         /// Its agent gave up.
         Failed = "failed",
+        /// It is being deleted.
+        Deleting = "deleting",
         /// It cannot be told.
         Unknown = "unknown",
     }
 }
 
 impl Readiness {
-    /// What `observation` says of the workload. An agent that cannot tell whether it serves is believed when it runs.
+    /// What `observation` says of the workload of a server that is to stay. An agent that cannot tell whether it serves is believed when it runs.
     pub const fn of(observation: &Observation) -> Self {
         match observation.merged.status {
             ServerStatus::Running => match observation.ready {
@@ -90,6 +92,8 @@ text_enum! {
         ServerCrashed = "server_crashed",
         /// The agent gave up.
         ServerFailed = "server_failed",
+        /// The server is being deleted.
+        ServerDeleting = "server_deleting",
         /// Nothing is heard of the server.
         ServerNotSeen = "server_not_seen",
         /// No public name was published.
@@ -126,6 +130,7 @@ impl ConnectionReason {
             Self::ServerNotInstalled => "Nothing is installed on the server yet.",
             Self::ServerCrashed => "The server crashed and is started again by itself.",
             Self::ServerFailed => "The server could not be started. Its console says why.",
+            Self::ServerDeleting => "The server is being deleted.",
             Self::ServerNotSeen => "We have not heard from the server for a while.",
             Self::AddressNotPublished => "The address of the server is not published yet.",
             Self::AddressPublishing => "The address of the server is being published.",
@@ -184,6 +189,7 @@ pub fn connection(readiness: Readiness, edge: EdgeState, proxy: ProxyPresence, p
         Readiness::NotInstalled => return stands(State::Offline, Why::ServerNotInstalled),
         Readiness::Crashed => return stands(State::Offline, Why::ServerCrashed),
         Readiness::Failed => return stands(State::Failed, Why::ServerFailed),
+        Readiness::Deleting => return stands(State::Offline, Why::ServerDeleting),
     };
     // What is behind a name that is not out is not looked at: it follows from it.
     let published = match edge {

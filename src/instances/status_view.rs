@@ -4,7 +4,7 @@ use actix_web::web;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::facts::{Live, Observation, observe};
+use super::facts::{Live, observe, power_seen};
 use super::http::ServersApi;
 use super::owned::OwnedServer;
 use super::reach::Reach;
@@ -36,7 +36,7 @@ pub struct StatusView {
     /// How the last ping went: `answered`, `silent`, `failed`, `unknown` or `not_needed`.
     #[schema(value_type = String, example = "answered")]
     ping: PingState,
-    /// What players connect to.
+    /// What players connect to; null for a server that is not to be out.
     address: Option<String>,
     /// When the newest fact about its container and agent was observed.
     #[schema(value_type = Option<String>, format = "date-time")]
@@ -73,15 +73,16 @@ pub struct TargetView {
     since: Timestamp,
 }
 
-impl From<&EdgeRecord> for EdgeView {
-    fn from(record: &EdgeRecord) -> Self {
+impl EdgeView {
+    /// `record`, which is in `state` over all its targets together.
+    fn new(record: &EdgeRecord, state: EdgeState) -> Self {
         let targets = record.targets.iter().map(|(target, record)| TargetView {
             target: *target,
             state: record.state,
             retry_at: record.due_at,
             since: record.changed_at,
         });
-        Self { state: record.state(), targets: targets.collect() }
+        Self { state, targets: targets.collect() }
     }
 }
 
@@ -89,30 +90,30 @@ impl From<&EdgeRecord> for EdgeView {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PowerView {
-    /// `running`, `stopped` or `unknown`.
+    /// `running`, `stopped`, or `unknown` when the last look at it failed or is too old.
     #[schema(value_type = String, example = "running")]
     power_state: PowerState,
-    /// When it was observed.
+    /// When it was last observed.
     #[schema(value_type = Option<String>, format = "date-time")]
     observed_at: Option<Timestamp>,
-    /// Whether that is longer ago than it should be.
+    /// Whether that is longer ago than it should be, or a later look failed.
     stale: bool,
 }
 
-async fn seen(api: &ServersApi, server: &instance::Model, now: Timestamp) -> Observation {
-    let live = api.live.read(&[server.vmid]).await.pop().unwrap_or(Live::Unreadable);
-    observe(server.kind, &live, now, api.freshness)
+async fn live(api: &ServersApi, server: &instance::Model) -> Live {
+    api.live.read(&[server]).await.pop().unwrap_or(Live::Unreadable)
 }
 
 /// `GET /api/servers/{id}/status`
 pub async fn status(OwnedServer(server): OwnedServer, api: web::Data<ServersApi>) -> ApiResult<web::Json<StatusView>> {
     let now = api.clock.now();
-    let (seen, reach) = (seen(&api, &server, now).await, Reach::of(&server));
+    let seen = observe(server.kind, &live(&api, &server).await, now, api.freshness);
+    let reach = Reach::of(&server);
     Ok(web::Json(StatusView {
         id: server.vmid.to_string(),
-        readiness: Readiness::of(&seen),
+        readiness: reach.readiness(&seen),
         connection: reach.connection(&seen, now).map(Into::into),
-        edge: reach.edge.as_ref().map(EdgeView::from),
+        edge: reach.edge.as_ref().zip(reach.edge_state()).map(|(record, state)| EdgeView::new(record, state)),
         proxy: reach.presence(now),
         ping: reach.ping(now),
         address: reach.address().map(str::to_owned),
@@ -126,6 +127,6 @@ pub async fn host_status(
     OwnedServer(server): OwnedServer,
     api: web::Data<ServersApi>,
 ) -> ApiResult<web::Json<PowerView>> {
-    let seen = seen(&api, &server, api.clock.now()).await;
+    let seen = power_seen(&live(&api, &server).await, api.clock.now(), api.freshness);
     Ok(web::Json(PowerView { power_state: seen.power, observed_at: seen.observed_at, stale: seen.stale }))
 }

@@ -122,6 +122,8 @@ fn page(after: Option<VmId>, limit: u64) -> sea_orm::Select<instance::Entity> {
 /// Where the agent of a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
 pub struct PollTarget {
+    /// The server.
+    pub id: InstanceId,
     /// The server's number.
     pub vmid: VmId,
     /// Its address.
@@ -136,6 +138,7 @@ pub async fn list_poll_targets(
 ) -> Result<Vec<PollTarget>, DbErr> {
     page(after, limit)
         .select_only()
+        .column(instance::Column::Id)
         .column(instance::Column::Vmid)
         .column(instance::Column::Address)
         .into_model()

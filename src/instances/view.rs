@@ -63,7 +63,7 @@ pub struct ServerView {
     /// When it was made.
     #[schema(value_type = String, format = "date-time")]
     created_at: Timestamp,
-    /// What players connect to; absent for a server that was not published.
+    /// What players connect to; absent for a server that is not to be out.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
     /// Whether players can connect; absent for a server that was not published.

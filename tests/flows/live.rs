@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sea_orm::{EntityTrait, IntoActiveModel};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use zpack::db::entities::instance;
 use zpack::instances::facts::Freshness;
 use zpack::instances::live::LiveState;
 use zpack::instances::poller::{Poller, PollerSettings};
-use zpack::kernel::{Clock, OperationId, Secret};
+use zpack::kernel::{Clock, InstanceId, OperationId, Secret};
 
 use crate::support::company::Company;
 use crate::support::door::Door;
@@ -72,18 +74,29 @@ impl Owner<'_> {
         servers.iter().find(|server| server["id"] == id).unwrap_or_else(|| panic!("{list}")).clone()
     }
 
+    /// What `GET /api/servers/{id}/host/status` says.
+    async fn power(&self, id: &str) -> Value {
+        let path = format!("/api/servers/{id}/host/status");
+        self.door.get(&path).bearer_auth(&self.token).send().await.unwrap().json().await.unwrap()
+    }
+
     /// Waits until the list says of `id` what `expected` says.
     async fn sees(&self, id: &str, expected: Value) -> Value {
+        self.comes("the server", || self.server(id), &expected).await
+    }
+
+    /// Waits until `look` says what `expected` says.
+    async fn comes<F: Future<Output = Value>>(&self, what: &str, look: impl Fn() -> F, expected: &Value) -> Value {
         let expected = expected.as_object().unwrap();
         for _ in 0..600 {
-            let server = self.server(id).await;
+            let server = look().await;
             if expected.iter().all(|(field, value)| server[field] == *value) {
                 return server;
             }
             // Slow enough for the allowance of reads.
             tokio::time::sleep(Duration::from_millis(110)).await;
         }
-        panic!("waited in vain for {expected:?}: {}", self.server(id).await);
+        panic!("waited in vain for {expected:?}: {what} is {}", look().await);
     }
 }
 
@@ -143,5 +156,77 @@ async fn a_customer_sees_the_servers_they_asked_for_and_what_becomes_of_them() {
     owner.sees(&dev, online).await;
     stop.cancel();
     poller.await.unwrap();
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn power_is_unknown_as_soon_as_a_look_at_the_cluster_fails_and_known_again_after_one_that_does_not() {
+    let company = Company::start().await;
+    // What is seen stays fresh for as long as the test runs: only a failed look can make it unknown.
+    let forever = Freshness::of_intervals(Duration::from_secs(3600), Duration::from_secs(3600));
+    let door = company.door(forever);
+    let (worker, stop) = (company.worker(Company::settings()), CancellationToken::new());
+    let poller = poll(&company, &stop);
+    let owner = Owner { company: &company, door: &door, token: door.register("alice").await };
+    let dev = owner.create(json!({ "ctype": "dev", "runtime": "node", "version": "22" })).await;
+    worker.stop().await;
+    let running = json!({ "powerState": "running", "stale": false });
+    let seen = owner.comes("the power", || owner.power(&dev), &running).await;
+    assert!(seen["observedAt"].is_string(), "{seen}");
+
+    for (action, status) in [("status", Some(500)), ("reset", None)] {
+        let away = json!({
+            "peer": "proxmox", "when": "before", "action": action, "status": status, "times": 1_000_000,
+        });
+        company.control("/sim/faults", away).await;
+        let unknown = json!({ "powerState": "unknown", "stale": true });
+        let seen = owner.comes("the power", || owner.power(&dev), &unknown).await;
+        assert!(seen["observedAt"].is_string(), "{seen}");
+        assert_eq!(owner.server(&dev).await["hostStatus"], "online", "the list lets the old word stand");
+        company.forget_faults().await;
+        owner.comes("the power", || owner.power(&dev), &running).await;
+    }
+    stop.cancel();
+    poller.await.unwrap();
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_is_given_again_brings_along_nothing_of_its_former_server() {
+    let company = Company::start().await;
+    let door = company.door(FRESHNESS);
+    let (worker, stop) = (company.worker(Company::settings()), CancellationToken::new());
+    let poller = poll(&company, &stop);
+    let owner = Owner { company: &company, door: &door, token: door.register("alice").await };
+    let game =
+        owner.create(json!({ "ctype": "game", "game": "minecraft", "variant": "paper", "version": "1.21.1" })).await;
+    worker.stop().await;
+    owner.sees(&game, json!({ "status": "running" })).await;
+    company.control(&format!("/sim/agents/{game}"), json!({ "crash": true })).await;
+    owner.sees(&game, json!({ "crashCount": 1, "status": "running", "hostStatus": "online" })).await;
+    stop.cancel();
+    poller.await.unwrap();
+
+    let db = &company.db.db;
+    let former = instance::Entity::find().one(db).await.unwrap().unwrap();
+    instance::Entity::delete_by_id(former.id).exec(db).await.unwrap();
+    let now = Clock::System.now();
+    let anew = instance::Model {
+        id: InstanceId::generate(),
+        operation_id: OperationId::generate(),
+        created_at: now,
+        updated_at: now,
+        ..former
+    };
+    instance::Entity::insert(anew.into_active_model()).exec_without_returning(db).await.unwrap();
+    let seen = owner.server(&game).await;
+    let unobserved = json!({
+        "status": "unknown", "hostStatus": "offline", "agentStatus": "unknown", "crashCount": 0, "lastSeen": null,
+        "observedAt": null, "stale": true,
+    });
+    for (field, value) in unobserved.as_object().unwrap() {
+        assert_eq!(seen[field], *value, "{field}: {seen}");
+    }
+    assert_eq!(owner.power(&game).await, json!({ "powerState": "unknown", "observedAt": null, "stale": true }));
     door.close().await;
 }

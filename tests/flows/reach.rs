@@ -18,7 +18,7 @@ use zpack::instances::facts::{Freshness, observe};
 use zpack::instances::live::LiveState;
 use zpack::instances::poller::{Poller, PollerSettings};
 use zpack::instances::readiness::{Connection, ConnectionReason, ConnectionState, Readiness, connection};
-use zpack::kernel::{Clock, DnsName, Secret, VmId};
+use zpack::kernel::{Clock, DnsName, Secret};
 use zpack::ports::{GameProxy, Ping, PingTarget, StatusPing};
 use zpack::web::read_json;
 
@@ -32,14 +32,14 @@ struct Onlooker<'a> {
     company: &'a Company,
     live: LiveState,
     proxy: Velocity,
-    vmid: VmId,
+    row: &'a instance::Model,
     server: Registration,
 }
 
 impl Onlooker<'_> {
     /// The connection as all observations of this moment make it, and what the proxy's record is then.
     async fn look(&self, record: &ProxyRecord) -> (Connection, ProxyRecord) {
-        let facts = self.live.read(&[self.vmid]).await.remove(0);
+        let facts = self.live.read(&[self.row]).await.remove(0);
         let listing = self.proxy.list().await.unwrap();
         let target = PingTarget { address: self.server.address, host: self.server.name.to_string() };
         let ping = ServerListPing::new(PingSettings::default()).ping(&target).await;
@@ -95,7 +95,7 @@ async fn a_server_is_connectable_once_everything_on_the_way_to_it_was_seen() {
     let settings = json!({"url": callbacks.url(), "duplicates": 1, "reorder": true});
     company.control("/sim/velocity/callbacks", settings).await;
     let server = Registration { name: name.clone(), address };
-    let onlooker = Onlooker { company: &company, live, proxy, vmid: row.vmid, server };
+    let onlooker = Onlooker { company: &company, live, proxy, row: &row, server };
     let begun = ProxyRecord::begin(Clock::System.now(), address);
 
     onlooker.until(&begun, ConnectionState::Unreachable, &[ConnectionReason::ProxyNotRegistered]).await;

@@ -72,7 +72,8 @@ Made from `src/instances/readiness.rs` by `UPDATE_EXPECTED=1 cargo test ratchet`
 
 Four observations decide. None of them is what zpack asked for; each is what somebody saw.
 
-- **server**: what the agent and the hypervisor say of the workload (`/health`, `/ready`, `/status`).
+- **server**: what the agent and the hypervisor say of the workload (`/health`, `/ready`, `/status`); `deleting` once it is
+  being deleted, whatever they say.
 - **address**: how far the public names are, over all targets together.
 - **proxy**: whether the game proxy knows the server: the newer of its callbacks and its listing, for two minutes.
 - **ping**: how the last Server List Ping of the server went, the proxy's or our own, for two minutes. An answer that the

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use sea_orm::{ActiveModelTrait, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, Set};
 use serde_json::{Value, json};
-use zpack::db::entities::instance::InstanceKind;
+use zpack::db::entities::instance::{self, InstanceKind};
 use zpack::instances::facts::{AgentFacts, AgentHistory, HostFacts};
 use zpack::instances::store::{self, NewInstance};
 use zpack::instances::{Naming, hostname};
@@ -16,12 +16,12 @@ use zpack::ports::{AgentReport, AgentState, NodeName, PowerState};
 use crate::support::app::{TestApp, problem};
 
 impl TestApp {
-    async fn id_of(&self, token: &str) -> UserId {
+    pub(super) async fn id_of(&self, token: &str) -> UserId {
         let me = self.json("/api/auth/me", token).await;
         me["user"]["id"].as_str().unwrap().parse().unwrap()
     }
 
-    async fn json(&self, path: &str, token: &str) -> Value {
+    pub(super) async fn json(&self, path: &str, token: &str) -> Value {
         let answer = self.get(path).bearer_auth(token).send().await.unwrap();
         let status = answer.status();
         let body = answer.json().await.unwrap();
@@ -29,7 +29,7 @@ impl TestApp {
         body
     }
 
-    async fn own(&self, owner: UserId, kind: InstanceKind, number: i64) -> OperationId {
+    pub(super) async fn own(&self, owner: UserId, kind: InstanceKind, number: i64) -> OperationId {
         let vmid = VmId::new(number).unwrap();
         let (naming, software, variant, version) = match kind {
             InstanceKind::Game => (Naming::Minecraft { variant: "paper" }, "minecraft", Some("paper"), "1.21.1"),
@@ -56,19 +56,26 @@ impl TestApp {
     }
 
     /// Writes what the poller would have written.
-    async fn put(&self, key: &str, value: impl serde::Serialize) {
+    pub(super) async fn put(&self, key: &str, value: impl serde::Serialize) {
         let text = serde_json::to_string(&value).unwrap();
         let mut redis = self.lists.connection();
         let () = redis::cmd("SET").arg(key).arg(text).query_async(&mut redis).await.unwrap();
     }
 
-    async fn observe(&self, number: i64, state: AgentState, crash_count: u32, now: Timestamp) {
+    /// The row of server `number`.
+    pub(super) async fn row(&self, number: i64) -> instance::Model {
+        let rows = instance::Entity::find().filter(instance::Column::Vmid.eq(VmId::new(number).unwrap()));
+        rows.one(&self.database.db).await.unwrap().unwrap()
+    }
+
+    pub(super) async fn observe(&self, number: i64, state: AgentState, crash_count: u32, now: Timestamp) {
         let install_step = (state == AgentState::Installing).then(|| "download".to_owned());
         let report =
             AgentReport { state, install_step, install_progress: None, crash_count, error: None, generation: None };
         let agent = AgentFacts { observed_at: now, report: Some(report), ready: Some(true) };
-        self.put(&format!("agent:{number}:history"), AgentHistory::after(None, Some(&agent), now)).await;
-        self.put(&format!("agent:{number}"), agent).await;
+        let server = self.row(number).await.id;
+        self.put(&format!("agent:{server}:history"), AgentHistory::after(None, Some(&agent), now)).await;
+        self.put(&format!("agent:{server}"), agent).await;
         let host = HostFacts { observed_at: now, power: PowerState::Running, node: NodeName::new("pve1") };
         self.put(&format!("host:{number}"), host).await;
     }

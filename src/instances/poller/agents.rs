@@ -29,7 +29,7 @@ impl Poller {
         let now = self.clock.now();
         let answer = heard.map(|(report, ready)| AgentFacts { observed_at: now, report, ready });
         let history = AgentHistory::after(before, answer.as_ref(), now);
-        if let Err(error) = self.live.record_agent(target.vmid, answer.as_ref(), &history).await {
+        if let Err(error) = self.live.record_agent(target.id, answer.as_ref(), &history).await {
             tracing::warn!(vmid = %target.vmid, %error, "the state of {} could not be written", target.vmid);
         }
     }

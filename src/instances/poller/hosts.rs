@@ -59,7 +59,11 @@ impl Poller {
         }
         let observed_at = self.clock.now();
         let listing = tokio::time::timeout(LISTING_LIMIT, self.hypervisor.containers()).await;
-        let containers = listing.map_err(|_| ListingError::TooSlow)??;
+        let listing = listing.map_err(|_| ListingError::TooSlow).and_then(|listing| Ok(listing?));
+        if listing.is_err() {
+            self.live.record_failed_look(observed_at).await?;
+        }
+        let containers = listing?;
         let facts = containers
             .into_iter()
             .filter(|container| !container.template)

@@ -171,9 +171,8 @@ impl Poller {
                 None => self.metrics.poller.overlapped(),
             }
         }
-        let vmids: Vec<VmId> = targets.iter().map(|target| target.vmid).collect();
         // A little shorter than the interval, or our own claim would stop us the next time.
-        let claims = self.live.claim(&vmids, self.settings.interval.mul_f64(0.9)).await?;
+        let claims = self.live.claim(&targets, self.settings.interval.mul_f64(0.9)).await?;
         for ((guard, target), claim) in entered.into_iter().zip(targets).zip(claims) {
             let Some(claim) = claim else { continue };
             let lane = if claim.silent { lanes.silent.clone() } else { lanes.answering.clone() };
