@@ -103,7 +103,7 @@ impl ProxyWatch {
         let listing = listing.map(Arc::new);
         let each = servers.into_iter().map(|(row, reach)| {
             let runs = running.get(&row.vmid).copied().unwrap_or(false);
-            self.look_at(row.vmid, reach, listing.clone(), runs)
+            self.look_at(row, reach, listing.clone(), runs)
         });
         stream::iter(each).buffer_unordered(PINGS_AT_A_TIME).collect::<Vec<()>>().await;
         Ok(())
@@ -118,7 +118,13 @@ impl ProxyWatch {
         rows.into_iter().map(|row| row.vmid).zip(live.iter().map(runs)).collect()
     }
 
-    async fn look_at(&self, vmid: VmId, reach: Reach, listing: Option<Arc<(ProxyListing, Timestamp)>>, runs: bool) {
+    async fn look_at(
+        &self,
+        row: instance::Model,
+        reach: Reach,
+        listing: Option<Arc<(ProxyListing, Timestamp)>>,
+        runs: bool,
+    ) {
         let Some(edge) = &reach.edge else { return };
         let Some(wanted) = &edge.publication.registration else { return };
         let sighted = listing.as_deref().map(|(listing, at)| {
@@ -134,40 +140,57 @@ impl ProxyWatch {
             }
             false => None,
         };
-        if let Err(error) = self.note(vmid, edge, sighted, ping.as_ref()).await {
+        let vmid = row.vmid;
+        let seen = Seen { edge, sighted, ping: ping.as_ref() };
+        if let Err(error) = self.note(&row, &seen).await {
             tracing::debug!(%vmid, %error, "what was seen of {vmid} was not kept");
         }
     }
 
-    /// Merges what was seen, if it is worth a write.
-    async fn note(
-        &self,
-        vmid: VmId,
-        edge: &EdgeRecord,
-        sighted: Option<(&ProxyListing, bool, Timestamp)>,
-        ping: Option<&(Ping, Timestamp)>,
-    ) -> Result<(), PayloadError> {
+    /// Merges what was seen, if it is worth a write. The row this look began with says whether it is, so that a look that
+    /// learns nothing costs no query; the merge decides anew, by the row as it is then.
+    async fn note(&self, row: &instance::Model, seen: &Seen<'_>) -> Result<(), PayloadError> {
         let now = self.clock.now();
-        let lost = matches!(sighted, Some((_, false, _)));
-        payload::merge(&self.db, vmid, PROXY_KEY, now, |row, stored: Option<ProxyRecord>| {
-            // Published anew meanwhile: what was seen belongs to the publication before.
-            let current: Option<EdgeRecord> = payload::read(row, EDGE_KEY).ok().flatten();
-            current.filter(|current| current.generation == edge.generation && current.intent == Intent::Published)?;
-            let before = edge.proxy_record(stored.clone().unwrap_or_default());
-            let mut record = before.clone();
-            if let Some((listing, listed, at)) = sighted {
-                record = record.sighted(listing, listed, at);
-            }
-            if let Some((ping, at)) = ping {
-                record = record.pinged(ping, *at);
-            }
-            let due = lost && row.edge_due_at.is_none();
-            let old = stored.as_ref().unwrap_or(&before);
-            (due || is_news(old, &record, now))
-                .then(|| Change { value: Some(record), edge_due_at: due.then_some(Some(now)) })
-        })
-        .await
-        .map(drop)
+        if seen.change(row, payload::read(row, PROXY_KEY)?, now).is_none() {
+            return Ok(());
+        }
+        payload::merge(&self.db, row.vmid, PROXY_KEY, now, |row, stored| seen.change(row, stored, now)).await.map(drop)
+    }
+}
+
+/// What one look saw of one server.
+struct Seen<'a> {
+    /// The publication it was looked at in.
+    edge: &'a EdgeRecord,
+    /// The listing of the proxy, whether the server was in it as it should be, and when it was read.
+    sighted: Option<(&'a ProxyListing, bool, Timestamp)>,
+    /// How a ping went and when it ended.
+    ping: Option<&'a (Ping, Timestamp)>,
+}
+
+impl Seen<'_> {
+    /// What has to be written to `row`, which has `stored`; `None` when that says the same already.
+    fn change(
+        &self,
+        row: &instance::Model,
+        stored: Option<ProxyRecord>,
+        now: Timestamp,
+    ) -> Option<Change<ProxyRecord>> {
+        // Published anew meanwhile: what was seen belongs to the publication before.
+        let current: Option<EdgeRecord> = payload::read(row, EDGE_KEY).ok().flatten();
+        current.filter(|current| current.generation == self.edge.generation && current.intent == Intent::Published)?;
+        let before = self.edge.proxy_record(stored.clone().unwrap_or_default());
+        let mut record = before.clone();
+        if let Some((listing, listed, at)) = self.sighted {
+            record = record.sighted(listing, listed, at);
+        }
+        if let Some((ping, at)) = self.ping {
+            record = record.pinged(ping, *at);
+        }
+        let due = matches!(self.sighted, Some((_, false, _))) && row.edge_due_at.is_none();
+        let old = stored.as_ref().unwrap_or(&before);
+        (due || is_news(old, &record, now))
+            .then(|| Change { value: Some(record), edge_due_at: due.then_some(Some(now)) })
     }
 }
 

@@ -6,6 +6,7 @@ pub mod lease;
 mod lifecycle;
 mod migrate;
 mod payload;
+mod proxy_watch;
 mod queues;
 mod rate_limit;
 mod redis;

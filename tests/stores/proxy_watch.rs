@@ -1,0 +1,158 @@
+//! What watching the proxy costs the database, and what it writes there.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use sea_orm::EntityTrait;
+use tokio_util::sync::CancellationToken;
+use zpack::config::DatabaseKind;
+use zpack::db::entities::instance::{self, InstanceKind};
+use zpack::db::payload::{self, Change};
+use zpack::edge::{EDGE_KEY, EdgeRecord, PROXY_KEY, ProxyRecord, Publication, Registration};
+use zpack::instances::facts::Freshness;
+use zpack::instances::live::LiveState;
+use zpack::instances::proxy_watch::ProxyWatch;
+use zpack::instances::store::{self, NewInstance};
+use zpack::jobs::Lists;
+use zpack::kernel::{Clock, DnsName, OperationId, Timestamp, UserId, VmId};
+use zpack::ports::{
+    GameProxy, NodeName, Ping, PingTarget, ProxyEntry, ProxyError, ProxyListing, StatusPing, Unregistered,
+};
+
+use crate::support::{PrivateRedis, TestDb};
+
+const SERVERS: i64 = 10;
+
+/// A proxy that lists what it is told to, and counts how often.
+#[derive(Default)]
+struct Listed {
+    servers: Mutex<Vec<ProxyEntry>>,
+    times: AtomicUsize,
+}
+
+#[async_trait]
+impl GameProxy for Listed {
+    async fn list(&self) -> Result<ProxyListing, ProxyError> {
+        self.times.fetch_add(1, Ordering::SeqCst);
+        Ok(ProxyListing { boot_id: None, uptime: None, servers: self.servers.lock().unwrap().clone() })
+    }
+
+    async fn register(&self, _: &DnsName, _: SocketAddr) -> Result<(), ProxyError> {
+        unreachable!("the watch changes nothing at the proxy")
+    }
+
+    async fn unregister(&self, _: &str) -> Result<Unregistered, ProxyError> {
+        unreachable!("the watch changes nothing at the proxy")
+    }
+}
+
+/// Nothing runs, so nothing is pinged.
+struct NoPing;
+
+#[async_trait]
+impl StatusPing for NoPing {
+    async fn ping(&self, _: &PingTarget) -> Ping {
+        unreachable!("no server runs")
+    }
+}
+
+/// Records a published server; how the proxy lists it.
+async fn published(db: &TestDb, number: i64, now: Timestamp) -> ProxyEntry {
+    let vmid = VmId::new(number).unwrap();
+    let new = NewInstance {
+        vmid,
+        hostname: format!("mc-paper-{number}").parse().unwrap(),
+        user_id: UserId::generate(),
+        operation_id: OperationId::generate(),
+        kind: InstanceKind::Game,
+        name: "a server".to_owned(),
+        software: "minecraft".to_owned(),
+        variant: Some("paper".to_owned()),
+        version: "1.21.1".to_owned(),
+        memory_mib: 2048,
+        cpu_cores: 2,
+        node: NodeName::new("pve1"),
+        address: "127.0.0.9".to_owned(),
+    };
+    store::insert(&db.db, new, now).await.unwrap();
+    let name: DnsName = format!("mc-paper-{number}.play.test").parse().unwrap();
+    let address: SocketAddr = "127.0.0.9:25565".parse().unwrap();
+    let publication = Publication {
+        vmid,
+        name: name.clone(),
+        address: name.to_string(),
+        records: BTreeMap::new(),
+        registration: Some(Registration { name: name.clone(), address }),
+        route: None,
+        ide: None,
+    };
+    let edge = EdgeRecord::begin(None, publication, now);
+    let set = |_: &instance::Model, _: Option<EdgeRecord>| Some(Change::to(edge.clone()));
+    payload::merge(&db.db, vmid, EDGE_KEY, now, set).await.unwrap();
+    ProxyEntry { name: name.to_string(), address: Some(address) }
+}
+
+async fn rows(db: &TestDb) -> Vec<instance::Model> {
+    instance::Entity::find().all(&db.db).await.unwrap()
+}
+
+/// Waits until `fact` holds.
+async fn wait<F: Future<Output = bool>>(what: &str, fact: impl Fn() -> F) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !fact().await {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_learns_nothing_costs_one_query_however_many_servers_there_are() {
+    let (db, redis) = (TestDb::migrated(DatabaseKind::Sqlite).await, PrivateRedis::start());
+    let clock = Clock::fixed(Timestamp::from_millis(1_800_000_000_000));
+    let proxy = Arc::new(Listed::default());
+    for number in 5000..5000 + SERVERS {
+        let entry = published(&db, number, clock.now()).await;
+        proxy.servers.lock().unwrap().push(entry);
+    }
+    let queries = Arc::new(AtomicUsize::new(0));
+    let mut counted = db.db.clone();
+    counted.set_metric_callback({
+        let queries = queries.clone();
+        move |_| _ = queries.fetch_add(1, Ordering::SeqCst)
+    });
+    let lists = Lists::open(&redis::Client::open(redis.url()).unwrap()).unwrap();
+    let freshness = Freshness::of_intervals(Duration::from_secs(5), Duration::from_secs(10));
+    let watch = ProxyWatch {
+        db: counted,
+        live: LiveState::new(lists.connection(), freshness.agent),
+        freshness,
+        proxy: Some(proxy.clone()),
+        ping: Arc::new(NoPing),
+        clock: clock.clone(),
+        interval: Duration::from_millis(20),
+    };
+    let stop = CancellationToken::new();
+    let watching = tokio::spawn(watch.run(stop.clone()));
+    let known = |row: &instance::Model| payload::read::<ProxyRecord>(row, PROXY_KEY).unwrap().is_some();
+    wait("what was seen first to be kept", || async { rows(&db).await.iter().all(known) }).await;
+    let looks = || proxy.times.load(Ordering::SeqCst);
+    let begun = looks();
+    // The look that wrote is over once the next one lists.
+    wait("the next look", || async { looks() > begun }).await;
+    let (from, before) = (looks(), queries.load(Ordering::SeqCst));
+    wait("ten more looks", || async { looks() >= from + 10 }).await;
+    let spent = queries.load(Ordering::SeqCst) - before;
+    // Read in this order there are at least as many looks as queries, but for one that is just beginning.
+    let more = looks() - from;
+    assert!(spent <= more + 1, "{spent} queries for {more} looks");
+
+    // News still arrives: a proxy that has lost everything makes every server due.
+    proxy.servers.lock().unwrap().clear();
+    wait("every server to be due", || async { rows(&db).await.iter().all(|row| row.edge_due_at.is_some()) }).await;
+    stop.cancel();
+    watching.await.unwrap();
+}
