@@ -26,6 +26,8 @@ pub enum Caller {
     Internal,
     /// The service discovery of the monitoring.
     Discovery,
+    /// The bridge in the game proxy.
+    Bridge,
 }
 
 /// An account, and the token it was proved with.
@@ -42,7 +44,7 @@ impl Caller {
     pub fn signed_in(&self) -> Option<&SignedIn> {
         match self {
             Self::Customer(account) | Self::Admin(account) => Some(account),
-            Self::Anonymous | Self::Internal | Self::Discovery => None,
+            Self::Anonymous | Self::Internal | Self::Discovery | Self::Bridge => None,
         }
     }
 
@@ -53,6 +55,7 @@ impl Caller {
             Self::Customer(account) | Self::Admin(account) => account.user.id.to_string(),
             Self::Internal => "internal".to_owned(),
             Self::Discovery => "discovery".to_owned(),
+            Self::Bridge => "bridge".to_owned(),
         }
     }
 }
@@ -65,9 +68,23 @@ pub struct Authenticator {
     tokens: TokenSigner,
     internal: Option<Secret>,
     discovery: Option<Secret>,
+    /// What the bridge sends: the digest of the secret, never the secret itself.
+    bridge: Option<Secret>,
+}
+
+/// Which credentials count on a route beside the bearer tokens, which count everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proofs {
+    /// None.
+    Bearer,
+    /// The internal headers.
+    Internal,
+    /// The internal headers, and the secret of the bridge.
+    InternalOrBridge,
 }
 
 const INTERNAL_HEADERS: [&str; 2] = ["x-zlh-internal-token", "x-internal-token"];
+const BRIDGE_HEADER: &str = "x-zpack-secret";
 
 impl Authenticator {
     /// Verifies tokens of `tokens`, and the `internal` and `discovery` secrets where they are set.
@@ -78,25 +95,34 @@ impl Authenticator {
         internal: Option<Secret>,
         discovery: Option<Secret>,
     ) -> Self {
-        let set = |secret: Option<Secret>| secret.filter(|secret| !secret.expose().is_empty());
-        Self { db, clock, tokens, internal: set(internal), discovery: set(discovery) }
+        Self { db, clock, tokens, internal: set(internal), discovery: set(discovery), bridge: None }
     }
 
-    /// The caller behind `headers`. The internal headers count only where the route `takes_internal`; a credential
-    /// that is sent and wrong is refused, whatever else is sent. Asks the database once, for an access token only.
-    pub async fn authenticate(&self, headers: &HeaderMap, takes_internal: bool) -> ApiResult<Caller> {
-        if takes_internal {
-            let mut sent = INTERNAL_HEADERS.iter().flat_map(|name| headers.get_all(*name)).peekable();
-            if sent.peek().is_some() {
-                let all_match = sent.all(|value| value.to_str().is_ok_and(|text| matches(&self.internal, text)));
-                return if all_match {
-                    Ok(Caller::Internal)
-                } else {
-                    Err(unauthenticated("The internal token is wrong."))
-                };
-            }
+    /// Takes the bridge, too, for who it is, where `secret` is set.
+    #[must_use]
+    pub fn with_bridge(self, secret: Option<Secret>) -> Self {
+        Self { bridge: set(secret).map(|secret| secret.digest()), ..self }
+    }
+
+    /// The caller behind `headers`, of which those count that are among `proofs`. A credential that is sent and wrong is
+    /// refused, whatever else is sent; only the secret of the bridge is not looked at beside another credential, so that a
+    /// bridge that sends both can change its secret. Asks the database once, for an access token only.
+    pub async fn authenticate(&self, headers: &HeaderMap, proofs: Proofs) -> ApiResult<Caller> {
+        let (takes_internal, takes_bridge) = match proofs {
+            Proofs::Bearer => (false, false),
+            Proofs::Internal => (true, false),
+            Proofs::InternalOrBridge => (true, true),
+        };
+        if takes_internal && let Some(right) = proved(headers, &INTERNAL_HEADERS, &self.internal) {
+            return right.then_some(Caller::Internal).ok_or_else(|| unauthenticated("The internal token is wrong."));
         }
-        let Some(token) = bearer(headers)? else { return Ok(Caller::Anonymous) };
+        let Some(token) = bearer(headers)? else {
+            return match proved(headers, &[BRIDGE_HEADER], &self.bridge).filter(|_| takes_bridge) {
+                Some(true) => Ok(Caller::Bridge),
+                Some(false) => Err(unauthenticated("The secret of the bridge is wrong.")),
+                None => Ok(Caller::Anonymous),
+            };
+        };
         if matches(&self.internal, token) {
             return Ok(Caller::Internal);
         }
@@ -121,6 +147,18 @@ impl Authenticator {
 /// The failure of a request without a good credential.
 pub fn unauthenticated(detail: &str) -> ApiError {
     ApiError::new(Code::Unauthenticated, detail).header(WWW_AUTHENTICATE, "Bearer realm=\"zpack\"")
+}
+
+/// `secret` if it says anything.
+fn set(secret: Option<Secret>) -> Option<Secret> {
+    secret.filter(|secret| !secret.expose().is_empty())
+}
+
+/// Whether all `headers` of these `names` carry `secret`; `None` when none was sent.
+fn proved(headers: &HeaderMap, names: &[&str], secret: &Option<Secret>) -> Option<bool> {
+    let mut sent = names.iter().flat_map(|name| headers.get_all(*name)).peekable();
+    sent.peek()?;
+    Some(sent.all(|value| value.to_str().is_ok_and(|text| matches(secret, text))))
 }
 
 fn matches(secret: &Option<Secret>, candidate: &str) -> bool {
@@ -165,7 +203,9 @@ impl FromRequest for Customer {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let account = of(request).and_then(|caller| match caller {
             Caller::Customer(account) | Caller::Admin(account) => Ok(Self(account)),
-            Caller::Anonymous | Caller::Internal | Caller::Discovery => Err(unauthenticated("This needs an account.")),
+            Caller::Anonymous | Caller::Internal | Caller::Discovery | Caller::Bridge => {
+                Err(unauthenticated("This needs an account."))
+            }
         });
         ready(account)
     }
@@ -183,7 +223,9 @@ impl FromRequest for Admin {
         let account = of(request).and_then(|caller| match caller {
             Caller::Admin(account) => Ok(Self(account)),
             Caller::Customer(_) => Err(ApiError::new(Code::Forbidden, "This needs the role admin.")),
-            Caller::Anonymous | Caller::Internal | Caller::Discovery => Err(unauthenticated("This needs an account.")),
+            Caller::Anonymous | Caller::Internal | Caller::Discovery | Caller::Bridge => {
+                Err(unauthenticated("This needs an account."))
+            }
         });
         ready(account)
     }

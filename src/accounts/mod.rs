@@ -15,7 +15,7 @@ mod password;
 pub mod store;
 mod token;
 
-pub use caller::{Admin, Authenticator, Caller, Customer, SignedIn, unauthenticated};
+pub use caller::{Admin, Authenticator, Caller, Customer, Proofs, SignedIn, unauthenticated};
 pub use error::AccountError;
 pub use identity::{EmailAddress, IdentityError, Username, check_password};
 pub use password::{PasswordError, Passwords, Verdict};

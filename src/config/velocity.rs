@@ -40,6 +40,8 @@ pub struct VelocityBridge {
 pub struct VelocityConfig {
     /// How it is told of servers; without it nothing is registered.
     pub bridge: Option<VelocityBridge>,
+    /// What the bridge proves itself with when it calls us; without it no call passes as the bridge's.
+    pub secret: Option<Secret>,
     /// Where players reach it.
     pub edge_ip: Option<Ipv4Addr>,
     /// The port of the proxy there.
@@ -57,12 +59,13 @@ impl Settings for VelocityConfig {
         });
         let edge_port = env.get(&VELOCITY_EDGE_PORT, number(1..=u16::MAX));
         let request_timeout = env.get(&VELOCITY_REQUEST_TIMEOUT_MS, millis(100..=60_000));
-        let bridge = match (url?, secret?) {
+        let secret = secret?;
+        let bridge = match (url?, secret.clone()) {
             (Some(url), Some(secret)) => Some(VelocityBridge { url, secret }),
             (Some(_), None) => return Err(env.missing(&ZPACK_SECRET)),
             (None, _) => None,
         };
-        Ok(Self { bridge, edge_ip: edge_ip?, edge_port: edge_port?, request_timeout: request_timeout? })
+        Ok(Self { bridge, secret, edge_ip: edge_ip?, edge_port: edge_port?, request_timeout: request_timeout? })
     }
 }
 
@@ -75,6 +78,8 @@ mod tests {
     fn a_bridge_has_an_address_and_a_secret_or_is_not_there() {
         let load = |source: MapSource| VelocityConfig::load(&source);
         assert!(load(MapSource::default()).unwrap().bridge.is_none());
+        let called = load(MapSource::default().with("ZPACK_SECRET", "the secret of the bridge")).unwrap();
+        assert!(called.bridge.is_none() && called.secret.is_some(), "a bridge that only calls us");
         let url = MapSource::default().with("VELOCITY_URL", "http://10.70.0.241:8081");
         let problems = load(url.clone()).unwrap_err();
         assert!(problems.to_string().contains("ZPACK_SECRET"), "{problems}");

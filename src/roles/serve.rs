@@ -76,7 +76,8 @@ impl Api {
             tokens.clone(),
             config.tokens.internal.clone(),
             config.tokens.discovery.clone(),
-        );
+        )
+        .with_bridge(config.velocity.secret.clone());
         let passwords = Passwords::new(PARALLEL_PASSWORDS).context("passwords cannot be hashed")?;
         let probes: Vec<Arc<dyn Probe>> =
             vec![Arc::new(DatabaseProbe(db.clone())), Arc::new(RedisProbe(lists.clone()))];

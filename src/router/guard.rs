@@ -44,7 +44,7 @@ async fn check(route: &Route, request: &ServiceRequest) -> ApiResult<(Caller, Op
         }
     };
     let left = match &caller {
-        Caller::Internal | Caller::Discovery => None,
+        Caller::Internal | Caller::Discovery | Caller::Bridge => None,
         Caller::Anonymous => limiter.take(route.rate, &address).await?,
         Caller::Customer(_) | Caller::Admin(_) => limiter.take(route.rate, &caller.actor()).await?,
     };
@@ -62,7 +62,7 @@ async fn find_caller(route: &Route, request: &ServiceRequest) -> ApiResult<Calle
     if !route.principal.needs_caller() {
         return Ok(Caller::Anonymous);
     }
-    dependency::<Authenticator>(request)?.authenticate(request.headers(), route.principal.takes_internal()).await
+    dependency::<Authenticator>(request)?.authenticate(request.headers(), route.principal.takes()).await
 }
 
 /// Something the server is built with; a server built without it answers nobody.

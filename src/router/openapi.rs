@@ -50,6 +50,7 @@ pub(super) fn document() -> Value {
             "securitySchemes": {
                 "account": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
                 "internal": { "type": "apiKey", "in": "header", "name": "X-ZLH-Internal-Token" },
+                "bridge": { "type": "apiKey", "in": "header", "name": "X-Zpack-Secret" },
                 "discovery": { "type": "http", "scheme": "bearer" },
             },
         },
@@ -114,6 +115,7 @@ fn security(principal: Principal) -> Value {
         Principal::PublicOrCustomer => json!([{}, { "account": [] }]),
         Principal::Customer | Principal::Owner | Principal::Admin => json!([{ "account": [] }]),
         Principal::Internal => json!([{ "internal": [] }]),
+        Principal::InternalOrBridge => json!([{ "internal": [] }, { "bridge": [] }]),
         Principal::InternalOrAdmin => json!([{ "internal": [] }, { "account": [] }]),
         Principal::Discovery => json!([{ "discovery": [] }]),
         Principal::InternalOrDiscovery => json!([{ "internal": [] }, { "discovery": [] }]),

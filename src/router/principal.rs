@@ -1,6 +1,6 @@
 //! Who may use a route (pure).
 
-use crate::accounts::Caller;
+use crate::accounts::{Caller, Proofs};
 use crate::kernel::text_enum;
 
 text_enum! {
@@ -18,6 +18,8 @@ text_enum! {
         Admin = "admin",
         /// A part of our own system.
         Internal = "internal",
+        /// A part of our own system, or the bridge in the game proxy.
+        InternalOrBridge = "internal_or_bridge",
         /// A part of our own system, or an admin.
         InternalOrAdmin = "internal_or_admin",
         /// The service discovery of the monitoring.
@@ -52,16 +54,18 @@ impl Principal {
             | Self::Owner
             | Self::Admin
             | Self::Internal
+            | Self::InternalOrBridge
             | Self::InternalOrAdmin
             | Self::Discovery
             | Self::InternalOrDiscovery => true,
         }
     }
 
-    /// Whether the internal headers count on this route.
-    pub const fn takes_internal(self) -> bool {
+    /// Which credentials count on this route beside the bearer tokens.
+    pub const fn takes(self) -> Proofs {
         match self {
-            Self::Internal | Self::InternalOrAdmin | Self::InternalOrDiscovery => true,
+            Self::InternalOrBridge => Proofs::InternalOrBridge,
+            Self::Internal | Self::InternalOrAdmin | Self::InternalOrDiscovery => Proofs::Internal,
             Self::Public
             | Self::PublicOrCustomer
             | Self::Customer
@@ -69,7 +73,7 @@ impl Principal {
             | Self::Admin
             | Self::Discovery
             | Self::Stripe
-            | Self::Ticket => false,
+            | Self::Ticket => Proofs::Bearer,
         }
     }
 
@@ -83,6 +87,7 @@ impl Principal {
             Self::Customer | Self::Owner => matches!(caller, Caller::Customer(_) | Caller::Admin(_)),
             Self::Admin => matches!(caller, Caller::Admin(_)),
             Self::Internal => matches!(caller, Caller::Internal),
+            Self::InternalOrBridge => matches!(caller, Caller::Internal | Caller::Bridge),
             Self::InternalOrAdmin => matches!(caller, Caller::Internal | Caller::Admin(_)),
             Self::Discovery => matches!(caller, Caller::Discovery),
             Self::InternalOrDiscovery => matches!(caller, Caller::Internal | Caller::Discovery),

@@ -6,7 +6,7 @@ use super::docs;
 use super::health::{self, Health, Ready};
 use super::metrics;
 use super::principal::Principal::{
-    Admin, Customer, Internal, InternalOrAdmin, InternalOrDiscovery, Owner, Public, PublicOrCustomer,
+    Admin, Customer, Internal, InternalOrAdmin, InternalOrBridge, InternalOrDiscovery, Owner, Public, PublicOrCustomer,
 };
 use super::route::{Route, delete, get, options, patch, post};
 use crate::accounts::http as accounts;
@@ -129,7 +129,7 @@ fn edge() -> Vec<Route> {
             .summary("Compare what every target has of a server with what it should have")
             .takes::<edge::EdgeRequest>()
             .answers::<edge::EdgeFindings>(StatusCode::OK),
-        post("/internal/velocity/proxy-status", Internal, Free, discovery::proxy_status)
+        post("/internal/velocity/proxy-status", InternalOrBridge, Free, discovery::proxy_status)
             .summary("What the proxy says by itself of a server")
             .takes::<discovery::ProxyStatusRequest>()
             .answers::<discovery::Received>(StatusCode::ACCEPTED),

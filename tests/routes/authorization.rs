@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
+use zpack::kernel::Secret;
 use zpack::router::routes;
 
-use crate::support::app::{DISCOVERY, INTERNAL, TestApp};
+use crate::support::app::{BRIDGE, DISCOVERY, INTERNAL, TestApp};
 
 /// What becomes of a caller before the handler decides anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,27 +21,27 @@ enum Verdict {
 use Verdict::{In, No, Who};
 
 /// The callers, in the order of the columns.
-const CALLERS: [&str; 6] = ["anonymous", "wrong token", "customer", "admin", "internal", "discovery"];
+const CALLERS: [&str; 7] = ["anonymous", "wrong token", "customer", "admin", "internal", "discovery", "bridge"];
 
-const EVERYONE: [Verdict; 6] = [In; 6];
-const CUSTOMER: [Verdict; 6] = [Who, Who, In, In, No, No];
-const ADMIN: [Verdict; 6] = [Who, Who, No, In, No, No];
+const EVERYONE: [Verdict; 7] = [In; 7];
+const CUSTOMER: [Verdict; 7] = [Who, Who, In, In, No, No, Who];
+const ADMIN: [Verdict; 7] = [Who, Who, No, In, No, No, Who];
 
-const INTERNAL_ONLY: [Verdict; 6] = [Who, Who, No, No, In, No];
-const INTERNAL_OR_ADMIN: [Verdict; 6] = [Who, Who, No, In, In, No];
+const INTERNAL_ONLY: [Verdict; 7] = [Who, Who, No, No, In, No, Who];
+const INTERNAL_OR_ADMIN: [Verdict; 7] = [Who, Who, No, In, In, No, Who];
 
-const MATRIX: &[(&str, &str, [Verdict; 6])] = &[
+const MATRIX: &[(&str, &str, [Verdict; 7])] = &[
     ("OPTIONS", "/", EVERYONE),
     ("GET", "/healthz", EVERYONE),
     ("OPTIONS", "/healthz", EVERYONE),
     ("GET", "/readyz", EVERYONE),
     ("GET", "/api/health", EVERYONE),
-    ("GET", "/metrics", [Who, Who, No, No, In, In]),
+    ("GET", "/metrics", [Who, Who, No, No, In, In, Who]),
     ("GET", "/openapi.json", EVERYONE),
     ("GET", "/docs", EVERYONE),
     ("POST", "/api/auth/register", EVERYONE),
     ("POST", "/api/auth/login", EVERYONE),
-    ("POST", "/api/auth/logout", [In, Who, In, In, No, No]),
+    ("POST", "/api/auth/logout", [In, Who, In, In, No, No, In]),
     ("GET", "/api/auth/me", CUSTOMER),
     ("PATCH", "/api/auth/me", CUSTOMER),
     ("POST", "/api/auth/password", CUSTOMER),
@@ -75,7 +76,7 @@ const MATRIX: &[(&str, &str, [Verdict; 6])] = &[
     ("GET", "/api/servers/{id}", CUSTOMER),
     ("GET", "/api/servers/{id}/status", CUSTOMER),
     ("GET", "/api/servers/{id}/host/status", CUSTOMER),
-    ("POST", "/internal/velocity/proxy-status", INTERNAL_ONLY),
+    ("POST", "/internal/velocity/proxy-status", [Who, Who, No, No, In, No, In]),
     ("GET", "/internal/velocity/desired", INTERNAL_ONLY),
     ("GET", "/internal/traefik/config", INTERNAL_ONLY),
 ];
@@ -109,6 +110,7 @@ async fn the_guard_admits_exactly_whom_the_matrix_says() {
                 "admin" => request.bearer_auth(&admin),
                 "internal" => request.bearer_auth(INTERNAL),
                 "discovery" => request.bearer_auth(DISCOVERY),
+                "bridge" => request.header("x-zpack-secret", Secret::new(BRIDGE).digest().expose()),
                 other => panic!("{other}"),
             };
             let status = request.send().await.unwrap().status();

@@ -12,5 +12,6 @@ mod health;
 mod instances;
 mod metrics;
 mod progress;
+mod proxy_status;
 mod servers;
 mod status;

@@ -26,6 +26,8 @@ use super::{PrivateRedis, TestDb, artifacts};
 pub const INTERNAL: &str = "the-internal-token-of-the-tests";
 /// The discovery token of every test app.
 pub const DISCOVERY: &str = "the-discovery-token-of-the-tests";
+/// The secret of the bridge of every test app.
+pub const BRIDGE: &str = "the-bridge-secret-of-the-tests";
 /// The one allowed origin.
 pub const ORIGIN: &str = "https://portal.example";
 /// A password for test accounts.

@@ -37,7 +37,7 @@ use zpack::telemetry::Metrics;
 use zpack::web::sse::Streams;
 use zpack::web::{AllowedOrigins, Edge, RateLimiter};
 
-use super::app::{DISCOVERY, INTERNAL, ORIGIN, PASSWORD, token_of};
+use super::app::{BRIDGE, DISCOVERY, INTERNAL, ORIGIN, PASSWORD, token_of};
 
 /// How many event streams may be open at once.
 pub const MOST_STREAMS: usize = 8;
@@ -93,7 +93,8 @@ impl Door {
         let edge_lists = lists.clone();
         let apis = Apis {
             edge: Edge { origins: AllowedOrigins::new([ORIGIN.to_owned()]), ..Edge::default() },
-            authenticator: Authenticator::new(db.clone(), clock.clone(), tokens.clone(), internal, discovery),
+            authenticator: Authenticator::new(db.clone(), clock.clone(), tokens.clone(), internal, discovery)
+                .with_bridge(Some(Secret::new(BRIDGE))),
             limiter: limiter.clone(),
             health: HealthApi { clock: clock.clone(), probes: vec![Arc::new(DatabaseProbe(db.clone()))] },
             metrics: MetricsApi { metrics: Metrics::default(), db: db.clone() },
