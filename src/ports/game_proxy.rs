@@ -70,6 +70,14 @@ pub enum ProxyError {
         /// The call.
         operation: String,
     },
+    /// What answers at the address of the bridge may be something else, and is not believed.
+    #[error("{operation}: the settings of the proxy are wrong: {detail}")]
+    Misconfigured {
+        /// The call.
+        operation: String,
+        /// What it did, and which setting to look at.
+        detail: String,
+    },
     /// The bridge cannot list what is registered.
     #[error("{operation}: the bridge does not support it")]
     Unsupported {
@@ -107,7 +115,7 @@ impl Classify for ProxyError {
         match self {
             Self::Unreachable { .. } | Self::Contested { .. } => Failure::Transient,
             Self::NoAnswer { .. } | Self::Protocol { .. } => Failure::Ambiguous,
-            Self::Unauthorized { .. } => Failure::NeedsOperator,
+            Self::Unauthorized { .. } | Self::Misconfigured { .. } => Failure::NeedsOperator,
             Self::Refused { status: 429 | 503, .. } => Failure::Busy,
             Self::Refused { status: 500..=599, .. } => Failure::Ambiguous,
             Self::Refused { .. } | Self::Unsupported { .. } => Failure::Permanent,
@@ -128,6 +136,6 @@ pub trait GameProxy: Send + Sync {
 
     /// Removes the registration of `name`: the canonical name, or exactly what a listing showed. Entries of the same
     /// name in other spellings, the first label alone included, go with it. That nothing is left is believed only
-    /// when a listing says so, where the bridge has one.
+    /// when a listing says so, where the bridge has one; from one without, once it has proved to be a bridge.
     async fn unregister(&self, name: &str) -> Result<Unregistered, ProxyError>;
 }

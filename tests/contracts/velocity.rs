@@ -205,6 +205,37 @@ async fn older_bridges_are_lived_with() {
     assert!(matches!(error, ProxyError::Unsupported { .. }), "{error}");
 }
 
+/// C1: an unknown name is a 404. So is everything, at an address that leads to something else.
+#[tokio::test]
+async fn a_404_is_believed_of_what_has_proved_to_be_a_bridge() {
+    let elsewhere = Scripted::always("404 Not Found", "no such page").await;
+    for _ in 0..2 {
+        let error = scripted(&elsewhere).unregister(FQDN).await.unwrap_err();
+        assert!(matches!(error, ProxyError::Misconfigured { .. }), "{error:?}");
+        assert_eq!(error.failure(), Failure::NeedsOperator);
+        assert!(error.to_string().contains("is VELOCITY_URL right?"), "{error}");
+    }
+    let rig = Rig::new().await;
+    // A bridge that can list proves it by its listing, to a process that has never met it as well.
+    for bridge in ["current", "older"] {
+        rig.steer("/sim/velocity", json!({"bridge": bridge})).await;
+        assert_eq!(rig.proxy().unregister(FQDN).await.unwrap(), Unregistered::WasGone, "{bridge}");
+    }
+    // One that cannot has to have done something for us first.
+    rig.steer("/sim/velocity", json!({"bridge": "bare"})).await;
+    let proxy = rig.proxy();
+    assert!(matches!(proxy.unregister(FQDN).await, Err(ProxyError::Misconfigured { .. })));
+    proxy.register(&name("mc-paper-5002.play.test"), backend("10.0.0.2")).await.unwrap();
+    assert_eq!(proxy.unregister(FQDN).await.unwrap(), Unregistered::WasGone);
+    let fresh = rig.proxy();
+    assert_eq!(
+        fresh.unregister("mc-paper-5002.play.test").await.unwrap(),
+        Unregistered::Removed,
+        "that is a proof, too"
+    );
+    assert_eq!(fresh.unregister(FQDN).await.unwrap(), Unregistered::WasGone);
+}
+
 #[tokio::test]
 async fn a_wrong_secret_is_for_a_person_and_two_are_accepted_while_they_change() {
     let rig = Rig::new().await;

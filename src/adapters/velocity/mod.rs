@@ -2,12 +2,16 @@
 //!
 //! Velocity finds names without their case and compares them with it, and never replaces a registration: a refused one is
 //! looked up, removed in its own spelling, and made again. After every removal it is looked up what is left, because a
-//! 404 also comes when the name was registered in another form. The secret goes as a hash, in a header only. Reading answers is
-//! [`answer`], and pure. Not here: which registrations there should be (`edge`).
+//! 404 also comes when the name was registered in another form. A bridge without a listing is believed that a name is
+//! unknown only after it has answered a call with success in this process: whatever else `VELOCITY_URL` may lead to says
+//! 404 to everything. The secret goes as a hash, in a header only. Reading answers is [`answer`], and pure. Not here: which
+//! registrations there should be (`edge`).
 
 mod answer;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -41,6 +45,8 @@ pub struct Velocity {
     base: Url,
     proof: Secret,
     timeout: Duration,
+    /// It has answered a call as only a bridge does.
+    is_bridge: Arc<AtomicBool>,
 }
 
 impl Velocity {
@@ -54,7 +60,8 @@ impl Velocity {
             tls: TlsVerify::SystemRoots.for_address(&settings.base_url),
         })?;
         let base = settings.base_url.clone();
-        Ok(Self { client, base, proof: settings.secret.digest(), timeout: settings.timeout })
+        let (proof, is_bridge) = (settings.secret.digest(), Arc::new(AtomicBool::new(false)));
+        Ok(Self { client, base, proof, timeout: settings.timeout, is_bridge })
     }
 
     async fn send(
@@ -80,6 +87,7 @@ impl Velocity {
         match self.client.send(call).await {
             Ok(answer) => Ok(answer),
             Err(TransportError::NotSent { detail }) => Err(ProxyError::Unreachable { operation, detail }),
+            Err(TransportError::Incomplete { status: 401 | 403, .. }) => Err(ProxyError::Unauthorized { operation }),
             Err(error @ (TransportError::NoAnswer { .. } | TransportError::Incomplete { .. })) => {
                 Err(ProxyError::NoAnswer { operation, detail: error.to_string() })
             }
@@ -92,7 +100,10 @@ impl Velocity {
         let answer = self.send(&operation, Method::Get, route, None).await?;
         match answer.status {
             200 => match answer::listing(&answer.body) {
-                Ok(listing) => Ok(Some(listing)),
+                Ok(listing) => {
+                    self.is_bridge.store(true, Ordering::Relaxed);
+                    Ok(Some(listing))
+                }
                 Err(detail) => Err(ProxyError::Protocol { operation, detail }),
             },
             404 | 405 | 501 => Ok(None),
@@ -113,14 +124,21 @@ impl Velocity {
         let document =
             json!({"server_name": name.as_str(), "address": address.ip().to_string(), "port": address.port()});
         let answer = self.send(operation, Method::Post, "register", Some(&document)).await?;
-        if answer.is_success() { Ok(()) } else { Err(answer::refused(operation.to_owned(), &answer)) }
+        if !answer.is_success() {
+            return Err(answer::refused(operation.to_owned(), &answer));
+        }
+        self.is_bridge.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Whether an entry of exactly this spelling was removed; false when there was none.
     async fn unregister_once(&self, operation: &str, spelling: &str) -> Result<bool, ProxyError> {
         let answer = self.send(operation, Method::Post, "unregister", Some(&json!({"server_name": spelling}))).await?;
         match answer.status {
-            200..=299 => Ok(true),
+            200..=299 => {
+                self.is_bridge.store(true, Ordering::Relaxed);
+                Ok(true)
+            }
             404 => Ok(false),
             _ => Err(answer::refused(operation.to_owned(), &answer)),
         }
@@ -202,8 +220,12 @@ impl GameProxy for Velocity {
                 };
                 listed.into_iter().filter(is_left).collect()
             }
-            // A bridge without a listing leaves no other witness than its answer.
-            None => Vec::new(),
+            // A bridge without a listing leaves no other witness than its answer, if a bridge it is.
+            None if self.is_bridge.load(Ordering::Relaxed) => Vec::new(),
+            None => {
+                let detail = "it knows none of the calls of a bridge (is VELOCITY_URL right?)".to_owned();
+                return Err(ProxyError::Misconfigured { operation, detail });
+            }
         };
         for entry in &left {
             if !self.unregister_once(&operation, &entry.name).await? {
