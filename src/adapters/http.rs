@@ -130,6 +130,8 @@ pub enum TransportError {
         status: u16,
         /// The words of the status line, when they are not the standard ones of the status.
         reason: Option<String>,
+        /// When to come back, as the peer wrote it.
+        retry_after: Option<String>,
         /// Whether it passed the bound, which it will do again.
         too_large: bool,
         /// The cause.
@@ -271,8 +273,10 @@ impl HttpClient {
             .filter(|words| !words.is_empty());
         let header = |name| response.headers().get(name)?.to_str().ok().map(str::to_owned);
         let (etag, retry_after) = (header(ETAG), header(RETRY_AFTER));
-        let incomplete =
-            |too_large, detail| TransportError::Incomplete { status, reason: reason.clone(), too_large, detail };
+        let incomplete = |too_large, detail| {
+            let (reason, retry_after) = (reason.clone(), retry_after.clone());
+            TransportError::Incomplete { status, reason, retry_after, too_large, detail }
+        };
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| incomplete(false, causes(error)))? {
             if body.len().saturating_add(chunk.len()) > max_body {

@@ -173,7 +173,7 @@ pub fn technitium(zone: &ZoneConfig, dns: &DnsConfig) -> anyhow::Result<Option<A
         timeout: dns.request_timeout,
         denial: TechnitiumSettings::DENIAL,
     };
-    let client = Technitium::new(settings);
+    let client = Technitium::new(settings, Clock::System);
     Ok(Some(Arc::new(client.context("the client of Technitium could not be made (TECHNITIUM_API_URL)")?)))
 }
 

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use zpack::adapters::cloudflare::{Cloudflare, CloudflareSettings};
-use zpack::kernel::{Clock, Secret, StoredSecret, Timestamp};
+use zpack::kernel::{Clock, DnsName, Secret, StoredSecret, Timestamp};
 use zpack::ports::{DnsZone, RecordData, Srv, Ttl, ZoneChange, ZoneError, ZoneRecord};
 
-use super::scripted::{Act, Scripted, answer};
+use super::scripted::{Act, Scripted, Seen, answer};
 use super::zone_kit::{Rig, ZONE, host, new_a, new_srv};
 
 /// Longer than any test: who is shut out stays shut out.
@@ -182,6 +182,58 @@ async fn a_listing_is_read_to_its_last_page_and_again_when_it_moves() {
     let names: Vec<_> = scripted(&server).list().await.unwrap().into_iter().map(|record| record.name).collect();
     assert_eq!(names, [host("mc-1"), host("mc-2"), host("mc-3")]);
     assert_eq!(server.seen().len(), 5, "two pages given up, then three");
+}
+
+/// What a page says of itself is not followed: neither a number of pages that is too small nor pages without an end.
+#[tokio::test]
+async fn a_listing_ends_when_all_it_announces_was_received_or_fails() {
+    let row = |number: u64| json!({"id": format!("{number:032x}"), "type": "A", "name": format!("mc-{number}.{ZONE}"), "content": "192.0.2.1"});
+    let page = |rows: Vec<Value>, total: u64| {
+        let info = json!({"count": rows.len(), "total_count": total, "total_pages": 1});
+        answer("200 OK", &json!({"success": true, "errors": [], "result": rows, "result_info": info}).to_string())
+    };
+    let wanted = |seen: &Seen| {
+        let page = seen.parameters().into_iter().find(|(key, _)| key == "page").unwrap().1;
+        page.parse::<u64>().unwrap()
+    };
+    let whole = Scripted::start(move |_, seen| Act::Send(page(vec![row(wanted(seen))], 3))).await;
+    assert_eq!(scripted(&whole).list().await.unwrap().len(), 3, "more pages than it says");
+    assert_eq!(whole.seen().len(), 3);
+    type Script = Box<dyn Fn(u64) -> Vec<u8> + Send + Sync>;
+    let scripts: [(&str, Script, usize); 3] = [
+        (
+            "empty before its end",
+            Box::new(move |number| page(if number < 3 { vec![row(number)] } else { vec![] }, 9)),
+            9,
+        ),
+        ("the same page again and again", Box::new(move |_| page(vec![row(1)], 2)), 6),
+        ("without an end", Box::new(move |number| page(vec![row(number)], 1_000_000)), 50),
+    ];
+    for (what, script, calls) in scripts {
+        let server = Scripted::start(move |_, seen| Act::Send(script(wanted(seen)))).await;
+        let error = scripted(&server).list().await.unwrap_err();
+        assert!(matches!(error, ZoneError::NoAnswer { .. }), "{what}: {error:?}");
+        assert_eq!(server.seen().len(), calls, "{what}");
+    }
+}
+
+/// What was published under another `ZPACK_ZONE` is nothing this client could read or change.
+#[tokio::test]
+async fn names_of_another_zone_are_left_out_of_the_question_and_never_written() {
+    let rig = Rig::new().await;
+    let zone = client(&rig);
+    zone.apply(&[ZoneChange::Create(new_a("mc-1", 1))]).await.unwrap();
+    let elsewhere: DnsName = "mc-1.earlier.example".parse().unwrap();
+    let found = zone.records_at(&[elsewhere.clone(), host("mc-1")]).await.unwrap();
+    assert_eq!(found.iter().map(|record| &record.name).collect::<Vec<_>>(), [&host("mc-1")]);
+    let asked = rig.journal("cloudflare").await.len();
+    assert_eq!(zone.records_at(std::slice::from_ref(&elsewhere)).await.unwrap(), []);
+    let mut new = new_a("mc-2", 1);
+    new.name = elsewhere;
+    let error = zone.apply(&[ZoneChange::Create(new)]).await.unwrap_err();
+    assert!(matches!(error, ZoneError::Misconfigured { .. }), "{error:?}");
+    assert!(error.to_string().contains("ZPACK_ZONE"), "{error}");
+    assert_eq!(rig.journal("cloudflare").await.len(), asked, "neither needs a call");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ pub mod proxmox_kit;
 mod proxmox_schema;
 mod proxmox_wire;
 mod raw;
+mod refused_token;
 pub mod scripted;
 mod sim_agent;
 mod sim_cloudflare;

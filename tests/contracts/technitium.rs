@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
-use zpack::kernel::{Secret, StoredSecret};
+use zpack::kernel::{Clock, DnsName, Secret, StoredSecret};
 use zpack::ports::{DnsZone, Ttl, ZoneChange, ZoneError, ZoneRecord};
 
 use super::scripted::{Act, Scripted, answer, nobody};
@@ -29,7 +29,7 @@ fn client_of(base_url: impl AsRef<str>, token: StoredSecret, denial: Duration) -
         timeout: Duration::from_secs(2),
         denial,
     };
-    Technitium::new(settings).unwrap()
+    Technitium::new(settings, Clock::System).unwrap()
 }
 
 async fn only(zone: &Technitium, name: &str) -> ZoneRecord {
@@ -94,13 +94,39 @@ async fn each_refusal_of_the_server_has_its_own_error() {
     long.ttl = Ttl::Seconds(604_801);
     let refused = zone.apply(&[ZoneChange::Create(long)]).await.unwrap_err();
     assert!(matches!(refused, ZoneError::Refused { .. }), "{refused:?}");
-    let elsewhere = zone.records_at(&["mc-1.elsewhere.example".parse().unwrap()]).await.unwrap_err();
+    let settings = TechnitiumSettings {
+        base_url: rig.world.technitium_url().parse().unwrap(),
+        token: Secret::new(rig.world.technitium().token()).into(),
+        zone: "elsewhere.example".parse().unwrap(),
+        timeout: Duration::from_secs(2),
+        denial: FOREVER,
+    };
+    let elsewhere = Technitium::new(settings, Clock::System).unwrap().list().await.unwrap_err();
     assert!(matches!(elsewhere, ZoneError::Misconfigured { .. }), "{elsewhere:?}");
+    assert!(elsewhere.to_string().contains("ZPACK_ZONE"), "{elsewhere}");
     let away = client_with(format!("http://{}", nobody().await), "token", FOREVER).list().await.unwrap_err();
     assert!(matches!(away, ZoneError::Unreachable { .. }), "{away:?}");
     let wrong = Scripted::always("404 Not Found", "").await;
     let nowhere = client_with(wrong.url(), "token", FOREVER).list().await.unwrap_err();
     assert!(nowhere.to_string().contains("TECHNITIUM_API_URL"), "{nowhere}");
+}
+
+/// What was published under another `ZPACK_ZONE` is nothing this client could read or change.
+#[tokio::test]
+async fn names_of_another_zone_are_left_out_of_the_question_and_never_written() {
+    let rig = Rig::new().await;
+    let zone = client(&rig);
+    zone.apply(&[ZoneChange::Create(new_a("mc-1", 1))]).await.unwrap();
+    let elsewhere: DnsName = "mc-1.earlier.example".parse().unwrap();
+    let found = zone.records_at(&[elsewhere.clone(), host("mc-1")]).await.unwrap();
+    assert_eq!(found.iter().map(|record| &record.name).collect::<Vec<_>>(), [&host("mc-1")]);
+    let asked = rig.journal("technitium").await.len();
+    assert_eq!(zone.records_at(std::slice::from_ref(&elsewhere)).await.unwrap(), []);
+    let mut new = new_a("mc-2", 1);
+    new.name = elsewhere;
+    let error = zone.apply(&[ZoneChange::Create(new)]).await.unwrap_err();
+    assert!(matches!(error, ZoneError::Misconfigured { .. }), "{error:?}");
+    assert_eq!(rig.journal("technitium").await.len(), asked, "neither needs a call");
 }
 
 #[tokio::test]

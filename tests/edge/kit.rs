@@ -16,7 +16,7 @@ use zpack::db::entities::instance::{self, InstanceKind};
 use zpack::db::payload::{self, Change};
 use zpack::edge::{EDGE_KEY, EdgePolicy, EdgeRecord, EdgeState, Intent, Target, Targets, WISH_KEY, Wish};
 use zpack::instances::store::{self, NewInstance};
-use zpack::kernel::{Clock, DnsName, OperationId, Secret, Timestamp, UserId, VmId};
+use zpack::kernel::{Clock, DnsName, OperationId, Secret, StoredSecret, Timestamp, UserId, VmId};
 use zpack::ports::NodeName;
 use zpack::publishing::{Keeper, Publisher, Scope};
 
@@ -36,19 +36,71 @@ pub struct Scene {
     pub db: TestDb,
     pub clock: Clock,
     pub publisher: Publisher,
+    means: Means,
+}
+
+/// What the clients of the DNS servers are given.
+#[derive(Clone)]
+pub struct Means {
+    pub cloudflare: StoredSecret,
+    pub technitium: StoredSecret,
+    /// How long a refused token is not tried again.
+    pub denial: Duration,
+    /// By which they wait.
+    pub clock: Clock,
+}
+
+impl Means {
+    /// Good tokens, one of which is tried again at once when it is refused.
+    fn of(rig: &Rig) -> Self {
+        Self {
+            cloudflare: Secret::new(rig.world.cloudflare().token()).into(),
+            technitium: Secret::new(rig.world.technitium().token()).into(),
+            denial: Duration::ZERO,
+            clock: Clock::System,
+        }
+    }
 }
 
 impl Scene {
     pub async fn new() -> Self {
-        let (rig, db) = (Rig::new().await, TestDb::migrated(DatabaseKind::Sqlite).await);
-        let clock = Clock::fixed(Timestamp::from_millis(1_800_000_000_000));
-        let publisher = publisher(&rig, &db, &clock, EDGE);
-        Self { rig, db, clock, publisher }
+        let rig = Rig::new().await;
+        let means = Means::of(&rig);
+        Self::start(rig, means, a_clock()).await
+    }
+
+    /// One whose clients wait by its clock: pauses end when it is moved, and the budget of calls fills up then only.
+    pub async fn in_its_time() -> Self {
+        Self::with(|means| means).await
+    }
+
+    /// The same with other means.
+    pub async fn with(change: impl FnOnce(Means) -> Means) -> Self {
+        let (rig, clock) = (Rig::new().await, a_clock());
+        let means = change(Means { clock: clock.clone(), ..Means::of(&rig) });
+        Self::start(rig, means, clock).await
+    }
+
+    async fn start(rig: Rig, means: Means, clock: Clock) -> Self {
+        let db = TestDb::migrated(DatabaseKind::Sqlite).await;
+        let publisher = publisher(&rig, &means, &db, &clock, EDGE);
+        Self { rig, db, clock, publisher, means }
     }
 
     /// A publisher with another public address in its settings.
     pub fn at(&self, edge: Ipv4Addr) -> Publisher {
-        publisher(&self.rig, &self.db, &self.clock, edge)
+        publisher(&self.rig, &self.means, &self.db, &self.clock, edge)
+    }
+
+    /// What looks after the publications of this scene.
+    pub fn keeper(&self) -> Keeper {
+        Keeper { publisher: self.publisher.clone(), interval: Duration::ZERO }
+    }
+
+    /// Expects that every fault that was planned has met its call.
+    pub async fn faults_are_used_up(&self, what: &str) {
+        let left = self.rig.control("GET", "/sim/faults", Value::Null).await;
+        assert_eq!(left, json!([]), "{what}: no call met it");
     }
 
     /// Records a game server; Minecraft if `software` is that.
@@ -108,7 +160,7 @@ impl Scene {
 
     /// Lets the keeper work, time passing as it has to, until nothing is due any more.
     pub async fn settle(&self, vmid: VmId) -> EdgeRecord {
-        let keeper = Keeper { publisher: self.publisher.clone(), interval: Duration::ZERO };
+        let keeper = self.keeper();
         for _ in 0..20 {
             if self.row(vmid).await.edge_due_at.is_none() {
                 return self.record(vmid).await;
@@ -205,28 +257,35 @@ pub struct Others {
     pub technitium: BTreeSet<(String, String, String, String)>,
 }
 
-fn publisher(rig: &Rig, db: &TestDb, clock: &Clock, edge: Ipv4Addr) -> Publisher {
+fn a_clock() -> Clock {
+    Clock::fixed(Timestamp::from_millis(1_800_000_000_000))
+}
+
+fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, edge: Ipv4Addr) -> Publisher {
     let zone: DnsName = ZONE.parse().unwrap();
-    // A call that gets no answer is given up soon; a refused token is tried again at once.
-    let (timeout, denial) = (Duration::from_secs(2), Duration::ZERO);
+    // A call that gets no answer is given up soon.
+    let (timeout, denial) = (Duration::from_secs(2), means.denial);
     let cloudflare = Cloudflare::new(
         CloudflareSettings {
             base_url: rig.world.cloudflare_url().parse().unwrap(),
-            token: Secret::new(rig.world.cloudflare().token()).into(),
+            token: means.cloudflare.clone(),
             zone_id: rig.world.cloudflare().zone_id(),
             zone: zone.clone(),
             timeout,
             denial,
         },
-        Clock::System,
+        means.clock.clone(),
     );
-    let technitium = Technitium::new(TechnitiumSettings {
-        base_url: rig.world.technitium_url().parse().unwrap(),
-        token: Secret::new(rig.world.technitium().token()).into(),
-        zone: zone.clone(),
-        timeout,
-        denial,
-    });
+    let technitium = Technitium::new(
+        TechnitiumSettings {
+            base_url: rig.world.technitium_url().parse().unwrap(),
+            token: means.technitium.clone(),
+            zone: zone.clone(),
+            timeout,
+            denial,
+        },
+        means.clock.clone(),
+    );
     let velocity = Velocity::new(&VelocitySettings {
         base_url: rig.world.velocity_url().parse().unwrap(),
         secret: Secret::new(rig.world.velocity().secret()),

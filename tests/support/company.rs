@@ -195,7 +195,7 @@ impl Company {
             timeout: Duration::from_secs(2),
             denial: Duration::from_millis(200),
         };
-        Technitium::new(settings).unwrap()
+        Technitium::new(settings, Clock::System).unwrap()
     }
 
     /// The edge: the simulated peers over the real adapters.

@@ -33,12 +33,12 @@ fn refused(operation: &str, answer: &Answer, document: Option<&Value>, now: Time
     let operation = operation.to_owned();
     let detail = in_words(answer, &errors);
     match answer.status {
-        429 => return ZoneError::RateLimited { operation, retry_after: pause(answer, now) },
+        429 => return ZoneError::RateLimited { operation, retry_after: pause(answer.retry_after.as_deref(), now) },
         500.. => return ZoneError::NoAnswer { operation, detail },
         _ => {}
     }
     if has(&[10_100, 971]) {
-        ZoneError::RateLimited { operation, retry_after: pause(answer, now) }
+        ZoneError::RateLimited { operation, retry_after: pause(answer.retry_after.as_deref(), now) }
     } else if has(&[7003, 7000]) {
         let detail = format!("{detail} (is CLOUDFLARE_ZONE_ID the id of the zone, not its name?)");
         ZoneError::Misconfigured { operation, detail }
@@ -55,6 +55,23 @@ fn refused(operation: &str, answer: &Answer, document: Option<&Value>, now: Time
         ZoneError::NoAnswer { operation, detail }
     } else {
         ZoneError::Refused { operation, detail }
+    }
+}
+
+/// The error of an answer whose body broke off: its status is all there is to read, and says enough where it concerns
+/// every call.
+pub(super) fn cut_off(
+    operation: &str,
+    status: u16,
+    retry_after: Option<&str>,
+    detail: String,
+    now: Timestamp,
+) -> ZoneError {
+    let operation = operation.to_owned();
+    match status {
+        429 => ZoneError::RateLimited { operation, retry_after: pause(retry_after, now) },
+        401 | 403 => ZoneError::Unauthorized { operation, detail },
+        _ => ZoneError::NoAnswer { operation, detail },
     }
 }
 
@@ -77,8 +94,8 @@ fn in_words(answer: &Answer, errors: &[(u64, String)]) -> String {
 }
 
 /// How long to leave the server alone: seconds or a date, or a minute and a bit.
-fn pause(answer: &Answer, now: Timestamp) -> Duration {
-    let text = answer.retry_after.as_deref().map(str::trim);
+fn pause(told: Option<&str>, now: Timestamp) -> Duration {
+    let text = told.map(str::trim);
     let seconds = || text?.parse().ok().map(Duration::from_secs);
     let date = || {
         let at = DateTime::parse_from_rfc2822(text?).ok()?;
@@ -93,7 +110,6 @@ pub(super) struct PageOfRows {
     pub(super) rows: Vec<Value>,
     pub(super) count: u64,
     pub(super) total_count: u64,
-    pub(super) total_pages: u64,
 }
 
 /// Reads a page; one that does not say how much there is is not believed.
@@ -104,13 +120,7 @@ pub(super) fn page(document: &Value) -> Result<PageOfRows, String> {
         let number = info.get(key).and_then(Value::as_f64).filter(|number| (0.0..1e12).contains(number));
         number.map(|number| number as u64).ok_or_else(|| format!("its `{key}` is missing"))
     };
-    Ok(PageOfRows {
-        count: number("count")?,
-        total_count: number("total_count")?,
-        // Left out by some answers that fit on one page.
-        total_pages: number("total_pages").unwrap_or(1),
-        rows,
-    })
+    Ok(PageOfRows { count: number("count")?, total_count: number("total_count")?, rows })
 }
 
 /// When a verified token ends.

@@ -61,6 +61,19 @@ fn what_is_not_the_servers_form_leaves_open_what_happened() {
 }
 
 #[test]
+fn an_answer_that_breaks_off_is_known_by_its_status() {
+    let cut = |status| cut_off("do", status, Some("7"), "cut".to_owned(), NOW);
+    let seven = Duration::from_secs(7);
+    assert!(matches!(cut(429), ZoneError::RateLimited { retry_after, .. } if retry_after == seven));
+    for status in [401, 403] {
+        assert!(matches!(cut(status), ZoneError::Unauthorized { .. }), "{status}");
+    }
+    for status in [200, 400, 404, 500, 503] {
+        assert!(matches!(cut(status), ZoneError::NoAnswer { .. }), "{status}");
+    }
+}
+
+#[test]
 fn a_code_among_the_messages_of_a_success_means_nothing() {
     let body = json!({"success": true, "errors": [], "messages": [{"code": 10000, "message": "active"}],
         "result": {"status": "active", "expires_on": "2030-01-01T00:00:00Z"}});
@@ -74,7 +87,7 @@ fn a_code_among_the_messages_of_a_success_means_nothing() {
 
 #[test]
 fn a_pause_is_as_long_as_the_server_says_within_reason() {
-    let pause = |text| pause(&answer(429, "", text), NOW);
+    let pause = |text| pause(text, NOW);
     assert_eq!(pause(Some("7")), Duration::from_secs(7));
     assert_eq!(pause(Some("Tue, 14 Nov 2023 22:13:30 GMT")), Duration::from_secs(10));
     assert_eq!(pause(Some("99999")), MAX_PAUSE);

@@ -1,4 +1,5 @@
-//! How many calls may be made, and when none may (wire/edge.md A6). Time is an argument.
+//! How many calls may be made, and when none may (wire/edge.md A6). Time is an argument. Not here: what follows from a
+//! refused token (`token_gate`).
 
 use std::time::Duration;
 
@@ -20,11 +21,6 @@ pub(super) enum Turn {
     Wait(Duration),
     /// The server wants to be left alone for this long.
     Paused(Duration),
-    /// The token was refused a moment ago.
-    Denied {
-        /// In the server's words.
-        detail: String,
-    },
 }
 
 /// The budget of a process.
@@ -33,28 +29,18 @@ pub(super) struct Budget {
     left: f64,
     at: Instant,
     paused_until: Option<Instant>,
-    denied: Option<(Instant, String)>,
-    denial: Duration,
 }
 
 impl Budget {
-    /// A full budget; after a refusal of the token nothing is sent for `denial`.
-    pub(super) fn new(now: Instant, denial: Duration) -> Self {
-        Self { left: BURST, at: now, paused_until: None, denied: None, denial }
+    /// A full budget.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { left: BURST, at: now, paused_until: None }
     }
 
     /// Takes a call out of the budget, if there is one.
     pub(super) fn take(&mut self, now: Instant, background: bool) -> Turn {
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
             return Turn::Paused(until - now);
-        }
-        if let Some((until, detail)) = &self.denied {
-            if *until > now {
-                let detail = format!("{detail} (asked again in {} s)", (*until - now).as_secs().max(1));
-                return Turn::Denied { detail };
-            }
-            // One call finds out; the others wait for what it finds.
-            self.denied = Some((now + self.denial, detail.clone()));
         }
         self.left = (self.left + now.saturating_duration_since(self.at).as_secs_f64() * RATE).min(BURST);
         self.at = now;
@@ -71,35 +57,23 @@ impl Budget {
     pub(super) fn pause(&mut self, now: Instant, span: Duration) {
         self.paused_until = self.paused_until.max(Some(now + span));
     }
-
-    /// The server refused the token.
-    pub(super) fn deny(&mut self, now: Instant, detail: &str) {
-        self.denied = Some((now + self.denial, detail.to_owned()));
-    }
-
-    /// The server accepted a call.
-    pub(super) fn accepted(&mut self) {
-        self.denied = None;
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const MINUTE: Duration = Duration::from_secs(60);
-
     #[test]
     fn a_burst_is_followed_by_a_steady_rate_below_the_servers() {
         let start = Instant::now();
-        let mut budget = Budget::new(start, MINUTE);
+        let mut budget = Budget::new(start);
         let mut now = start;
         let mut calls = 0;
         while now < start + Duration::from_secs(300) {
             match budget.take(now, false) {
                 Turn::Yours => calls += 1,
                 Turn::Wait(wait) => now += wait.max(Duration::from_millis(1)),
-                other => panic!("{other:?}"),
+                other @ Turn::Paused(_) => panic!("{other:?}"),
             }
         }
         assert!((1000..1200).contains(&calls), "{calls}");
@@ -108,7 +82,7 @@ mod tests {
     #[test]
     fn background_work_leaves_a_reserve() {
         let now = Instant::now();
-        let mut budget = Budget::new(now, MINUTE);
+        let mut budget = Budget::new(now);
         let calls = (0..100).take_while(|_| budget.take(now, true) == Turn::Yours).count();
         assert_eq!(calls, 35);
         assert_eq!(budget.take(now, false), Turn::Yours);
@@ -117,23 +91,10 @@ mod tests {
     #[test]
     fn a_pause_is_kept_by_everybody_and_the_longer_one_counts() {
         let now = Instant::now();
-        let mut budget = Budget::new(now, MINUTE);
+        let mut budget = Budget::new(now);
         budget.pause(now, Duration::from_secs(7));
         budget.pause(now, Duration::from_secs(3));
         assert_eq!(budget.take(now, false), Turn::Paused(Duration::from_secs(7)));
         assert_eq!(budget.take(now + Duration::from_secs(7), true), Turn::Yours);
-    }
-
-    #[test]
-    fn a_refused_token_is_tried_once_a_minute_until_it_is_accepted() {
-        let now = Instant::now();
-        let mut budget = Budget::new(now, MINUTE);
-        budget.deny(now, "no");
-        assert!(matches!(budget.take(now, false), Turn::Denied { .. }));
-        let later = now + MINUTE;
-        assert_eq!(budget.take(later, false), Turn::Yours);
-        assert!(matches!(budget.take(later, false), Turn::Denied { .. }));
-        budget.accepted();
-        assert_eq!(budget.take(later, false), Turn::Yours);
     }
 }

@@ -1,23 +1,27 @@
 //! The public DNS zone over Cloudflare's API v4 (wire/edge.md section A).
 //!
 //! All handles of a process share one budget of calls, one pause after a 429 and one refusal of the token; a handle for
-//! background work leaves a reserve to the others. Nothing is repeated here but what surely had no effect.
+//! background work leaves a reserve to the others. Nothing is repeated here but what surely had no effect. A listing is
+//! whole when everything it announces was received, whatever it says of its pages.
 
 mod answer;
 mod budget;
 mod record;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 use url::Url;
 
-use super::http::{Answer, Call, ClientError, HttpClient, Method, TransportError};
+use super::http::{Call, ClientError, HttpClient, Method, TransportError};
+use super::stopwatch::Stopwatch;
 use super::token::Token;
+use super::token_gate::{Attempt, Gate};
+use super::zone_names::ZoneNames;
 use crate::kernel::{Clock, DnsName, Secret};
 use crate::ports::{DnsZone, ZoneChange, ZoneError, ZoneHealth, ZoneRecord};
 
@@ -26,6 +30,8 @@ pub use self::settings::CloudflareSettings;
 
 /// Records of one page; a whole zone of ours fits.
 const PER_PAGE: u32 = 5000;
+/// Pages of one listing, should the server make them smaller than we ask: more than the largest plan fills.
+const MAX_PAGES: u32 = 50;
 /// A page of records of the largest size.
 const MAX_BODY: usize = 16 << 20;
 /// How often a listing is read that changes while it is.
@@ -46,17 +52,29 @@ struct Shared {
     client: HttpClient,
     settings: CloudflareSettings,
     token: Token,
-    clock: Clock,
+    names: ZoneNames,
+    watch: Stopwatch,
+    gate: Gate,
     budget: Mutex<Budget>,
+}
+
+/// One request to the API.
+struct Request<'a> {
+    method: Method,
+    path: &'a [&'a str],
+    query: &'a [(&'a str, String)],
+    document: Option<Value>,
 }
 
 impl Cloudflare {
     /// A client for the zone of `settings`.
     pub fn new(settings: CloudflareSettings, clock: Clock) -> Result<Self, ClientError> {
         let client = HttpClient::new(settings.client())?;
-        let token = Token::new(settings.token.clone());
-        let budget = Mutex::new(Budget::new(Instant::now(), settings.denial));
-        Ok(Self { shared: Arc::new(Shared { client, settings, token, clock, budget }), background: false })
+        let (token, names) = (Token::new(settings.token.clone()), ZoneNames::of(settings.zone.clone()));
+        let (watch, gate) = (Stopwatch::of(clock), Gate::new(settings.denial));
+        let budget = Mutex::new(Budget::new(watch.now()));
+        let shared = Shared { client, settings, token, names, watch, gate, budget };
+        Ok(Self { shared: Arc::new(shared), background: false })
     }
 
     /// The same client for work that nobody waits for.
@@ -69,117 +87,144 @@ impl Cloudflare {
         use_it(&mut self.shared.budget.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits for a call of the budget. A pause is not waited for: the caller has other things to do.
-    async fn turn(&self, operation: &str) -> Result<(), ZoneError> {
-        let deadline = Instant::now() + MAX_WAIT;
+    /// Waits for a call of the budget, unless the token is refused. A pause is not waited for: the caller has other
+    /// things to do. Whoever was let through before goes on with what it holds.
+    async fn turn<'a>(&'a self, operation: &str, held: Option<Attempt<'a>>) -> Result<Attempt<'a>, ZoneError> {
+        let (mut held, mut waited) = (held, Duration::ZERO);
         loop {
-            let now = Instant::now();
+            let now = self.shared.watch.now();
             let operation = || operation.to_owned();
-            let wait = match self.budget(|budget| budget.take(now, self.background)) {
-                Turn::Yours => return Ok(()),
-                Turn::Wait(wait) if now + wait <= deadline => wait,
+            let attempt = match held.take() {
+                Some(held) => held,
+                None => {
+                    let admitted = self.shared.gate.admit(now);
+                    admitted.map_err(|detail| ZoneError::Unauthorized { operation: operation(), detail })?
+                }
+            };
+            match self.budget(|budget| budget.take(now, self.background)) {
+                Turn::Yours => return Ok(attempt),
+                Turn::Wait(wait) if waited + wait <= MAX_WAIT => {
+                    drop(attempt);
+                    waited += wait;
+                    tokio::time::sleep(wait).await;
+                }
                 Turn::Wait(wait) | Turn::Paused(wait) => {
                     return Err(ZoneError::RateLimited { operation: operation(), retry_after: wait });
                 }
-                Turn::Denied { detail } => return Err(ZoneError::Unauthorized { operation: operation(), detail }),
-            };
-            tokio::time::sleep(wait).await;
+            }
         }
     }
 
-    async fn send(
-        &self,
-        operation: &str,
-        method: Method,
-        path: &[&str],
-        query: &[(&str, String)],
-        document: Option<&Value>,
-        token: &Secret,
-    ) -> Result<Answer, ZoneError> {
-        self.turn(operation).await?;
+    async fn send(&self, operation: &str, request: &Request<'_>, token: &Secret) -> Result<Value, ZoneError> {
         let settings = &self.shared.settings;
         let mut url: Url = settings.base_url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
+            segments.pop_if_empty().extend(request.path);
         }
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
+        if !request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(request.query);
         }
-        let call = Call::new(operation, method, url)
+        let call = Call::new(operation, request.method, url)
             .authorization(Secret::new(format!("Bearer {}", token.expose())))
             .deadline(settings.timeout)
             .max_body(MAX_BODY);
-        let call = match document {
+        let call = match &request.document {
             Some(document) => call.json(document.to_string().into_bytes()),
             None => call,
         };
-        let operation = operation.to_owned();
-        self.shared.client.send(call).await.map_err(|error| match error {
-            TransportError::NotSent { detail } => ZoneError::Unreachable { operation, detail },
-            TransportError::NoAnswer { .. } | TransportError::Incomplete { .. } => {
-                ZoneError::NoAnswer { operation, detail: error.to_string() }
+        let sent = self.shared.client.send(call).await;
+        let now = self.shared.watch.wall();
+        match sent {
+            Ok(answer) => answer::read(operation, &answer, now),
+            Err(TransportError::NotSent { detail }) => {
+                Err(ZoneError::Unreachable { operation: operation.to_owned(), detail })
             }
-        })
+            Err(error @ TransportError::NoAnswer { .. }) => Err(no_answer(operation, error.to_string())),
+            Err(ref error @ TransportError::Incomplete { status, ref retry_after, .. }) => {
+                Err(answer::cut_off(operation, status, retry_after.as_deref(), error.to_string(), now))
+            }
+        }
     }
 
-    /// The document of a call that succeeded. Refusals that concern every call are remembered.
-    async fn call(
+    /// What the server says, twice if the token was replaced in between. A wish to be left alone is kept by everybody.
+    async fn ask(
         &self,
         operation: &str,
-        method: Method,
-        path: &[&str],
-        query: &[(&str, String)],
-        document: Option<Value>,
-    ) -> Result<Value, ZoneError> {
-        let mut token = self.shared.token.current();
-        let answer = self.send(operation, method, path, query, document.as_ref(), &token).await?;
-        let mut outcome = answer::read(operation, &answer, self.shared.clock.now());
+        request: &Request<'_>,
+    ) -> Result<(Attempt<'_>, Result<Value, ZoneError>), ZoneError> {
+        let mut attempt = self.turn(operation, None).await?;
+        let token = self.shared.token.current();
+        let mut outcome = self.send(operation, request, &token).await;
         if matches!(outcome, Err(ZoneError::Unauthorized { .. })) && self.shared.token.was_replaced(&token).await {
-            token = self.shared.token.current();
-            let answer = self.send(operation, method, path, query, document.as_ref(), &token).await?;
-            outcome = answer::read(operation, &answer, self.shared.clock.now());
+            attempt = self.turn(operation, Some(attempt)).await?;
+            outcome = self.send(operation, request, &self.shared.token.current()).await;
         }
-        let now = Instant::now();
+        if let Err(ZoneError::RateLimited { retry_after, .. }) = &outcome {
+            self.budget(|budget| budget.pause(self.shared.watch.now(), *retry_after));
+        }
+        Ok((attempt, outcome))
+    }
+
+    /// The document of a call about the zone that succeeded. A refusal of the token is remembered.
+    async fn call(&self, operation: &str, request: Request<'_>) -> Result<Value, ZoneError> {
+        let (attempt, outcome) = self.ask(operation, &request).await?;
         match &outcome {
-            Ok(_) => self.budget(Budget::accepted),
-            Err(ZoneError::RateLimited { retry_after, .. }) => self.budget(|budget| budget.pause(now, *retry_after)),
-            Err(ZoneError::Unauthorized { detail, .. }) => self.budget(|budget| budget.deny(now, detail)),
-            Err(_) => {}
+            Err(ZoneError::Unauthorized { detail, .. }) => attempt.refused(self.shared.watch.now(), detail),
+            // Too many calls may have come from our address, and nothing was said of the token.
+            Err(ZoneError::RateLimited { .. } | ZoneError::Unreachable { .. } | ZoneError::NoAnswer { .. }) => {}
+            Ok(_)
+            | Err(
+                ZoneError::Busy { .. }
+                | ZoneError::Conflict { .. }
+                | ZoneError::Gone { .. }
+                | ZoneError::Misconfigured { .. }
+                | ZoneError::Quota { .. }
+                | ZoneError::Refused { .. },
+            ) => attempt.accepted(),
         }
         outcome
     }
 
-    /// Reads a listing to its end: every page, and only if they agree on how many records there are.
+    /// Reads a listing to its end: everything it announces, once, and only if its pages agree on how much that is.
     async fn listing(&self, filters: &[(&str, String)]) -> Result<Vec<ZoneRecord>, ZoneError> {
         let operation = "list the records of the zone";
-        let settings = &self.shared.settings;
-        let path = ["zones", settings.zone_id.as_str(), "dns_records"];
-        let mut why = String::new();
         for _ in 0..LISTINGS {
-            let (mut rows, mut total, mut page) = (Vec::new(), None, 1u32);
-            let complete = loop {
-                let mut query = vec![("per_page", PER_PAGE.to_string()), ("page", page.to_string())];
-                query.extend(filters.iter().cloned());
-                let document = self.call(operation, Method::Get, &path, &query, None).await?;
-                let read = answer::page(&document).map_err(|detail| no_answer(operation, detail))?;
-                if read.rows.len() as u64 != read.count || total.is_some_and(|total| total != read.total_count) {
-                    break false;
-                }
-                total = Some(read.total_count);
-                rows.extend(read.rows);
-                if u64::from(page) >= read.total_pages {
-                    break rows.len() as u64 == read.total_count;
-                }
-                page += 1;
-            };
-            if complete {
+            if let Some(rows) = self.rows(operation, filters).await? {
+                let zone = &self.shared.settings.zone;
                 let records: Result<Vec<_>, String> =
-                    rows.iter().filter_map(|row| record::read(row, &settings.zone).transpose()).collect();
+                    rows.iter().filter_map(|row| record::read(row, zone).transpose()).collect();
                 return records.map_err(|detail| no_answer(operation, detail));
             }
-            why = format!("it changed while it was read, {LISTINGS} times in a row");
         }
-        Err(no_answer(operation, why))
+        Err(no_answer(operation, format!("it was not whole or changed while it was read, {LISTINGS} times in a row")))
+    }
+
+    /// One reading of a listing; `None` when it did not come to what it announces.
+    async fn rows(&self, operation: &str, filters: &[(&str, String)]) -> Result<Option<Vec<Value>>, ZoneError> {
+        let path = ["zones", self.shared.settings.zone_id.as_str(), "dns_records"];
+        let (mut rows, mut ids, mut announced) = (Vec::new(), BTreeSet::new(), None);
+        for page in 1..=MAX_PAGES {
+            let mut query = vec![("per_page", PER_PAGE.to_string()), ("page", page.to_string())];
+            query.extend(filters.iter().cloned());
+            let document = self.call(operation, reading(&path, &query)).await?;
+            let read = answer::page(&document).map_err(|detail| no_answer(operation, detail))?;
+            let total = *announced.get_or_insert(read.total_count);
+            // A record that comes twice stands for one that never came.
+            let new = read.rows.iter().filter_map(|row| row.get("id")?.as_str()).all(|id| ids.insert(id.to_owned()));
+            let (is_empty, agrees) = (read.rows.is_empty(), read.rows.len() as u64 == read.count);
+            rows.extend(read.rows);
+            let received = rows.len() as u64;
+            if !agrees || !new || total != read.total_count || received > total {
+                return Ok(None);
+            }
+            if received == total {
+                return Ok(Some(rows));
+            }
+            if is_empty {
+                return Ok(None);
+            }
+        }
+        Err(no_answer(operation, format!("it has no end within {MAX_PAGES} pages")))
     }
 
     async fn apply_one(&self, change: &ZoneChange) -> Result<(), ZoneError> {
@@ -187,19 +232,19 @@ impl Cloudflare {
         match change {
             ZoneChange::Create(new) => {
                 let operation = format!("create {} {}", new.data.record_type(), new.name);
-                self.call(&operation, Method::Post, &zone, &[], Some(record::document(new))).await.map(drop)
+                self.call(&operation, changing(Method::Post, &zone, Some(record::document(new)))).await.map(drop)
             }
             ZoneChange::Update { from, to } => {
                 let operation = format!("rewrite {} {}", to.data.record_type(), to.name);
                 let id = id_of(&operation, from)?;
                 let path = [zone.as_slice(), &[id]].concat();
-                self.call(&operation, Method::Patch, &path, &[], Some(record::document(to))).await.map(drop)
+                self.call(&operation, changing(Method::Patch, &path, Some(record::document(to)))).await.map(drop)
             }
             ZoneChange::Delete(old) => {
                 let operation = format!("delete {} {}", old.data.record_type(), old.name);
                 let id = id_of(&operation, old)?;
                 let path = [zone.as_slice(), &[id]].concat();
-                match self.call(&operation, Method::Delete, &path, &[], None).await {
+                match self.call(&operation, changing(Method::Delete, &path, None)).await {
                     Err(ZoneError::Gone { .. }) => Ok(()),
                     outcome => outcome.map(drop),
                 }
@@ -226,7 +271,7 @@ impl Cloudflare {
         }
         let path = ["zones", self.shared.settings.zone_id.as_str(), "dns_records", "batch"];
         let document = json!({ "deletes": deletes, "patches": patches, "posts": posts });
-        self.call(&operation, Method::Post, &path, &[], Some(document)).await.map(drop)
+        self.call(&operation, changing(Method::Post, &path, Some(document))).await.map(drop)
     }
 
     /// Makes the changes of a refused batch one by one, so that a bad one does not hold up the others. The first error.
@@ -250,6 +295,14 @@ impl Cloudflare {
 /// Whether the token belongs to an account instead of a user (wire/edge.md A7).
 fn is_account_token(token: &Secret) -> bool {
     token.expose().starts_with("cfat_")
+}
+
+fn changing<'a>(method: Method, path: &'a [&'a str], document: Option<Value>) -> Request<'a> {
+    Request { method, path, query: &[], document }
+}
+
+fn reading<'a>(path: &'a [&'a str], query: &'a [(&'a str, String)]) -> Request<'a> {
+    Request { method: Method::Get, path, query, document: None }
 }
 
 fn no_answer(operation: &str, detail: String) -> ZoneError {
@@ -279,11 +332,12 @@ fn common_parent(names: &[DnsName]) -> Option<&DnsName> {
 #[async_trait]
 impl DnsZone for Cloudflare {
     async fn records_at(&self, names: &[DnsName]) -> Result<Vec<ZoneRecord>, ZoneError> {
-        let mut found = match common_parent(names) {
+        let names = self.shared.names.among(names);
+        let mut found = match common_parent(&names) {
             Some(parent) => self.listing(&[("name.endswith", parent.to_string())]).await?,
             None => {
                 let mut found = Vec::new();
-                for name in names {
+                for name in &names {
                     found.extend(self.listing(&[("name.exact", name.to_string())]).await?);
                 }
                 found
@@ -299,6 +353,7 @@ impl DnsZone for Cloudflare {
     }
 
     async fn apply(&self, changes: &[ZoneChange]) -> Result<(), ZoneError> {
+        self.shared.names.check(changes)?;
         let mut changes = changes.to_vec();
         changes.sort_by_key(rank);
         for chunk in changes.chunks(MAX_BATCH) {
@@ -320,19 +375,18 @@ impl DnsZone for Cloudflare {
     }
 
     async fn check(&self) -> Result<ZoneHealth, ZoneError> {
-        let settings = &self.shared.settings;
-        let token_expires_at = if is_account_token(&self.shared.token.current()) {
+        // An active token says nothing of its rights in the zone, so the zone is looked at first.
+        let path = ["zones", self.shared.settings.zone_id.as_str(), "dns_records"];
+        let query = [("per_page", "1".to_owned())];
+        self.call("look at the zone", reading(&path, &query)).await?;
+        if is_account_token(&self.shared.token.current()) {
             // Verified below the account only, whose id is not among our settings.
-            None
-        } else {
-            let operation = "verify the token";
-            let path = ["user", "tokens", "verify"];
-            let document = self.call(operation, Method::Get, &path, &[], None).await?;
-            answer::token(operation, &document)?
-        };
-        // An active token says nothing of its rights in the zone.
-        let path = ["zones", settings.zone_id.as_str(), "dns_records"];
-        self.call("look at the zone", Method::Get, &path, &[("per_page", "1".to_owned())], None).await?;
-        Ok(ZoneHealth { token_expires_at })
+            return Ok(ZoneHealth { token_expires_at: None });
+        }
+        // Only what the zone says counts for the other calls: this answer neither proves nor refuses the token to them.
+        let operation = "verify the token";
+        let request = reading(&["user", "tokens", "verify"], &[]);
+        let (_, outcome) = self.ask(operation, &request).await?;
+        Ok(ZoneHealth { token_expires_at: answer::token(operation, &outcome?)? })
     }
 }

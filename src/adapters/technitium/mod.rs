@@ -7,18 +7,19 @@ mod answer;
 mod record;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use tokio::time::Instant;
 use url::Url;
 
 use super::http::{Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
+use super::stopwatch::Stopwatch;
 use super::tls::TlsVerify;
 use super::token::Token;
-use crate::kernel::{DnsName, Secret, StoredSecret};
+use super::token_gate::Gate;
+use super::zone_names::ZoneNames;
+use crate::kernel::{Clock, DnsName, Secret, StoredSecret};
 use crate::ports::{DnsZone, ZoneChange, ZoneError, ZoneHealth, ZoneRecord};
 
 /// A whole zone of ours fits.
@@ -49,16 +50,18 @@ pub struct Technitium {
     client: HttpClient,
     settings: TechnitiumSettings,
     token: Token,
+    names: ZoneNames,
+    watch: Stopwatch,
+    gate: Gate,
     /// The server knows the token only as a field of the form, as releases up to 14 do.
     token_in_form: AtomicBool,
-    denied: Mutex<Option<(Instant, String)>>,
 }
 
 type Form = Vec<(&'static str, String)>;
 
 impl Technitium {
     /// A client for the zone of `settings`.
-    pub fn new(settings: TechnitiumSettings) -> Result<Self, ClientError> {
+    pub fn new(settings: TechnitiumSettings, clock: Clock) -> Result<Self, ClientError> {
         let tls = if settings.base_url.scheme() == "http" { TlsVerify::Plain } else { TlsVerify::SystemRoots };
         let client = HttpClient::new(ClientSettings {
             peer: "technitium",
@@ -66,28 +69,39 @@ impl Technitium {
             keep_idle: Some(Duration::from_secs(30)),
             tls,
         })?;
-        let token = Token::new(settings.token.clone());
-        let (token_in_form, denied) = (AtomicBool::new(false), Mutex::new(None));
-        Ok(Self { client, settings, token, token_in_form, denied })
+        let (token, names) = (Token::new(settings.token.clone()), ZoneNames::of(settings.zone.clone()));
+        let (watch, gate) = (Stopwatch::of(clock), Gate::new(settings.denial));
+        Ok(Self { client, settings, token, names, watch, gate, token_in_form: AtomicBool::new(false) })
     }
 
     /// Makes a call and answers with its `response`. A refusal of the token is remembered for a while; the first one
     /// may only mean that the server knows the older way to send it.
     async fn call(&self, operation: &str, route: &str, form: Form) -> Result<Value, ZoneError> {
-        self.pass_denial(operation)?;
+        let unauthorized = |detail| ZoneError::Unauthorized { operation: operation.to_owned(), detail };
+        let attempt = self.gate.admit(self.watch.now()).map_err(unauthorized)?;
         let token = self.token.current();
         let mut outcome = self.try_both_ways(operation, route, &form, &token).await;
         if matches!(outcome, Err(answer::Refusal::Token { .. })) && self.token.was_replaced(&token).await {
             outcome = self.try_both_ways(operation, route, &form, &self.token.current()).await;
         }
         match outcome {
-            Ok(response) => Ok(response),
-            Err(answer::Refusal::Token { detail }) => {
-                let until = Instant::now() + self.settings.denial;
-                *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, detail.clone()));
-                Err(ZoneError::Unauthorized { operation: operation.to_owned(), detail })
+            Ok(response) => {
+                attempt.accepted();
+                Ok(response)
             }
-            Err(answer::Refusal::Other(error)) => Err(error),
+            Err(answer::Refusal::Token { detail }) => {
+                attempt.refused(self.watch.now(), &detail);
+                Err(unauthorized(detail))
+            }
+            // Nothing was said of the token.
+            Err(answer::Refusal::Other(error @ (ZoneError::Unreachable { .. } | ZoneError::NoAnswer { .. }))) => {
+                Err(error)
+            }
+            // A right the token lacks is one of its rights, too: the token itself was accepted.
+            Err(answer::Refusal::Other(error)) => {
+                attempt.accepted();
+                Err(error)
+            }
         }
     }
 
@@ -108,19 +122,6 @@ impl Technitium {
             self.token_in_form.store(!older, Ordering::Relaxed);
         }
         outcome
-    }
-
-    fn pass_denial(&self, operation: &str) -> Result<(), ZoneError> {
-        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
-        match denied.as_ref() {
-            Some((until, detail)) if *until > Instant::now() => {
-                Err(ZoneError::Unauthorized { operation: operation.to_owned(), detail: detail.clone() })
-            }
-            _ => {
-                *denied = None;
-                Ok(())
-            }
-        }
     }
 
     async fn send(
@@ -146,6 +147,9 @@ impl Technitium {
             Ok(answer) => answer::read(operation, &answer),
             Err(TransportError::NotSent { detail }) => {
                 Err(answer::Refusal::Other(ZoneError::Unreachable { operation: operation.to_owned(), detail }))
+            }
+            Err(error @ TransportError::Incomplete { status: 401 | 403, .. }) => {
+                Err(answer::Refusal::Token { detail: error.to_string() })
             }
             Err(error @ (TransportError::NoAnswer { .. } | TransportError::Incomplete { .. })) => {
                 Err(answer::Refusal::Other(ZoneError::NoAnswer {
@@ -218,7 +222,7 @@ impl Technitium {
 impl DnsZone for Technitium {
     async fn records_at(&self, names: &[DnsName]) -> Result<Vec<ZoneRecord>, ZoneError> {
         let mut found = Vec::new();
-        for name in names {
+        for name in &self.names.among(names) {
             found.extend(self.get(&format!("read the records of {name}"), name, false).await?);
         }
         found.retain(|record| names.contains(&record.name));
@@ -230,6 +234,7 @@ impl DnsZone for Technitium {
     }
 
     async fn apply(&self, changes: &[ZoneChange]) -> Result<(), ZoneError> {
+        self.names.check(changes)?;
         for change in changes {
             self.apply_one(change).await?;
         }
