@@ -1,91 +1,256 @@
 //! Peers that refuse for long: rate limits, tokens, quotas, a zone that cannot be read.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tracing::subscriber::NoSubscriber;
+use tracing::{Dispatch, Level};
+use tracing_subscriber::fmt::MakeWriter;
 use zpack::edge::{EdgeState, Target, TargetState};
+use zpack::instances::quota::Quota;
+use zpack::jobs::Lists;
+use zpack::kernel::StoredSecret;
+use zpack::ports::ZoneError;
 use zpack::publishing::Scope;
 
-use super::kit::{EDGE, Others, Scene};
+use super::kit::{EDGE, Means, Others, Scene, fault};
+use crate::contracts::proxmox_kit;
+use crate::support::app::{FRESHNESS, INTERNAL};
+use crate::support::door::{Door, Ground};
+use crate::support::{PrivateRedis, artifacts};
 
-/// Case 9.
+/// How long a refused token is not tried again.
+const DENIAL: Duration = Duration::from_secs(3600);
+
+/// Case 9: the second call is refused, and told when to come back.
 #[tokio::test]
 async fn a_rate_limit_is_kept_by_everybody_and_the_others_go_on() {
-    let scene = Scene::new().await;
+    let scene = Scene::in_its_time().await;
     let (one, two) = (scene.server(5013, "minecraft").await, scene.server(5014, "minecraft").await);
     scene
         .rig
         .steer("/sim/cloudflare/limits", json!({"requests": 1, "windowSeconds": 7, "retryAfter": "seconds"}))
         .await;
+    let begun = scene.clock.now();
     let record = scene.publisher.publish(one, Scope::All, None).await.unwrap().unwrap();
     assert_eq!(record.state(), EdgeState::Degraded, "{record:?}");
+    let cloudflare = async || scene.rig.journal("cloudflare").await.len();
+    assert_eq!(cloudflare().await, 2, "the zone was read, and the change was refused");
     let due = record.targets[&Target::Cloudflare].due_at.unwrap();
-    let wait = due.since(scene.clock.now());
-    assert!((Duration::from_secs(1)..=Duration::from_secs(7)).contains(&wait), "{wait:?}");
-    let asked = scene.rig.journal("cloudflare").await.len();
-    // Nobody else asks meanwhile, and nothing but that waits.
+    let wait = due.since(begun);
+    assert!((Duration::from_secs(6)..=Duration::from_secs(7)).contains(&wait), "as the service says: {wait:?}");
+    // Nobody else asks meanwhile; what hinders the others has nothing to do with it.
+    for peer in ["technitium", "velocity"] {
+        scene.rig.fault(fault(peer, 1, "before", "status", Some(500))).await;
+    }
     let other = scene.publisher.publish(two, Scope::All, None).await.unwrap().unwrap();
-    assert_eq!(other.targets[&Target::Technitium].state, TargetState::Published);
-    assert_eq!(other.targets[&Target::Velocity].state, TargetState::Published);
-    assert_eq!(other.targets[&Target::Cloudflare].state, TargetState::Retrying);
-    assert_eq!(scene.rig.journal("cloudflare").await.len(), asked);
+    scene.faults_are_used_up("a second server").await;
+    for target in [Target::Cloudflare, Target::Technitium, Target::Velocity] {
+        assert_eq!(other.targets[&target].state, TargetState::Retrying, "{target}");
+    }
+    // Just before the end the keeper finishes what the others owe.
+    scene.clock.advance(wait.saturating_sub(Duration::from_millis(1)));
+    scene.keeper().pass().await.unwrap();
+    let other = scene.record(two).await;
+    for target in [Target::Technitium, Target::Velocity] {
+        assert_eq!(other.targets[&target].state, TargetState::Published, "{}", other.troubles());
+    }
+    // Nor does an operator get through.
+    for vmid in [one, two] {
+        let record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+        assert_eq!(record.targets[&Target::Cloudflare].state, TargetState::Retrying);
+        scene.publisher.verify(vmid).await.unwrap();
+    }
+    assert_eq!(cloudflare().await, 2, "no call within the span");
+    // The window of the service is measured by another clock: it ends, too.
+    scene.rig.steer("/sim/cloudflare/limits", json!({"requests": 1200})).await;
+    scene.clock.advance(Duration::from_millis(1));
+    scene.keeper().pass().await.unwrap();
+    for vmid in [one, two] {
+        let record = scene.record(vmid).await;
+        assert_eq!(record.state(), EdgeState::Published, "{}", record.troubles());
+    }
+    assert_eq!(scene.zone("cloudflare").await.len(), 4);
 }
 
-/// Case 10.
+/// Case 10: both DNS servers refuse our tokens, until there are others in their files.
 #[tokio::test]
 async fn a_lost_token_is_tried_once_and_works_again_when_it_is_good_again() {
-    let scene = Scene::new().await;
-    let vmid = scene.server(5013, "minecraft").await;
-    let token = scene.rig.world.technitium().token();
-    let refused = json!({"status": "invalid-token", "errorMessage": "Invalid token or session expired."});
-    let fault = json!({"peer": "technitium", "when": "before", "action": "status", "status": 200, "body": refused, "times": 100});
-    scene.rig.fault(fault).await;
-    for status in [400, 403] {
-        let body =
-            json!({"success": false, "errors": [{"code": if status == 400 { 9106 } else { 10_000 }, "message": "no"}]});
-        let fault = json!({"peer": "cloudflare", "when": "before", "action": "status", "status": status, "body": body});
-        scene.rig.fault(fault).await;
+    let (said, folder) = (Said::default(), tempfile::tempdir().unwrap());
+    // A lone subscriber is not asked about events that a thread of another test, which has none, is the first to reach.
+    let _other = Dispatch::new(NoSubscriber::default());
+    let everything = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(said.clone()).finish();
+    let listening = tracing::subscriber::set_default(everything);
+    let in_file = |stored: StoredSecret, name: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, stored.secret.expose()).unwrap();
+        StoredSecret { file: Some(file), ..stored }
+    };
+    let scene = Scene::with(|means| Means {
+        cloudflare: in_file(means.cloudflare, "cloudflare"),
+        technitium: in_file(means.technitium, "technitium"),
+        denial: DENIAL,
+        ..means
+    })
+    .await;
+    let (one, two) = (scene.server(5013, "minecraft").await, scene.server(5014, "minecraft").await);
+    let mut tokens = vec![scene.rig.world.cloudflare().token(), scene.rig.world.technitium().token()];
+    for peer in ["cloudflare", "technitium"] {
+        scene.rig.control("DELETE", &format!("/sim/{peer}/tokens"), Value::Null).await;
     }
-    for _ in 0..2 {
-        let record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
-        assert_eq!(record.state(), EdgeState::Degraded);
-        for target in [Target::Cloudflare, Target::Technitium] {
-            let record = &record.targets[&target];
-            assert_eq!(record.state, TargetState::Blocked, "{record:?}");
-            assert!(record.error.as_ref().unwrap().contains("does not accept our token"), "{record:?}");
-            assert!(!record.error.as_ref().unwrap().contains(&token));
+    // One attempt a span, whoever asks; Technitium is asked in both ways a token can be sent.
+    for spans in 1..=2 {
+        for vmid in [one, two] {
+            let record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+            assert_eq!(record.state(), EdgeState::Degraded);
+            for target in [Target::Cloudflare, Target::Technitium] {
+                let record = &record.targets[&target];
+                let error = record.error.as_ref().unwrap();
+                assert_eq!(record.state, TargetState::Blocked, "{record:?}");
+                assert!(error.contains("does not accept our token"), "{error}");
+                assert!(tokens.iter().all(|token| !error.contains(token)), "{error}");
+            }
+            scene.keeper().pass().await.unwrap();
         }
+        let health = health(&scene).await;
+        assert_eq!(health["ok"], false, "{health}");
+        for target in health["targets"].as_array().unwrap() {
+            let is_dns = target["target"] != "velocity";
+            assert_eq!(target["healthy"], !is_dns, "{health}");
+            let detail = target["detail"].as_str().unwrap_or_default();
+            assert_eq!(detail.contains("does not accept our token") && detail.contains("operator"), is_dns, "{health}");
+            assert!(tokens.iter().all(|token| !detail.contains(token)), "{health}");
+        }
+        for target in [Target::Cloudflare, Target::Technitium] {
+            let refused = scene.publisher.targets.zone(target).unwrap().check().await.unwrap_err();
+            assert!(matches!(refused, ZoneError::Unauthorized { .. }), "{target}: {refused}");
+        }
+        assert_eq!(scene.rig.journal("cloudflare").await.len(), spans);
+        let journal = scene.rig.journal("technitium").await;
+        assert_eq!(journal.len(), spans * 2);
+        assert!(journal.iter().all(|entry| entry["query"] == json!([])), "nothing in an address: {journal:?}");
+        scene.clock.advance(DENIAL);
     }
-    // One call each time; Technitium is asked in both ways a token can be sent.
-    assert_eq!(scene.rig.journal("cloudflare").await.len(), 2);
-    let journal = scene.rig.journal("technitium").await;
-    assert_eq!(journal.len(), 4);
-    assert!(journal.iter().all(|entry| entry["query"] == json!([])), "nothing in an address: {journal:?}");
-    scene.rig.control("DELETE", "/sim/faults", Value::Null).await;
-    assert_eq!(scene.settle(vmid).await.state(), EdgeState::Published);
-    scene.expect_clean(vmid, EDGE, &Others::default()).await;
+    for peer in ["cloudflare", "technitium"] {
+        let made = scene.rig.steer(&format!("/sim/{peer}/tokens"), json!({})).await;
+        let token = made["token"].as_str().unwrap().to_owned();
+        std::fs::write(folder.path().join(peer), &token).unwrap();
+        tokens.push(token);
+    }
+    for vmid in [one, two] {
+        assert_eq!(scene.settle(vmid).await.state(), EdgeState::Published);
+    }
+    assert_eq!(health(&scene).await["ok"], true);
+    // The API is asked in threads of its own, which nobody listens to: the same question in this one.
+    for target in [Target::Cloudflare, Target::Technitium] {
+        scene.publisher.targets.zone(target).unwrap().check().await.unwrap();
+    }
+    drop(listening);
+    let said = said.text();
+    assert!(said.contains("called cloudflare") && said.contains("called technitium"), "the events were heard");
+    let leak = said.lines().find(|line| tokens.iter().any(|token| line.contains(token)));
+    assert_eq!(leak, None, "a token was logged");
 }
 
-/// Case 11.
+/// What `GET /api/edge/health` says of the peers of `scene`.
+async fn health(scene: &Scene) -> Value {
+    let redis = PrivateRedis::start();
+    let lists = Lists::open(&redis::Client::open(redis.url()).unwrap()).unwrap();
+    let door = Door::open(Ground {
+        db: scene.db.db.clone(),
+        lists,
+        source: artifacts::at(&scene.rig.world.artifacts_url()),
+        clock: scene.clock.clone(),
+        quota: Quota::default(),
+        freshness: FRESHNESS,
+        publisher: scene.publisher.clone(),
+        hypervisor: Arc::new(proxmox_kit::client(scene.rig.world.proxmox_url().parse().unwrap())),
+        agent: (scene.rig.world.agent_port(), None),
+    });
+    let answer = door.get("/api/edge/health").header("x-internal-token", INTERNAL).send().await.unwrap();
+    let health = answer.json().await.unwrap();
+    door.close().await;
+    health
+}
+
+/// Everything that was logged while it listened.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl Said {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Said {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// Case 11: what fits is kept however often the rest is tried, and a person is told of it once.
 #[tokio::test]
 async fn a_full_zone_keeps_what_fits_and_says_so() {
-    let scene = Scene::new().await;
+    let scene = Scene::in_its_time().await;
     let vmid = scene.server(5013, "minecraft").await;
     scene.rig.steer("/sim/cloudflare/plan", json!({"records": 1})).await;
     let record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
     assert_eq!(record.state(), EdgeState::Degraded);
-    let cloudflare = &record.targets[&Target::Cloudflare];
-    assert_eq!(cloudflare.state, TargetState::Blocked);
-    assert!(cloudflare.error.as_ref().unwrap().contains("quota"), "{cloudflare:?}");
     // What the alert looks at: one gauge a target, however often it is tried.
     let blocked = async || zpack::publishing::blocked(&scene.db.db).await.unwrap();
-    assert_eq!(blocked().await, [(Target::Cloudflare, 1)].into());
-    let kinds: Vec<String> = scene.zone("cloudflare").await.into_iter().map(|record| record.1).collect();
-    assert_eq!(kinds, ["A"], "the address is there, by which players reach the server all the same");
+    let address = scene.rig.state("cloudflare").await["records"].clone();
+    assert_eq!((address.as_array().unwrap().len(), &address[0]["type"]), (1, &json!("A")), "by which players reach it");
+    for attempts in 1..=4 {
+        let cloudflare = &scene.record(vmid).await.targets[&Target::Cloudflare];
+        assert_eq!((cloudflare.state, cloudflare.attempts), (TargetState::Blocked, attempts), "{cloudflare:?}");
+        assert!(cloudflare.error.as_ref().unwrap().contains("quota"), "{cloudflare:?}");
+        assert_eq!(blocked().await, [(Target::Cloudflare, 1)].into());
+        assert_eq!(scene.rig.state("cloudflare").await["records"], address, "the very record stays");
+        scene.clock.advance(Duration::from_secs(700));
+        scene.keeper().pass().await.unwrap();
+    }
     scene.rig.steer("/sim/cloudflare/plan", json!({"records": 200})).await;
     scene.settle(vmid).await;
     scene.expect_clean(vmid, EDGE, &Others::default()).await;
     assert!(blocked().await.is_empty());
+}
+
+/// Case 11, the other quota of a plan: 9300 inside a general code. Nobody can wait for it to pass.
+#[tokio::test]
+async fn a_quota_of_tags_needs_a_person_too() {
+    let scene = Scene::in_its_time().await;
+    let vmid = scene.server(5013, "minecraft").await;
+    let chain = json!([{"code": 9300, "message": "DNS record has 1 tags, exceeding the quota of 0."}]);
+    let errors = json!([{"code": 1004, "message": "DNS Validation Error", "error_chain": chain}]);
+    let fault = json!({"peer": "cloudflare", "method": "POST", "when": "before", "action": "status", "status": 400,
+        "body": {"success": false, "errors": errors, "messages": [], "result": null}, "times": 100});
+    scene.rig.fault(fault).await;
+    let mut record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+    for attempts in 1..=2 {
+        assert_eq!(record.state(), EdgeState::Degraded);
+        let cloudflare = &record.targets[&Target::Cloudflare];
+        assert_eq!((cloudflare.state, cloudflare.attempts), (TargetState::Blocked, attempts), "{cloudflare:?}");
+        assert!(cloudflare.error.as_ref().unwrap().contains("9300"), "{cloudflare:?}");
+        assert_eq!(zpack::publishing::blocked(&scene.db.db).await.unwrap(), [(Target::Cloudflare, 1)].into());
+        scene.clock.advance(Duration::from_secs(700));
+        scene.keeper().pass().await.unwrap();
+        record = scene.record(vmid).await;
+    }
 }
 
 /// Case 18: what cannot be read is not empty.
