@@ -21,9 +21,11 @@ pub enum Flow {
 }
 
 /// What a peer can do to a call.
-pub const WAYS: [(&str, &str, Option<u16>); 10] = [
+pub const WAYS: [(&str, &str, Option<u16>); 12] = [
     ("before", "status", Some(500)),
     ("before", "status", Some(400)),
+    ("before", "status", Some(403)),
+    ("before", "status", Some(429)),
     ("after", "status", Some(503)),
     ("before", "timeout", None),
     ("after", "timeout", None),
@@ -42,7 +44,8 @@ pub const fn calls(peer: &str, flow: Flow) -> usize {
         // Both names, the changes, both names.
         (Some(b't'), Flow::Publish | Flow::Withdraw) => 6,
         (Some(b't'), Flow::Republish) => 5,
-        // List, change, list.
+        // List, register, list; taken back: unregister, list.
+        (_, Flow::Withdraw) => 2,
         _ => 3,
     }
 }
@@ -72,7 +75,7 @@ async fn run(flow: Flow) {
 
 async fn cell(flow: Flow, peer: &str, nth: usize, (when, action, status): (&str, &str, Option<u16>)) {
     let what = format!("{flow:?} {peer} call {nth} {when} {action} {status:?}");
-    let scene = Scene::new().await;
+    let scene = Scene::in_its_time().await;
     let others = strangers(&scene).await;
     let vmid = scene.server(5013, "minecraft").await;
     if flow != Flow::Publish {
@@ -87,6 +90,7 @@ async fn cell(flow: Flow, peer: &str, nth: usize, (when, action, status): (&str,
         Flow::Withdraw => scene.publisher.unpublish(vmid, None).await,
     };
     let record = record.unwrap_or_else(|error| panic!("{what}: {error}")).unwrap();
+    scene.faults_are_used_up(&what).await;
     // Honest: a target that says it is done is done, and what is not done is due again.
     let open = !record.unsettled().is_empty();
     assert_eq!(record.due_at().is_some(), open, "{what}: {record:#?}");
@@ -97,7 +101,6 @@ async fn cell(flow: Flow, peer: &str, nth: usize, (when, action, status): (&str,
             "{what}: {target}"
         );
     }
-    scene.rig.control("DELETE", "/sim/faults", Value::Null).await;
     let settled = scene.settle(vmid).await;
     match flow {
         Flow::Publish | Flow::Republish => {
@@ -115,8 +118,9 @@ async fn cell(flow: Flow, peer: &str, nth: usize, (when, action, status): (&str,
         Flow::Withdraw => drop(scene.publisher.unpublish(vmid, None).await.unwrap()),
     }
     let again = scene.writes().await;
-    // Taking back asks the proxy each time, which finds nothing; no DNS server is written to.
-    assert_eq!(written[..2], again[..2], "{what}: the second run wrote");
+    // Taking back asks the proxy each time, which finds nothing.
+    let peers = if flow == Flow::Withdraw { 2 } else { 3 };
+    assert_eq!(written[..peers], again[..peers], "{what}: the second run wrote");
 }
 
 /// Records of others at other names, and beside ours.

@@ -1,5 +1,7 @@
 //! Nothing of somebody else's is ever touched, whatever the zone holds.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
@@ -37,6 +39,40 @@ async fn a_foreign_alias_is_left_alone_and_named_while_the_rest_is_published() {
     scene.rig.control("DELETE", &format!("/sim/cloudflare/records/{id}"), Value::Null).await;
     assert_eq!(scene.settle(vmid).await.state(), EdgeState::Published);
     scene.expect_clean(vmid, EDGE, &Others::default()).await;
+}
+
+/// Case 5 at Technitium, whose writes replace everything of their name and type: it is asked to write nothing.
+#[tokio::test]
+async fn nothing_is_written_over_a_stranger_at_the_server_of_the_house() {
+    let service = format!("_minecraft._tcp.{NAME}");
+    let strangers = [
+        json!({"domain": NAME, "type": "A", "ipAddress": "198.51.100.1", "comments": "by hand"}),
+        json!({"domain": NAME, "type": "AAAA", "ipAddress": "2001:db8::1"}),
+        json!({"domain": NAME, "type": "CNAME", "cname": "elsewhere.example"}),
+        json!({"domain": service, "type": "SRV", "priority": 1, "weight": 1, "port": 1, "target": "other.example"}),
+        json!({"domain": service, "type": "CNAME", "cname": "elsewhere.example"}),
+    ];
+    for stranger in strangers {
+        let scene = Scene::new().await;
+        let vmid = scene.server(5013, "minecraft").await;
+        scene.plant_inside(stranger.clone()).await;
+        let [_, held] = both(&scene).await;
+        let record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+        assert_eq!(record.targets[&Target::Cloudflare].state, TargetState::Published, "{stranger}");
+        let technitium = &record.targets[&Target::Technitium];
+        if technitium.state == TargetState::Blocked {
+            let at = stranger["domain"].as_str().unwrap();
+            assert!(technitium.error.as_ref().unwrap().contains(at), "{stranger}: {technitium:?}");
+            assert_eq!(scene.writes().await[1], 0, "{stranger}");
+        }
+        let is_beside = stranger["type"] == "AAAA";
+        assert_eq!(technitium.state == TargetState::Published, is_beside, "{stranger}: {technitium:?}");
+        for row in &held {
+            assert!(both(&scene).await[1].contains(row), "publishing touched {row}");
+        }
+        scene.publisher.unpublish(vmid).await.unwrap();
+        assert_eq!(both(&scene).await, [Vec::new(), held], "{stranger}");
+    }
 }
 
 /// Case 6: whatever a row says, nothing is asked for a name that cannot be a server's.
@@ -77,31 +113,52 @@ async fn no_foreign_record_is_touched_in_any_zone() {
         let vmid = scene.server(5013, "minecraft").await;
         for record in &zone {
             scene.plant(record.clone()).await;
-            if record["type"] == "A" {
-                let comments = record["comment"].as_str().unwrap_or_default();
-                let domain = format!("{}.play.zpack.test", record["name"].as_str().unwrap()).replace("@.", "");
-                let inside =
-                    json!({"domain": domain, "type": "A", "ipAddress": record["content"], "comments": comments});
-                // The same twice is refused at the console, too.
-                scene.rig.steer("/sim/technitium", json!({"auth": "current"})).await;
-                if !scene.zone("technitium").await.iter().any(|held| held.0 == domain.to_ascii_lowercase()) {
-                    scene.plant_inside(inside).await;
-                }
+            if let Some(inside) = at_technitium(record, &scene.zone("technitium").await) {
+                scene.plant_inside(inside).await;
             }
         }
         let others = Others { cloudflare: scene.zone("cloudflare").await, technitium: scene.zone("technitium").await };
-        let all = scene.rig.state("cloudflare").await["records"].clone();
+        let all = both(&scene).await;
         let published = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
-        for row in all.as_array().unwrap() {
-            let now = scene.rig.state("cloudflare").await["records"].clone();
-            assert!(now.as_array().unwrap().contains(row), "publishing touched {row} of {zone:?}");
+        for (peer, (before, now)) in PEERS.into_iter().zip(all.iter().zip(&both(&scene).await)) {
+            for row in before {
+                assert!(now.contains(row), "{peer}: publishing touched {row} of {zone:?}");
+            }
         }
         let again = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
         assert_eq!(published.state(), again.state(), "{zone:?}");
         scene.publisher.unpublish(vmid, None).await.unwrap();
         scene.expect_gone(&others).await;
-        assert_eq!(scene.rig.state("cloudflare").await["records"], all, "taking back touched {zone:?}");
+        assert_eq!(both(&scene).await, all, "taking back touched {zone:?}");
     }
+}
+
+/// Everything that Cloudflare and Technitium hold, as it is stored.
+async fn both(scene: &Scene) -> [Vec<Value>; 2] {
+    let state = scene.rig.control("GET", "/sim/state", Value::Null).await;
+    [&state["cloudflare"]["records"], &state["technitium"]["records"]].map(|held| held.as_array().unwrap().clone())
+}
+
+/// The same record for the console of Technitium, unless it would refuse it beside what it holds.
+fn at_technitium(record: &Value, held: &BTreeSet<(String, String, String, String)>) -> Option<Value> {
+    let (kind, name) = (record["type"].as_str().unwrap(), record["name"].as_str().unwrap());
+    let domain = if name == "@" { ZONE.to_owned() } else { format!("{name}.{ZONE}") };
+    let excludes = |other: &str| other == "CNAME" || kind == "CNAME" || other == kind;
+    if held.iter().any(|held| held.0 == domain && excludes(&held.1)) {
+        return None;
+    }
+    let mut inside = json!({"domain": domain, "type": kind, "comments": record["comment"], "ttl": 300});
+    match kind {
+        "A" | "AAAA" => inside["ipAddress"] = record["content"].clone(),
+        "CNAME" => inside["cname"] = record["content"].clone(),
+        "SRV" => {
+            for (key, value) in record["data"].as_object().unwrap() {
+                inside[key] = value.clone();
+            }
+        }
+        _ => return None,
+    }
+    Some(inside)
 }
 
 /// A record of somebody else: none carries our server's mark.
