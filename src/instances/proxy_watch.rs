@@ -21,7 +21,9 @@ use super::reach::Reach;
 use super::status::ServerStatus;
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::db::payload::{self, Change, PayloadError};
-use crate::edge::{EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, PROXY_TRUST, ProxyRecord, ProxyVerdict, compare_proxy};
+use crate::edge::{
+    EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, PROXY_TRUST, ProxyRecord, ProxyVerdict, Target, TargetState, compare_proxy,
+};
 use crate::kernel::{Clock, Timestamp, VmId};
 use crate::ports::{GameProxy, Ping, PingTarget, ProxyListing, StatusPing};
 use crate::telemetry::Outage;
@@ -178,7 +180,8 @@ impl Seen<'_> {
     ) -> Option<Change<ProxyRecord>> {
         // Published anew meanwhile: what was seen belongs to the publication before.
         let current: Option<EdgeRecord> = payload::read(row, EDGE_KEY).ok().flatten();
-        current.filter(|current| current.generation == self.edge.generation && current.intent == Intent::Published)?;
+        let current =
+            current.filter(|now| now.generation == self.edge.generation && now.intent == Intent::Published)?;
         let before = self.edge.proxy_record(stored.clone().unwrap_or_default());
         let mut record = before.clone();
         if let Some((listing, listed, at)) = self.sighted {
@@ -187,7 +190,10 @@ impl Seen<'_> {
         if let Some((ping, at)) = self.ping {
             record = record.pinged(ping, *at);
         }
-        let due = matches!(self.sighted, Some((_, false, _))) && row.edge_due_at.is_none();
+        // One that is being published, or whose registration is tried again anyway, is in good hands.
+        let believed = current.targets.get(&Target::Velocity).is_some_and(|it| it.state == TargetState::Published);
+        let idle = row.edge_due_at == current.due_at();
+        let due = matches!(self.sighted, Some((_, false, _))) && believed && idle;
         let old = stored.as_ref().unwrap_or(&before);
         (due || is_news(old, &record, now))
             .then(|| Change { value: Some(record), edge_due_at: due.then_some(Some(now)) })

@@ -70,7 +70,7 @@ async fn nothing_is_written_over_a_stranger_at_the_server_of_the_house() {
         for row in &held {
             assert!(both(&scene).await[1].contains(row), "publishing touched {row}");
         }
-        scene.publisher.unpublish(vmid).await.unwrap();
+        scene.publisher.unpublish(vmid, None).await.unwrap();
         assert_eq!(both(&scene).await, [Vec::new(), held], "{stranger}");
     }
 }
