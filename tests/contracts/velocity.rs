@@ -250,6 +250,10 @@ async fn a_wrong_secret_is_for_a_person_and_two_are_accepted_while_they_change()
         assert_eq!(error.failure(), Failure::NeedsOperator);
     }
     assert_eq!(rig.requests().await.len(), 3, "one attempt each");
+    let cut = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 500\r\n\r\nno".to_vec();
+    let broken = Scripted::start(move |_, _| Act::SendAndClose(cut.clone())).await;
+    let error = scripted(&broken).unregister(FQDN).await.unwrap_err();
+    assert!(matches!(error, ProxyError::Unauthorized { .. }), "its status says enough: {error}");
     rig.steer("/sim/velocity", json!({"secrets": [old, new]})).await;
     for secret in [old.as_str(), new] {
         rig.proxy_with(secret).register(&name(FQDN), backend("10.0.0.1")).await.unwrap();

@@ -1,4 +1,4 @@
-//! Peers that refuse for long: rate limits, tokens, quotas, a zone that cannot be read.
+//! Peers that refuse for long: rate limits, tokens, quotas, a zone that cannot be read, settings that lead elsewhere.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Level};
 use tracing_subscriber::fmt::MakeWriter;
-use zpack::edge::{EdgeState, Target, TargetState};
+use zpack::db::payload;
+use zpack::edge::{EDGE_KEY, EdgeRecord, EdgeState, Target, TargetState};
 use zpack::instances::quota::Quota;
 use zpack::jobs::Lists;
-use zpack::kernel::StoredSecret;
+use zpack::kernel::{DnsName, StoredSecret};
 use zpack::ports::ZoneError;
 use zpack::publishing::Scope;
 
@@ -281,4 +282,45 @@ async fn a_listing_that_is_cut_short_is_no_empty_zone() {
     let withdrawn = scene.publisher.unpublish(vmid, None).await.unwrap().unwrap();
     assert_eq!(withdrawn.state(), EdgeState::Unpublishing, "not taken for gone");
     assert_eq!(scene.zone("cloudflare").await.len(), 2);
+}
+
+/// An address that answers 404 to everything is not a proxy that has forgotten the server.
+#[tokio::test]
+async fn a_proxy_that_knows_no_call_of_ours_has_taken_nothing_back() {
+    let scene = Scene::new().await;
+    let vmid = scene.server(5013, "minecraft").await;
+    scene.publish(vmid).await;
+    let nowhere = json!({"peer": "velocity", "when": "before", "action": "status", "status": 404, "times": 100});
+    scene.rig.fault(nowhere).await;
+    // Another process, to which nothing has answered as a bridge does.
+    let record = scene.at(EDGE).unpublish(vmid).await.unwrap().unwrap();
+    let velocity = &record.targets[&Target::Velocity];
+    assert_eq!(velocity.state, TargetState::Blocked, "{velocity:?}");
+    assert!(velocity.error.as_ref().unwrap().contains("is VELOCITY_URL right?"), "{velocity:?}");
+    assert_eq!(scene.registered().await.len(), 1);
+    scene.rig.control("DELETE", "/sim/faults", Value::Null).await;
+    assert_eq!(scene.settle(vmid).await.state(), EdgeState::NotPublished);
+    scene.expect_gone(&Others::default()).await;
+}
+
+/// A server remembers what it was published under, in an earlier zone too, where nobody can look any more.
+#[tokio::test]
+async fn a_server_from_an_earlier_zone_is_published_and_taken_back() {
+    let scene = Scene::new().await;
+    let vmid = scene.server(5013, "minecraft").await;
+    scene.publish(vmid).await;
+    let earlier: DnsName = "mc-paper-5013.earlier.example".parse().unwrap();
+    let now = scene.clock.now();
+    payload::merge(&scene.db.db, vmid, EDGE_KEY, now, |_, record: Option<EdgeRecord>| {
+        let mut record = record?;
+        record.names.insert(earlier.clone());
+        Some(payload::Change::to(record))
+    })
+    .await
+    .unwrap();
+    assert_eq!(scene.publish(vmid).await.names.len(), 3, "it is not forgotten");
+    scene.expect_clean(vmid, EDGE, &Others::default()).await;
+    let withdrawn = scene.publisher.unpublish(vmid).await.unwrap().unwrap();
+    assert_eq!(withdrawn.state(), EdgeState::NotPublished, "{}", withdrawn.troubles());
+    scene.expect_gone(&Others::default()).await;
 }
