@@ -293,7 +293,7 @@ async fn a_proxy_that_knows_no_call_of_ours_has_taken_nothing_back() {
     let nowhere = json!({"peer": "velocity", "when": "before", "action": "status", "status": 404, "times": 100});
     scene.rig.fault(nowhere).await;
     // Another process, to which nothing has answered as a bridge does.
-    let record = scene.at(EDGE).unpublish(vmid).await.unwrap().unwrap();
+    let record = scene.at(EDGE).unpublish(vmid, None).await.unwrap().unwrap();
     let velocity = &record.targets[&Target::Velocity];
     assert_eq!(velocity.state, TargetState::Blocked, "{velocity:?}");
     assert!(velocity.error.as_ref().unwrap().contains("is VELOCITY_URL right?"), "{velocity:?}");
@@ -320,7 +320,7 @@ async fn a_server_from_an_earlier_zone_is_published_and_taken_back() {
     .unwrap();
     assert_eq!(scene.publish(vmid).await.names.len(), 3, "it is not forgotten");
     scene.expect_clean(vmid, EDGE, &Others::default()).await;
-    let withdrawn = scene.publisher.unpublish(vmid).await.unwrap().unwrap();
+    let withdrawn = scene.publisher.unpublish(vmid, None).await.unwrap().unwrap();
     assert_eq!(withdrawn.state(), EdgeState::NotPublished, "{}", withdrawn.troubles());
     scene.expect_gone(&Others::default()).await;
 }
