@@ -7,6 +7,7 @@ mod catalog;
 mod cluster;
 mod conventions;
 mod deleting;
+mod documents;
 pub mod edge;
 mod health;
 mod instances;

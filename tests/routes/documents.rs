@@ -1,0 +1,101 @@
+//! `GET /internal/traefik/config` and `GET /internal/velocity/desired`: what the edge polls, from the rows.
+
+use reqwest::StatusCode;
+use reqwest::header::{ETAG, HeaderMap};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use serde_json::{Value, json};
+use zpack::db::entities::instance::{self, InstanceKind};
+use zpack::instances::store::{self, NewInstance};
+use zpack::kernel::{Clock, OperationId, VmId};
+use zpack::ports::NodeName;
+use zpack::publishing::{Scope, port_pool};
+
+use crate::support::app::{FRESHNESS, INTERNAL};
+use crate::support::company::Company;
+use crate::support::door::Door;
+
+const TRAEFIK: &str = "/internal/traefik/config";
+const DESIRED: &str = "/internal/velocity/desired";
+
+/// Records a game server with a port, if its game needs one, and publishes it.
+async fn publish(company: &Company, number: i64, software: &str) -> VmId {
+    let (vmid, operation_id, now) = (VmId::new(number).unwrap(), OperationId::generate(), Clock::System.now());
+    let new = NewInstance {
+        vmid,
+        hostname: format!("{software}-{number}").parse().unwrap(),
+        user_id: company.owner,
+        operation_id,
+        kind: InstanceKind::Game,
+        name: "a server".to_owned(),
+        software: software.to_owned(),
+        variant: None,
+        version: "1".to_owned(),
+        memory_mib: 2048,
+        cpu_cores: 2,
+        node: NodeName::new("pve1"),
+        address: format!("10.60.0.{}", number - 5000),
+    };
+    store::insert(&company.db.db, new, now).await.unwrap();
+    if software != "minecraft" {
+        port_pool::take(&company.db.db, &(50_000..=50_999), operation_id, now).await.unwrap().unwrap();
+    }
+    let record = company.publisher().publish(vmid, Scope::All, None).await.unwrap().unwrap();
+    assert!(record.unsettled().is_empty(), "{}", record.troubles());
+    vmid
+}
+
+async fn poll(door: &Door, path: &str, known: Option<&str>) -> (StatusCode, HeaderMap, String) {
+    let mut request = door.get(path).header("x-internal-token", INTERNAL);
+    if let Some(known) = known {
+        request = request.header("if-none-match", known);
+    }
+    let answer = request.send().await.unwrap();
+    (answer.status(), answer.headers().clone(), answer.text().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documents_follow_the_servers_and_are_whole_or_nothing() {
+    let company = Company::start().await;
+    let door = company.door(FRESHNESS);
+    let (status, _, empty) = poll(&door, TRAEFIK, None).await;
+    assert_eq!((status, empty.as_str()), (StatusCode::OK, "{}"));
+    let first = publish(&company, 5001, "valheim").await;
+    publish(&company, 5002, "valheim").await;
+    publish(&company, 5003, "minecraft").await;
+
+    let (status, headers, routes) = poll(&door, TRAEFIK, None).await;
+    assert_eq!(status, StatusCode::OK);
+    // A game of two servers has a port each, and the same rows make the same bytes.
+    for part in ["p50000u", "p50001u", "10.60.0.1:", "10.60.0.2:"] {
+        assert!(routes.contains(part), "{part}: {routes}");
+    }
+    assert!(!routes.contains("10.60.0.3"), "{routes}");
+    let etag = headers[ETAG].to_str().unwrap().to_owned();
+    assert_eq!(poll(&door, TRAEFIK, None).await.2, routes);
+    let (status, _, nothing) = poll(&door, TRAEFIK, Some(&etag)).await;
+    assert_eq!((status, nothing.as_str()), (StatusCode::NOT_MODIFIED, ""));
+    let (_, _, desired) = poll(&door, DESIRED, None).await;
+    let desired: Value = serde_json::from_str(&desired).unwrap();
+    let expected = json!([{ "name": "minecraft-5003.play.zpack.test", "address": "10.60.0.3", "port": 25565 }]);
+    assert_eq!(desired["servers"], expected);
+
+    // One of them is taken back.
+    company.publisher().unpublish(first, None).await.unwrap();
+    let (status, headers, fewer) = poll(&door, TRAEFIK, Some(&etag)).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(!fewer.contains("p50000u") && fewer.contains("p50001u"), "{fewer}");
+    assert_ne!(headers[ETAG], etag.as_str());
+
+    // What cannot be read is no server that is gone, and a lost database is no empty company.
+    let damage = instance::Entity::update_many().col_expr(instance::Column::Payload, Expr::value(r#"{"edge":7}"#));
+    damage.filter(instance::Column::Vmid.eq(5002)).exec(&company.db.db).await.unwrap();
+    for path in [TRAEFIK, DESIRED] {
+        assert_eq!(poll(&door, path, None).await.0, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+    }
+    company.db.db.execute_unprepared("ALTER TABLE instances RENAME TO away").await.unwrap();
+    for path in [TRAEFIK, DESIRED] {
+        assert!(poll(&door, path, None).await.0.is_server_error(), "{path}");
+    }
+    door.close().await;
+}
