@@ -22,7 +22,8 @@ use super::status::ServerStatus;
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::db::payload::{self, Change, PayloadError};
 use crate::edge::{
-    EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, PROXY_TRUST, ProxyRecord, ProxyVerdict, Target, TargetState, compare_proxy,
+    EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, PROXY_TRUST, ProxyRecord, ProxyVerdict, Target, TargetRecord, TargetState,
+    compare_proxy,
 };
 use crate::kernel::{Clock, Timestamp, VmId};
 use crate::ports::{GameProxy, Ping, PingTarget, ProxyListing, StatusPing};
@@ -191,9 +192,10 @@ impl Seen<'_> {
             record = record.pinged(ping, *at);
         }
         // One that is being published, or whose registration is tried again anyway, is in good hands.
-        let believed = current.targets.get(&Target::Velocity).is_some_and(|it| it.state == TargetState::Published);
-        let idle = row.edge_due_at == current.due_at();
-        let due = matches!(self.sighted, Some((_, false, _))) && believed && idle;
+        let is_tried = |target: &TargetRecord| matches!(target.state, TargetState::Retrying | TargetState::Blocked);
+        let in_hand =
+            row.edge_due_at != current.due_at() || current.targets.get(&Target::Velocity).is_some_and(is_tried);
+        let due = matches!(self.sighted, Some((_, false, _))) && !in_hand;
         let old = stored.as_ref().unwrap_or(&before);
         (due || is_news(old, &record, now))
             .then(|| Change { value: Some(record), edge_due_at: due.then_some(Some(now)) })
