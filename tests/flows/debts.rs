@@ -1,9 +1,12 @@
 //! What a teardown leaves and what holds it up: debts of several operations about one number, holds, cancellation, and
 //! containers that are not the ones they should be.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
+use zpack::containers::ContainerTimings;
 use zpack::db::entities::debt::DebtKind;
 use zpack::db::entities::instance::{self, Lifecycle};
 use zpack::db::entities::operation::{self, Cleanup, OperationState, Unwind};
@@ -12,6 +15,7 @@ use zpack::db::entities::standing::{self, StandingState};
 use zpack::db::entities::{audit_event, debt};
 use zpack::jobs::{ClaimPurpose, Claimed, End, UnwindEnd, finish};
 use zpack::kernel::{Clock, OperationId, UserId};
+use zpack::teardown::TeardownDeps;
 
 use super::teardown::{collect, delete, expect_empty, open_debts};
 use crate::support::app::FRESHNESS;
@@ -95,7 +99,7 @@ async fn what_a_job_left_for_others_stays_owed_however_it_ends() {
     // As if the worker had vanished for the third time just before the end.
     let running = operation::ActiveModel {
         state: Set(OperationState::Running),
-        lease_until: Set(Some(Clock::System.now().after(std::time::Duration::from_secs(3600)))),
+        lease_until: Set(Some(Clock::System.now().after(Duration::from_secs(3600)))),
         ..Default::default()
     };
     change(&company, id, running).await;
@@ -225,7 +229,9 @@ async fn a_container_that_is_not_the_one_is_left_alone_and_owed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_put_in_its_place_while_it_stops_is_not_destroyed() {
     let (company, door, vmid, _) = served().await;
-    let host = company.host_worker();
+    let patient = ContainerTimings { task_timeout: Duration::from_secs(120), ..company.teardown().timings };
+    let teardown = TeardownDeps { timings: patient, ..company.teardown() };
+    let host = company.host_worker_of(company.power(), teardown);
     // It waits for the task that stops the container, until that can be asked for.
     let mute = json!({"peer": "proxmox", "method": "GET", "path": "/nodes/*/tasks/*/status", "when": "before",
         "action": "status", "status": 500, "times": 100_000});

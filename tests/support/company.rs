@@ -45,6 +45,8 @@ pub const ZONE: &str = "play.zpack.test";
 
 /// How long a test waits for a fact before it fails. Fifty creates, one after another, share it on a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(300);
+/// How long a peer at the edge may take; a loaded machine stands still for seconds.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Everything a worker needs, started privately.
 pub struct Company {
@@ -168,7 +170,7 @@ impl Company {
         Velocity::new(&VelocitySettings {
             base_url: self.world.velocity_url().parse().unwrap(),
             secret: Secret::new(self.world.velocity().secret()),
-            timeout: Duration::from_secs(2),
+            timeout: PATIENCE,
         })
         .unwrap()
     }
@@ -180,7 +182,7 @@ impl Company {
             token: Secret::new(self.world.cloudflare().token()).into(),
             zone_id: self.world.cloudflare().zone_id(),
             zone: ZONE.parse().unwrap(),
-            timeout: Duration::from_secs(2),
+            timeout: PATIENCE,
             denial: Duration::from_millis(200),
         };
         Cloudflare::new(settings, Clock::System).unwrap()
@@ -192,7 +194,7 @@ impl Company {
             base_url: self.world.technitium_url().parse().unwrap(),
             token: Secret::new(self.world.technitium().token()).into(),
             zone: ZONE.parse().unwrap(),
-            timeout: Duration::from_secs(2),
+            timeout: PATIENCE,
             denial: Duration::from_millis(200),
         };
         Technitium::new(settings, Clock::System).unwrap()
@@ -289,8 +291,13 @@ impl Company {
 
     /// Starts one that switches servers in another way.
     pub fn host_worker_under(&self, power: PowerDeps) -> RunningWorker {
+        self.host_worker_of(power, self.teardown())
+    }
+
+    /// Starts one that switches and removes servers in another way.
+    pub fn host_worker_of(&self, power: PowerDeps, teardown: TeardownDeps) -> RunningWorker {
         let publish = PublishJob::new(self.publisher(), Duration::from_millis(20));
-        let teardown = TeardownJob::new(self.teardown());
+        let teardown = TeardownJob::new(teardown);
         let settings = JobSettings { slots: None, concurrency: 8, ..Self::settings() };
         self.work(
             Queue::Host,
