@@ -152,17 +152,17 @@ pub(super) async fn conclude(
 }
 
 /// The lock of the debts about one number, and of the operation that reports them: two that are closed at once must not
-/// both see the other open.
+/// both see the other open. The operation first, as everywhere: whoever runs it holds its row already.
 async fn lock(tx: &impl ConnectionTrait, id: OperationId, vmid: Option<VmId>) -> Result<(), DbErr> {
-    if let Some(vmid) = vmid {
-        reservations::lock(tx, vmid).await?;
-    }
     operation::Entity::update_many()
         .col_expr(operation::Column::Fence, Expr::col(operation::Column::Fence))
         .filter(operation::Column::Id.eq(id))
         .exec(tx)
-        .await
-        .map(drop)
+        .await?;
+    match vmid {
+        Some(vmid) => reservations::lock(tx, vmid).await,
+        None => Ok(()),
+    }
 }
 
 /// Releases what `nonce` holds once nothing about its number is owed any more, and says so of the operations that owed it.
