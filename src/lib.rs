@@ -23,11 +23,13 @@ pub mod catalog;
 pub mod edge;
 pub mod operations;
 pub mod placement;
+pub mod servers;
 pub mod standing;
 
-// Layer 3: the server.
+// Layer 3: one server, from its container to what its owner sees.
 pub mod containers;
 pub mod instances;
+pub mod observe;
 pub mod publishing;
 
 // Layer 4: features; siblings do not know one another.

@@ -7,7 +7,6 @@ mod connect;
 pub mod entities;
 pub mod migrate;
 mod migrator;
-pub mod payload;
 mod pool;
 mod store_failure;
 mod transaction;

@@ -6,9 +6,9 @@ use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
 use serde_json::Value;
 
 use crate::db::entities::instance;
-use crate::db::payload::{self, Change, PayloadError};
 use crate::edge::{EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, ProxyEvent, ProxyRecord, ProxyStatus, Receipt};
 use crate::kernel::{DnsName, Hostname, Timestamp};
+use crate::servers::payload::{self, Change, PayloadError};
 use crate::web::{ApiResult, Fields, FromFields, readers};
 
 /// The body of a callback. What else a bridge sends is not looked at.

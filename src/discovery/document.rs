@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
-use crate::db::payload::{self, PayloadError};
 use crate::edge::{Collision, EDGE_KEY, EdgeRecord, Intent, Route, TraefikDocument};
+use crate::servers::payload::{self, PayloadError};
 
 /// A server the proxy should know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use super::callback::{ProxyCallback, receive};
 use super::document;
 use crate::accounts::Caller;
-use crate::db::payload::PayloadError;
 use crate::kernel::{Classify, Clock, Failure};
+use crate::servers::payload::PayloadError;
 use crate::web::{ApiError, ApiResult, Code, Json};
 
 /// What the handlers work with.

@@ -7,14 +7,14 @@ use sea_orm::DatabaseConnection;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::facts::{Freshness, Live, Observation, observe};
-use super::live::LiveState;
 use super::owned::OwnedServer;
-use super::store;
 use super::view::{InventoryRow, ServerView};
 use crate::accounts::{Admin, Customer};
 use crate::db::entities::instance;
 use crate::kernel::{Clock, VmId};
+use crate::observe::facts::{Freshness, Live, Observation, observe};
+use crate::observe::live::LiveState;
+use crate::servers::store;
 use crate::web::{ApiResult, Page, Query};
 
 /// What the routes of servers work with.

@@ -1,23 +1,15 @@
-//! The server of a customer: its row, its VMID and host name, its live agent state.
+//! A server as its owner and operators see it.
 //!
-//! A row is what zpack wants ([`store`]), facts are what was last observed ([`facts`], kept by [`live`], brought by
-//! [`poller`]), and [`status`] merges them; [`readiness`] says whether players can connect. Not here: making servers (`provision`) and where they are made (`placement`).
+//! [`OwnedServer`] finds the server of a request, [`http`] and [`status_view`] answer with what [`view`] shows of it.
+//! [`reach`] and [`readiness`] decide whether players can connect, [`quota`] how much an owner may have. Not here: the row
+//! (`servers`), what is observed of it (`observe`), making servers (`provision`).
 
-pub mod facts;
 pub mod http;
-pub mod live;
-mod names;
 mod owned;
-pub mod poller;
-pub mod proxy_watch;
 pub mod quota;
 pub mod reach;
 pub mod readiness;
-pub mod reservations;
-pub mod status;
 pub mod status_view;
-pub mod store;
 pub mod view;
 
-pub use names::{Naming, hostname};
 pub use owned::OwnedServer;

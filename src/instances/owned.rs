@@ -5,10 +5,10 @@ use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 
 use super::http::ServersApi;
-use super::store;
 use crate::accounts::Customer;
 use crate::db::entities::instance;
 use crate::kernel::VmId;
+use crate::servers::store;
 use crate::web::{ApiError, ApiResult};
 
 /// The server that `{id}` of the path names and the caller owns. Somebody else's server, an unknown and a malformed id

@@ -1,14 +1,14 @@
 //! How players reach a server: what its payload says of edge and proxy, merged with what is observed of it. Pure.
 
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
-use crate::db::payload;
 use crate::edge::{
     EDGE_KEY, EdgeRecord, EdgeState, Intent, PROXY_KEY, PingState, ProxyPresence, ProxyRecord, needs_port,
 };
 use crate::kernel::Timestamp;
+use crate::servers::payload;
 
-use super::facts::Observation;
 use super::readiness::{Connection, Readiness, connection};
+use crate::observe::facts::Observation;
 
 /// What is stored of the way to a server.
 #[derive(Clone, Debug, Default)]

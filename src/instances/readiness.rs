@@ -4,10 +4,10 @@
 //! ([`EdgeState`]), whether the proxy knows the server ([`ProxyPresence`]), and how the last ping went ([`PingState`]).
 //! What runs is connectable only when all of it was seen, never because it was asked for.
 
-use super::facts::Observation;
-use super::status::ServerStatus;
 use crate::edge::{EdgeState, PingState, ProxyPresence};
 use crate::kernel::text_enum;
+use crate::observe::facts::Observation;
+use crate::observe::status::ServerStatus;
 
 text_enum! {
     /// Whether the workload of a server serves, out of everything its agent and the hypervisor say.

@@ -83,9 +83,9 @@ fn the_words_are_for_customers() {
 
 #[test]
 fn a_server_that_runs_without_serving_is_starting() {
-    use super::super::facts::{AgentFacts, AgentHistory, Facts, Freshness, HostFacts, Live, observe};
     use crate::db::entities::instance::InstanceKind;
     use crate::kernel::Timestamp;
+    use crate::observe::facts::{AgentFacts, AgentHistory, Facts, Freshness, HostFacts, Live, observe};
     use crate::ports::{AgentReport, AgentState, NodeName, PowerState};
     use std::time::Duration;
 

@@ -4,7 +4,6 @@ use actix_web::web;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::facts::{Live, observe, power_seen};
 use super::http::ServersApi;
 use super::owned::OwnedServer;
 use super::reach::Reach;
@@ -13,6 +12,7 @@ use super::view::ConnectionView;
 use crate::db::entities::instance;
 use crate::edge::{EdgeRecord, EdgeState, PingState, ProxyPresence, Target, TargetState};
 use crate::kernel::Timestamp;
+use crate::observe::facts::{Live, observe, power_seen};
 use crate::ports::PowerState;
 use crate::web::ApiResult;
 

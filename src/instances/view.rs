@@ -3,13 +3,13 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::facts::Observation;
 use super::reach::Reach;
 use super::readiness::{Connection, ConnectionReason, ConnectionState};
-use super::status::{AgentStatus, HostStatus, ServerStatus};
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::kernel::text_enum;
 use crate::kernel::{InstanceId, OperationId, Timestamp, UserId};
+use crate::observe::facts::Observation;
+use crate::observe::status::{AgentStatus, HostStatus, ServerStatus};
 
 text_enum! {
     /// What a server is, in the words of the Portal.

@@ -5,12 +5,12 @@ use sea_orm::DbErr;
 use crate::containers::may_pass;
 use crate::db;
 use crate::db::entities::reservation;
-use crate::instances::reservations::{self, Promise, ReserveError};
-use crate::instances::{Naming, hostname};
 use crate::jobs::Lost;
 use crate::kernel::{Classify, Hostname, VmId, VmIdRange};
 use crate::placement::{Commitment, PlacementPolicy, Want, place};
 use crate::saga::{StepContext, StepError, Stopped};
+use crate::servers::vmids::{self, Promise, ReserveError};
+use crate::servers::{Naming, hostname};
 
 use super::request::Workload;
 use super::resource_lock::{Resource, lock, unlock};
@@ -48,7 +48,7 @@ async fn choose(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Re
         only_node: policy.only_node.clone(),
         ..PlacementPolicy::with_templates(policy.templates.clone())
     };
-    let promises = run.ask("promises", || reservations::list_promises(&run.deps.db, run.operation())).await?;
+    let promises = run.ask("promises", || vmids::list_promises(&run.deps.db, run.operation())).await?;
     let commitment = |Promise { vmid, node, memory_mib }| Commitment { vmid, node, memory_mib };
     let ours: Vec<Commitment> = promises.into_iter().map(commitment).collect();
     let want = Want { memory_mib: run.request.memory_mib, cores: run.request.cpu_cores };
@@ -67,7 +67,7 @@ async fn choose(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Re
 async fn promise(run: &Run, state: &Provisioning) -> Result<(), StepError> {
     let Some(node) = &state.node else { return Ok(()) };
     let memory_mib = run.request.memory_mib;
-    run.ask("promise", || reservations::promise(&run.deps.db, run.operation(), node, memory_mib)).await
+    run.ask("promise", || vmids::promise(&run.deps.db, run.operation(), node, memory_mib)).await
 }
 
 /// Reserves a number that nobody in the cluster uses, with its host name.
@@ -102,11 +102,11 @@ async fn hold_number(
         if let Err(lost) = run.cx.guard(&tx).await? {
             return Ok(Err(lost));
         }
-        if let Some(held) = reservations::find_by_operation(&tx, operation).await? {
+        if let Some(held) = vmids::find_by_operation(&tx, operation).await? {
             tx.rollback().await?;
             return Ok(Ok(Ok(held)));
         }
-        match reservations::reserve(&tx, range, &name, operation, run.deps.clock.now()).await {
+        match vmids::reserve(&tx, range, &name, operation, run.deps.clock.now()).await {
             Ok(Some(held)) => {
                 tx.commit().await?;
                 return Ok(Ok(Ok(held)));
@@ -122,7 +122,7 @@ async fn hold_number(
 pub(super) async fn give_up_number(run: &Run, state: &mut Provisioning) -> Result<(), StepError> {
     if let Some(vmid) = state.vmid.take() {
         tracing::warn!(operation.id = %run.operation(), %vmid, "{vmid} is used outside zpack; taking another number");
-        run.ask("burnt number", || reservations::burn(&run.deps.db, vmid, run.operation())).await?;
+        run.ask("burnt number", || vmids::burn(&run.deps.db, vmid, run.operation())).await?;
     }
     state.hostname = None;
     Ok(())

@@ -5,8 +5,8 @@ use sea_orm::DbErr;
 use crate::db;
 use crate::edge::needs_port;
 use crate::jobs::Lost;
-use crate::publishing::port_pool::{self, PortError};
 use crate::saga::{StepError, Stopped};
+use crate::servers::ports::{self, PortError};
 
 use super::request::Workload;
 use super::run::Run;
@@ -32,11 +32,11 @@ async fn hold(run: &Run) -> Result<Result<Result<u16, PortError>, Lost>, DbErr> 
         if let Err(lost) = run.cx.guard(&tx).await? {
             return Ok(Err(lost));
         }
-        if let Some(held) = port_pool::find(&tx, operation).await? {
+        if let Some(held) = ports::find(&tx, operation).await? {
             tx.rollback().await?;
             return Ok(Ok(Ok(held)));
         }
-        match port_pool::take(&tx, &run.deps.policy.public_ports, operation, run.deps.clock.now()).await {
+        match ports::take(&tx, &run.deps.policy.public_ports, operation, run.deps.clock.now()).await {
             Ok(Some(port)) => {
                 tx.commit().await?;
                 return Ok(Ok(Ok(port)));

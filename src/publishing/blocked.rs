@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QuerySelect};
 
 use crate::db::entities::instance;
-use crate::db::payload;
 use crate::edge::{EDGE_KEY, EdgeRecord, Target, TargetState};
+use crate::servers::payload;
 
 /// The most unfinished servers that are looked at; more of them are counted as that many.
 const LIMIT: u64 = 1000;

@@ -16,11 +16,11 @@ use crate::accounts::Caller;
 use crate::audit;
 use crate::db;
 use crate::db::entities::instance::{self, Lifecycle};
-use crate::db::payload::{self, Change, PayloadError};
 use crate::edge::{EdgeError, Intent, Target, WISH_KEY, Wish};
 use crate::jobs::{Lists, Queue};
 use crate::kernel::{Classify, Clock, Failure, Timestamp, VmId};
 use crate::operations::{self, Begun, NewOperation, Scope, dedup_key};
+use crate::servers::payload::{self, Change, PayloadError};
 use crate::web::{ApiError, ApiResult, Code, Fields, FromFields, Json};
 
 /// How long a peer is waited for when its health is asked.

@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::db::entities::operation;
-use crate::db::payload::PayloadError;
 use crate::edge::{EdgeRecord, Intent};
 use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, UnwindEnd};
 use crate::kernel::VmId;
 use crate::operations::{ServerLock, run_forward};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
+use crate::servers::payload::PayloadError;
 
 use super::publisher::{PublishError, Publisher, Scope};
 

@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::publisher::{ABANDONED, PublishError, Publisher, Scope};
 use crate::db::entities::instance::{self, Lifecycle};
-use crate::db::payload;
 use crate::edge::{EDGE_KEY, EdgeRecord, Intent};
 use crate::kernel::VmId;
+use crate::servers::payload;
 use crate::telemetry::Outage;
 
 /// How many servers are taken up in one pass.

@@ -8,7 +8,6 @@ mod blocked;
 pub mod http;
 mod job;
 mod keeper;
-pub mod port_pool;
 mod publisher;
 mod registration;
 mod verify;

@@ -13,16 +13,17 @@ use futures_util::future::join_all;
 use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
 
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
-use crate::db::payload::{self, Change, PayloadError};
 use crate::edge::{
     EDGE_KEY, EdgeError, EdgePolicy, EdgeRecord, Intent, Publication, Refused, ServerFacts, Target, Targets, WISH_KEY,
     Wish, Workload, needs_port, plan,
 };
 use crate::kernel::{Clock, InstanceId, Timestamp, VmId};
 use crate::ports::RecordId;
+use crate::servers::payload::{self, Change, PayloadError};
 
 use super::withdraw::{Withdrawal, withdraw};
-use super::{port_pool, registration, zone};
+use super::{registration, zone};
+use crate::servers::ports;
 
 /// How long one target may take in one attempt.
 const TARGET_PATIENCE: Duration = Duration::from_secs(30);
@@ -208,7 +209,7 @@ impl Publisher {
         let address = row.address.parse();
         let address = address.map_err(|_| unusable(format!("`{}` is not an address", row.address)))?;
         let port = match row.kind {
-            InstanceKind::Game if needs_port(&row.software) => port_pool::find(&self.db, row.operation_id).await?,
+            InstanceKind::Game if needs_port(&row.software) => ports::find(&self.db, row.operation_id).await?,
             InstanceKind::Game | InstanceKind::Dev => None,
         };
         let workload = match row.kind {

@@ -9,12 +9,12 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use super::publisher::{PublishError, Publisher};
 use super::zone::is_ours;
 use crate::db::entities::instance;
-use crate::db::payload;
 use crate::edge::{
     Conflict, EDGE_KEY, EdgeError, EdgeRecord, Intent, ProxyVerdict, Target, Verdict, compare, compare_proxy,
 };
 use crate::kernel::{DnsName, VmId, text_enum};
 use crate::ports::{ProxyEntry, ZoneRecord};
+use crate::servers::payload;
 
 /// How long one target may take to be read.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -11,9 +11,9 @@ use sea_orm::{
 use crate::db::entities::debt::{self, DebtKind, DebtState};
 use crate::db::entities::instance;
 use crate::db::entities::operation::{self, Cleanup, Unwind};
-use crate::instances::reservations;
 use crate::kernel::{Backoff, DebtId, OperationId, Timestamp, VmId};
-use crate::publishing::port_pool;
+use crate::servers::ports;
+use crate::servers::vmids;
 
 use super::subject::Subject;
 
@@ -160,7 +160,7 @@ async fn lock(tx: &impl ConnectionTrait, id: OperationId, vmid: Option<VmId>) ->
         .exec(tx)
         .await?;
     match vmid {
-        Some(vmid) => reservations::lock(tx, vmid).await,
+        Some(vmid) => vmids::lock(tx, vmid).await,
         None => Ok(()),
     }
 }
@@ -254,6 +254,6 @@ pub async fn owed(db: &DatabaseConnection) -> Result<Vec<Owed>, DbErr> {
 
 /// Releases VMID, host name and port that the operation `nonce` took for its server.
 async fn release(tx: &impl ConnectionTrait, nonce: OperationId, now: Timestamp) -> Result<(), DbErr> {
-    port_pool::release(tx, nonce, now).await?;
-    reservations::release(tx, nonce, now).await
+    ports::release(tx, nonce, now).await?;
+    vmids::release(tx, nonce, now).await
 }

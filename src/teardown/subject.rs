@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::db::entities::instance;
-use crate::db::payload;
 use crate::edge::{EDGE_KEY, EdgeRecord, Target};
 use crate::kernel::{OperationId, VmId};
 use crate::ports::NodeName;
 use crate::publishing::Withdrawal;
+use crate::servers::payload;
 
 /// A server, or a container that has none, as it has to be removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,11 +5,11 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use std::time::Duration;
-use zpack::db::payload;
 use zpack::discovery::{ProxyCallback, receive};
 use zpack::edge::{PROXY_KEY, ProxyPresence, ProxyRecord};
 use zpack::instances::reach::Reach;
 use zpack::kernel::{Timestamp, VmId};
+use zpack::servers::payload;
 use zpack::web::read_json;
 
 use super::kit::Scene;

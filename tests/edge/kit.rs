@@ -13,12 +13,12 @@ use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
 use zpack::config::DatabaseKind;
 use zpack::db::entities::instance::{self, InstanceKind};
-use zpack::db::payload::{self, Change};
 use zpack::edge::{EDGE_KEY, EdgePolicy, EdgeRecord, EdgeState, Intent, Target, Targets, WISH_KEY, Wish};
-use zpack::instances::store::{self, NewInstance};
 use zpack::kernel::{Clock, DnsName, OperationId, Secret, StoredSecret, Timestamp, UserId, VmId};
 use zpack::ports::NodeName;
 use zpack::publishing::{Keeper, Publisher, Scope};
+use zpack::servers::payload::{self, Change};
+use zpack::servers::store::{self, NewInstance};
 
 use crate::contracts::zone_kit::{Rig, ZONE};
 use crate::support::TestDb;

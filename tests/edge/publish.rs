@@ -5,7 +5,8 @@ use std::time::Duration;
 use hickory_resolver::proto::rr::RecordType;
 use serde_json::{Value, json};
 use zpack::edge::{EdgeState, Intent, Target, TargetState};
-use zpack::publishing::{Keeper, PublishError, Scope, port_pool};
+use zpack::publishing::{Keeper, PublishError, Scope};
+use zpack::servers::ports;
 
 use super::kit::{EDGE, Others, PORT, Scene, everywhere};
 
@@ -94,7 +95,7 @@ async fn a_game_without_a_proxy_gets_a_port_an_address_record_and_nothing_else()
     let (first, second) = (scene.server(5013, "valheim").await, scene.server(5014, "valheim").await);
     for vmid in [first, second] {
         let operation = scene.row(vmid).await.operation_id;
-        port_pool::take(&scene.db.db, &(50_000..=50_999), operation, scene.clock.now()).await.unwrap().unwrap();
+        ports::take(&scene.db.db, &(50_000..=50_999), operation, scene.clock.now()).await.unwrap().unwrap();
         scene.publish(vmid).await;
     }
     let kinds: Vec<String> = scene.zone("cloudflare").await.into_iter().map(|record| record.1).collect();

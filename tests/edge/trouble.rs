@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Level};
 use tracing_subscriber::fmt::MakeWriter;
-use zpack::db::payload;
 use zpack::edge::{EDGE_KEY, EdgeRecord, EdgeState, Target, TargetState};
 use zpack::instances::quota::Quota;
 use zpack::jobs::Lists;
 use zpack::kernel::{DnsName, StoredSecret};
 use zpack::ports::ZoneError;
 use zpack::publishing::Scope;
+use zpack::servers::payload;
 
 use super::kit::{EDGE, Means, Others, Scene, fault};
 use crate::contracts::proxmox_kit;

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zpack::db::entities::instance;
-use zpack::instances::facts::Freshness;
-use zpack::instances::live::LiveState;
-use zpack::instances::poller::{Poller, PollerSettings};
 use zpack::kernel::{Clock, InstanceId, OperationId, Secret};
+use zpack::observe::facts::Freshness;
+use zpack::observe::live::LiveState;
+use zpack::observe::poller::{Poller, PollerSettings};
 
 use crate::support::company::Company;
 use crate::support::door::Door;

@@ -14,11 +14,11 @@ use zpack::adapters::velocity::Velocity;
 use zpack::db::entities::instance::{self, InstanceKind};
 use zpack::discovery::ProxyCallback;
 use zpack::edge::{EdgeState, ProxyRecord, ProxyVerdict, Receipt, Registration, compare_proxy};
-use zpack::instances::facts::{Freshness, observe};
-use zpack::instances::live::LiveState;
-use zpack::instances::poller::{Poller, PollerSettings};
 use zpack::instances::readiness::{Connection, ConnectionReason, ConnectionState, Readiness, connection};
 use zpack::kernel::{Clock, DnsName, Secret};
+use zpack::observe::facts::{Freshness, observe};
+use zpack::observe::live::LiveState;
+use zpack::observe::poller::{Poller, PollerSettings};
 use zpack::ports::{GameProxy, Ping, PingTarget, StatusPing};
 use zpack::web::read_json;
 

@@ -6,10 +6,11 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
 use zpack::db::entities::instance::{self, InstanceKind};
-use zpack::instances::store::{self, NewInstance};
 use zpack::kernel::{Clock, OperationId, VmId};
 use zpack::ports::NodeName;
-use zpack::publishing::{Scope, port_pool};
+use zpack::publishing::Scope;
+use zpack::servers::ports;
+use zpack::servers::store::{self, NewInstance};
 
 use crate::support::app::{FRESHNESS, INTERNAL};
 use crate::support::company::Company;
@@ -38,7 +39,7 @@ async fn publish(company: &Company, number: i64, software: &str) -> VmId {
     };
     store::insert(&company.db.db, new, now).await.unwrap();
     if software != "minecraft" {
-        port_pool::take(&company.db.db, &(50_000..=50_999), operation_id, now).await.unwrap().unwrap();
+        ports::take(&company.db.db, &(50_000..=50_999), operation_id, now).await.unwrap().unwrap();
     }
     let record = company.publisher().publish(vmid, Scope::All, None).await.unwrap().unwrap();
     assert!(record.unsettled().is_empty(), "{}", record.troubles());

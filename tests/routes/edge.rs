@@ -3,11 +3,11 @@
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use zpack::db::entities::instance::InstanceKind;
-use zpack::db::payload;
 use zpack::edge::{EDGE_KEY, EdgeRecord};
-use zpack::instances::store::{self, NewInstance};
 use zpack::kernel::{Clock, OperationId, VmId};
 use zpack::ports::NodeName;
+use zpack::servers::payload;
+use zpack::servers::store::{self, NewInstance};
 
 use crate::support::app::{FRESHNESS, INTERNAL};
 use crate::support::company::Company;

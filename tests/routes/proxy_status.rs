@@ -3,9 +3,9 @@
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use zpack::db::entities::instance::InstanceKind;
-use zpack::db::payload;
 use zpack::edge::{PROXY_KEY, ProxyRecord};
 use zpack::kernel::Secret;
+use zpack::servers::payload;
 
 use crate::support::app::{BRIDGE, INTERNAL, TestApp, problem};
 

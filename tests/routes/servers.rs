@@ -7,11 +7,11 @@ use reqwest::StatusCode;
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, Set};
 use serde_json::{Value, json};
 use zpack::db::entities::instance::{self, InstanceKind};
-use zpack::instances::facts::{AgentFacts, AgentHistory, HostFacts};
-use zpack::instances::store::{self, NewInstance};
-use zpack::instances::{Naming, hostname};
 use zpack::kernel::{OperationId, Timestamp, UserId, VmId};
+use zpack::observe::facts::{AgentFacts, AgentHistory, HostFacts};
 use zpack::ports::{AgentReport, AgentState, NodeName, PowerState};
+use zpack::servers::store::{self, NewInstance};
+use zpack::servers::{Naming, hostname};
 
 use crate::support::app::{TestApp, problem};
 

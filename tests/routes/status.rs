@@ -8,10 +8,10 @@ use sea_orm::EntityTrait;
 use sea_orm::sea_query::Expr;
 use serde_json::{Value, json};
 use zpack::db::entities::instance::{self, InstanceKind, Lifecycle};
-use zpack::db::payload::{self, Change};
 use zpack::edge::{EDGE_KEY, EdgeRecord, Publication, Registration, Target};
 use zpack::kernel::DnsName;
 use zpack::ports::AgentState;
+use zpack::servers::payload::{self, Change};
 
 use crate::support::app::{INTERNAL, TestApp, problem};
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use zpack::db::entities::instance;
-use zpack::db::payload::{Change, PayloadError, merge, read};
-use zpack::instances::store;
 use zpack::kernel::{OperationId, Timestamp, UserId, VmId};
+use zpack::servers::payload::{Change, PayloadError, merge, read};
+use zpack::servers::store;
 
 use super::servers::server;
 use crate::support::{TestDb, on_every_database};

@@ -11,17 +11,17 @@ use sea_orm::EntityTrait;
 use tokio_util::sync::CancellationToken;
 use zpack::config::DatabaseKind;
 use zpack::db::entities::instance::{self, InstanceKind};
-use zpack::db::payload::{self, Change};
 use zpack::edge::{EDGE_KEY, EdgeRecord, PROXY_KEY, ProxyRecord, Publication, Registration};
-use zpack::instances::facts::Freshness;
-use zpack::instances::live::LiveState;
-use zpack::instances::proxy_watch::ProxyWatch;
-use zpack::instances::store::{self, NewInstance};
 use zpack::jobs::Lists;
 use zpack::kernel::{Clock, DnsName, OperationId, Timestamp, UserId, VmId};
+use zpack::observe::facts::Freshness;
+use zpack::observe::live::LiveState;
+use zpack::observe::proxy_watch::ProxyWatch;
 use zpack::ports::{
     GameProxy, NodeName, Ping, PingTarget, ProxyEntry, ProxyError, ProxyListing, StatusPing, Unregistered,
 };
+use zpack::servers::payload::{self, Change};
+use zpack::servers::store::{self, NewInstance};
 
 use crate::support::{PrivateRedis, TestDb};
 

@@ -11,13 +11,13 @@ use zpack::db::entities::operation::{self, OperationState};
 use zpack::db::entities::reservation;
 use zpack::db::entities::user::{self, Role};
 use zpack::instances::quota::{self, Quota, Usage};
-use zpack::instances::reservations::{self, ReserveError};
-use zpack::instances::store::{self, NewInstance};
-use zpack::instances::{Naming, hostname};
 use zpack::jobs::Queue;
 use zpack::kernel::{OperationId, Timestamp, UserId, VmId};
 use zpack::operations::{NewOperation, begin};
 use zpack::ports::NodeName;
+use zpack::servers::store::{self, NewInstance};
+use zpack::servers::vmids::{self, ReserveError};
+use zpack::servers::{Naming, hostname};
 
 use crate::support::{TestDb, on_every_database};
 
@@ -112,7 +112,7 @@ async fn held(
 ) -> Result<reservation::Model, ReserveError> {
     loop {
         let tx = db::begin(db).await?;
-        match reservations::reserve(&tx, range.parse().unwrap(), dev, operation, now()).await {
+        match vmids::reserve(&tx, range.parse().unwrap(), dev, operation, now()).await {
             Ok(Some(row)) => {
                 tx.commit().await?;
                 return Ok(row);
@@ -126,7 +126,7 @@ async fn held(
 
 async fn reserve(test: &TestDb, range: &str, operation: OperationId) -> Result<i32, ReserveError> {
     let row = held(&test.db, range, operation).await?;
-    assert_eq!(reservations::find_by_operation(&test.db, operation).await.unwrap().as_ref(), Some(&row));
+    assert_eq!(vmids::find_by_operation(&test.db, operation).await.unwrap().as_ref(), Some(&row));
     Ok(row.vmid.get())
 }
 
@@ -144,9 +144,9 @@ async fn fifty_at_once_get_fifty_numbers(test: TestDb) {
         assert_eq!(held.iter().map(|row| row.hostname.clone()).collect::<BTreeSet<_>>().len(), 50, "round {round}");
         for row in held {
             let operation = row.operation_id;
-            assert_eq!(reservations::find_by_operation(&test.db, operation).await.unwrap(), Some(row));
-            reservations::release(&test.db, operation, now()).await.unwrap();
-            assert_eq!(reservations::find_by_operation(&test.db, operation).await.unwrap(), None);
+            assert_eq!(vmids::find_by_operation(&test.db, operation).await.unwrap(), Some(row));
+            vmids::release(&test.db, operation, now()).await.unwrap();
+            assert_eq!(vmids::find_by_operation(&test.db, operation).await.unwrap(), None);
         }
     }
 }
@@ -158,30 +158,30 @@ async fn a_freed_number_comes_last_and_the_longest_unused_before_it(test: TestDb
     for (operation, number) in [(first, 6000), (second, 6001), (third, 6002)] {
         assert_eq!(reserve(&test, range, operation).await.unwrap(), number);
     }
-    reservations::release(&test.db, second, later(1)).await.unwrap();
-    reservations::release(&test.db, first, later(2)).await.unwrap();
-    reservations::release(&test.db, third, later(3)).await.unwrap();
+    vmids::release(&test.db, second, later(1)).await.unwrap();
+    vmids::release(&test.db, first, later(2)).await.unwrap();
+    vmids::release(&test.db, third, later(3)).await.unwrap();
     // Releasing twice, as an undo that is repeated does, changes nothing.
-    reservations::release(&test.db, second, later(9)).await.unwrap();
+    vmids::release(&test.db, second, later(9)).await.unwrap();
     for number in [6003, 6001, 6000, 6002] {
         assert_eq!(reserve(&test, range, OperationId::generate()).await.unwrap(), number);
     }
     assert!(matches!(reserve(&test, range, OperationId::generate()).await, Err(ReserveError::RangeExhausted { .. })));
     // Its former holder has no say in it any more.
-    reservations::release(&test.db, second, later(10)).await.unwrap();
+    vmids::release(&test.db, second, later(10)).await.unwrap();
     assert!(matches!(reserve(&test, range, OperationId::generate()).await, Err(ReserveError::RangeExhausted { .. })));
 }
 
 async fn a_number_taken_again_gets_the_name_of_its_new_use(test: TestDb) {
     let (old, new) = (OperationId::generate(), OperationId::generate());
     reserve(&test, "6000-6000", old).await.unwrap();
-    reservations::release(&test.db, old, now()).await.unwrap();
+    vmids::release(&test.db, old, now()).await.unwrap();
     let name = |number| hostname(Naming::Minecraft { variant: "paper" }, number);
     let range = "6000-6000".parse().unwrap();
-    let row = reservations::reserve(&test.db, range, name, new, now()).await.unwrap().unwrap();
+    let row = vmids::reserve(&test.db, range, name, new, now()).await.unwrap().unwrap();
     assert_eq!(row.hostname.as_str(), "mc-paper-6000");
-    assert_eq!(reservations::find_by_operation(&test.db, new).await.unwrap(), Some(row));
-    assert_eq!(reservations::find_by_operation(&test.db, old).await.unwrap(), None);
+    assert_eq!(vmids::find_by_operation(&test.db, new).await.unwrap(), Some(row));
+    assert_eq!(vmids::find_by_operation(&test.db, old).await.unwrap(), None);
 }
 
 async fn a_burned_number_stays_out_whoever_asks(test: TestDb) {
@@ -190,10 +190,10 @@ async fn a_burned_number_stays_out_whoever_asks(test: TestDb) {
     for operation in operations {
         reserve(&test, range, operation).await.unwrap();
     }
-    reservations::burn(&test.db, vmid(6001), operations[1]).await.unwrap();
-    assert_eq!(reservations::find_by_operation(&test.db, operations[1]).await.unwrap(), None);
+    vmids::burn(&test.db, vmid(6001), operations[1]).await.unwrap();
+    assert_eq!(vmids::find_by_operation(&test.db, operations[1]).await.unwrap(), None);
     for operation in operations {
-        reservations::release(&test.db, operation, now()).await.unwrap();
+        vmids::release(&test.db, operation, now()).await.unwrap();
     }
     for number in [6000, 6002] {
         assert_eq!(reserve(&test, range, OperationId::generate()).await.unwrap(), number);

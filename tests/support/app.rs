@@ -12,10 +12,10 @@ use zpack::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSet
 use zpack::adapters::tls::TlsVerify;
 use zpack::config::DatabaseKind;
 use zpack::edge::{EdgePolicy, Targets};
-use zpack::instances::facts::Freshness;
 use zpack::instances::quota::Quota;
 use zpack::jobs::Lists;
 use zpack::kernel::{Clock, Secret, Timestamp};
+use zpack::observe::facts::Freshness;
 use zpack::ports::{CatalogSource, Hypervisor};
 use zpack::publishing::Publisher;
 

@@ -22,10 +22,10 @@ use zpack::db::entities::instance;
 use zpack::db::entities::operation::{self, OperationState};
 use zpack::db::{self, entities};
 use zpack::edge::{EdgePolicy, Targets};
-use zpack::instances::facts::Freshness;
 use zpack::instances::quota::Quota;
 use zpack::jobs::{Failpoints, JobSettings, Lists, Queue, Registry, Worker, WorkerDeps};
 use zpack::kernel::{Clock, OperationId, Secret, UserId, VmId, WorkerId};
+use zpack::observe::facts::Freshness;
 use zpack::operations::{Begun, NewOperation, OperationError, begin};
 use zpack::power::{PowerDeps, PowerJob};
 use zpack::provision::{

@@ -51,7 +51,7 @@ impl Step<Run, Provisioning> for PublishEdge {
 async fn publish(run: &Run, vmid: VmId) -> StepResult {
     let publishing = || async {
         match run.deps.publisher.publish(vmid, Scope::All, Some(0)).await {
-            Err(PublishError::Payload(crate::db::payload::PayloadError::Database(error))) => Err(error),
+            Err(PublishError::Payload(crate::servers::payload::PayloadError::Database(error))) => Err(error),
             settled => Ok(settled),
         }
     };

@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use sea_orm::DbErr;
 
-use crate::instances::reservations;
-use crate::publishing::port_pool;
 use crate::saga::{Reach, Step, StepContext, StepResult, UndoError};
+use crate::servers::ports;
+use crate::servers::vmids;
 
 use super::super::plan::mac;
 use super::super::run::Run;
@@ -36,7 +36,7 @@ impl Step<Run, Provisioning> for ReserveIdentity {
     async fn undo(&self, run: &Run, _: &StepContext<'_>, _: &mut Provisioning) -> Result<(), UndoError> {
         let (db, operation, now) = (&run.deps.db, run.operation(), run.deps.clock.now());
         let remains = |error: DbErr| UndoError::Remains(format!("the reservation could not be released: {error}"));
-        port_pool::release(db, operation, now).await.map_err(remains)?;
-        reservations::release(db, operation, now).await.map_err(remains)
+        ports::release(db, operation, now).await.map_err(remains)?;
+        vmids::release(db, operation, now).await.map_err(remains)
     }
 }

@@ -11,9 +11,9 @@ use crate::db;
 use crate::db::entities::debt::DebtState;
 use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
 use crate::db::entities::{instance, operation_step, resource_lock};
-use crate::instances::reservations;
 use crate::kernel::{OperationId, Timestamp};
 use crate::roles::audited;
+use crate::servers::vmids;
 
 /// What came of it.
 pub(super) struct Abandoned {
@@ -125,5 +125,5 @@ async fn release(tx: &impl ConnectionTrait, id: OperationId, owing: bool, now: T
     if owing || reached_outside || serves {
         return Ok(());
     }
-    reservations::release(tx, id, now).await
+    vmids::release(tx, id, now).await
 }

@@ -23,9 +23,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::facts::{AgentFacts, AgentHistory, Facts, HostFacts, Live};
-use super::store::PollTarget;
 use crate::db::entities::instance;
 use crate::kernel::{InstanceId, Timestamp, VmId};
+use crate::servers::store::PollTarget;
 use crate::telemetry::Outage;
 
 const READ_LIMIT: Duration = Duration::from_millis(200);

@@ -12,7 +12,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::entities::instance;
+use crate::db;
+use crate::db::entities::instance;
 use crate::kernel::{Backoff, Classify, Failure, Timestamp, VmId};
 
 /// The largest payload in bytes; `TEXT` of MariaDB ends at 65 535.
@@ -70,7 +71,7 @@ impl Classify for PayloadError {
             Self::Gone { .. } | Self::TooLarge { .. } => Failure::Permanent,
             Self::Damaged { .. } => Failure::NeedsOperator,
             Self::Overtaken { .. } => Failure::Transient,
-            Self::Database(error) => super::failure(error),
+            Self::Database(error) => db::failure(error),
         }
     }
 }

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::facts::{AgentFacts, AgentHistory};
-use super::super::store::PollTarget;
 use super::Poller;
 use crate::ports::{AgentEndpoint, AgentError, AgentReport, AgentState};
+use crate::servers::store::PollTarget;
 use crate::telemetry::Outcome;
 
 /// The longest text of an agent that is kept.

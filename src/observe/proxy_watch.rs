@@ -17,16 +17,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::facts::{Freshness, Live, observe};
 use super::live::LiveState;
-use super::reach::Reach;
 use super::status::ServerStatus;
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
-use crate::db::payload::{self, Change, PayloadError};
 use crate::edge::{
-    EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, PROXY_TRUST, ProxyRecord, ProxyVerdict, Target, TargetRecord, TargetState,
-    compare_proxy,
+    EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, PROXY_TRUST, ProxyRecord, ProxyVerdict, Registration, Target,
+    TargetRecord, TargetState, compare_proxy,
 };
 use crate::kernel::{Clock, Timestamp, VmId};
 use crate::ports::{GameProxy, Ping, PingTarget, ProxyListing, StatusPing};
+use crate::servers::payload::{self, Change, PayloadError};
 use crate::telemetry::Outage;
 
 /// How many servers are pinged at a time.
@@ -78,14 +77,7 @@ impl ProxyWatch {
             .order_by_asc(instance::Column::Vmid)
             .all(&self.db)
             .await?;
-        let servers: Vec<(instance::Model, Reach)> = servers
-            .into_iter()
-            .map(|row| {
-                let reach = Reach::of(&row);
-                (row, reach)
-            })
-            .filter(|(_, reach)| reach.edge.as_ref().is_some_and(|edge| edge.publication.registration.is_some()))
-            .collect();
+        let servers: Vec<Watched> = servers.into_iter().filter_map(Watched::of).collect();
         if servers.is_empty() {
             return Ok(());
         }
@@ -104,38 +96,31 @@ impl ProxyWatch {
         };
         let running = self.running(&servers).await;
         let listing = listing.map(Arc::new);
-        let each = servers.into_iter().map(|(row, reach)| {
-            let runs = running.get(&row.vmid).copied().unwrap_or(false);
-            self.look_at(row, reach, listing.clone(), runs)
+        let each = servers.into_iter().map(|server| {
+            let runs = running.get(&server.row.vmid).copied().unwrap_or(false);
+            self.look_at(server, listing.clone(), runs)
         });
         stream::iter(each).buffer_unordered(PINGS_AT_A_TIME).collect::<Vec<()>>().await;
         Ok(())
     }
 
     /// Which of the servers run, as far as their agents say.
-    async fn running(&self, servers: &[(instance::Model, Reach)]) -> BTreeMap<VmId, bool> {
-        let rows: Vec<&instance::Model> = servers.iter().map(|(row, _)| row).collect();
+    async fn running(&self, servers: &[Watched]) -> BTreeMap<VmId, bool> {
+        let rows: Vec<&instance::Model> = servers.iter().map(|server| &server.row).collect();
         let (live, now) = (self.live.read(&rows).await, self.clock.now());
         let runs =
             |live: &Live| observe(InstanceKind::Game, live, now, self.freshness).merged.status == ServerStatus::Running;
         rows.into_iter().map(|row| row.vmid).zip(live.iter().map(runs)).collect()
     }
 
-    async fn look_at(
-        &self,
-        row: instance::Model,
-        reach: Reach,
-        listing: Option<Arc<(ProxyListing, Timestamp)>>,
-        runs: bool,
-    ) {
-        let Some(edge) = &reach.edge else { return };
-        let Some(wanted) = &edge.publication.registration else { return };
+    async fn look_at(&self, server: Watched, listing: Option<Arc<(ProxyListing, Timestamp)>>, runs: bool) {
+        let Watched { row, edge, wanted, proxy } = server;
         let sighted = listing.as_deref().map(|(listing, at)| {
-            let listed = compare_proxy(wanted, &listing.servers).0 == ProxyVerdict::InSync;
+            let listed = compare_proxy(&wanted, &listing.servers).0 == ProxyVerdict::InSync;
             (listing, listed, *at)
         });
         let now = self.clock.now();
-        let fresh = reach.proxy.ping.as_ref().is_some_and(|note| now.since(note.at) < self.interval.mul_f64(0.8));
+        let fresh = proxy.ping.as_ref().is_some_and(|note| now.since(note.at) < self.interval.mul_f64(0.8));
         let ping = match runs && !fresh {
             true => {
                 let target = PingTarget { address: wanted.address, host: wanted.name.to_string() };
@@ -144,7 +129,7 @@ impl ProxyWatch {
             false => None,
         };
         let vmid = row.vmid;
-        let seen = Seen { edge, sighted, ping: ping.as_ref() };
+        let seen = Seen { edge: &edge, sighted, ping: ping.as_ref() };
         if let Err(error) = self.note(&row, &seen).await {
             tracing::debug!(%vmid, %error, "what was seen of {vmid} was not kept");
         }
@@ -158,6 +143,27 @@ impl ProxyWatch {
             return Ok(());
         }
         payload::merge(&self.db, row.vmid, PROXY_KEY, now, |row, stored| seen.change(row, stored, now)).await.map(drop)
+    }
+}
+
+/// A server that was published at the proxy.
+struct Watched {
+    row: instance::Model,
+    /// Its publication.
+    edge: EdgeRecord,
+    /// What the proxy has to know of it.
+    wanted: Registration,
+    /// What is known of it at the proxy, in this publication.
+    proxy: ProxyRecord,
+}
+
+impl Watched {
+    /// `row`, if it has a registration. What cannot be read counts as never written; writers of it complain.
+    fn of(row: instance::Model) -> Option<Self> {
+        let edge: EdgeRecord = payload::read(&row, EDGE_KEY).ok().flatten()?;
+        let wanted = edge.publication.registration.clone()?;
+        let proxy: ProxyRecord = payload::read(&row, PROXY_KEY).ok().flatten().unwrap_or_default();
+        Some(Self { proxy: edge.proxy_record(proxy), row, edge, wanted })
     }
 }
 

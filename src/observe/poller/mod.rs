@@ -22,10 +22,10 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::live::LiveState;
-use super::store::{self, PollTarget};
 use crate::db;
 use crate::kernel::{Clock, Secret, VmId};
 use crate::ports::{Agent, Hypervisor};
+use crate::servers::store::{self, PollTarget};
 use crate::telemetry::{Metrics, Outage};
 
 /// How many servers are read and claimed at a time.
