@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use zpack::db::entities::operation;
 use zpack::jobs::{
-    CrashPolicy, Failpoints, Handled, Handler, Intake, Job, JobContext, JobEnd, JobSettings, Leftover, Lists, Queue,
-    Registry, UnwindEnd, Worker, WorkerDeps,
+    CrashPolicy, Failpoints, Handled, Handler, Intake, Job, JobContext, JobEnd, JobSettings, Lane, Leftover, Lists,
+    Queue, Registry, UnwindEnd, Worker, WorkerDeps,
 };
 use zpack::kernel::{Clock, OperationId, Secret, WorkerId};
 use zpack::operations::{NewOperation, begin};
@@ -154,16 +154,11 @@ impl Cell {
     async fn handle(&self, counter: &Counter, ready: impl FnOnce()) {
         let Some(db) = self.db().await else {
             let intake = Intake {
-                queue: QUEUE,
-                worker: WorkerId::generate(),
-                redis: self.client(),
-                lists: Lists::open(&self.client()).unwrap(),
+                lane: self.lane(),
                 concurrency: self.width,
-                block: JobSettings::default().block,
                 drain: Duration::from_secs(5),
                 clock: Clock::System,
                 failpoints: Failpoints::default(),
-                metrics: Metrics::default().jobs(QUEUE.as_str()),
             };
             ready();
             return intake.run(counter.clone(), &counter.stop).await;
@@ -177,21 +172,28 @@ impl Cell {
     fn worker(&self, job: Arc<dyn Job>, settings: JobSettings, db: DatabaseConnection) -> Worker {
         let url = self.database.clone().unwrap();
         Worker::new(WorkerDeps {
-            queue: QUEUE,
-            worker: WorkerId::generate(),
+            lane: self.lane(),
             db,
             connect: Arc::new(move || {
                 let url = Secret::new(&url);
                 async move { Ok(db::connect(&url, 1).await.unwrap()) }.boxed()
             }),
-            redis: self.client(),
-            lists: Lists::open(&self.client()).unwrap(),
             registry: Registry::default().with(job),
             settings,
             clock: Clock::System,
             failpoints: Failpoints::default(),
-            metrics: Metrics::default().jobs(QUEUE.as_str()),
         })
+    }
+
+    fn lane(&self) -> Lane {
+        Lane {
+            queue: QUEUE,
+            worker: WorkerId::generate(),
+            redis: self.client(),
+            lists: Lists::open(&self.client()).unwrap(),
+            block: Duration::from_secs(2),
+            metrics: Metrics::default().jobs(QUEUE.as_str()),
+        }
     }
 }
 

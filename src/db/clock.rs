@@ -1,5 +1,7 @@
 //! The clock of the database, the one clock all workers share. Leases and due times are measured by it alone.
 
+use std::time::Duration;
+
 use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 
@@ -16,6 +18,11 @@ const fn millis_sql(backend: DbBackend) -> &'static str {
 /// An expression for the current epoch milliseconds, to be used inside a statement.
 pub fn now_expr(db: &impl ConnectionTrait) -> SimpleExpr {
     Expr::cust(millis_sql(db.get_database_backend()))
+}
+
+/// A duration as a number that the database adds to its clock.
+pub fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Asks the database for the current moment.

@@ -11,7 +11,7 @@ mod pool;
 mod store_failure;
 mod transaction;
 
-pub use clock::{now, now_expr};
+pub use clock::{millis, now, now_expr};
 pub use connect::{ConnectError, connect};
 pub use migrator::Migrator;
 pub use pool::{PoolUse, pool_use};

@@ -9,7 +9,7 @@ use crate::db::entities::debt::DebtKind;
 use crate::db::entities::operation;
 use crate::kernel::VmId;
 
-use super::context::JobContext;
+use super::run::context::JobContext;
 
 /// What happens to an operation whose owner vanished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

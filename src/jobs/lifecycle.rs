@@ -1,7 +1,6 @@
 //! The rules of an operation's life: who may claim it, what its owner may write, what becomes of it afterwards. Pure.
 //!
-//! The statements of `claim.rs`, `context.rs`, `finish.rs`, `recover.rs`, `sweeper.rs` and `operations/cancel.rs` say the
-//! same in SQL. `tests/stores/lifecycle.rs` runs them on every combination of columns and compares; the model in
+//! The statements of `rows/` and of `operations/cancel.rs` say the same in SQL. `tests/stores/lifecycle.rs` runs them on every combination of columns and compares; the model in
 //! `model/` takes these very functions for its transitions. A rule that changes in one place only fails one of the two.
 
 use std::time::Duration;
@@ -9,8 +8,7 @@ use std::time::Duration;
 use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
 use crate::kernel::{Backoff, Timestamp};
 
-use super::claim::ClaimPurpose;
-use super::finish::End;
+use super::end::End;
 use super::job::{CrashPolicy, UnwindEnd};
 
 /// After this many vanished owners an operation is not started again (jobs.md 2b.8, poison).
@@ -21,6 +19,15 @@ pub const UNWIND_ATTEMPTS: i32 = 10;
 
 /// The wait before an undo is tried again.
 const UNWIND_BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(600));
+
+/// What a claim is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimPurpose {
+    /// To do the work.
+    Run,
+    /// To undo what an interrupted run left.
+    Unwind,
+}
 
 /// Whether an owner's time runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

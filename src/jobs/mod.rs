@@ -10,49 +10,40 @@
 //! Not here: what an operation is for (`operations`), how its work is cut into steps (`saga`), what a job does
 //! (`provision` and its siblings). Knows no feature: jobs are registered by kind.
 
-mod acks;
-mod claim;
-mod context;
-mod depth;
+mod deps;
+mod end;
 mod failpoint;
-mod finish;
-mod handle;
-mod inflight;
-mod intake;
 mod job;
+mod lane;
 pub mod lifecycle;
 mod lists;
-pub mod locks;
 #[cfg(test)]
 mod model;
 mod queue;
-mod reaper;
-mod receiver;
-mod recover;
-mod renewer;
-mod requirements;
+mod rows;
+mod run;
 mod settings;
-mod slots;
-mod status;
-mod sweeper;
-mod worker;
 
-use crate::kernel::boottime;
-
-pub use claim::{ClaimOutcome, ClaimPurpose, Claimed, claim};
-pub use context::{JobContext, Lost, guard, renew};
-pub use depth::Depth;
-pub use failpoint::Failpoints;
-pub use finish::{End, finish, footprint, hand_back};
-pub use intake::{Handled, Handler, Intake};
-pub use job::{CrashPolicy, Job, JobEnd, JobFailure, Leftover, Registry, UnwindEnd};
-pub use lists::Lists;
-pub use queue::Queue;
-pub use reaper::reap;
-pub use recover::recover_expired;
-pub use requirements::{RedisMemory, RequirementError, check_redis, redis_memory};
-pub use settings::JobSettings;
-pub use slots::{ensure_slots, is_paused, set_paused};
-pub use status::{Ended, QueueStatus, ended_since, is_dead, queue_statuses};
-pub use sweeper::{Sweep, sweep};
-pub use worker::{Worker, WorkerDeps, WorkerError};
+pub use self::deps::WorkerDeps;
+pub use self::end::End;
+pub use self::failpoint::Failpoints;
+pub use self::job::{CrashPolicy, Job, JobEnd, JobFailure, Leftover, Registry, UnwindEnd};
+pub use self::lane::Lane;
+pub use self::lifecycle::ClaimPurpose;
+pub use self::lists::commands::Lists;
+pub use self::lists::depth::Depth;
+pub use self::lists::intake::{Handled, Handler, Intake};
+pub use self::lists::reaper::reap;
+pub use self::lists::requirements::{RedisMemory, RequirementError, check_redis, redis_memory};
+pub use self::queue::Queue;
+pub use self::rows::claim::{ClaimOutcome, Claimed, claim};
+pub use self::rows::finish::{finish, footprint, hand_back};
+pub use self::rows::locks;
+pub use self::rows::owner::{Lost, guard, renew};
+pub use self::rows::recover::recover_expired;
+pub use self::rows::slots::{ensure_slots, is_paused, set_paused};
+pub use self::rows::status::{Ended, QueueStatus, ended_since, is_dead, queue_statuses};
+pub use self::rows::sweeper::{Sweep, sweep};
+pub use self::run::context::JobContext;
+pub use self::run::worker::{Worker, WorkerError};
+pub use self::settings::JobSettings;

@@ -15,8 +15,6 @@ pub struct JobSettings {
     pub reap: Duration,
     /// After how long without a sign of life a worker counts as dead in Redis.
     pub worker_ttl: Duration,
-    /// How long one blocking receive waits, 2 s at most.
-    pub block: Duration,
     /// How long a worker waits for running jobs when it is told to stop.
     pub drain: Duration,
     /// How many operations of the queue run at a time over all workers; `None` for no common limit.
@@ -42,7 +40,6 @@ impl Default for JobSettings {
             sweep: Duration::from_secs(1),
             reap: Duration::from_secs(10),
             worker_ttl: Duration::from_secs(15),
-            block: Duration::from_secs(2),
             drain: Duration::from_secs(30),
             slots: Some(1),
             concurrency: 1,

@@ -47,7 +47,7 @@ pub(super) async fn raise_epoch(
 ) -> Result<Option<i64>, DbErr> {
     let now = db::now_expr(db);
     let is_old = old.map(|age| {
-        let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        let age = db::millis(age);
         Condition::any()
             .add(lease::Column::RenewedAt.is_null())
             .add(Expr::col(lease::Column::RenewedAt).lt(now.clone().sub(age)))

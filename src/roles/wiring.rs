@@ -213,7 +213,6 @@ pub fn provision_jobs(jobs: &JobsConfig, provision: &ProvisionConfig) -> JobSett
         sweep: jobs.sweep,
         reap: jobs.reap,
         worker_ttl: jobs.reap.mul_f64(1.5).max(Duration::from_secs(1)),
-        block: jobs.block,
         drain: jobs.drain,
         slots: Some(provision.slots),
         // The slots are what limits the queue; one process may fill them all.

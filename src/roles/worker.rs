@@ -16,7 +16,7 @@ use super::{notify, signals, wiring};
 use crate::cli::WorkerCommand;
 use crate::config::{DatabaseConfig, Settings, Source, WorkerConfig};
 use crate::db::{self, ConnectError};
-use crate::jobs::{Failpoints, JobSettings, Queue, Registry, Worker, WorkerDeps};
+use crate::jobs::{Failpoints, JobSettings, Lane, Queue, Registry, Worker, WorkerDeps};
 use crate::kernel::{Clock, Secret, WorkerId};
 use crate::power::{PowerDeps, PowerJob};
 use crate::provision::{ProvisionDeps, ProvisionJob};
@@ -113,17 +113,20 @@ pub(super) async fn provision(
     }))));
     let worker = |queue: Queue, registry: Registry, settings: JobSettings| {
         Worker::new(WorkerDeps {
-            queue,
-            worker: WorkerId::generate(),
+            lane: Lane {
+                queue,
+                worker: WorkerId::generate(),
+                redis: redis.clone(),
+                lists: lists.clone(),
+                block: config.jobs.block,
+                metrics: metrics.jobs(queue.as_str()),
+            },
             db: db.clone(),
             connect: renewer_connection(&config.database),
-            redis: redis.clone(),
-            lists: lists.clone(),
             registry,
             settings,
             clock: Clock::System,
             failpoints: failpoints.clone(),
-            metrics: metrics.jobs(queue.as_str()),
         })
     };
     Ok(ProvisionRole {

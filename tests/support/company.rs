@@ -23,7 +23,7 @@ use zpack::db::entities::operation::{self, OperationState};
 use zpack::db::{self, entities};
 use zpack::edge::{EdgePolicy, Targets};
 use zpack::instances::quota::Quota;
-use zpack::jobs::{Failpoints, JobSettings, Lists, Queue, Registry, Worker, WorkerDeps};
+use zpack::jobs::{Failpoints, JobSettings, Lane, Lists, Queue, Registry, Worker, WorkerDeps};
 use zpack::kernel::{Clock, OperationId, Secret, UserId, VmId, WorkerId};
 use zpack::observe::facts::Freshness;
 use zpack::operations::{Begun, NewOperation, OperationError, begin};
@@ -105,7 +105,6 @@ impl Company {
             sweep: Duration::from_millis(100),
             reap: Duration::from_millis(500),
             worker_ttl: Duration::from_secs(1),
-            block: Duration::from_millis(500),
             drain: Duration::from_secs(10),
             slots: Some(1),
             concurrency: 1,
@@ -310,20 +309,23 @@ impl Company {
     fn work(&self, queue: Queue, registry: Registry, settings: JobSettings) -> RunningWorker {
         let url = self.db.url.clone();
         let deps = WorkerDeps {
-            queue,
-            worker: WorkerId::generate(),
+            lane: Lane {
+                queue,
+                worker: WorkerId::generate(),
+                redis: self.client.clone(),
+                lists: self.lists.clone(),
+                block: Duration::from_millis(500),
+                metrics: self.metrics.jobs(queue.as_str()),
+            },
             db: self.db.db.clone(),
             connect: Arc::new(move || {
                 let url = Secret::new(&url);
                 async move { Ok(db::connect(&url, 1).await.unwrap()) }.boxed()
             }),
-            redis: self.client.clone(),
-            lists: self.lists.clone(),
             registry,
             settings,
             clock: Clock::System,
             failpoints: Failpoints::default(),
-            metrics: self.metrics.jobs(queue.as_str()),
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn({

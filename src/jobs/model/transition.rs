@@ -2,9 +2,8 @@
 
 use crate::db::entities::operation::OperationState;
 use crate::db::entities::operation_step::StepStatus;
-use crate::jobs::claim::ClaimPurpose;
 use crate::jobs::job::CrashPolicy;
-use crate::jobs::lifecycle::{Footprint, Lease, Recovery, Standing, decide};
+use crate::jobs::lifecycle::{ClaimPurpose, Footprint, Lease, Recovery, Standing, decide};
 
 use super::action::Action;
 use super::audit;

@@ -2,7 +2,7 @@
 
 use crate::db::entities::operation::{Cleanup, OperationState, Unwind};
 use crate::db::entities::operation_step::StepStatus;
-use crate::jobs::finish::End;
+use crate::jobs::end::End;
 use crate::jobs::job::{CrashPolicy, UnwindEnd};
 use crate::jobs::lifecycle::{Footprint, Lease, Standing};
 

@@ -3,55 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::Client;
-use sea_orm::DatabaseConnection;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::db;
-use crate::kernel::{Clock, WorkerId};
-use crate::telemetry::{JobMetrics, Outage, Outcome};
+use crate::jobs::deps::WorkerDeps;
+use crate::jobs::lists::intake::{Intake, TROUBLE};
+use crate::jobs::lists::reaper::reap;
+use crate::jobs::lists::requirements::{RequirementError, check_redis};
+use crate::jobs::queue::Queue;
+use crate::jobs::rows::recover::recover_expired;
+use crate::jobs::rows::slots;
+use crate::jobs::rows::sweeper::{Sweep, lists_lost, sweep};
+use crate::telemetry::{Outage, Outcome};
 
-use super::failpoint::Failpoints;
 use super::handle::Claims;
 use super::inflight::InFlight;
-use super::intake::{Intake, TROUBLE};
-use super::job::Registry;
-use super::lists::{Lists, mend_after};
-use super::queue::Queue;
-use super::reaper::reap;
-use super::recover::recover_expired;
-use super::renewer::{self, Connect};
-use super::requirements::{RequirementError, check_redis};
-use super::settings::JobSettings;
-use super::slots;
-use super::sweeper::{Sweep, lists_lost, sweep};
-
-/// What a worker needs.
-pub struct WorkerDeps {
-    /// The queue it works on.
-    pub queue: Queue,
-    /// Its name, new for every start.
-    pub worker: WorkerId,
-    /// The database.
-    pub db: DatabaseConnection,
-    /// Opens the renewer's own connection.
-    pub connect: Connect,
-    /// Redis, for the blocking connection.
-    pub redis: Client,
-    /// The lists, for short commands.
-    pub lists: Lists,
-    /// The jobs it knows.
-    pub registry: Registry,
-    /// Its times and limits.
-    pub settings: JobSettings,
-    /// The clock of the process, for times that are shown.
-    pub clock: Clock,
-    /// Places where tests kill, stop or hold the process.
-    pub failpoints: Failpoints,
-    /// What it counts.
-    pub metrics: JobMetrics,
-}
+use super::renewer;
 
 /// Why a worker could not start.
 #[derive(Debug, thiserror::Error)]
@@ -87,17 +55,17 @@ impl Worker {
     /// recovered by others. Redis and the database may come and go meanwhile.
     pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
         let deps = &self.deps;
-        match check_redis(&deps.lists).await {
+        match check_redis(&deps.lane.lists).await {
             Ok(()) => {}
             Err(source @ RequirementError::Eviction { .. }) => {
-                return Err(WorkerError::Requirement { queue: deps.queue, source });
+                return Err(WorkerError::Requirement { queue: deps.lane.queue, source });
             }
             Err(RequirementError::Unreachable(error)) => {
-                tracing::warn!(%error, queue = %deps.queue, "Redis does not answer yet; its policy is checked later");
+                tracing::warn!(%error, queue = %deps.lane.queue, "Redis does not answer yet; its policy is checked later");
             }
         }
         let stop_renewing = CancellationToken::new();
-        let (connect, metrics) = (deps.connect.clone(), deps.metrics.clone());
+        let (connect, metrics) = (deps.connect.clone(), deps.lane.metrics.clone());
         let renewer = renewer::spawn(connect, self.inflight.clone(), deps.settings, metrics, stop_renewing.clone())
             .map_err(WorkerError::Renewer)?;
         let upkeep = CancellationToken::new();
@@ -109,7 +77,7 @@ impl Worker {
         upkeep.cancel();
         tasks.close();
         tasks.wait().await;
-        if let Err(error) = deps.lists.sign_off(deps.queue, deps.worker).await {
+        if let Err(error) = deps.lane.lists.sign_off(deps.lane.queue, deps.lane.worker).await {
             tracing::debug!(%error, "could not sign off; the reaper will notice");
         }
         stop_renewing.cancel();
@@ -121,16 +89,11 @@ impl Worker {
     fn intake(&self) -> Intake {
         let deps = &self.deps;
         Intake {
-            queue: deps.queue,
-            worker: deps.worker,
-            redis: deps.redis.clone(),
-            lists: deps.lists.clone(),
+            lane: deps.lane.clone(),
             concurrency: deps.settings.concurrency,
-            block: deps.settings.block,
             drain: deps.settings.drain,
             clock: deps.clock.clone(),
             failpoints: deps.failpoints.clone(),
-            metrics: deps.metrics.clone(),
         }
     }
 }
@@ -138,9 +101,9 @@ impl Worker {
 async fn beating(deps: Arc<WorkerDeps>, stop: CancellationToken) {
     let every = deps.settings.worker_ttl / 5;
     loop {
-        if let Err(error) = deps.lists.beat(deps.queue, deps.worker, deps.settings.worker_ttl).await {
+        if let Err(error) = deps.lane.lists.beat(deps.lane.queue, deps.lane.worker, deps.settings.worker_ttl).await {
             tracing::debug!(%error, "could not beat");
-            mend_after(&deps.lists, deps.queue, deps.worker, &error, &deps.metrics).await;
+            deps.lane.clear_after(&error).await;
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -158,20 +121,20 @@ async fn sweeping(deps: Arc<WorkerDeps>, stop: CancellationToken) {
     loop {
         match db::in_time(upkeep(&deps, &mut prepared, &mut run_id)).await {
             Ok(()) => {
-                deps.metrics.swept(Outcome::Succeeded);
+                deps.lane.metrics.swept(Outcome::Succeeded);
                 outage.works();
                 failures = 0;
             }
             Err(error) => {
-                deps.metrics.swept(Outcome::Failed);
+                deps.lane.metrics.swept(Outcome::Failed);
                 outage.failed(format!("{error:#}"));
                 failures += 1;
             }
         }
         if reaped.elapsed() >= deps.settings.reap {
             reaped = tokio::time::Instant::now();
-            match reap(&deps.lists, deps.queue, &deps.failpoints).await {
-                Ok(moved) => deps.metrics.reaped(moved),
+            match reap(&deps.lane.lists, deps.lane.queue, &deps.failpoints).await {
+                Ok(moved) => deps.lane.metrics.reaped(moved),
                 Err(error) => tracing::debug!(%error, "could not reap"),
             }
         }
@@ -182,32 +145,32 @@ async fn sweeping(deps: Arc<WorkerDeps>, stop: CancellationToken) {
         }
         if failures > 0 {
             // The shared connection answers once with the failure before it tries again.
-            let _ = deps.lists.ready(deps.queue).await;
+            let _ = deps.lane.lists.ready(deps.lane.queue).await;
         }
     }
 }
 
 async fn upkeep(deps: &WorkerDeps, prepared: &mut bool, known_run_id: &mut Option<String>) -> anyhow::Result<()> {
     if let Some(count) = deps.settings.slots.filter(|_| !*prepared) {
-        slots::ensure_slots(&deps.db, deps.queue, count).await?;
+        slots::ensure_slots(&deps.db, deps.lane.queue, count).await?;
     }
     *prepared = true;
     let (now, failpoints) = (deps.clock.now(), &deps.failpoints);
-    let recovered = recover_expired(&deps.db, deps.queue, &deps.registry, &deps.settings, now, failpoints).await?;
-    deps.metrics.recovered(recovered as u64);
-    let run_id = deps.lists.run_id().await?;
+    let recovered = recover_expired(&deps.db, deps.lane.queue, &deps.registry, &deps.settings, now, failpoints).await?;
+    deps.lane.metrics.recovered(recovered as u64);
+    let run_id = deps.lane.lists.run_id().await?;
     let restarted = run_id.is_some() && *known_run_id != run_id;
-    if restarted && let Err(error @ RequirementError::Eviction { .. }) = check_redis(&deps.lists).await {
+    if restarted && let Err(error @ RequirementError::Eviction { .. }) = check_redis(&deps.lane.lists).await {
         // A worker does not leave in the middle of its work; what Redis drops is offered again.
-        tracing::error!(%error, queue = %deps.queue, "{error}");
+        tracing::error!(%error, queue = %deps.lane.queue, "{error}");
     }
-    let what = if restarted || lists_lost(&deps.db, &deps.lists, deps.queue, &deps.registry).await? {
+    let what = if restarted || lists_lost(&deps.db, &deps.lane.lists, deps.lane.queue, &deps.registry).await? {
         Sweep::Everything
     } else {
         Sweep::Overdue
     };
-    let offered = sweep(&deps.db, &deps.lists, deps.queue, &deps.registry, what, failpoints).await?;
-    deps.metrics.offered(offered as u64);
+    let offered = sweep(&deps.db, &deps.lane.lists, deps.lane.queue, &deps.registry, what, failpoints).await?;
+    deps.lane.metrics.offered(offered as u64);
     *known_run_id = run_id;
     Ok(())
 }

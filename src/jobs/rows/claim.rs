@@ -8,21 +8,13 @@ use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr
 use crate::db;
 use crate::db::entities::operation::{self, OperationState, Unwind};
 use crate::db::entities::queue;
+use crate::jobs::job::Registry;
+use crate::jobs::lifecycle::ClaimPurpose;
+use crate::jobs::queue::Queue;
+use crate::jobs::settings::JobSettings;
 use crate::kernel::{OperationId, WorkerId};
 
-use super::job::Registry;
-use super::queue::Queue;
-use super::settings::JobSettings;
 use super::slots;
-
-/// What the claim is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClaimPurpose {
-    /// To do the work.
-    Run,
-    /// To undo what an interrupted run left.
-    Unwind,
-}
 
 /// An operation this worker owns until its lease ends.
 #[derive(Clone, Debug)]
@@ -87,7 +79,7 @@ async fn win(
     let owned = || {
         operation::Entity::update_many()
             .col_expr(operation::Column::Fence, Expr::col(operation::Column::Fence).add(1))
-            .col_expr(operation::Column::LeaseUntil, now.clone().add(millis(lease)))
+            .col_expr(operation::Column::LeaseUntil, now.clone().add(db::millis(lease)))
             .col_expr(operation::Column::Worker, Expr::value(worker.to_string()))
             .col_expr(operation::Column::HeartbeatAt, now.clone())
             .filter(operation::Column::Id.eq(id))
@@ -123,11 +115,6 @@ pub(super) fn paused(name: Queue) -> sea_orm::sea_query::SelectStatement {
         .and_where(queue::Column::Name.eq(name.as_str()))
         .and_where(queue::Column::Paused.eq(true))
         .take()
-}
-
-/// A duration as a number the database adds to its clock.
-pub(super) fn millis(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The rows whose kind and payload version `registry` has a job for.

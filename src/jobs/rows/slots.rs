@@ -6,9 +6,8 @@ use sea_orm::{
 };
 
 use crate::db::entities::{queue, queue_slot};
+use crate::jobs::queue::Queue;
 use crate::kernel::{OperationId, Timestamp};
-
-use super::queue::Queue;
 
 /// Makes sure that the rows of `count` slots exist.
 pub async fn ensure_slots(db: &impl ConnectionTrait, name: Queue, count: u32) -> Result<(), DbErr> {
@@ -48,7 +47,7 @@ pub(super) async fn take(
 }
 
 /// The free slots below `limit`.
-pub(super) async fn free(db: &impl ConnectionTrait, name: Queue, limit: u32) -> Result<Vec<i32>, DbErr> {
+pub(in crate::jobs) async fn free(db: &impl ConnectionTrait, name: Queue, limit: u32) -> Result<Vec<i32>, DbErr> {
     queue_slot::Entity::find()
         .select_only()
         .column(queue_slot::Column::Slot)

@@ -7,17 +7,16 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::kernel::OperationId;
-
-use super::boottime::since_boot;
+use crate::kernel::boottime::since_boot;
 
 /// One owned operation.
 #[derive(Clone)]
-pub(super) struct Owned {
-    pub(super) fence: i64,
+pub(in crate::jobs) struct Owned {
+    pub(in crate::jobs) fence: i64,
     /// Time since boot just before the last successful renewal was sent.
-    pub(super) renewed: Duration,
-    pub(super) lost: CancellationToken,
-    pub(super) cancelled: CancellationToken,
+    pub(in crate::jobs) renewed: Duration,
+    pub(in crate::jobs) lost: CancellationToken,
+    pub(in crate::jobs) cancelled: CancellationToken,
 }
 
 #[derive(Default)]
@@ -29,7 +28,7 @@ struct State {
 
 /// Cheap to clone; the lock is never held across an await.
 #[derive(Clone, Default)]
-pub(super) struct InFlight {
+pub(in crate::jobs) struct InFlight {
     state: Arc<Mutex<State>>,
 }
 
@@ -39,56 +38,56 @@ impl InFlight {
     }
 
     /// Notes that `id` was received. Returns false when it is being handled already.
-    pub(super) fn receive(&self, id: OperationId) -> bool {
+    pub(in crate::jobs) fn receive(&self, id: OperationId) -> bool {
         self.state().received.insert(id)
     }
 
-    pub(super) fn is_received(&self, id: OperationId) -> bool {
+    pub(in crate::jobs) fn is_received(&self, id: OperationId) -> bool {
         self.state().received.contains(&id)
     }
 
     /// Lets go of `id`.
-    pub(super) fn release(&self, id: OperationId) {
+    pub(in crate::jobs) fn release(&self, id: OperationId) {
         let mut state = self.state();
         state.received.remove(&id);
         state.owned.remove(&id);
     }
 
     /// Ends the ownership of `id`: it is not renewed any more. It stays received until its list entry is gone.
-    pub(super) fn disown(&self, id: OperationId) {
+    pub(in crate::jobs) fn disown(&self, id: OperationId) {
         self.state().owned.remove(&id);
     }
 
     /// Notes a won claim whose request was sent at `claimed` since boot.
-    pub(super) fn own(&self, id: OperationId, fence: i64, claimed: Duration) -> Owned {
+    pub(in crate::jobs) fn own(&self, id: OperationId, fence: i64, claimed: Duration) -> Owned {
         let owned =
             Owned { fence, renewed: claimed, lost: CancellationToken::new(), cancelled: CancellationToken::new() };
         self.state().owned.insert(id, owned.clone());
         owned
     }
 
-    pub(super) fn owned(&self) -> Vec<(OperationId, Owned)> {
+    pub(in crate::jobs) fn owned(&self) -> Vec<(OperationId, Owned)> {
         self.state().owned.iter().map(|(id, owned)| (*id, owned.clone())).collect()
     }
 
-    pub(super) fn is_owned(&self, id: OperationId) -> bool {
+    pub(in crate::jobs) fn is_owned(&self, id: OperationId) -> bool {
         self.state().owned.contains_key(&id)
     }
 
-    pub(super) fn renewed(&self, id: OperationId, at: Duration) {
+    pub(in crate::jobs) fn renewed(&self, id: OperationId, at: Duration) {
         if let Some(owned) = self.state().owned.get_mut(&id) {
             owned.renewed = at;
         }
     }
 
     /// Whether `id` is owned here and was renewed less than `limit` ago.
-    pub(super) fn is_held(&self, id: OperationId, limit: Duration) -> bool {
+    pub(in crate::jobs) fn is_held(&self, id: OperationId, limit: Duration) -> bool {
         let owned = self.state().owned.get(&id).cloned();
         owned.is_some_and(|owned| !owned.lost.is_cancelled() && since_boot().saturating_sub(owned.renewed) < limit)
     }
 
     /// Fences out by ourselves whatever has not been renewed for `limit`: others may take over soon. Returns how many.
-    pub(super) fn fence_overdue(&self, limit: Duration) -> u64 {
+    pub(in crate::jobs) fn fence_overdue(&self, limit: Duration) -> u64 {
         let now = since_boot();
         let mut fenced = 0;
         for (id, owned) in self.owned() {

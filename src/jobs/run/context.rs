@@ -2,25 +2,19 @@
 
 use std::time::Duration;
 
-use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use tokio_util::sync::CancellationToken;
 
 use crate::db;
-use crate::db::entities::operation::{self, OperationState, Unwind};
+use crate::db::entities::operation;
+use crate::jobs::failpoint::Failpoints;
+use crate::jobs::rows::owner::{Lost, guard};
 use crate::kernel::{Backoff, Failure, OperationId};
 
-use super::claim::millis;
-use super::failpoint::Failpoints;
 use super::inflight::InFlight;
 
 /// The waits while the database does not answer; the lease bounds them.
 const TROUBLE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-
-/// The lease is gone: another owner may be at work, so nothing may be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the lease of the operation is lost")]
-pub struct Lost;
 
 /// One run of one operation.
 #[derive(Clone)]
@@ -96,45 +90,4 @@ impl JobContext {
     pub async fn guard(&self, tx: &impl ConnectionTrait) -> Result<Result<(), Lost>, DbErr> {
         guard(tx, self.id(), self.fence()).await
     }
-}
-
-/// The rows an owner with this fence may write.
-pub(super) fn owned_by(id: OperationId, fence: i64) -> Condition {
-    Condition::all().add(operation::Column::Id.eq(id)).add(operation::Column::Fence.eq(fence)).add(in_progress())
-}
-
-/// The rows some worker is at work on.
-pub(super) fn in_progress() -> Condition {
-    Condition::any()
-        .add(operation::Column::State.eq(OperationState::Running))
-        .add(operation::Column::Unwind.eq(Unwind::Running))
-}
-
-/// Gives the owner with `fence` another `lease`.
-pub async fn renew(
-    db: &impl ConnectionTrait,
-    id: OperationId,
-    fence: i64,
-    lease: Duration,
-) -> Result<Result<(), Lost>, DbErr> {
-    let now = db::now_expr(db);
-    let renewed = operation::Entity::update_many()
-        .col_expr(operation::Column::LeaseUntil, now.clone().add(millis(lease)))
-        .col_expr(operation::Column::HeartbeatAt, now)
-        .filter(owned_by(id, fence))
-        .exec(db)
-        .await?;
-    Ok(if renewed.rows_affected == 1 { Ok(()) } else { Err(Lost) })
-}
-
-/// Proves inside a transaction that the owner with `fence` is current, and locks the row until commit.
-pub async fn guard(tx: &impl ConnectionTrait, id: OperationId, fence: i64) -> Result<Result<(), Lost>, DbErr> {
-    let now = db::now_expr(tx);
-    let guarded = operation::Entity::update_many()
-        .col_expr(operation::Column::HeartbeatAt, now.clone())
-        .filter(owned_by(id, fence))
-        .filter(Expr::col(operation::Column::LeaseUntil).gt(now))
-        .exec(tx)
-        .await?;
-    Ok(if guarded.rows_affected == 1 { Ok(()) } else { Err(Lost) })
 }

@@ -5,13 +5,11 @@ use std::time::Duration;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client, RedisError, Script};
 
+use crate::jobs::queue::Queue;
 use crate::kernel::{OperationId, WorkerId};
-use crate::telemetry::JobMetrics;
-
-use super::queue::Queue;
 
 /// How many entries one list operation touches at most: scripts stay short and never hit Lua's stack limit.
-pub(super) const PAGE: usize = 200;
+pub(in crate::jobs) const PAGE: usize = 200;
 
 /// A customer waits for this.
 const RING: Duration = Duration::from_millis(500);
@@ -143,10 +141,10 @@ impl Lists {
         Ok(u64::try_from(moved).ok())
     }
 
-    /// Removes what stands under the names of the queue and is of the wrong type: nobody but us may write there, and
-    /// whatever is missing then is offered again. Returns how many keys were removed.
-    pub async fn mend(&self, queue: Queue, worker: WorkerId) -> Result<u64, RedisError> {
-        let script = Script::new(include_str!("scripts/mend.lua"));
+    /// Removes the keys of the queue that are of the wrong type: only zpack may write there, and whatever is missing
+    /// then is offered again. Returns how many keys were removed.
+    pub async fn remove_wrong_types(&self, queue: Queue, worker: WorkerId) -> Result<u64, RedisError> {
+        let script = Script::new(include_str!("scripts/wrong_types.lua"));
         let mut call = script.prepare_invoke();
         call.key(queue.ready_key()).key(queue.processing_key(worker)).key(queue.workers_key());
         call.invoke_async(&mut self.connection()).await
@@ -177,31 +175,4 @@ pub(super) fn forgets(queue: Queue, worker: WorkerId, ids: &[OperationId]) -> re
         pipeline.lrem(&own, 1, id.to_string());
     }
     pipeline
-}
-
-/// Clears away what others left under our names, when that is what `error` says: it would be in the way for ever.
-pub(super) async fn mend_after(
-    lists: &Lists,
-    queue: Queue,
-    worker: WorkerId,
-    error: &RedisError,
-    metrics: &JobMetrics,
-) {
-    let Some(answers) = error.clone().into_server_errors() else { return };
-    // Before Redis 7 a script wraps the answer of its command.
-    let wrong = |code: &str, detail: Option<&str>| {
-        code == "WRONGTYPE" || detail.is_some_and(|detail| detail.contains("WRONGTYPE"))
-    };
-    if !answers.iter().any(|(_, answer)| wrong(answer.code(), answer.details())) {
-        return;
-    }
-    match lists.mend(queue, worker).await {
-        // Another task, or another worker, was here before.
-        Ok(0) => {}
-        Ok(removed) => {
-            metrics.keys_removed(removed);
-            tracing::warn!(%queue, removed, "removed {removed} keys of {queue} that were of the wrong type");
-        }
-        Err(error) => tracing::debug!(%error, "keys of the wrong type are still there"),
-    }
 }

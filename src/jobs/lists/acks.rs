@@ -10,12 +10,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::kernel::{Backoff, OperationId, WorkerId};
-
-use super::failpoint::Failpoints;
-use super::inflight::InFlight;
-use super::lists::Lists;
-use super::queue::Queue;
+use crate::jobs::failpoint::Failpoints;
+use crate::jobs::lane::Lane;
+use crate::jobs::run::inflight::InFlight;
+use crate::kernel::{Backoff, OperationId};
 
 const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 
@@ -28,9 +26,7 @@ struct State {
 
 /// The acknowledgements of one worker. The lock is never held across an await.
 pub(super) struct Acks {
-    lists: Lists,
-    queue: Queue,
-    worker: WorkerId,
+    lane: Lane,
     inflight: InFlight,
     failpoints: Failpoints,
     state: Mutex<State>,
@@ -38,14 +34,8 @@ pub(super) struct Acks {
 }
 
 impl Acks {
-    pub(super) fn new(
-        lists: Lists,
-        queue: Queue,
-        worker: WorkerId,
-        inflight: InFlight,
-        failpoints: Failpoints,
-    ) -> Self {
-        Self { lists, queue, worker, inflight, failpoints, state: Mutex::default(), wake: Notify::new() }
+    pub(super) fn new(lane: Lane, inflight: InFlight, failpoints: Failpoints) -> Self {
+        Self { lane, inflight, failpoints, state: Mutex::default(), wake: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -98,7 +88,7 @@ impl Acks {
         loop {
             let ids = self.take_left();
             if !ids.is_empty() {
-                match self.lists.forget_all(self.queue, self.worker, &ids).await {
+                match self.lane.lists.forget_all(self.lane.queue, self.lane.worker, &ids).await {
                     Ok(()) => {
                         failures = 0;
                         self.dropped(&ids).await;

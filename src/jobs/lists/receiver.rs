@@ -8,23 +8,26 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError};
+use redis::{AsyncConnectionConfig, RedisError};
 use tokio::time::{Instant, timeout};
 
-use crate::kernel::{Backoff, OperationId, WorkerId};
-use crate::telemetry::{JobMetrics, Outage};
+use crate::jobs::lane::Lane;
+use crate::jobs::queue::Queue;
+use crate::jobs::run::inflight::InFlight;
+use crate::kernel::{Backoff, OperationId};
+use crate::telemetry::Outage;
 
 use super::acks::Acks;
-use super::inflight::InFlight;
-use super::intake::Intake;
-use super::lists::{self, Lists, mend_after};
-use super::queue::Queue;
+use super::commands;
 
 /// How often the own list is compared with what is being handled, in case a reply was lost on a living connection.
 const RECONCILE: Duration = Duration::from_secs(30);
 
 /// Between two lines about dropped entries.
 const TELL: Duration = Duration::from_secs(10);
+
+/// A blocking receive returns this soon at the latest, so that the worker looks around.
+const LONGEST_BLOCK: Duration = Duration::from_secs(2);
 
 /// Shorter than the five seconds after which work must go on once Redis is back.
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(3));
@@ -37,14 +40,9 @@ const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// One consumer of one queue.
 pub(super) struct Receiver {
-    client: Client,
-    lists: Lists,
-    queue: Queue,
-    worker: WorkerId,
+    lane: Lane,
     inflight: InFlight,
     acks: Arc<Acks>,
-    block: Duration,
-    metrics: JobMetrics,
     connection: Option<MultiplexedConnection>,
     /// Redis id of the connection, for waking it; 0 while there is none.
     connection_id: Arc<AtomicI64>,
@@ -58,16 +56,11 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    pub(super) fn new(intake: &Intake, inflight: InFlight, acks: Arc<Acks>) -> Self {
+    pub(super) fn new(lane: Lane, inflight: InFlight, acks: Arc<Acks>) -> Self {
         Self {
-            client: intake.redis.clone(),
-            lists: intake.lists.clone(),
-            queue: intake.queue,
-            worker: intake.worker,
+            lane: Lane { block: lane.block.min(LONGEST_BLOCK), ..lane },
             inflight,
             acks,
-            block: intake.block.min(Duration::from_secs(2)),
-            metrics: intake.metrics.clone(),
             connection: None,
             connection_id: Arc::new(AtomicI64::new(0)),
             flowing: false,
@@ -114,10 +107,10 @@ impl Receiver {
 
     async fn start_over(&mut self, error: &RedisError) {
         self.acks.receiver_is_away();
-        self.metrics.receive_failed();
+        self.lane.metrics.receive_failed();
         self.connection = None;
         self.connection_id.store(0, Ordering::SeqCst);
-        mend_after(&self.lists, self.queue, self.worker, error, &self.metrics).await;
+        self.lane.clear_after(error).await;
         self.outage.failed(error);
         tokio::time::sleep(RECONNECT.jittered(self.failures)).await;
         self.failures = self.failures.saturating_add(1);
@@ -145,20 +138,20 @@ impl Receiver {
     }
 
     async fn wait_for_one(&mut self, connection: MultiplexedConnection) -> Result<Option<Vec<u8>>, RedisError> {
-        let (ready, own) = (self.queue.ready_key(), self.queue.processing_key(self.worker));
+        let (ready, own) = (self.lane.queue.ready_key(), self.lane.queue.processing_key(self.lane.worker));
         let mut command = redis::cmd("BLMOVE");
-        command.arg(ready).arg(own).arg("RIGHT").arg("LEFT").arg(self.block.as_secs_f64());
+        command.arg(ready).arg(own).arg("RIGHT").arg("LEFT").arg(self.lane.block.as_secs_f64());
         let asked = Instant::now();
         let done = self.acks.take(false);
         let mut asking = connection.clone();
         let answer = command.query_async(&mut asking);
-        let entry: Option<Vec<u8>> = self.trip(connection, done, answer, self.block + ANSWER / 2).await?;
+        let entry: Option<Vec<u8>> = self.trip(connection, done, answer, self.lane.block + ANSWER / 2).await?;
         self.flowing = entry.is_some() && asked.elapsed() < AT_ONCE;
         Ok(entry)
     }
 
     async fn take_some(&mut self, connection: MultiplexedConnection, limit: usize) -> Result<Vec<Vec<u8>>, RedisError> {
-        let (ready, own) = (self.queue.ready_key(), self.queue.processing_key(self.worker));
+        let (ready, own) = (self.lane.queue.ready_key(), self.lane.queue.processing_key(self.lane.worker));
         let mut moves = redis::pipe();
         for _ in 0..limit {
             moves.cmd("LMOVE").arg(&ready).arg(&own).arg("RIGHT").arg("LEFT");
@@ -183,7 +176,7 @@ impl Receiver {
         let mut dropped = done.is_empty();
         let forget = async {
             if !dropped {
-                lists::forgets(self.queue, self.worker, &done).exec_async(&mut connection).await?;
+                commands::forgets(self.lane.queue, self.lane.worker, &done).exec_async(&mut connection).await?;
                 dropped = true;
             }
             Ok::<_, RedisError>(())
@@ -206,9 +199,9 @@ impl Receiver {
         match id {
             Some(id) if self.inflight.receive(id) => Some(id),
             _ => {
-                self.metrics.dropped();
-                self.rubbish.tell(self.queue, id.is_some());
-                if let Err(error) = self.lists.forget(self.queue, self.worker, entry).await {
+                self.lane.metrics.dropped();
+                self.rubbish.tell(self.lane.queue, id.is_some());
+                if let Err(error) = self.lane.lists.forget(self.lane.queue, self.lane.worker, entry).await {
                     tracing::debug!(%error, "a dropped entry stays on the list for now");
                 }
                 None
@@ -223,7 +216,7 @@ impl Receiver {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(Duration::from_secs(1)))
             .set_response_timeout(None);
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut connection = self.lane.redis.get_multiplexed_async_connection_with_config(&config).await?;
         let ask = async {
             let id: i64 = redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await?;
             Ok::<_, RedisError>(id)
@@ -239,7 +232,7 @@ impl Receiver {
     /// Whatever is on our own list and not being handled was received without our noticing: a lost reply.
     async fn reconcile(&mut self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
         let mut command = redis::cmd("LRANGE");
-        command.arg(self.queue.processing_key(self.worker)).arg(0).arg(-1);
+        command.arg(self.lane.queue.processing_key(self.lane.worker)).arg(0).arg(-1);
         let entries: Vec<Vec<u8>> =
             timeout(ANSWER, command.query_async(connection)).await.map_err(|_| no_answer("LRANGE"))??;
         self.reconciled = Instant::now();

@@ -2,8 +2,9 @@
 
 use redis::RedisError;
 
-use super::lists::Lists;
-use super::queue::Queue;
+use crate::jobs::queue::Queue;
+
+use super::commands::Lists;
 
 /// How many workers of a queue are looked at, at most.
 const MOST_WORKERS: isize = 1000;

@@ -2,7 +2,7 @@
 
 use redis::RedisError;
 
-use super::lists::Lists;
+use super::commands::Lists;
 
 /// Redis is not fit for queues.
 #[derive(Debug, thiserror::Error)]

@@ -7,13 +7,13 @@ use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, 
 use tokio_util::sync::CancellationToken;
 
 use crate::db::entities::operation;
+use crate::jobs::rows::owner;
+use crate::jobs::settings::JobSettings;
 use crate::kernel::OperationId;
+use crate::kernel::boottime::since_boot;
 use crate::telemetry::{JobMetrics, Outage, Refusal, Renewal};
 
-use super::boottime::since_boot;
-use super::context;
 use super::inflight::{InFlight, Owned};
-use super::settings::JobSettings;
 
 /// How long the database may be silent before its connection is given up, at least.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -119,7 +119,7 @@ async fn renew(
     metrics: &JobMetrics,
 ) -> Result<(), DbErr> {
     let sent = since_boot();
-    if context::renew(db, id, owned.fence, settings.lease).await?.is_err() {
+    if owner::renew(db, id, owned.fence, settings.lease).await?.is_err() {
         // A job that was let go while the renewal was under way is nobody's any more.
         if inflight.is_owned(id) {
             metrics.renewal(Renewal::Lost);

@@ -5,23 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redis::Client;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::kernel::{Backoff, Clock, OperationId, WorkerId};
-use crate::telemetry::JobMetrics;
+use crate::jobs::failpoint::Failpoints;
+use crate::jobs::lane::Lane;
+use crate::jobs::run::inflight::InFlight;
+use crate::kernel::{Backoff, Clock, OperationId};
 
 use super::acks::Acks;
-use super::failpoint::Failpoints;
-use super::inflight::InFlight;
-use super::lists::{Lists, PAGE};
-use super::queue::Queue;
+use super::commands::PAGE;
 use super::receiver::Receiver;
 
 /// The waits after a failed database or Redis call: work goes on within five seconds of its return.
-pub(super) const TROUBLE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(3));
+pub(in crate::jobs) const TROUBLE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(3));
 
 /// What came of a received id, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,26 +43,16 @@ pub trait Handler: Send + Sync + 'static {
 
 /// The receiving side of one worker, without its claims.
 pub struct Intake {
-    /// The queue it works on.
-    pub queue: Queue,
-    /// Its name, new for every start.
-    pub worker: WorkerId,
-    /// Redis, for the blocking connection.
-    pub redis: Client,
-    /// The lists, for short commands.
-    pub lists: Lists,
+    /// Where ids come from.
+    pub lane: Lane,
     /// How many ids are handled at a time.
     pub concurrency: u32,
-    /// How long one blocking receive waits, 2 s at most.
-    pub block: Duration,
     /// How long to wait for ids at work when told to stop.
     pub drain: Duration,
     /// The clock of the process.
     pub clock: Clock,
     /// Places where tests kill, stop or hold the process.
     pub failpoints: Failpoints,
-    /// What it counts.
-    pub metrics: JobMetrics,
 }
 
 impl Intake {
@@ -73,16 +61,20 @@ impl Intake {
         self.run_with(&InFlight::default(), Arc::new(handler), stop).await;
     }
 
-    pub(super) async fn run_with<H: Handler>(self, inflight: &InFlight, handler: Arc<H>, stop: &CancellationToken) {
-        let (lists, failpoints) = (self.lists.clone(), self.failpoints.clone());
-        let acks = Arc::new(Acks::new(lists, self.queue, self.worker, inflight.clone(), failpoints));
+    pub(in crate::jobs) async fn run_with<H: Handler>(
+        self,
+        inflight: &InFlight,
+        handler: Arc<H>,
+        stop: &CancellationToken,
+    ) {
+        let acks = Arc::new(Acks::new(self.lane.clone(), inflight.clone(), self.failpoints.clone()));
         let sent = CancellationToken::new();
         let sender = tokio::spawn({
             let (acks, sent) = (acks.clone(), sent.clone());
             async move { acks.send_until(&sent).await }
         });
         let drain = self.drain;
-        let queue = self.queue;
+        let queue = self.lane.queue;
         let running = Running { intake: Arc::new(self), inflight: inflight.clone(), acks: acks.clone(), handler };
         let jobs = TaskTracker::new();
         running.receive(stop, &jobs).await;
@@ -119,7 +111,7 @@ impl<H> Clone for Running<H> {
 impl<H: Handler> Running<H> {
     async fn receive(&self, stop: &CancellationToken, jobs: &TaskTracker) {
         let intake = &self.intake;
-        let mut receiver = Receiver::new(intake, self.inflight.clone(), self.acks.clone());
+        let mut receiver = Receiver::new(intake.lane.clone(), self.inflight.clone(), self.acks.clone());
         self.wake_on_stop(stop, &receiver);
         let places = Arc::new(Semaphore::new(intake.concurrency.max(1) as usize));
         let (report, mut reports) = mpsc::unbounded_channel();
@@ -142,7 +134,7 @@ impl<H: Handler> Running<H> {
             }
             let ids = receiver.next(free.len()).await;
             if !receiver.is_failing() {
-                intake.metrics.receiving(intake.clock.now());
+                intake.lane.metrics.receiving(intake.clock.now());
             }
             if stop.is_cancelled() {
                 for id in ids {
@@ -177,7 +169,7 @@ impl<H: Handler> Running<H> {
     }
 
     async fn give_back(&self, id: OperationId) {
-        let Intake { lists, queue, worker, .. } = &*self.intake;
+        let Lane { lists, queue, worker, .. } = &self.intake.lane;
         if let Err(error) = lists.hand_back(*queue, *worker, id).await {
             tracing::debug!(operation.id = %id, %error, "could not hand {id} back; the sweeper will offer it");
         }
@@ -185,7 +177,7 @@ impl<H: Handler> Running<H> {
     }
 
     fn wake_on_stop(&self, stop: &CancellationToken, receiver: &Receiver) {
-        let (lists, stop, connection) = (self.intake.lists.clone(), stop.clone(), receiver.connection_id());
+        let (lists, stop, connection) = (self.intake.lane.lists.clone(), stop.clone(), receiver.connection_id());
         tokio::spawn(async move {
             stop.cancelled().await;
             let id = connection.load(Ordering::SeqCst);
@@ -200,7 +192,7 @@ impl<H: Handler> Running<H> {
     async fn pause_after(&self, handled: Handled, stop: &CancellationToken) {
         self.acks.receiver_is_away();
         for attempt in 0.. {
-            self.intake.metrics.receiving(self.intake.clock.now());
+            self.intake.lane.metrics.receiving(self.intake.clock.now());
             if self.handler.is_ready(handled, attempt).await {
                 return;
             }

@@ -9,10 +9,10 @@ use serde::Serialize;
 use crate::db;
 use crate::db::entities::operation::{self, OperationState, Unwind};
 use crate::db::entities::{debt, queue, queue_slot};
+use crate::jobs::queue::Queue;
 use crate::kernel::Timestamp;
 
-use super::context::in_progress;
-use super::queue::Queue;
+use super::owner::in_progress;
 use super::sweeper::startable;
 
 /// How one queue stands in the database.

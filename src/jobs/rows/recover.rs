@@ -9,16 +9,15 @@ use sea_orm::{
 
 use crate::db;
 use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
+use crate::jobs::failpoint::Failpoints;
+use crate::jobs::job::{Job, JobFailure, Registry};
+use crate::jobs::lifecycle::{Footprint, Recovery, Standing, decide, remains};
+use crate::jobs::queue::Queue;
+use crate::jobs::settings::JobSettings;
 use crate::kernel::{Backoff, OperationId, Timestamp};
 
-use super::claim::millis;
-use super::context::{in_progress, owned_by};
-use super::failpoint::Failpoints;
 use super::finish::{footprint, record_debts, with_failure};
-use super::job::{Job, JobFailure, Registry};
-use super::lifecycle::{Footprint, Recovery, Standing, decide, remains};
-use super::queue::Queue;
-use super::settings::JobSettings;
+use super::owner::{in_progress, owned_by};
 use super::slots;
 
 const CRASH_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
@@ -77,7 +76,7 @@ async fn recover(
             .col_expr(operation::Column::State, Expr::value(OperationState::Queued))
             .col_expr(operation::Column::Starts, Expr::col(operation::Column::Starts).sub(1))
             .col_expr(operation::Column::Crashes, Expr::value(row.crashes + 1))
-            .col_expr(operation::Column::RunAfter, clock.add(millis(wait))),
+            .col_expr(operation::Column::RunAfter, clock.add(db::millis(wait))),
         Recovery::Stale => {
             let failure = JobFailure {
                 code: "worker_lost".to_owned(),
@@ -96,7 +95,7 @@ async fn recover(
         Recovery::UnwindAgain => update
             .col_expr(operation::Column::Unwind, Expr::value(Unwind::Due))
             .col_expr(operation::Column::Crashes, Expr::value(row.crashes + 1))
-            .col_expr(operation::Column::RunAfter, clock.add(millis(wait))),
+            .col_expr(operation::Column::RunAfter, clock.add(db::millis(wait))),
         Recovery::Hold => update
             .col_expr(operation::Column::Unwind, Expr::value(Unwind::Held))
             .col_expr(operation::Column::Cleanup, Expr::value(Cleanup::Required)),

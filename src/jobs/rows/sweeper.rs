@@ -5,13 +5,13 @@ use sea_orm::{ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilt
 
 use crate::db;
 use crate::db::entities::operation::{self, OperationState, Unwind};
+use crate::jobs::failpoint::Failpoints;
+use crate::jobs::job::Registry;
+use crate::jobs::lists::commands::{Lists, PAGE};
+use crate::jobs::queue::Queue;
 use crate::kernel::OperationId;
 
 use super::claim::{known_kinds, paused};
-use super::failpoint::Failpoints;
-use super::job::Registry;
-use super::lists::{Lists, PAGE};
-use super::queue::Queue;
 
 /// What makes a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub async fn sweep(
 }
 
 /// Whether the lists of a queue with due rows are empty, as after a flush.
-pub(super) async fn lists_lost(
+pub(in crate::jobs) async fn lists_lost(
     db: &DatabaseConnection,
     lists: &Lists,
     queue: Queue,

@@ -7,18 +7,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db;
 use crate::db::entities::operation::OperationState;
+use crate::jobs::deps::WorkerDeps;
+use crate::jobs::end::End;
+use crate::jobs::job::UnwindEnd;
+use crate::jobs::lifecycle::ClaimPurpose;
+use crate::jobs::lists::intake::{Handled, Handler};
+use crate::jobs::rows::claim::{ClaimOutcome, Claimed, claim};
+use crate::jobs::rows::finish::finish;
+use crate::jobs::rows::slots;
 use crate::kernel::OperationId;
+use crate::kernel::boottime::since_boot;
 use crate::telemetry::{ClaimMiss, Purpose, Refusal, RunEnd};
 
-use super::boottime::since_boot;
-use super::claim::{ClaimOutcome, ClaimPurpose, Claimed, claim};
 use super::context::JobContext;
-use super::finish::{End, finish};
 use super::inflight::InFlight;
-use super::intake::{Handled, Handler};
-use super::job::UnwindEnd;
-use super::slots;
-use super::worker::WorkerDeps;
 
 /// Claims received ids in SQL and runs what they name.
 pub(super) struct Claims {
@@ -33,36 +35,36 @@ impl Handler for Claims {
         let deps = &self.deps;
         deps.failpoints.hit("received").await;
         let sent = since_boot();
-        let claiming = claim(&deps.db, deps.queue, id, deps.worker, &deps.registry, &deps.settings);
+        let claiming = claim(&deps.db, deps.lane.queue, id, deps.lane.worker, &deps.registry, &deps.settings);
         match db::in_time(claiming).await {
             Ok(ClaimOutcome::Claimed(claimed)) => {
                 deps.failpoints.hit("claimed").await;
-                deps.metrics.claimed(match claimed.purpose {
+                deps.lane.metrics.claimed(match claimed.purpose {
                     ClaimPurpose::Run => Purpose::Run,
                     ClaimPurpose::Unwind => Purpose::Unwind,
                 });
                 let cx = self.context(&claimed, sent);
                 let end = work(deps, &claimed, &cx).await;
                 self.inflight.disown(id);
-                deps.metrics.ended(end, since_boot().saturating_sub(sent));
+                deps.lane.metrics.ended(end, since_boot().saturating_sub(sent));
                 deps.failpoints.hit("finished").await;
                 Handled::Done
             }
             Ok(ClaimOutcome::NotDue) => {
-                deps.metrics.missed(ClaimMiss::NotDue);
+                deps.lane.metrics.missed(ClaimMiss::NotDue);
                 Handled::Done
             }
             Ok(ClaimOutcome::Unknown) => {
-                deps.metrics.missed(ClaimMiss::UnknownKind);
+                deps.lane.metrics.missed(ClaimMiss::UnknownKind);
                 tracing::warn!(operation.id = %id, "left {id} queued: this worker does not know its kind or version");
                 Handled::Done
             }
             Ok(ClaimOutcome::NoSlot) => {
-                deps.metrics.missed(ClaimMiss::NoSlot);
+                deps.lane.metrics.missed(ClaimMiss::NoSlot);
                 Handled::NoSlot
             }
             Err(error) => {
-                deps.metrics.missed(ClaimMiss::Failed);
+                deps.lane.metrics.missed(ClaimMiss::Failed);
                 tracing::warn!(operation.id = %id, %error, "could not claim {id}; handing it back");
                 Handled::Trouble
             }
@@ -75,7 +77,7 @@ impl Handler for Claims {
             Handled::Done => true,
             Handled::NoSlot => {
                 let limit = deps.settings.slots.unwrap_or(0);
-                db::in_time(slots::free(&deps.db, deps.queue, limit)).await.is_ok_and(|free| !free.is_empty())
+                db::in_time(slots::free(&deps.db, deps.lane.queue, limit)).await.is_ok_and(|free| !free.is_empty())
             }
             Handled::Trouble => db::in_time(deps.db.ping()).await.is_ok() && attempt > 0,
         }
@@ -113,7 +115,7 @@ async fn work(deps: &WorkerDeps, claimed: &Claimed, cx: &JobContext) -> RunEnd {
     };
     let Some(end) = end else {
         tracing::warn!(operation.id = %operation.id, "lost {}: another worker goes on with it", operation.id);
-        deps.metrics.refused(Refusal::Run);
+        deps.lane.metrics.refused(Refusal::Run);
         return RunEnd::Lost;
     };
     cx.failpoints.hit("ending").await;
@@ -143,7 +145,7 @@ async fn write(deps: &WorkerDeps, claimed: &Claimed, end: &End, cx: &JobContext)
         }
         Ok(Ok(Err(_))) => {
             tracing::warn!(operation.id = %id, "could not end {id}: another owner took over");
-            deps.metrics.refused(Refusal::End);
+            deps.lane.metrics.refused(Refusal::End);
         }
         Ok(Err(error)) => tracing::error!(operation.id = %id, %error, "the end of {id} cannot be written"),
         Err(_) => tracing::warn!(operation.id = %id, "could not end {id} while its lease lived"),

@@ -2,9 +2,10 @@
 
 use redis::RedisError;
 
-use super::failpoint::Failpoints;
-use super::lists::Lists;
-use super::queue::Queue;
+use crate::jobs::failpoint::Failpoints;
+use crate::jobs::queue::Queue;
+
+use super::commands::Lists;
 
 /// Empties the lists of dead and unrecorded workers. A worker that is only cut off loses nothing by it: its ids meet
 /// the claim rule. Returns how many ids were moved.

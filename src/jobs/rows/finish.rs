@@ -8,48 +8,14 @@ use sea_orm::{
 use crate::db;
 use crate::db::entities::operation::{self, Cleanup, OperationState};
 use crate::db::entities::{debt, operation_step};
+use crate::jobs::end::End;
+use crate::jobs::job::{JobFailure, Leftover, UnwindEnd};
+use crate::jobs::lifecycle::{ClaimPurpose, Footprint, aftermath, unwind_attempts};
 use crate::kernel::{DebtId, OperationId, Timestamp};
 
-use super::claim::{ClaimPurpose, Claimed, millis};
-use super::context::{Lost, owned_by};
-use super::job::{JobEnd, JobFailure, Leftover, UnwindEnd};
-use super::lifecycle::{Footprint, aftermath, unwind_attempts};
+use super::claim::Claimed;
+use super::owner::{Lost, owned_by};
 use super::slots;
-
-/// What a worker writes when it lets go of an operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The run is over.
-    Ended {
-        /// The end state.
-        state: OperationState,
-        /// Why, unless it succeeded.
-        failure: Option<JobFailure>,
-        /// What came of its effects.
-        undo: UnwindEnd,
-    },
-    /// The undo of an operation that had ended before is over, or has to go on later.
-    Unwound(UnwindEnd),
-    /// Another worker shall go on at the same place; the start does not count.
-    HandedBack,
-}
-
-impl End {
-    /// What to write for the way a run ended; `None` when the lease is lost and nothing may be written.
-    pub fn of_run(end: JobEnd) -> Option<Self> {
-        match end {
-            JobEnd::Succeeded => {
-                Some(Self::Ended { state: OperationState::Succeeded, failure: None, undo: UnwindEnd::Nothing })
-            }
-            JobEnd::Failed { failure, undo } => {
-                Some(Self::Ended { state: OperationState::Failed, failure: Some(failure), undo })
-            }
-            JobEnd::Cancelled { undo } => Some(Self::Ended { state: OperationState::Cancelled, failure: None, undo }),
-            JobEnd::HandedBack => Some(Self::HandedBack),
-            JobEnd::Lost => None,
-        }
-    }
-}
 
 /// Writes `end` for the owner of `claimed` and gives back its slot. [`Lost`] when another owner is current.
 pub async fn finish(
@@ -82,7 +48,7 @@ pub async fn finish(
                 .col_expr(operation::Column::Unwind, Expr::value(unwind))
                 .col_expr(operation::Column::Cleanup, Expr::value(cleanup))
                 .col_expr(operation::Column::Crashes, Expr::value(0))
-                .col_expr(operation::Column::RunAfter, clock.add(millis(wait)));
+                .col_expr(operation::Column::RunAfter, clock.add(db::millis(wait)));
             (ended, Some(undo))
         }
         End::Unwound(undo) => {
@@ -92,7 +58,7 @@ pub async fn finish(
                 .col_expr(operation::Column::Unwind, Expr::value(unwind))
                 .col_expr(operation::Column::Cleanup, Expr::value(cleanup))
                 .col_expr(operation::Column::Crashes, Expr::value(attempts))
-                .col_expr(operation::Column::RunAfter, clock.add(millis(wait)));
+                .col_expr(operation::Column::RunAfter, clock.add(db::millis(wait)));
             (unwound, Some(undo))
         }
     };

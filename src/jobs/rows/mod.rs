@@ -1,0 +1,10 @@
+//! The SQL side of a queue: every statement that moves an operation from one owner to another, as `lifecycle.rs` rules.
+
+pub(super) mod claim;
+pub(super) mod finish;
+pub mod locks;
+pub(super) mod owner;
+pub(super) mod recover;
+pub(super) mod slots;
+pub(super) mod status;
+pub(super) mod sweeper;
