@@ -1,4 +1,4 @@
-//! The server of artifact files, asked for its two catalog documents (wire/edge.md section F).
+//! The server of artifact files, asked for its two catalog documents (docs/contracts/edge.md F).
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What may be provisioned: games, variants, runtimes and their versions, read from the artifact server (wire/edge.md F).
+//! What may be provisioned: games, variants, runtimes and their versions, read from the artifact server
+//! (docs/contracts/edge.md F).
 //!
 //! The documents are parsed tolerantly and checked strictly: ids and versions become parts of artifact paths. Not here:
 //! the request that picks from the catalog (`provision::http`), and the client of the artifact server (`adapters`).

@@ -71,7 +71,7 @@ impl Container<'_> {
         match self.hypervisor.config(node, vmid).await {
             Ok(config) if is_ours(config.description.as_deref(), self.nonce) => return Ok(Sighting::Ours(config)),
             Ok(_) => return Ok(Sighting::Foreign),
-            // A pool-scoped token is refused where a container is gone (wire/proxmox.md section 7).
+            // A pool-scoped token is refused where a container is gone (docs/contracts/proxmox.md 7).
             Err(HypervisorError::NotFound { .. } | HypervisorError::Forbidden { .. }) => {}
             Err(error) => return Err(error),
         }

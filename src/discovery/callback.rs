@@ -1,4 +1,4 @@
-//! A callback of the proxy about one server (wire/edge.md C1), merged into that server's payload.
+//! A callback of the proxy about one server (docs/contracts/edge.md C1), merged into that server's payload.
 
 use std::net::IpAddr;
 
@@ -45,8 +45,8 @@ impl FromFields for ProxyCallback {
     }
 }
 
-/// Takes in a callback that arrived at `now`; whether it said anything new of a server we know. A server nobody knows is
-/// no error of the bridge's: it may just have been deleted.
+/// Takes in a callback that arrived at `now`; whether it said anything new of a server we know. A server nobody knows
+/// is no error of the bridge's: it may just have been deleted.
 pub async fn receive(db: &DatabaseConnection, event: &ProxyEvent, now: Timestamp) -> Result<bool, PayloadError> {
     let Ok(name) = event.server_name.parse::<DnsName>() else { return Ok(false) };
     let Ok(host) = name.first_label().parse::<Hostname>() else { return Ok(false) };

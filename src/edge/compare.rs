@@ -1,4 +1,4 @@
-//! Compares the records of a zone with those that should be there (wire/edge.md A8).
+//! Compares the records of a zone with those that should be there (docs/contracts/edge.md A8).
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Compares what the game proxy lists with what should be registered (wire/edge.md C2 and C3).
+//! Compares what the game proxy lists with what should be registered (docs/contracts/edge.md C2 and C3).
 
 use std::net::SocketAddr;
 

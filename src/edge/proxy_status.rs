@@ -1,4 +1,4 @@
-//! What the proxy says by itself of a server, and what is kept of it (wire/edge.md C1).
+//! What the proxy says by itself of a server, and what is kept of it (docs/contracts/edge.md C1).
 //!
 //! Callbacks come twice, late, out of order and not at all. What is kept is the newest word on each matter, and joining
 //! two words is taking the newer one, so that neither order nor repetition is seen in the end. A word from before the

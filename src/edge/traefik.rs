@@ -1,4 +1,4 @@
-//! The document Traefik polls for the games that have no proxy of their own (wire/edge.md E2).
+//! The document Traefik polls for the games that have no proxy of their own (docs/contracts/edge.md E2).
 //!
 //! UDP has nothing to route by, and TCP without TLS no more: whatever comes in at an entry point goes to one server. So
 //! every allocated port is an entry point with exactly one router. The same routes make the same bytes in any order,

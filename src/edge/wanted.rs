@@ -59,7 +59,7 @@ pub enum Refused {
 }
 
 /// The records of a server. An SRV record points at the server's own name, because the client hands on the target and
-/// not what was typed (wire/edge.md C2).
+/// not what was typed (docs/contracts/edge.md C2).
 pub fn records_of(
     host: &Hostname,
     zone: &DnsName,

@@ -1,7 +1,8 @@
 //! The rules of an operation's life: who may claim it, what its owner may write, what becomes of it afterwards. Pure.
 //!
-//! The statements of `rows/` and of `operations/cancel.rs` say the same in SQL. `tests/stores/lifecycle.rs` runs them on every combination of columns and compares; the model in
-//! `model/` takes these very functions for its transitions. A rule that changes in one place only fails one of the two.
+//! The statements of `rows/` and of `operations/cancel.rs` say the same in SQL. `tests/stores/lifecycle.rs` runs them
+//! on every combination of columns and compares; the model in `model/` takes these very functions for its transitions.
+//! A rule that changes in one place only fails one of the two.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::kernel::{Backoff, Timestamp};
 use super::end::End;
 use super::job::{CrashPolicy, UnwindEnd};
 
-/// After this many vanished owners an operation is not started again (jobs.md 2b.8, poison).
+/// After this many vanished owners an operation is not started again (docs/contracts/jobs.md 2b.8, poison).
 pub const MAX_CRASHES: i32 = 3;
 
 /// After this many vanished owners or failed attempts an undo waits for an operator.
@@ -215,7 +216,7 @@ pub enum Recovery {
     Hold,
 }
 
-/// What becomes of an operation whose owner vanished (jobs.md 2b.8).
+/// What becomes of an operation whose owner vanished (docs/contracts/jobs.md 2b.8).
 pub fn decide(standing: &Standing, policy: CrashPolicy, footprint: Footprint) -> Recovery {
     let crashes = standing.crashes + 1;
     if standing.unwind == Unwind::Running {

@@ -4,8 +4,8 @@
 //! row by one compare-and-set that bumps its fence ([`claim()`]), renews its lease from a thread no job can starve, and
 //! every later write carries the fence. Two safety nets run in every worker: the sweeper offers due rows again and
 //! recovers those whose owner vanished (load-bearing), the reaper empties lists of dead workers (a speed-up).
-//! The algorithm and its invariants are those of jobs.md section 2. [`lifecycle`] holds its rules as pure functions; the
-//! model checked in `model/` runs on them, and `tests/stores/lifecycle.rs` compares them with the SQL.
+//! The algorithm and its invariants are those of docs/contracts/jobs.md 2. [`lifecycle`] holds its rules as pure
+//! functions; the model checked in `model/` runs on them, and `tests/stores/lifecycle.rs` compares them with the SQL.
 //!
 //! Not here: what an operation is for (`operations`), how its work is cut into steps (`saga`), what a job does
 //! (`provision` and its siblings). Knows no feature: jobs are registered by kind.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How a worker of one queue behaves. The defaults are those of jobs.md section 2b.
+/// How a worker of one queue behaves. The defaults are those of docs/contracts/jobs.md 2b.
 #[derive(Clone, Copy, Debug)]
 pub struct JobSettings {
     /// How long an owner may go without renewing.

@@ -21,7 +21,8 @@ pub struct DnsName(String);
 pub struct DnsNameError(String);
 
 impl DnsName {
-    /// Reads a name as a zone's listing shows it: relative names and `@` belong to `zone` (wire/edge.md A8.1).
+    /// Reads a name as a zone's listing shows it: relative names and `@` belong to `zone` (docs/contracts/edge.md
+    /// A8.1).
     pub fn in_zone(text: &str, zone: &Self) -> Result<Self, DnsNameError> {
         let trimmed = text.trim();
         let absolute = trimmed.ends_with('.');

@@ -102,7 +102,7 @@ typed_id!(
     "req"
 );
 typed_id!(
-    /// One process of a worker, from start to exit. Never reused (jobs.md 0.7).
+    /// One process of a worker, from start to exit. Never reused (docs/contracts/jobs.md 0.7).
     WorkerId,
     "wrk"
 );

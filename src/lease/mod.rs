@@ -1,4 +1,4 @@
-//! One leader among several processes: a lock in Redis elects it, an epoch in SQL fences it (jobs.md section 3).
+//! One leader among several processes: a lock in Redis elects it, an epoch in SQL fences it (docs/contracts/jobs.md 3).
 //!
 //! The lock keeps two processes from doing the same work; it is efficiency, not safety. Every new leader raises
 //! `leases.epoch`, and every transaction of a leader begins by reading that row under a shared lock ([`Term::begin`]):

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The times of a lease. The defaults are those of jobs.md section 3.
+/// The times of a lease. The defaults are those of docs/contracts/jobs.md 3.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseSettings {
     /// How long the lock outlives its last renewal.

@@ -1,5 +1,5 @@
-//! One status out of what the hypervisor and the agent say (wire/agent.md D1). Pure and total; the table is written out in
-//! `docs/server-status.md`.
+//! One status out of what the hypervisor and the agent say (docs/contracts/agent.md D1). Pure and total; the table is
+//! written out in `docs/server-status.md`.
 
 use crate::db::entities::instance::InstanceKind;
 use crate::kernel::{Timestamp, text_enum};
@@ -148,8 +148,8 @@ const fn agent(power: PowerState, voice: Voice) -> AgentStatus {
     }
 }
 
-/// Which power to believe when the hypervisor's word and the agent's last answer have different ages: the listing lags up
-/// to ten seconds behind, and an agent only answers from a container that is on.
+/// Which power to believe when the hypervisor's word and the agent's last answer have different ages: the listing lags
+/// up to ten seconds behind, and an agent only answers from a container that is on.
 pub fn believed_power(power: Option<(PowerState, Timestamp)>, agent_seen: Option<Timestamp>) -> PowerState {
     match (power, agent_seen) {
         (Some((PowerState::Stopped, observed)), Some(seen)) if seen > observed => PowerState::Running,

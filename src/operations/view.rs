@@ -1,4 +1,4 @@
-//! An operation as its owner sees it (http-api.md section 1).
+//! An operation as its owner sees it (docs/contracts/http-api.md 1).
 
 use serde::Serialize;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! The agent inside a container (wire/agent.md).
+//! The agent inside a container (docs/contracts/agent.md).
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! The artifact catalog: which games, variants, runtimes and versions can be installed (wire/edge.md section F).
+//! The artifact catalog: which games, variants, runtimes and versions can be installed (docs/contracts/edge.md F).
 
 use async_trait::async_trait;
 

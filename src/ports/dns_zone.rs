@@ -1,4 +1,4 @@
-//! The records of a DNS zone, as both of our DNS servers hold them (wire/edge.md sections A and B).
+//! The records of a DNS zone, as both of our DNS servers hold them (docs/contracts/edge.md A and B).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;

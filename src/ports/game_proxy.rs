@@ -1,4 +1,4 @@
-//! The game proxy that players connect to (wire/edge.md section C).
+//! The game proxy that players connect to (docs/contracts/edge.md C).
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The hypervisor: nodes, containers and the tasks that change them (wire/proxmox.md).
+//! The hypervisor: nodes, containers and the tasks that change them (docs/contracts/proxmox.md).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -363,7 +363,7 @@ pub trait Hypervisor: Send + Sync {
     /// record is taken for running at first, because a record comes a moment after the task.
     async fn task(&self, task: &Task) -> Result<TaskState, HypervisorError>;
 
-    /// What is on record of the task that somebody calls `name`; `None` when nothing is. A text that cannot be the name of
-    /// a task is not asked for.
+    /// What is on record of the task that somebody calls `name`; `None` when nothing is. A text that cannot be the name
+    /// of a task is not asked for.
     async fn recorded_task(&self, name: &str) -> Result<Option<TaskState>, HypervisorError>;
 }

@@ -1,4 +1,4 @@
-//! Asks a Minecraft server for its status, as its players' clients do (wire/edge.md C5).
+//! Asks a Minecraft server for its status, as its players' clients do (docs/contracts/edge.md C5).
 
 use std::net::SocketAddr;
 use std::time::Duration;

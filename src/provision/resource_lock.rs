@@ -1,5 +1,5 @@
-//! What one provisioning at a time may do: clone a template (wire/proxmox.md sections 5.4 and 14.3), and decide where a
-//! container goes.
+//! What one provisioning at a time may do: clone a template (docs/contracts/proxmox.md 5.4 and 14.3), and decide where
+//! a container goes.
 
 use std::fmt;
 

@@ -4,7 +4,7 @@ use crate::accounts::{Caller, Proofs};
 use crate::kernel::text_enum;
 
 text_enum! {
-    /// Who may use a route (http-api.md section 2).
+    /// Who may use a route (docs/contracts/http-api.md 2).
     pub enum Principal {
         /// Everyone; credentials are not even looked at.
         Public = "public",

@@ -1,4 +1,4 @@
-//! Host names of servers (product.md section 5). Pure.
+//! Host names of servers (docs/contracts/http-api.md 4). Pure.
 
 use crate::kernel::{Hostname, VmId};
 

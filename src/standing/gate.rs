@@ -1,4 +1,4 @@
-//! The gate: which action is open in which state (pure). The table is that of wire/stripe-billing.md section 3.8.
+//! The gate: which action is open in which state (pure). The table is that of docs/contracts/stripe.md 3.8.
 //!
 //! 402 means that paying opens it, 403 that paying does not. Servers of others are 404 before anyone asks here.
 

@@ -1,4 +1,5 @@
-//! The steps of a teardown, in the order of product.md 2.7. Each is safe to repeat, and does nothing for what is gone.
+//! The steps of a teardown, in the order of docs/teardown.md. Each is safe to repeat, and does nothing for what is
+//! gone.
 
 use async_trait::async_trait;
 use sea_orm::sea_query::Expr;
@@ -98,8 +99,8 @@ impl Work<'_> {
     }
 }
 
-/// Keeps what is known of the server, and takes it out of service: from here on neither Traefik nor the gateway of IDEs is
-/// told of it.
+/// Keeps what is known of the server, and takes it out of service: from here on neither Traefik nor the gateway of IDEs
+/// is told of it.
 struct Archive;
 
 #[async_trait]
@@ -118,7 +119,8 @@ impl<'a> Step<Work<'a>, State> for Archive {
             return Ok(Some("a container without a server".to_owned()));
         }
         work.pass_gate().await?;
-        // Whoever changes the server now comes to an end first; after it the server is being deleted, and nobody begins.
+        // Whoever changes the server now comes to an end first; after it the server is being deleted, and nobody
+        // begins.
         let lock = ServerLock::take(work.cx, cx, work.payload.vmid, work.deps.lock_poll).await?;
         let archived = work.write("archive", || archive(work)).await;
         lock.give_back().await;

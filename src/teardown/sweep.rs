@@ -1,11 +1,12 @@
-//! Removes records that carry our mark and belong to no server (wire/edge.md A8, case 19): what a lost debt, a restored
-//! database or a forced release left in the zones; and what deleted servers left at the proxy ([`super::stray`]).
+//! Removes records that carry our mark and belong to no server (docs/contracts/edge.md A8, case 19): what a lost debt,
+//! a restored database or a forced release left in the zones; and what deleted servers left at the proxy
+//! ([`super::stray`]).
 //!
 //! A record goes when two passes in a row found it in the same form, each from a complete listing of the zone, of the
-//! servers and of the cluster, in this order: a server is in the database before it is in a zone. When any of them cannot
-//! be read, or says something hard to believe, nothing is removed and the counting begins anew. Only numbers
-//! that this database has given out and got back are looked at: what an operation or a debt still holds is left to it, and a
-//! mark with a number that was never ours belongs to another installation.
+//! servers and of the cluster, in this order: a server is in the database before it is in a zone. When any of them
+//! cannot be read, or says something hard to believe, nothing is removed and the counting begins anew. Only numbers
+//! that this database has given out and got back are looked at: what an operation or a debt still holds is left to it,
+//! and a mark with a number that was never ours belongs to another installation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -142,7 +143,8 @@ impl Sweep {
         removed
     }
 
-    /// Takes out what was `known` to be a stray already, and remembers the others. A bridge that cannot list shows none.
+    /// Takes out what was `known` to be a stray already, and remembers the others. A bridge that cannot list shows
+    /// none.
     async fn judge_proxy(
         &mut self,
         proxy: &dyn GameProxy,

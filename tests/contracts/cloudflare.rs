@@ -1,4 +1,4 @@
-//! The client of Cloudflare against the simulated service: wire/edge.md A1 to A7, over sockets.
+//! The client of Cloudflare against the simulated service: docs/contracts/edge.md A1 to A7, over sockets.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The hypervisor client against the simulated cluster: the cases of wire/proxmox.md, section 17.
+//! The hypervisor client against the simulated cluster: the cases of docs/contracts/proxmox.md 17.
 
 use std::time::Duration;
 

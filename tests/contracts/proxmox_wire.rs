@@ -1,4 +1,4 @@
-//! The hypervisor client against a server of which the test decides every byte (wire/proxmox.md, sections 1 to 3).
+//! The hypervisor client against a server of which the test decides every byte (docs/contracts/proxmox.md 1 to 3).
 
 use std::time::Duration;
 

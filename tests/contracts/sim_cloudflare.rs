@@ -1,4 +1,4 @@
-//! The simulated Cloudflare against wire/edge.md, sections A and G.
+//! The simulated Cloudflare against docs/contracts/edge.md A and G.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The simulated Technitium against wire/edge.md, sections B and G.
+//! The simulated Technitium against docs/contracts/edge.md B and G.
 
 use hickory_resolver::proto::rr::RecordType;
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! The simulated Velocity against wire/edge.md C and G: the bridge's wire, its callbacks, its ping in both modes.
+//! The simulated Velocity against docs/contracts/edge.md C and G: the bridge's wire, its callbacks, its ping in both
+//! modes.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The client of Technitium against the simulated server: wire/edge.md B1 to B3, over sockets.
+//! The client of Technitium against the simulated server: docs/contracts/edge.md B1 to B3, over sockets.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The document for Traefik and the simulated poller of it (wire/edge.md E2, case 13 of H).
+//! The document for Traefik and the simulated poller of it (docs/contracts/edge.md E2, case 13).
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! The client of the bridge against the simulated Velocity: every rule and pitfall of wire/edge.md C1 to C3.
+//! The client of the bridge against the simulated Velocity: every rule and pitfall of docs/contracts/edge.md C1 to C3.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The edges of jobs.md 2d: the moments between two durable facts at which a process can vanish.
+//! The edges of docs/contracts/jobs.md 2d: the moments between two durable facts at which a process can vanish.
 
 /// One moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

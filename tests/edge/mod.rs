@@ -1,6 +1,6 @@
 //! The edge: servers published at the simulated peers over their real wires, kept there, and taken back.
 //!
-//! The cases are those of wire/edge.md section H; each test names its own.
+//! The cases are those of docs/contracts/edge.md H; each test names its own.
 
 mod bridge;
 mod drift;

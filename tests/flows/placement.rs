@@ -73,7 +73,7 @@ async fn a_selected_node_takes_every_container() {
     assert_eq!(by_node(&company).await, BTreeMap::from([("pve2".to_owned(), 3)]));
 }
 
-/// Cases 20 and 22 of wire/proxmox.md, section 17: the create ends with the reason, and what it held is released.
+/// Cases 20 and 22 of docs/contracts/proxmox.md 17: the create ends with the reason, and what it held is released.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_create_that_cannot_be_carried_out_says_why_and_keeps_nothing() {
     let company = Company::start().await;

@@ -1,4 +1,5 @@
-//! The database is away: requests are told so, nobody ends or runs hot, and what was under way goes on (jobs.md I1).
+//! The database is away: requests are told so, nobody ends or runs hot, and what was under way goes on
+//! (docs/invariants.md I1).
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Redis holds anything at all under the names of the runtime: due work starts nevertheless (jobs.md I10, 6.10, 6.16).
+//! Redis holds anything at all under the names of the runtime: due work starts nevertheless (docs/invariants.md I10,
+//! docs/contracts/jobs.md 6.10, 6.16).
 
 use std::time::Duration;
 

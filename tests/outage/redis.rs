@@ -1,4 +1,5 @@
-//! Redis is away: what is accepted is in the database, and runs once Redis is back (jobs.md 6.8, 6.11, 6.25).
+//! Redis is away: what is accepted is in the database, and runs once Redis is back (docs/contracts/jobs.md 6.8, 6.11,
+//! 6.25).
 
 use std::time::Duration;
 

@@ -22,8 +22,8 @@ const RETURN: Duration = Duration::from_secs(5);
 /// The rest of the tests runs on the same two cores meanwhile; alone, half of it is enough.
 const LOADED: u32 = 2;
 
-/// The most that a process may use of a core while it can do nothing: the two percent of jobs.md for each of the two
-/// queues that a worker serves.
+/// The most that a process may use of a core while it can do nothing: the two percent of docs/contracts/jobs.md 6.11
+/// for each of the two queues that a worker serves.
 const IDLE: f64 = 0.04;
 /// How long that is measured.
 const WINDOW: Duration = Duration::from_secs(4);

@@ -1,4 +1,4 @@
-//! The agent inside each container, over HTTP (wire/agent.md).
+//! The agent inside each container, over HTTP (docs/contracts/agent.md).
 //!
 //! Speaks the complete contract and lives with today's smaller agents: what they lack is
 //! [`AgentError::Unsupported`], a state they invent is [`AgentState::Unknown`]. Reading answers is `answer`, and pure.

@@ -1,4 +1,5 @@
-//! Reads answers and refusals (wire/edge.md A1 and A5). Total: an answer of any shape gives a document or an error.
+//! Reads answers and refusals (docs/contracts/edge.md A1 and A5). Total: an answer of any shape gives a document or an
+//! error.
 
 use std::time::Duration;
 

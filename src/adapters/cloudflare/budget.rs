@@ -1,5 +1,5 @@
-//! How many calls may be made, and when none may (wire/edge.md A6). Time is an argument. Not here: what follows from a
-//! refused token (`token_gate`).
+//! How many calls may be made, and when none may (docs/contracts/edge.md A6). Time is an argument. Not here: what
+//! follows from a refused token (`token_gate`).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The public DNS zone over Cloudflare's API v4 (wire/edge.md section A).
+//! The public DNS zone over Cloudflare's API v4 (docs/contracts/edge.md A).
 //!
 //! All handles of a process share one budget of calls, one pause after a 429 and one refusal of the token; a handle for
 //! background work leaves a reserve to the others. Nothing is repeated here but what surely had no effect. A listing is
@@ -292,7 +292,7 @@ impl Cloudflare {
     }
 }
 
-/// Whether the token belongs to an account instead of a user (wire/edge.md A7).
+/// Whether the token belongs to an account instead of a user (docs/contracts/edge.md A7).
 fn is_account_token(token: &Secret) -> bool {
     token.expose().starts_with("cfat_")
 }

@@ -1,5 +1,5 @@
-//! Records as the API writes and reads them (wire/edge.md A2, A3 and A8). Total: a row of any shape gives a record, a
-//! reason, or nothing when its name is none that a server of ours could have.
+//! Records as the API writes and reads them (docs/contracts/edge.md A2, A3 and A8). Total: a row of any shape gives a
+//! record, a reason, or nothing when its name is none that a server of ours could have.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};

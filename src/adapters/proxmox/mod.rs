@@ -1,4 +1,4 @@
-//! The hypervisor over the Proxmox VE 8 and 9 API (wire/proxmox.md).
+//! The hypervisor over the Proxmox VE 8 and 9 API (docs/contracts/proxmox.md).
 //!
 //! `request` says what is asked, `client` asks it, `answer`, `task` and `refusal` say what came back; all but `client`
 //! are pure. Nothing here repeats a change: an answer that was lost is [`HypervisorError::OutcomeUnknown`], and its

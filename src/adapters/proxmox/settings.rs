@@ -44,8 +44,8 @@ pub enum Cloning {
     },
 }
 
-/// How long to wait for what (wire/proxmox.md section 14.6). A hypervisor that is blocked answers after 30 s by itself,
-/// so a change waits longer than that for its verdict.
+/// How long to wait for what (docs/contracts/proxmox.md 14.6). A hypervisor that is blocked answers after 30 s by
+/// itself, so a change waits longer than that for its verdict.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
     /// A connection.

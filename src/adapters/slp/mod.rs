@@ -1,4 +1,4 @@
-//! The Server List Ping of Minecraft, as a client (wire/edge.md C5).
+//! The Server List Ping of Minecraft, as a client (docs/contracts/edge.md C5).
 //!
 //! First the ping of 1.7 and later; where that finds no answer, the one before it, on a connection of its own. Time and
 //! size are bounded whatever the server does. Bytes are [`codec`], documents are [`report`], both pure.

@@ -1,4 +1,5 @@
-//! Reads answers and refusals: HTTP 200 always, a status word, and sentences instead of codes (wire/edge.md B1). Total.
+//! Reads answers and refusals: HTTP 200 always, a status word, and sentences instead of codes (docs/contracts/edge.md
+//! B1). Total.
 
 use serde_json::Value;
 

@@ -1,7 +1,8 @@
-//! The DNS zone of the house over Technitium's HTTP API (wire/edge.md section B).
+//! The DNS zone of the house over Technitium's HTTP API (docs/contracts/edge.md B).
 //!
-//! Every call is a POST with a form. The token travels in the `Authorization` header; a server that knows only the older
-//! way gets it in the form, never in an address. The API has no changes that go together: they are made one by one.
+//! Every call is a POST with a form. The token travels in the `Authorization` header; a server that knows only the
+//! older way gets it in the form, never in an address. The API has no changes that go together: they are made one by
+//! one.
 
 mod answer;
 mod record;

@@ -1,4 +1,4 @@
-//! Records as the API takes and shows them (wire/edge.md B2). Total.
+//! Records as the API takes and shows them (docs/contracts/edge.md B2). Total.
 
 use serde_json::Value;
 

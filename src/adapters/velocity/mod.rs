@@ -1,11 +1,11 @@
-//! The zpack bridge in the Velocity proxy, over HTTP (wire/edge.md section C).
+//! The zpack bridge in the Velocity proxy, over HTTP (docs/contracts/edge.md C).
 //!
-//! Velocity finds names without their case and compares them with it, and never replaces a registration: a refused one is
-//! looked up, removed in its own spelling, and made again. After every removal it is looked up what is left, because a
-//! 404 also comes when the name was registered in another form. A bridge without a listing is believed that a name is
-//! unknown only after it has answered a call with success in this process: whatever else `VELOCITY_URL` may lead to says
-//! 404 to everything. The secret goes as a hash, in a header only. Reading answers is [`answer`], and pure. Not here: which
-//! registrations there should be (`edge`).
+//! Velocity finds names without their case and compares them with it, and never replaces a registration: a refused one
+//! is looked up, removed in its own spelling, and made again. After every removal it is looked up what is left, because
+//! a 404 also comes when the name was registered in another form. A bridge without a listing is believed that a name is
+//! unknown only after it has answered a call with success in this process: whatever else `VELOCITY_URL` may lead to
+//! says 404 to everything. The secret goes as a hash, in a header only. Reading answers is [`answer`], and pure. Not
+//! here: which registrations there should be (`edge`).
 
 mod answer;
 
@@ -177,7 +177,8 @@ enum InTheWay {
     Removed,
 }
 
-/// Whether a refusal can mean that the name is taken: bridges pass on the exception of Velocity with one status or another.
+/// Whether a refusal can mean that the name is taken: bridges pass on the exception of Velocity with one status or
+/// another.
 fn may_be_taken(error: &ProxyError) -> bool {
     matches!(error, ProxyError::Refused { status: 400 | 409 | 422 | 500, .. })
 }

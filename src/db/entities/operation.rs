@@ -5,7 +5,7 @@ use sea_orm::entity::prelude::*;
 use crate::kernel::{OperationId, Timestamp, UserId, VmId, text_enum};
 
 text_enum! {
-    /// Where an operation stands (http-api.md section 1).
+    /// Where an operation stands (docs/contracts/http-api.md 1).
     pub enum OperationState {
         /// Accepted, waiting for a worker.
         Queued = "queued",
@@ -52,7 +52,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// What an operation left behind in the outside world (http-api.md section 1).
+    /// What an operation left behind in the outside world (docs/contracts/http-api.md 1).
     pub enum Cleanup {
         /// Nothing.
         None = "none",

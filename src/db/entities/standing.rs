@@ -5,7 +5,7 @@ use sea_orm::entity::prelude::*;
 use crate::kernel::{Timestamp, UserId, text_enum};
 
 text_enum! {
-    /// The enforcement state of an owner (wire/stripe-billing.md section 3).
+    /// The enforcement state of an owner (docs/contracts/stripe.md 3).
     pub enum StandingState {
         /// Nothing is owed.
         Active = "active",

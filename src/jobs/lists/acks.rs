@@ -1,8 +1,8 @@
 //! Ids that are done with, until Redis has dropped them from the own list.
 //!
-//! The receiver takes them along on its next trip (jobs.md 2b.6); while it may be blocked, or is away, a task of their
-//! own sends them on the shared connection. An id counts as received until it is dropped, so that no reconcile takes it
-//! for new.
+//! The receiver takes them along on its next trip (docs/contracts/jobs.md 2b.6); while it may be blocked, or is away, a
+//! task of their own sends them on the shared connection. An id counts as received until it is dropped, so that no
+//! reconcile takes it for new.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

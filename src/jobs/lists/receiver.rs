@@ -1,5 +1,5 @@
 //! Receives ids on a connection of its own: a blocking command on a shared one would hold up everything behind it,
-//! and a response timeout would lose ids (jobs.md 0.5, 0.6).
+//! and a response timeout would lose ids (docs/contracts/jobs.md 0.5, 0.6).
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -57,7 +57,8 @@ pub async fn redis_memory(lists: &Lists) -> Result<RedisMemory, RedisError> {
     Ok(RedisMemory::parse(&info))
 }
 
-/// Refuses a Redis that may evict keys (jobs.md 0.9). A managed Redis that hides `CONFIG` is judged by `INFO memory`.
+/// Refuses a Redis that may evict keys (docs/contracts/jobs.md 0.9). A managed Redis that hides `CONFIG` is judged by
+/// `INFO memory`.
 pub async fn check_redis(lists: &Lists) -> Result<(), RequirementError> {
     let memory = redis_memory(lists).await.map_err(RequirementError::Unreachable)?;
     if memory.keeps_every_key() { Ok(()) } else { Err(RequirementError::Eviction { policy: memory.policy }) }

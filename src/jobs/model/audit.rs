@@ -1,5 +1,5 @@
-//! What a single transition may never do. Judged from the states before and after it and by jobs.md alone: none of the
-//! rules under test is asked.
+//! What a single transition may never do. Judged from the states before and after it and by docs/contracts/jobs.md
+//! alone: none of the rules under test is asked.
 
 use crate::db::entities::operation::{OperationState, Unwind};
 use crate::db::entities::operation_step::StepStatus;

@@ -1,5 +1,5 @@
 //! A model of the job runtime, checked exhaustively: two operations, two workers, the sweeper and the reaper, with a
-//! crash, a flush, a lost reply, a pause or a stop of a worker between any two transitions (jobs.md 2d).
+//! crash, a flush, a lost reply, a pause or a stop of a worker between any two transitions (docs/invariants.md).
 //!
 //! What decides is not written again here: transitions call [`super::lifecycle`], whose functions are compared with the
 //! SQL on every combination of columns by `tests/stores/lifecycle.rs`. What the model adds is the order in which

@@ -1,4 +1,4 @@
-//! The invariants of jobs.md 2d as properties of the checker.
+//! The invariants of docs/invariants.md as properties of the checker.
 
 use stateright::{Model, Property};
 

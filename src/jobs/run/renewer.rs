@@ -1,4 +1,5 @@
-//! Renews leases from a thread and a database connection of its own, which no job can starve (jobs.md 0.8).
+//! Renews leases from a thread and a database connection of its own, which no job can starve (docs/contracts/jobs.md
+//! 0.8).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -108,7 +108,7 @@ async fn attempt(
     }
 }
 
-/// Finds out by looking whether our container stands (wire/proxmox.md section 14.2).
+/// Finds out by looking whether our container stands (docs/contracts/proxmox.md 14.2).
 async fn settle(
     run: &Run,
     cx: &StepContext<'_>,

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::credentials::{Credentials, Logins};
 
-/// The ready line of product.md section 6.
+/// The ready line of docs/contracts/http-api.md 5.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Ready<'a> {

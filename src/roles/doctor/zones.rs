@@ -8,7 +8,7 @@ use crate::kernel::{Clock, Timestamp};
 use crate::ports::{DnsZone, ZoneError, ZoneHealth};
 use crate::roles::wiring;
 
-/// A token that ends sooner is worth a line (wire/edge.md A7).
+/// A token that ends sooner is worth a line (docs/contracts/edge.md A7).
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
 pub(super) async fn cloudflare((zone, dns): (ZoneConfig, DnsConfig)) -> Vec<Check> {

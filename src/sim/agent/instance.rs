@@ -23,7 +23,7 @@ const CODE_SERVER_START: Duration = Duration::from_secs(1);
 text_enum! {
     /// Which agent is imitated.
     pub enum AgentMode {
-        /// The complete contract (wire/agent.md, D3).
+        /// The complete contract (docs/contracts/agent.md D3).
         Full = "full",
         /// The agent in service today (D1): few routes, a token on `/config` only.
         Small = "small",

@@ -1,9 +1,11 @@
-//! The simulated in-container agent (wire/agent.md): one per running container, on the container's own address.
+//! The simulated in-container agent (docs/contracts/agent.md): one per running container, on the container's own
+//! address.
 //!
 //! [`Agents`] learns from the hypervisor when a container runs ([`ContainerObserver`]). A booted container's agent
 //! listens; a stopped one's does not, and its disk stays. An accepted configuration is installed by a script of steps
 //! ([`script`]) and started; everything an agent does by itself is a due moment in its [`machine`], so nothing is lost
-//! when the simulator restarts. A Minecraft server that runs answers the Server List Ping ([`game`]). Two agents are imitated: the complete contract and today's small one ([`AgentMode`]).
+//! when the simulator restarts. A Minecraft server that runs answers the Server List Ping ([`game`]). Two agents are
+//! imitated: the complete contract and today's small one ([`AgentMode`]).
 //!
 //! Not here: the WebSocket console stream, and real downloads (an install asks the simulated catalog in-process).
 

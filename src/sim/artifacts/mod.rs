@@ -1,6 +1,6 @@
 //! The simulated artifact catalog: two static JSON documents and the files they list, over plain HTTP.
 //!
-//! The documents carry the dirt the real ones have (wire/edge.md, section F): versions unsorted and doubled, a variant
+//! The documents carry the dirt the real ones have (docs/contracts/edge.md F): versions unsorted and doubled, a variant
 //! without an id, one with an id that is a path, one misspelt, one without versions, keys nobody knows. The files are
 //! small and made up; what the catalog does not list is 404.
 

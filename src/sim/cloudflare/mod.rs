@@ -1,4 +1,4 @@
-//! The simulated Cloudflare: one zone behind API v4, and the same records over DNS (wire/edge.md, sections A and G).
+//! The simulated Cloudflare: one zone behind API v4, and the same records over DNS (docs/contracts/edge.md A and G).
 //!
 //! [`input`] validates and normalises, [`store`] decides what may stand beside what and makes batches whole, [`list`]
 //! filters and pages, [`rate`] limits, [`view`] is what resolvers see. Not simulated: other zones, other record types,

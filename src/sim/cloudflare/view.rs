@@ -1,5 +1,5 @@
-//! The zone as resolvers see it: a proxied name answers with addresses of the proxy, and an SRV record that points at one
-//! gets a rewritten target, which is how host routing breaks (wire/edge.md A3).
+//! The zone as resolvers see it: a proxied name answers with addresses of the proxy, and an SRV record that points at
+//! one gets a rewritten target, which is how host routing breaks (docs/contracts/edge.md A3).
 
 use std::net::Ipv4Addr;
 

@@ -1,4 +1,5 @@
-//! The Server List Ping of Minecraft as servers and the proxy speak it (wire/edge.md C5): the listener and a client.
+//! The Server List Ping of Minecraft as servers and the proxy speak it (docs/contracts/edge.md C5): the listener and a
+//! client.
 //!
 //! What is answered is the business of a [`StatusSource`]: a simulated game container or the simulated Velocity. Logins
 //! are closed without an answer. Not here: the ping client of zpack, which shares no code with this.

@@ -1,4 +1,4 @@
-//! The simulated Technitium DNS Server: its HTTP API, and the same records over DNS (wire/edge.md, sections B and G).
+//! The simulated Technitium DNS Server: its HTTP API, and the same records over DNS (docs/contracts/edge.md B and G).
 //!
 //! All answers are HTTP 200; only a path that does not exist is 404, and empty. [`records`] holds the rules of B3. Not
 //! simulated: DNSSEC, reverse zones (a deleted A takes no PTR with it), user accounts, settings, other record types.

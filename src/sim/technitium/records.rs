@@ -1,4 +1,5 @@
-//! The calls on records: add, get, update, delete, by the rules of wire/edge.md B3. Errors are sentences without codes.
+//! The calls on records: add, get, update, delete, by the rules of docs/contracts/edge.md B3. Errors are sentences
+//! without codes.
 
 use std::str::FromStr;
 

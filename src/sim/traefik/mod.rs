@@ -1,9 +1,10 @@
-//! The simulated Traefik: polls a dynamic configuration over HTTP, and forwards what comes in (wire/edge.md E2).
+//! The simulated Traefik: polls a dynamic configuration over HTTP, and forwards what comes in (docs/contracts/edge.md
+//! E2).
 //!
-//! It has no API; zpack is what it asks. A configuration is applied when its bytes have changed; on an error of any kind
-//! the last good one stays and the polls become rarer. An entry point that a router uses is open on the gateway of the
-//! world's network (`127.x.y.1`), so worlds do not take ports from one another. Like Traefik it forgets the configuration
-//! when it is restarted, and asks again.
+//! It has no API; zpack is what it asks. A configuration is applied when its bytes have changed; on an error of any
+//! kind the last good one stays and the polls become rarer. An entry point that a router uses is open on the gateway of
+//! the world's network (`127.x.y.1`), so worlds do not take ports from one another. Like Traefik it forgets the
+//! configuration when it is restarted, and asks again.
 //!
 //! Not here: HTTP routers, TLS, middlewares, the other providers.
 

@@ -1,4 +1,4 @@
-//! What the bridge tells zpack by itself (wire/edge.md C1), and how that goes wrong on its way.
+//! What the bridge tells zpack by itself (docs/contracts/edge.md C1), and how that goes wrong on its way.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

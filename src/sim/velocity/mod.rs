@@ -1,9 +1,9 @@
-//! The simulated Velocity proxy with the zpack bridge in it (wire/edge.md section C).
+//! The simulated Velocity proxy with the zpack bridge in it (docs/contracts/edge.md C).
 //!
-//! The bridge is a peer like the others: register, unregister, status and list over HTTP. Its registrations are in memory
-//! only: `POST /sim/velocity/restart` loses them all and begins a run with another boot id, while the state file keeps
-//! them over a restart of the simulator, which is no restart of the proxy. The proxy has a TCP port of its own that
-//! answers the Server List Ping, pings the servers behind it, and tells zpack how that went ([`callbacks`]).
+//! The bridge is a peer like the others: register, unregister, status and list over HTTP. Its registrations are in
+//! memory only: `POST /sim/velocity/restart` loses them all and begins a run with another boot id, while the state file
+//! keeps them over a restart of the simulator, which is no restart of the proxy. The proxy has a TCP port of its own
+//! that answers the Server List Ping, pings the servers behind it, and tells zpack how that went ([`callbacks`]).
 //!
 //! Not here: logins and the game itself, `[servers]` and `[forced-hosts]` of velocity.toml.
 

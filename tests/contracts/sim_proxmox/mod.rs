@@ -1,4 +1,4 @@
-//! The simulated Proxmox against wire/proxmox.md, over the raw wire.
+//! The simulated Proxmox against docs/contracts/proxmox.md, over the raw wire.
 
 mod access;
 mod clone;

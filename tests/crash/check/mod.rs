@@ -1,10 +1,12 @@
-//! The invariants I1 to I15 of jobs.md 2d, a function each.
+//! The invariants I1 to I15 of docs/invariants.md, a function each.
 //!
 //! How far each is checked:
-//! - At the end, from SQL, the ledger of the simulated Proxmox and the lists ([`Facts`]): I1, I2, I7, I10, I11, I12, I14,
+//! - At the end, from SQL, the ledger of the simulated Proxmox and the lists ([`Facts`]): I1, I2, I7, I10, I11, I12,
+//!   I14,
 //!   I15. I10 and I1 mean "in the end": how soon is not asserted, the machine may be slow. I12, I14 and I15 are checked on
 //!   operations planted for it.
-//! - While it runs, from snapshots of one SQL statement and the lists, some 20 a second ([`History`]): I3, I4, I6, I8, I9,
+//! - While it runs, from snapshots of one SQL statement and the lists, some 20 a second ([`History`]): I3, I4, I6, I8,
+//!   I9,
 //!   I13. A breach shorter than the time between two snapshots may be missed; the model in `src/jobs` has no such gap. I6
 //!   is also checked at the end, from the fences in the step log.
 //! - At the edge itself, while the process is dead, stopped or held there: I5 ([`acknowledged_after_commit`]).

@@ -1,4 +1,4 @@
-//! Today's agent (wire/agent.md, D1): few routes, plain text errors, a token on `/config` only, fewer states.
+//! Today's agent (docs/contracts/agent.md D1): few routes, plain text errors, a token on `/config` only, fewer states.
 
 use serde_json::{Value, json};
 
