@@ -8,6 +8,7 @@ pub mod kernel;
 pub mod telemetry;
 
 // Layer 1: infrastructure without features.
+pub mod background;
 pub mod config;
 pub mod db;
 pub mod jobs;

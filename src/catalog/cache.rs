@@ -198,8 +198,9 @@ impl<D: Document> Cache<D> {
         last.error = outcome.clone().err();
         self.refreshes.fetch_add(1, Ordering::Release);
         if let Err(error) = &outcome {
+            // The task that keeps it fresh finds the same and logs the outage.
             let error = error as &dyn std::error::Error;
-            tracing::warn!(error, "the catalog document `{}` could not be refreshed", D::NAME);
+            tracing::debug!(error, "the catalog document `{}` could not be refreshed", D::NAME);
         }
         outcome
     }

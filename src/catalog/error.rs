@@ -70,7 +70,7 @@ impl Classify for CatalogUnavailable {
 }
 
 impl From<CatalogUnavailable> for ApiError {
-    /// Not logged here: the refresh was, when it failed.
+    /// Not logged here: the task that refreshes the catalog logs its outage.
     fn from(error: CatalogUnavailable) -> Self {
         ApiError::new(Code::CatalogUnavailable, "The catalog cannot be read right now. Please try again shortly.")
             .retry_after(error.retry_after)

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sea_orm::DatabaseConnection;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, Reading};
 use super::document::{Games, Runtimes};
 use super::error::CatalogUnavailable;
+use crate::background::{Report, Schedule, Task, TaskName, Trouble};
 use crate::kernel::Clock;
 use crate::ports::CatalogSource;
 
-/// How often [`Catalog::keep_fresh`] looks whether a copy has grown old.
+/// How often [`CatalogRefresh`] looks whether a copy has grown old.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The games and runtimes that may be provisioned. Cheap to clone; the clones share their copies.
@@ -39,21 +41,27 @@ impl Catalog {
     pub async fn runtimes(&self) -> Result<Reading<Runtimes>, CatalogUnavailable> {
         self.runtimes.read().await
     }
+}
 
-    /// Refreshes both documents whenever they have grown old, until `stop`. Failures are logged by the refresh itself.
-    pub async fn keep_fresh(&self, stop: CancellationToken) {
-        let mut look = tokio::time::interval(LOOK);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = look.tick() => {}
-            }
-            let both = async { tokio::join!(self.games.keep_fresh(), self.runtimes.keep_fresh()) };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = both => {}
-            }
-        }
+/// Keeps both documents fresh, so that readers find a copy.
+pub struct CatalogRefresh(pub Catalog);
+
+#[async_trait]
+impl Task for CatalogRefresh {
+    fn name(&self) -> TaskName {
+        TaskName::of("catalog-refresh")
+    }
+
+    fn schedule(&self) -> Schedule {
+        Schedule::every(LOOK)
+    }
+
+    /// Looks whether a copy has grown old, which costs nothing, and fetches it then.
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+        let Catalog { games, runtimes } = &self.0;
+        let both = async { tokio::join!(games.keep_fresh(), runtimes.keep_fresh()) };
+        let Some((games, runtimes)) = stop.run_until_cancelled(both).await else { return Ok(Report::default()) };
+        games.and(runtimes)?;
+        Ok(Report::default())
     }
 }

@@ -20,7 +20,7 @@ pub use artifacts::{Artifacts, artifacts_for};
 pub use cache::Reading;
 pub use document::{Game, Games, Runtime, Runtimes, Variant};
 pub use error::{CatalogUnavailable, RefreshError};
-pub use handle::Catalog;
+pub use handle::{Catalog, CatalogRefresh};
 pub use java::{Java, UnknownMinecraftVersion, java_for};
 pub use parse::{MalformedDocument, is_id, is_version, parse_games, parse_runtimes};
 pub use select::{NotInCatalog, SelectionField, validate_game, validate_runtime};

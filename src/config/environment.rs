@@ -7,10 +7,10 @@ use crate::kernel::text_enum;
 keys! { "Environment";
     /// `production` makes zpack refuse what only a development machine may do, such as `zpack dev`.
     ZPACK_ENV = Key::default("ZPACK_ENV", "development").expects("development or production");
-    /// A place at which the process kills itself, stops, or holds until a file is removed; for tests of recovery. `@n`
-    /// means the n-th time.
+    /// A place at which the process kills itself, stops, panics, or holds until a file is removed; for tests of
+    /// recovery. `@n` means the n-th time.
     ZPACK_FAILPOINT = Key::optional("ZPACK_FAILPOINT")
-        .expects("<place>[@n][=kill|stop|wait:<file>]")
+        .expects("<place>[@n][=kill|stop|panic|wait:<file>]")
         .example("claimed@2=stop");
 }
 

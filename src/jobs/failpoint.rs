@@ -1,4 +1,4 @@
-//! Named places where a test may kill, stop or hold this very process, to prove that nothing is lost there.
+//! Named places where a test may kill, stop, break or hold this very process, to prove that nothing is lost there.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use rustix::process::{Signal, getpid, kill_process};
 /// Between two looks at the file that holds a place.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// At most one armed place, as `name[@n][=kill|stop|wait:<file>]`: the n-th time the place is reached, the process kills
-/// itself, stops until it is continued, or makes the file and holds the place until somebody removes it. Unarmed it costs
-/// a comparison. Roles read it from `ZPACK_FAILPOINT` and refuse it in production.
+/// At most one armed place, as `name[@n][=kill|stop|panic|wait:<file>]`: the n-th time the place is reached, the process kills
+/// itself, stops until it is continued, panics there, or makes the file and holds the place until the file is removed.
+/// Unarmed it costs a comparison. Roles read it from `ZPACK_FAILPOINT` and refuse it in production.
 #[derive(Clone, Debug, Default)]
 pub struct Failpoints {
     armed: Option<Arc<Armed>>,
@@ -29,6 +29,7 @@ struct Armed {
 enum Action {
     Kill,
     Stop,
+    Panic,
     Wait(PathBuf),
 }
 
@@ -43,6 +44,7 @@ impl Failpoints {
         let action = match (action, action.strip_prefix("wait:")) {
             (_, Some(file)) => Action::Wait(PathBuf::from(file)),
             ("stop", None) => Action::Stop,
+            ("panic", None) => Action::Panic,
             (_, None) => Action::Kill,
         };
         let armed = Armed { name: name.to_owned(), remaining: AtomicU32::new(nth.max(1)), action };
@@ -68,6 +70,8 @@ impl Failpoints {
                 // The signal reaches this thread a moment after the one that took it.
                 tokio::time::sleep(4 * LOOK).await;
             }
+            #[expect(clippy::panic, reason = "what it is armed for; production refuses it")]
+            Action::Panic => std::panic::panic_any(format!("the failpoint {name} was reached")),
             Action::Wait(file) => {
                 if let Err(error) = tokio::fs::write(file, "").await {
                     tracing::error!(%error, "could not hold {name}: {}", file.display());
@@ -94,6 +98,7 @@ mod tests {
         assert!(Failpoints::parse("").armed.is_none());
         assert_eq!(parsed("claimed"), ("claimed".to_owned(), 1, Action::Kill));
         assert_eq!(parsed("clone.done@3=stop"), ("clone.done".to_owned(), 3, Action::Stop));
+        assert_eq!(parsed("task.retention=panic"), ("task.retention".to_owned(), 1, Action::Panic));
         assert_eq!(parsed("claimed=wait:/tmp/a@b=c"), ("claimed".to_owned(), 1, Action::Wait("/tmp/a@b=c".into())));
     }
 

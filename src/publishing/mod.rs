@@ -1,14 +1,14 @@
 //! Brings servers to the edge and takes them back: what `edge` decides is done here, target by target.
 //!
-//! [`Publisher`] publishes one server and takes one back, [`Keeper`] finishes what was left unfinished, [`withdraw()`] takes
+//! [`Publisher`] publishes one server and takes one back, [`Reconciler`] finishes what was left unfinished, [`withdraw()`] takes
 //! back one target from persisted facts alone. What is known of a server's publication is its `edge::EdgeRecord`, in the
 //! payload of its row. Not here: the comparison and the plan (`edge`), the peers (`adapters`).
 
 mod blocked;
 pub mod http;
 mod job;
-mod keeper;
 mod publisher;
+mod reconciler;
 mod registration;
 mod verify;
 mod withdraw;
@@ -16,7 +16,7 @@ mod zone;
 
 pub use blocked::blocked;
 pub use job::{PUBLISH, PublishJob, PublishPayload};
-pub use keeper::Keeper;
 pub use publisher::{PublishError, Publisher, Scope};
+pub use reconciler::Reconciler;
 pub use verify::{TargetReport, TargetVerdict};
 pub use withdraw::{Withdrawal, debt_of, target_of, withdraw};

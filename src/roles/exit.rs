@@ -2,13 +2,20 @@
 
 use std::process::ExitCode;
 
+use crate::background::TaskEnded;
 use crate::config::ConfigProblems;
 use crate::db::ConnectError;
 use crate::db::migrate::MigrateError;
 use crate::kernel::{Classify, Failure};
 
+/// It cannot be done as it was asked for.
+const FAILED: u8 = 1;
+
 /// `EX_TEMPFAIL` of sysexits: a peer is away, the same command may work later.
 const TEMPORARY: u8 = 75;
+
+/// `EX_SOFTWARE` of sysexits: a part of a role panicked or ended, which only a restart brings back.
+const DEFECT: u8 = 70;
 
 /// Writes `error` and its causes to standard error and says how to exit.
 pub fn report(error: &anyhow::Error) -> ExitCode {
@@ -28,6 +35,9 @@ fn next_step(error: &anyhow::Error) -> Option<&'static str> {
         if cause.is::<ConfigProblems>() {
             return Some("set them in the environment, in .env or in a file named by --env-file; see .env.example");
         }
+        if cause.downcast_ref::<TaskEnded>().is_some_and(TaskEnded::is_defect) {
+            return Some("systemd restarts the role; please report the defect with this line and the log before it");
+        }
         if cause.is::<ConnectError>() {
             return Some("see that the database runs and DATABASE_URL is right; `zpack doctor` looks at every peer");
         }
@@ -46,10 +56,36 @@ pub fn abandon() -> ! {
 }
 
 fn status(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(status_of(error))
+}
+
+fn status_of(error: &anyhow::Error) -> u8 {
+    if error.chain().any(|cause| cause.downcast_ref::<TaskEnded>().is_some_and(TaskEnded::is_defect)) {
+        return DEFECT;
+    }
     let away = error.chain().any(|cause| {
         let database = cause.downcast_ref::<ConnectError>().is_some_and(|error| error.failure() == Failure::Transient);
         let redis = cause.downcast_ref::<redis::RedisError>();
         database || redis.is_some_and(|error| error.is_io_error() || error.is_timeout())
     });
-    if away { ExitCode::from(TEMPORARY) } else { ExitCode::FAILURE }
+    if away { TEMPORARY } else { FAILED }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+    use crate::background::TaskName;
+
+    #[test]
+    fn the_status_of_a_role_says_what_ended_it() {
+        let task = TaskName::of("retention");
+        let panicked = TaskEnded::Panicked { task, message: "a defect".to_owned() };
+        let failed = |source| TaskEnded::Failed { task: TaskName::of("role").about("serve"), source };
+        assert_eq!(status_of(&anyhow!(failed(anyhow!(panicked)))), DEFECT, "in one process with others, too");
+        let silent = redis::RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+        assert_eq!(status_of(&anyhow!(failed(anyhow!(silent).context("Redis is away")))), TEMPORARY);
+        assert_eq!(status_of(&anyhow!(failed(anyhow!("the address is taken")))), FAILED);
+    }
 }

@@ -6,6 +6,7 @@
 //! module imports `adapters`, `router` and `sim`.
 
 mod audited;
+mod background;
 pub mod completions;
 pub mod dev;
 pub mod doctor;

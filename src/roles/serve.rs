@@ -1,20 +1,22 @@
-//! `zpack serve`: the HTTP API and the agent poller, until a signal comes and what is under way has been answered.
+//! `zpack serve`: the HTTP API and what runs beside it, until a signal comes and what is under way has been answered.
 
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::listen::listen;
-use super::upkeep::Upkeep;
-use super::{notify, signals, wiring};
+use super::upkeep::{DatabaseGauges, RedisGauges, Retention};
+use super::{background, notify, signals, wiring};
 use crate::accounts::http::AccountsApi;
 use crate::accounts::{Authenticator, Passwords, TokenSigner};
 use crate::adapters::slp::{PingSettings, ServerListPing};
 use crate::audit::http::AuditApi;
-use crate::catalog::Catalog;
+use crate::background::{Runner, Task, TaskName};
+use crate::catalog::{Catalog, CatalogRefresh};
 use crate::cluster::http::ClusterApi;
 use crate::config::{HttpConfig, ServeConfig, Settings, Source};
 use crate::discovery::http::DiscoveryApi;
@@ -58,7 +60,10 @@ pub(super) struct Api {
     apis: Apis,
     poller: Poller,
     watch: ProxyWatch,
-    upkeep: Upkeep,
+    tasks: Vec<Box<dyn Task>>,
+    metrics: Metrics,
+    clock: Clock,
+    failpoints: Failpoints,
     streams_end: CancellationToken,
 }
 
@@ -107,15 +112,20 @@ impl Api {
             clock: clock.clone(),
             interval: config.poller.interval * 2,
         };
-        let upkeep =
-            Upkeep { db: db.clone(), lists: lists.clone(), clock: clock.clone(), metrics: metrics.stores.clone() };
+        let tasks: Vec<Box<dyn Task>> = vec![
+            Box::new(CatalogRefresh(catalog.clone())),
+            Box::new(DatabaseGauges { db: db.clone(), clock: clock.clone(), metrics: metrics.stores.clone() }),
+            Box::new(RedisGauges { lists: lists.clone(), clock: clock.clone(), metrics: metrics.stores.clone() }),
+            Box::new(Retention { db: db.clone(), clock: clock.clone(), metrics: metrics.stores.clone() }),
+        ];
+        let failpoints = Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default());
         let edge_lists = lists.clone();
         let apis = Apis {
             edge: edge(&config.http),
             authenticator,
             limiter: limiter.clone(),
             health: HealthApi { clock: clock.clone(), probes },
-            metrics: MetricsApi { metrics, db: db.clone() },
+            metrics: MetricsApi { metrics: metrics.clone(), db: db.clone() },
             accounts: AccountsApi { db: db.clone(), clock: clock.clone(), passwords, tokens, limiter },
             catalog: catalog.clone(),
             operations: OperationsApi {
@@ -126,7 +136,7 @@ impl Api {
             servers: ServersApi { db: db.clone(), live, clock: clock.clone(), freshness },
             provision: ProvisionApi {
                 db: db.clone(),
-                clock,
+                clock: clock.clone(),
                 lists,
                 catalog,
                 quota: Quota { servers: config.limits.servers, memory_mib: config.limits.total_memory_mib },
@@ -134,7 +144,7 @@ impl Api {
                     memory_mib: (config.limits.min_memory_mib, config.limits.max_memory_mib),
                     cpu_cores: (config.limits.min_cpu_cores, config.limits.max_cpu_cores),
                 },
-                failpoints: Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default()),
+                failpoints: failpoints.clone(),
             },
             power: PowerApi {
                 db: db.clone(),
@@ -160,35 +170,33 @@ impl Api {
             },
             audit: AuditApi { db },
         };
-        Ok(Self { listener, apis, poller, watch, upkeep, streams_end })
+        Ok(Self { listener, apis, poller, watch, tasks, metrics, clock, failpoints, streams_end })
     }
 
-    /// Answers until `stop` fires, then lets requests under way end, up to the drain limit.
+    /// Answers until `stop` fires, then lets requests under way end, up to the drain limit. `stop` fires when a task ends
+    /// before that, and the error names it.
     pub(super) async fn run_until(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let address = self.listener.local_addr().context("the listener has no address")?;
+        let Self { listener, apis, poller, watch, tasks, metrics, clock, failpoints, streams_end } = self;
+        let address = listener.local_addr().context("the listener has no address")?;
         tracing::info!(%address, "the API listens on {address}");
-        let fresh = tokio::spawn({
-            let (catalog, stop) = (self.apis.catalog.clone(), stop.clone());
-            async move { catalog.keep_fresh(stop).await }
+        let mut runner = Runner::new(stop.clone(), &metrics, clock);
+        background::add_all(&mut runner, tasks, &failpoints);
+        for (name, work) in
+            [("agent-poller", poller.run(stop.clone()).boxed()), ("proxy-watch", watch.run(stop.clone()).boxed())]
+        {
+            runner.keep(TaskName::of(name), work.map(Ok));
+        }
+        let stopped = stop.clone();
+        runner.keep(TaskName::of("event-streams"), async move {
+            stopped.cancelled().await;
+            // Open streams would hold up the drain.
+            streams_end.cancel();
+            Ok(())
         });
-        let polling = tokio::spawn(self.poller.run(stop.clone()));
-        let watching = tokio::spawn(self.watch.run(stop.clone()));
-        let upkeep = tokio::spawn(self.upkeep.run(stop.clone()));
-        tokio::spawn({
-            let stop = stop.clone();
-            async move {
-                stop.cancelled().await;
-                // Open streams would hold up the drain.
-                self.streams_end.cancel();
-            }
+        runner.keep(TaskName::of("http-server"), async move {
+            router::serve(listener, apis, ServeOptions::default(), stop).await.context("the HTTP server failed")
         });
-        let served = router::serve(self.listener, self.apis, ServeOptions::default(), stop.clone()).await;
-        fresh.abort();
-        polling.abort();
-        watching.abort();
-        upkeep.abort();
-        served.context("the HTTP server failed")?;
-        if stop.is_cancelled() { Ok(()) } else { bail!("the HTTP server ended by itself") }
+        Ok(runner.run().await?)
     }
 }
 

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::listen::listen;
 use super::wiring::Publishers;
-use super::{notify, signals, wiring};
+use super::{background, notify, signals, wiring};
+use crate::background::{Runner, Task, TaskName};
 use crate::cli::WorkerCommand;
 use crate::config::{DatabaseConfig, Settings, Source, WorkerConfig};
 use crate::db::{self, ConnectError};
@@ -20,9 +21,9 @@ use crate::jobs::{Failpoints, JobSettings, Lane, Queue, Registry, Worker, Worker
 use crate::kernel::{Clock, Secret, WorkerId};
 use crate::power::{PowerDeps, PowerJob};
 use crate::provision::{ProvisionDeps, ProvisionJob};
-use crate::publishing::{Keeper, PublishJob};
+use crate::publishing::{PublishJob, Reconciler};
 use crate::router::{self, MetricsApi};
-use crate::teardown::{Collector, Sweep, SweepDeps, TeardownDeps, TeardownJob};
+use crate::teardown::{Collector, OrphanSweep, SweepDeps, TeardownDeps, TeardownJob};
 use crate::telemetry::Metrics;
 
 /// Runs the worker of one queue until a signal comes.
@@ -35,12 +36,13 @@ pub async fn run(source: &dyn Source, queue: WorkerCommand) -> anyhow::Result<()
             let listener = config.metrics.listen.map(|address| listen(address, "METRICS_LISTEN")).transpose()?;
             let db = wiring::database(&config.database).await?;
             let worker = provision(&config, db.clone(), &metrics).await?;
+            let mut runner = Runner::new(stop.clone(), &metrics, Clock::System);
             if let Some(listener) = listener {
                 let (api, token) = (MetricsApi { metrics, db }, config.metrics.token.clone());
-                tokio::spawn(show(listener, api, token, stop.clone()));
+                runner.keep(TaskName::of("metrics-listener"), show(listener, api, token, stop.clone()));
             }
             notify::ready(&stop);
-            run_until(worker, stop).await
+            run_until(worker, runner, stop).await
         }
     }
 }
@@ -49,16 +51,13 @@ pub async fn run(source: &dyn Source, queue: WorkerCommand) -> anyhow::Result<()
 const EDGE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often debts that are due are looked for; their waits begin at half a minute.
 const DEBT_INTERVAL: Duration = Duration::from_secs(10);
-/// How often the zones are read whole; an orphan goes at the second look.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Everything `zpack worker provision` does, connected and ready to run.
 pub(super) struct ProvisionRole {
     provision: Worker,
     host: Worker,
-    keeper: Keeper,
-    collector: Collector,
-    sweep: Sweep,
+    tasks: Vec<Box<dyn Task>>,
+    failpoints: Failpoints,
 }
 
 /// Connects the role.
@@ -97,7 +96,7 @@ pub(super) async fn provision(
         })));
     let collector =
         Collector { deps: TeardownDeps { targets: background.targets.clone(), ..teardown }, interval: DEBT_INTERVAL };
-    let sweep = Sweep::new(SweepDeps {
+    let sweep = OrphanSweep::new(SweepDeps {
         db: db.clone(),
         hypervisor: hypervisor.clone(),
         targets: background.targets.clone(),
@@ -132,44 +131,37 @@ pub(super) async fn provision(
     Ok(ProvisionRole {
         provision: worker(Queue::Provision, provision, wiring::provision_jobs(&config.jobs, &config.provision)),
         host: worker(Queue::Host, host, wiring::host_jobs(&config.jobs, &config.provision)),
-        keeper: Keeper { publisher: background, interval: EDGE_INTERVAL },
-        collector,
-        sweep,
+        tasks: vec![
+            Box::new(Reconciler { publisher: background, interval: EDGE_INTERVAL }),
+            Box::new(collector),
+            Box::new(sweep),
+        ],
+        failpoints,
     })
 }
 
-/// Works until `stop` fires and the drains of both queues are over. When one queue ends by itself the other ends too: a
-/// worker that does half of its work is worse than one that is started anew.
-pub(super) async fn run_until(role: ProvisionRole, stop: CancellationToken) -> anyhow::Result<()> {
-    let ProvisionRole { provision, host, keeper, collector, sweep } = role;
-    let stop = stop.child_token();
-    let keeping = tokio::spawn(keeper.run(stop.clone()));
-    let collecting = tokio::spawn(collector.run(stop.clone()));
-    let sweeping = tokio::spawn(sweep.run(SWEEP_INTERVAL, stop.clone()));
-    let run = |worker: Worker, name: &'static str| {
+/// Works until `stop` fires and the drains of both queues are over. When one part of the role ends before that, the others
+/// end too: a worker that does half of its work is worse than one that is restarted.
+pub(super) async fn run_until(role: ProvisionRole, mut runner: Runner, stop: CancellationToken) -> anyhow::Result<()> {
+    let ProvisionRole { provision, host, tasks, failpoints } = role;
+    background::add_all(&mut runner, tasks, &failpoints);
+    for (queue, worker) in [(Queue::Provision, provision), (Queue::Host, host)] {
         let stop = stop.clone();
-        async move {
-            let ended = worker.run(stop.clone()).await.with_context(|| format!("the worker of the {name} queue ended"));
-            stop.cancel();
-            ended
-        }
-    };
-    let (provision, host) = tokio::join!(run(provision, "provision"), run(host, "host"));
-    keeping.abort();
-    collecting.abort();
-    sweeping.abort();
-    provision.and(host)
+        runner.keep(TaskName::of("queue-worker").about(queue.as_str()), async move { Ok(worker.run(stop).await?) });
+    }
+    Ok(runner.run().await?)
 }
 
-/// Shows what the worker counts. A worker goes on without it.
-async fn show(listener: TcpListener, api: MetricsApi, token: Option<Secret>, stop: CancellationToken) {
-    match listener.local_addr() {
-        Ok(address) => tracing::info!(%address, "metrics are shown on {address}"),
-        Err(error) => tracing::warn!(%error, "the listener of the metrics has no address"),
-    }
-    if let Err(error) = router::serve_metrics(listener, api, token, stop).await {
-        tracing::error!(%error, "the metrics are not shown any more");
-    }
+/// Shows what the worker counts.
+async fn show(
+    listener: TcpListener,
+    api: MetricsApi,
+    token: Option<Secret>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr().context("the listener of the metrics has no address")?;
+    tracing::info!(%address, "metrics are shown on {address}");
+    router::serve_metrics(listener, api, token, stop).await.context("the listener of the metrics failed")
 }
 
 /// How the thread that renews leases opens its one connection.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
@@ -10,17 +11,20 @@ use super::debts;
 use super::job::TeardownDeps;
 use super::remove::{self, NotRemoved};
 use super::subject::Subject;
+use crate::background::{Report, Schedule, Task, TaskName, Trouble};
 use crate::db;
 use crate::db::entities::debt::{self, DebtKind, DebtState};
 use crate::jobs::Failpoints;
 use crate::publishing::target_of;
 use crate::saga::{StepContext, Stop};
-use crate::telemetry::Outage;
 
 /// How many debts are taken up in one pass.
 const BATCH: u64 = 32;
 /// How many of them at a time.
 const AT_A_TIME: usize = 8;
+
+/// How long a pass may take: removing a container waits for tasks and backups of the cluster.
+const LONGEST: Duration = Duration::from_secs(2 * 3600);
 
 /// Settles debts.
 pub struct Collector {
@@ -30,27 +34,24 @@ pub struct Collector {
     pub interval: Duration,
 }
 
-impl Collector {
-    /// Works until `stop` fires.
-    pub async fn run(self, stop: CancellationToken) {
-        let outage = Outage::of("settling debts");
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                passed = self.pass(&stop) => match passed {
-                    Ok(_) => outage.works(),
-                    Err(error) => outage.failed(error),
-                },
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(self.interval) => {}
-            }
-        }
+#[async_trait]
+impl Task for Collector {
+    fn name(&self) -> TaskName {
+        TaskName::of("debt-collector")
     }
 
+    fn schedule(&self) -> Schedule {
+        Schedule::every(self.interval).within(LONGEST)
+    }
+
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+        Ok(Report::done(self.collect(stop).await?))
+    }
+}
+
+impl Collector {
     /// Takes up the debts that are due; how many were settled. A peer that is silent holds up its own debts only.
-    pub async fn pass(&self, stop: &CancellationToken) -> Result<usize, DbErr> {
+    pub async fn collect(&self, stop: &CancellationToken) -> Result<usize, DbErr> {
         let deps = &self.deps;
         let due = debts::due(&deps.db, deps.clock.now(), BATCH).await?;
         let taken = stream::iter(due).map(|row| async move { self.take_up(&row, stop).await });

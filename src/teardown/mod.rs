@@ -2,7 +2,7 @@
 //!
 //! [`TeardownJob`] works from what was persisted when the server was published and made. Each step is safe to repeat. A
 //! peer that is down does not make a server undeletable: what could not be removed becomes a debt, which the
-//! [`Collector`] settles later; until then VMID, host name and port stay reserved. [`Sweep`]
+//! [`Collector`] settles later; until then VMID, host name and port stay reserved. [`OrphanSweep`]
 //! removes marked records and registrations that no server and no debt accounts for. Not here: the undo of a server that
 //! never came into being (`provision`).
 
@@ -11,16 +11,16 @@ mod collector;
 pub mod debts;
 pub mod http;
 mod job;
+mod orphan_sweep;
 mod release;
 mod remove;
 mod steps;
 mod stray;
 mod subject;
-mod sweep;
 
 pub use archive::snapshot;
 pub use collector::Collector;
 pub use job::{STEP_COUNT, TEARDOWN, TeardownDeps, TeardownJob, TeardownPayload};
+pub use orphan_sweep::{OrphanSweep, SweepDeps, SweepError};
 pub use release::{NotReleased, release};
 pub use subject::Subject;
-pub use sweep::{Sweep, SweepDeps, SweepError};

@@ -7,6 +7,6 @@ mod outage;
 pub use logging::{LogFormat, LoggingError, init};
 pub use metrics::{
     ClaimMiss, Described, HttpMetrics, JobMetrics, LeaseMetrics, Loss, MEDIA_TYPE, MetricKind, Metrics, Outcome,
-    PollerMetrics, Purpose, QueueGauge, Refusal, Renewal, RunEnd, Store, StoreMetrics,
+    PollerMetrics, Purpose, QueueGauge, Refusal, Renewal, RunEnd, Store, StoreMetrics, TaskMetrics, TaskSeries,
 };
 pub use outage::Outage;

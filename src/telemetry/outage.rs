@@ -1,24 +1,25 @@
 //! Something that comes and goes: the log gets one line when it goes and one when it is back.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether something answered last.
 #[derive(Debug)]
 pub struct Outage {
-    what: &'static str,
+    what: Cow<'static, str>,
     lasts: AtomicBool,
 }
 
 impl Outage {
     /// `what` answers, as far as is known. The lines begin with it.
-    pub const fn of(what: &'static str) -> Self {
-        Self { what, lasts: AtomicBool::new(false) }
+    pub fn of(what: impl Into<Cow<'static, str>>) -> Self {
+        Self { what: what.into(), lasts: AtomicBool::new(false) }
     }
 
     /// It failed.
     pub fn failed(&self, error: impl Display) {
-        let what = self.what;
+        let what = &self.what;
         if self.lasts.swap(true, Ordering::Relaxed) {
             tracing::debug!(%error, "{what}: still failing: {error}");
         } else {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use zpack::adapters::cloudflare::{Cloudflare, CloudflareSettings};
 use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
@@ -16,7 +17,7 @@ use zpack::db::entities::instance::{self, InstanceKind};
 use zpack::edge::{EDGE_KEY, EdgePolicy, EdgeRecord, EdgeState, Intent, Target, Targets, WISH_KEY, Wish};
 use zpack::kernel::{Clock, DnsName, OperationId, Secret, StoredSecret, Timestamp, UserId, VmId};
 use zpack::ports::NodeName;
-use zpack::publishing::{Keeper, Publisher, Scope};
+use zpack::publishing::{Publisher, Reconciler, Scope};
 use zpack::servers::payload::{self, Change};
 use zpack::servers::store::{self, NewInstance};
 
@@ -29,6 +30,12 @@ pub const EDGE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 pub const PORT: u16 = 25_577;
 /// The peers that are asked.
 pub const PEERS: [&str; 3] = ["cloudflare", "technitium", "velocity"];
+
+/// One pass of a reconciler with `publisher`.
+pub async fn reconcile(publisher: &Publisher) {
+    let reconciler = Reconciler { publisher: publisher.clone(), interval: Duration::ZERO };
+    reconciler.reconcile(&CancellationToken::new()).await.unwrap();
+}
 
 /// A world with an edge, and a database with servers to publish.
 pub struct Scene {
@@ -92,9 +99,9 @@ impl Scene {
         publisher(&self.rig, &self.means, &self.db, &self.clock, edge)
     }
 
-    /// What looks after the publications of this scene.
-    pub fn keeper(&self) -> Keeper {
-        Keeper { publisher: self.publisher.clone(), interval: Duration::ZERO }
+    /// One pass of the reconciler.
+    pub async fn reconcile(&self) {
+        reconcile(&self.publisher).await;
     }
 
     /// Expects that every fault that was planned has met its call.
@@ -158,15 +165,14 @@ impl Scene {
         record
     }
 
-    /// Lets the keeper work, time passing as it has to, until nothing is due any more.
+    /// Lets the reconciler work, time passing as it has to, until nothing is due any more.
     pub async fn settle(&self, vmid: VmId) -> EdgeRecord {
-        let keeper = self.keeper();
         for _ in 0..20 {
             if self.row(vmid).await.edge_due_at.is_none() {
                 return self.record(vmid).await;
             }
             self.clock.advance(Duration::from_secs(700));
-            keeper.pass().await.unwrap();
+            self.reconcile().await;
         }
         panic!("the edge of {vmid} does not come to rest: {:#?}", self.record(vmid).await);
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use hickory_resolver::proto::rr::RecordType;
 use serde_json::{Value, json};
 use zpack::edge::{EdgeState, Intent, Target, TargetState};
-use zpack::publishing::{Keeper, PublishError, Scope};
+use zpack::publishing::{PublishError, Scope};
 use zpack::servers::ports;
 
-use super::kit::{EDGE, Others, PORT, Scene, everywhere};
+use super::kit::{EDGE, Others, PORT, Scene, everywhere, reconcile};
 
 /// Case 1.
 #[tokio::test]
@@ -125,8 +125,8 @@ async fn taken_back_twice_nothing_is_left_and_an_older_wish_brings_nothing_back(
     scene.wish(vmid, Intent::Withdrawn).await;
     let older = scene.publisher.publish(vmid, Scope::All, Some(0)).await;
     assert!(matches!(older, Err(PublishError::Overtaken { .. })), "{older:?}");
-    let keeper = scene.publisher.publish(vmid, Scope::Due, None).await;
-    assert!(matches!(keeper, Err(PublishError::Overtaken { .. })), "{keeper:?}");
+    let retried = scene.publisher.publish(vmid, Scope::Due, None).await;
+    assert!(matches!(retried, Err(PublishError::Overtaken { .. })), "{retried:?}");
     assert_eq!(scene.writes().await, written);
     // A new wish does.
     assert_eq!(scene.publish(vmid).await.generation, 3);
@@ -207,10 +207,9 @@ async fn a_publication_overtaken_by_a_newer_one_is_put_right() {
     };
     let ((), record) = tokio::join!(late, quick);
     assert_eq!(record.generation, 3);
-    let keeper = Keeper { publisher: newer, interval: Duration::ZERO };
     while scene.row(vmid).await.edge_due_at.is_some() {
         scene.clock.advance(Duration::from_secs(700));
-        keeper.pass().await.unwrap();
+        reconcile(&newer).await;
     }
     scene.expect_clean(vmid, [203, 0, 113, 3].into(), &Others::default()).await;
 }
@@ -228,7 +227,7 @@ async fn a_lost_registration_comes_back_while_another_target_is_blocked() {
     assert_eq!(scene.registered().await.len(), 0);
     let asked = scene.rig.journal("cloudflare").await.len();
     scene.due_at(vmid, Some(scene.clock.now())).await;
-    Keeper { publisher: scene.publisher.clone(), interval: Duration::ZERO }.pass().await.unwrap();
+    scene.reconcile().await;
     assert_eq!(scene.registered().await.len(), 1);
     assert_eq!(scene.rig.journal("cloudflare").await.len(), asked, "its time has not come");
 }

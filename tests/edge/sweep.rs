@@ -10,14 +10,14 @@ use zpack::adapters::proxmox::{Proxmox, ProxmoxSettings};
 use zpack::db::entities::reservation::{self, ReservationState};
 use zpack::db::entities::{deleted_instance, instance};
 use zpack::kernel::{OperationId, Secret, VmId};
-use zpack::teardown::{Sweep, SweepDeps, SweepError};
+use zpack::teardown::{OrphanSweep, SweepDeps, SweepError};
 
 use super::kit::{PORT, Scene};
 use crate::contracts::proxmox_kit;
 use crate::contracts::zone_kit::ZONE;
 
 /// A scene in which `servers` are published, and the sweep over it.
-async fn scene(servers: std::ops::Range<i64>) -> (Scene, Sweep) {
+async fn scene(servers: std::ops::Range<i64>) -> (Scene, OrphanSweep) {
     let scene = Scene::new().await;
     for number in servers {
         let vmid = scene.server(number, "minecraft").await;
@@ -32,7 +32,7 @@ async fn scene(servers: std::ops::Range<i64>) -> (Scene, Sweep) {
         targets: scene.publisher.targets.clone(),
         zone: Some(ZONE.parse().unwrap()),
     };
-    (scene, Sweep::new(deps))
+    (scene, OrphanSweep::new(deps))
 }
 
 /// What a server that is long gone left at both DNS servers.
@@ -94,15 +94,15 @@ async fn an_orphan_goes_at_the_second_look_and_nothing_else_does() {
     for (name, comment) in [("www", "zpack vmid=5013 gen=1"), ("mc-paper-5014", ""), ("mc-paper-5015", "zpack")] {
         scene.plant(json!({"type": "A", "name": name, "content": "198.51.100.1", "comment": comment})).await;
     }
-    assert_eq!(sweep.pass().await.unwrap(), 0, "seen once");
+    assert_eq!(sweep.sweep().await.unwrap(), 0, "seen once");
     assert_eq!(held(&scene).await, (6 + 2 + 3, 6 + 1));
-    assert_eq!(sweep.pass().await.unwrap(), 3);
+    assert_eq!(sweep.sweep().await.unwrap(), 3);
     assert_eq!(held(&scene).await, (6 + 3, 6));
     assert!(scene.zone("cloudflare").await.is_superset(&servers.0));
     assert_eq!(scene.zone("technitium").await, servers.1);
     let written = scene.writes().await;
     for _ in 0..2 {
-        assert_eq!(sweep.pass().await.unwrap(), 0);
+        assert_eq!(sweep.sweep().await.unwrap(), 0);
     }
     assert_eq!(scene.writes().await, written);
 }
@@ -117,11 +117,11 @@ async fn a_record_that_changes_between_two_looks_is_seen_for_the_first_time() {
         scene.plant(record).await["id"].as_str().unwrap().to_owned()
     };
     let first = plant("203.0.113.1").await;
-    assert_eq!(sweep.pass().await.unwrap(), 0);
+    assert_eq!(sweep.sweep().await.unwrap(), 0);
     scene.rig.control("DELETE", &format!("/sim/cloudflare/records/{first}"), Value::Null).await;
     plant("203.0.113.2").await;
-    assert_eq!(sweep.pass().await.unwrap(), 0, "another one");
-    assert_eq!(sweep.pass().await.unwrap(), 1);
+    assert_eq!(sweep.sweep().await.unwrap(), 0, "another one");
+    assert_eq!(sweep.sweep().await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -143,8 +143,8 @@ async fn what_cannot_be_read_or_believed_removes_nothing_and_counting_begins_ane
     ];
     for (trouble, expected) in table {
         // Seen once before the trouble: the next good look must not count as the second.
-        let mut sweep = Sweep::new(sweep.deps().clone());
-        assert_eq!(sweep.pass().await.unwrap(), 0, "{trouble}");
+        let mut sweep = OrphanSweep::new(sweep.deps().clone());
+        assert_eq!(sweep.sweep().await.unwrap(), 0, "{trouble}");
         match trouble {
             "zone" => {
                 for peer in ["cloudflare", "technitium"] {
@@ -159,7 +159,7 @@ async fn what_cannot_be_read_or_believed_removes_nothing_and_counting_begins_ane
                 sql("DELETE FROM instances").await;
             }
         }
-        let error = sweep.pass().await.unwrap_err();
+        let error = sweep.sweep().await.unwrap_err();
         assert!(expected(&error), "{trouble}: {error:?}");
         match trouble {
             "node" => drop(scene.rig.steer("/sim/proxmox/nodes/pve2", json!({"online": true})).await),
@@ -169,11 +169,11 @@ async fn what_cannot_be_read_or_believed_removes_nothing_and_counting_begins_ane
                 sql("INSERT INTO instances SELECT * FROM away").await;
             }
         }
-        assert_eq!(sweep.pass().await.unwrap(), 0, "{trouble}: a first look again");
+        assert_eq!(sweep.sweep().await.unwrap(), 0, "{trouble}: a first look again");
         assert_eq!(held(&scene).await, before, "{trouble}");
     }
-    sweep.pass().await.unwrap();
-    assert_eq!(sweep.pass().await.unwrap(), 3);
+    sweep.sweep().await.unwrap();
+    assert_eq!(sweep.sweep().await.unwrap(), 3);
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn many_at_once_are_a_sign_of_something_else() {
     leave(&scene, 5014).await;
     let before = held(&scene).await;
     for _ in 0..3 {
-        let error = sweep.pass().await.unwrap_err();
+        let error = sweep.sweep().await.unwrap_err();
         assert!(error.to_string().contains("2 of 7 servers"), "{error}");
     }
     assert_eq!(held(&scene).await, before);
@@ -213,13 +213,13 @@ async fn a_number_that_is_held_has_a_container_or_was_never_ours_is_left_alone()
     state(ReservationState::Held).await;
     let before = held(&scene).await;
     for _ in 0..3 {
-        assert_eq!(sweep.pass().await.unwrap(), 0);
+        assert_eq!(sweep.sweep().await.unwrap(), 0);
     }
     assert_eq!(held(&scene).await, before);
     // Released between two looks, it takes two more.
     state(ReservationState::Released).await;
-    assert_eq!(sweep.pass().await.unwrap(), 0);
-    assert_eq!(sweep.pass().await.unwrap(), 3);
+    assert_eq!(sweep.sweep().await.unwrap(), 0);
+    assert_eq!(sweep.sweep().await.unwrap(), 3);
     let left: BTreeSet<String> = scene.zone("cloudflare").await.into_iter().map(|record| record.0).collect();
     assert!(left.contains(&format!("x-9000.{ZONE}")) && left.contains(&format!("mc-paper-7001.{ZONE}")));
 }
@@ -238,25 +238,25 @@ async fn a_registration_goes_when_the_archive_knows_it_and_nobody_has_its_number
     hand(&format!("mc-paper-5014.{ZONE}"), "10.60.0.7:25565").await;
     give_back(&scene, 5014).await;
     for _ in 0..2 {
-        assert_eq!(sweep.pass().await.unwrap(), 0, "all of them have a server, or no history");
+        assert_eq!(sweep.sweep().await.unwrap(), 0, "all of them have a server, or no history");
     }
     forget(&scene, gone).await;
     let name = format!("mc-paper-5013.{ZONE}");
     // Registered anew by hand, elsewhere: that is not what was published.
     hand(&name, "10.60.0.99:25565").await;
-    let mut elsewhere = Sweep::new(sweep.deps().clone());
+    let mut elsewhere = OrphanSweep::new(sweep.deps().clone());
     for _ in 0..2 {
-        elsewhere.pass().await.unwrap();
+        elsewhere.sweep().await.unwrap();
     }
     assert_eq!(scene.registered().await.len(), 5);
     hand(&name, "10.60.0.7:25565").await;
-    assert_eq!(sweep.pass().await.unwrap(), 0, "seen once");
+    assert_eq!(sweep.sweep().await.unwrap(), 0, "seen once");
     // A listing that fails is no sighting.
     scene.rig.fault(json!({"peer": "velocity", "when": "before", "action": "reset", "times": 10})).await;
-    assert!(matches!(sweep.pass().await, Err(SweepError::Proxy(_))));
+    assert!(matches!(sweep.sweep().await, Err(SweepError::Proxy(_))));
     scene.rig.control("DELETE", "/sim/faults", Value::Null).await;
-    assert_eq!(sweep.pass().await.unwrap(), 0, "a first look again");
-    assert_eq!(sweep.pass().await.unwrap(), 1);
+    assert_eq!(sweep.sweep().await.unwrap(), 0, "a first look again");
+    assert_eq!(sweep.sweep().await.unwrap(), 1);
     let left: BTreeSet<String> = scene.registered().await.into_iter().map(|server| server.0).collect();
     let expected = ["lobby", "mc-paper-5001.", "mc-paper-5002.", "mc-paper-5014."];
     assert_eq!(

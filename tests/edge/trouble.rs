@@ -50,9 +50,9 @@ async fn a_rate_limit_is_kept_by_everybody_and_the_others_go_on() {
     for target in [Target::Cloudflare, Target::Technitium, Target::Velocity] {
         assert_eq!(other.targets[&target].state, TargetState::Retrying, "{target}");
     }
-    // Just before the end the keeper finishes what the others owe.
+    // Just before the end the reconciler finishes what the others owe.
     scene.clock.advance(wait.saturating_sub(Duration::from_millis(1)));
-    scene.keeper().pass().await.unwrap();
+    scene.reconcile().await;
     let other = scene.record(two).await;
     for target in [Target::Technitium, Target::Velocity] {
         assert_eq!(other.targets[&target].state, TargetState::Published, "{}", other.troubles());
@@ -67,7 +67,7 @@ async fn a_rate_limit_is_kept_by_everybody_and_the_others_go_on() {
     // The window of the service is measured by another clock: it ends, too.
     scene.rig.steer("/sim/cloudflare/limits", json!({"requests": 1200})).await;
     scene.clock.advance(Duration::from_millis(1));
-    scene.keeper().pass().await.unwrap();
+    scene.reconcile().await;
     for vmid in [one, two] {
         let record = scene.record(vmid).await;
         assert_eq!(record.state(), EdgeState::Published, "{}", record.troubles());
@@ -112,7 +112,7 @@ async fn a_lost_token_is_tried_once_and_works_again_when_it_is_good_again() {
                 assert!(error.contains("does not accept our token"), "{error}");
                 assert!(tokens.iter().all(|token| !error.contains(token)), "{error}");
             }
-            scene.keeper().pass().await.unwrap();
+            scene.reconcile().await;
         }
         let health = health(&scene).await;
         assert_eq!(health["ok"], false, "{health}");
@@ -223,7 +223,7 @@ async fn a_full_zone_keeps_what_fits_and_says_so() {
         assert_eq!(blocked().await, [(Target::Cloudflare, 1)].into());
         assert_eq!(scene.rig.state("cloudflare").await["records"], address, "the very record stays");
         scene.clock.advance(Duration::from_secs(700));
-        scene.keeper().pass().await.unwrap();
+        scene.reconcile().await;
     }
     scene.rig.steer("/sim/cloudflare/plan", json!({"records": 200})).await;
     scene.settle(vmid).await;
@@ -249,7 +249,7 @@ async fn a_quota_of_tags_needs_a_person_too() {
         assert!(cloudflare.error.as_ref().unwrap().contains("9300"), "{cloudflare:?}");
         assert_eq!(zpack::publishing::blocked(&scene.db.db).await.unwrap(), [(Target::Cloudflare, 1)].into());
         scene.clock.advance(Duration::from_secs(700));
-        scene.keeper().pass().await.unwrap();
+        scene.reconcile().await;
         record = scene.record(vmid).await;
     }
 }

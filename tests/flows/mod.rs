@@ -14,4 +14,5 @@ mod provisioning;
 mod reach;
 mod roles;
 mod stopping;
+mod supervision;
 pub mod teardown;

@@ -19,7 +19,7 @@ use zpack::db::entities::{deleted_instance, instance};
 use zpack::jobs::JobSettings;
 use zpack::kernel::OperationId;
 use zpack::provision::{ServerRequest, Workload};
-use zpack::publishing::Keeper;
+use zpack::publishing::Reconciler;
 use zpack::roles::upkeep::read_database;
 use zpack::teardown::Collector;
 use zpack::telemetry::Metrics;
@@ -27,6 +27,7 @@ use zpack::telemetry::Metrics;
 use crate::support::app::{FRESHNESS, INTERNAL};
 use crate::support::company::{Company, paper};
 use crate::support::door::Door;
+use crate::support::in_background;
 
 fn terraria() -> ServerRequest {
     let workload = Workload::Game {
@@ -81,7 +82,7 @@ pub async fn collect(company: &Company) {
         .await
         .unwrap();
     let collector = Collector { deps: company.teardown(), interval: Duration::ZERO };
-    while collector.pass(&CancellationToken::new()).await.unwrap() > 0 {}
+    while collector.collect(&CancellationToken::new()).await.unwrap() > 0 {}
 }
 
 pub async fn open_debts(company: &Company) -> Vec<debt::Model> {
@@ -279,12 +280,12 @@ async fn after_two_hundred_cycles_with_faults_every_peer_is_empty_once_debts_are
             debts.fetch_add(usize::from(gone.cleanup == Cleanup::Pending), Ordering::Relaxed);
         }
     };
-    let keeper = Keeper { publisher: company.publisher(), interval: Duration::from_millis(200) };
+    let reconciler = Reconciler { publisher: company.publisher(), interval: Duration::from_millis(200) };
     let stop = CancellationToken::new();
-    let keeping = tokio::spawn(keeper.run(stop.clone()));
+    let reconciling = in_background(reconciler, &stop);
     stream::iter(0..CYCLES).for_each_concurrent(8, cycle).await;
     stop.cancel();
-    keeping.await.unwrap();
+    reconciling.await.unwrap();
     company.forget_faults().await;
     let (debts, degraded, failed) = (debts.into_inner(), degraded.into_inner(), failed.into_inner());
     assert!(debts + degraded > 0, "nothing went wrong in {CYCLES} cycles");

@@ -4,6 +4,12 @@
 //! costs seconds, a database on it milliseconds. cargo-nextest runs each test in a process of its own and would start
 //! them anew for each. A Redis costs 20 ms and tests flush and kill it, so every test has its own.
 
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use zpack::background::{Runner, Task};
+use zpack::kernel::Clock;
+use zpack::telemetry::Metrics;
+
 pub mod app;
 pub mod artifacts;
 pub mod company;
@@ -19,6 +25,13 @@ pub mod sse;
 pub use database::TestDb;
 pub(crate) use database::{on_every_database, on_every_empty_database};
 pub use redis::PrivateRedis;
+
+/// Gives `task` its passes until `stop` fires, as a role would.
+pub fn in_background(task: impl Task, stop: &CancellationToken) -> JoinHandle<()> {
+    let mut runner = Runner::new(stop.clone(), &Metrics::default(), Clock::System);
+    runner.add(task);
+    tokio::spawn(async move { runner.run().await.expect("the task goes on until it is stopped") })
+}
 
 /// A port of the loopback interface that nobody has now.
 pub fn free_port() -> u16 {

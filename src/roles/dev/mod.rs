@@ -13,8 +13,7 @@ mod users;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-use anyhow::{Context, anyhow, bail};
-use tokio::task::JoinSet;
+use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -27,9 +26,11 @@ use super::listen::listen;
 use super::output::Output;
 use super::settings::is_production;
 use super::{serve, signals, sim, wiring, worker};
+use crate::background::{Runner, TaskName};
 use crate::cli::{DevArgs, DevRole};
 use crate::config::{DatabaseConfig, MapSource, ServeConfig, Settings, Source, WorkerConfig};
 use crate::db;
+use crate::kernel::Clock;
 use crate::sim::traefik::Provider;
 use crate::sim::velocity::CallbackSettings;
 use crate::sim::{SimConfig, World};
@@ -120,26 +121,13 @@ async fn company(
     start.dir.write_private(ENV_FILE, &environment.file())?;
     let source = environment.source();
     prepare_database(start, &source).await?;
-    let drain = stop.child_token();
-    let mut roles = start_roles(&start.args.roles, &source, listener, &drain).await?;
+    let roles = start_roles(&start.args.roles, &source, listener, stop.child_token()).await?;
     meet(world, port, &start.credentials.internal_token)?;
     let ready = Ready::new(format!("http://127.0.0.1:{port}"), world.control_url(), &start.credentials);
     let env_file = start.args.data_dir.join(ENV_FILE).display().to_string();
     start.output.print(&ready, |ready| ready.human(&env_file))?;
-    let lived = tokio::select! {
-        () = stop.cancelled() => Ok(()),
-        Some(ended) = roles.join_next() => ended
-            .context("a role was cancelled")
-            .and_then(|ended| ended)
-            .and_then(|()| Err(anyhow!("a role ended by itself"))),
-    };
-    drain.cancel();
-    while let Some(ended) = roles.join_next().await {
-        if let Err(error) = ended.context("a role was cancelled").and_then(|ended| ended) {
-            tracing::error!(error = format!("{error:#}"), "a role did not stop cleanly");
-        }
-    }
-    lived
+    // As under systemd: what ends a role ends the company, with an error that names it.
+    Ok(roles.run().await?)
 }
 
 /// Tells the simulated proxy where its callbacks go, and the simulated router where its routes are.
@@ -164,24 +152,28 @@ async fn prepare_database(start: &Start, source: &MapSource) -> anyhow::Result<(
     db.close().await.context("the database did not close")
 }
 
+/// Connects the roles; they begin when the runner does, and end with the first of them or when `stop` fires.
 async fn start_roles(
     wanted: &[DevRole],
     source: &MapSource,
     listener: TcpListener,
-    drain: &CancellationToken,
-) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
-    let mut roles = JoinSet::new();
+    stop: CancellationToken,
+) -> anyhow::Result<Runner> {
     // One process has one registry: `GET /metrics` shows what all its roles count.
     let metrics = Metrics::default();
+    let mut roles = Runner::new(stop.clone(), &metrics, Clock::System);
+    let role = |name| TaskName::of("role").about(name);
     if wanted.contains(&DevRole::Serve) {
         let api = serve::Api::connect(&ServeConfig::load(source)?, listener, metrics.clone()).await?;
-        roles.spawn(api.run_until(drain.clone()));
+        roles.keep(role("serve"), api.run_until(stop.child_token()));
     }
     if wanted.contains(&DevRole::Provision) {
         let config = WorkerConfig::load(source)?;
         let db = wiring::database(&config.database).await?;
         let worker = worker::provision(&config, db, &metrics).await?;
-        roles.spawn(worker::run_until(worker, drain.clone()));
+        let stop = stop.child_token();
+        let runner = Runner::new(stop.clone(), &metrics, Clock::System);
+        roles.keep(role("provision"), worker::run_until(worker, runner, stop));
     }
     Ok(roles)
 }

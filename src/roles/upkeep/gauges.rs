@@ -2,55 +2,73 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sea_orm::{DatabaseConnection, DbErr};
-use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 
-use super::Upkeep;
+use crate::background::{Report, Schedule, Task, TaskName, Trouble};
 use crate::db;
 use crate::db::entities::debt::DebtKind;
 use crate::edge::Target;
 use crate::jobs::{Lists, Queue, queue_statuses, redis_memory};
-use crate::kernel::Timestamp;
+use crate::kernel::{Clock, Timestamp};
 use crate::publishing::blocked;
 use crate::teardown::debts::owed;
-use crate::telemetry::{Outage, QueueGauge, Store, StoreMetrics};
+use crate::telemetry::{QueueGauge, Store, StoreMetrics};
 
-/// From one reading to the next, before jitter.
-const EVERY: Duration = Duration::from_secs(10);
-/// How long one store may take to tell.
-const LIMIT: Duration = Duration::from_secs(5);
+/// Every ten seconds or so, and five seconds for a store to answer.
+const SCHEDULE: Schedule = Schedule::every(Duration::from_secs(10)).spread(0.2).within(Duration::from_secs(5));
 
-pub(super) async fn keep(upkeep: &Upkeep, stop: &CancellationToken) {
-    let Upkeep { db, lists, clock, metrics } = upkeep;
-    let database = Outage::of("reading the queues in the database");
-    let redis = Outage::of("reading the queues in Redis");
-    loop {
-        let (rows, memory) = tokio::join!(
-            tokio::time::timeout(LIMIT, read_database(db, metrics)),
-            tokio::time::timeout(LIMIT, read_redis(lists, metrics)),
-        );
-        if answered(&database, &rows) {
-            metrics.observed(Store::Database, clock.now());
+/// Reads the database into gauges.
+pub(in super::super) struct DatabaseGauges {
+    pub(in super::super) db: DatabaseConnection,
+    pub(in super::super) clock: Clock,
+    pub(in super::super) metrics: StoreMetrics,
+}
+
+#[async_trait]
+impl Task for DatabaseGauges {
+    fn name(&self) -> TaskName {
+        TaskName::of("database-gauges")
+    }
+
+    fn schedule(&self) -> Schedule {
+        SCHEDULE
+    }
+
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+        if let Some(read) = stop.run_until_cancelled(read_database(&self.db, &self.metrics)).await {
+            read?;
+            self.metrics.observed(Store::Database, self.clock.now());
         }
-        if answered(&redis, &memory) {
-            metrics.observed(Store::Redis, clock.now());
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(EVERY.mul_f64(rand::random_range(0.8..1.2))) => {}
-        }
+        Ok(Report::default())
     }
 }
 
-/// Whether a store answered; an outage is one line in the log.
-fn answered<E: std::fmt::Display>(outage: &Outage, answer: &Result<Result<(), E>, Elapsed>) -> bool {
-    match answer {
-        Ok(Ok(())) => outage.works(),
-        Ok(Err(error)) => outage.failed(error),
-        Err(late) => outage.failed(late),
+/// Reads Redis into gauges.
+pub(in super::super) struct RedisGauges {
+    pub(in super::super) lists: Lists,
+    pub(in super::super) clock: Clock,
+    pub(in super::super) metrics: StoreMetrics,
+}
+
+#[async_trait]
+impl Task for RedisGauges {
+    fn name(&self) -> TaskName {
+        TaskName::of("redis-gauges")
     }
-    matches!(answer, Ok(Ok(())))
+
+    fn schedule(&self) -> Schedule {
+        SCHEDULE
+    }
+
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+        if let Some(read) = stop.run_until_cancelled(read_redis(&self.lists, &self.metrics)).await {
+            read?;
+            self.metrics.observed(Store::Redis, self.clock.now());
+        }
+        Ok(Report::default())
+    }
 }
 
 /// Reads from the database how the queues stand, what is owed, and what is blocked.

@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio_util::sync::CancellationToken;
 
-use super::Upkeep;
 use crate::accounts::store::purge_revoked;
+use crate::background::{First, Report, Schedule, Task, TaskName, Trouble};
 use crate::db;
-use crate::kernel::Timestamp;
+use crate::kernel::{Clock, Timestamp};
 use crate::operations::idempotency;
+use crate::telemetry::StoreMetrics;
 
 /// From one round to the next, before jitter.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -32,31 +34,36 @@ pub struct Purged {
     pub revoked_tokens: u64,
 }
 
-pub(super) async fn keep(upkeep: &Upkeep, stop: &CancellationToken) {
-    // Processes that were started together do not purge together.
-    let mut wait = EVERY.mul_f64(rand::random_range(0.0..0.2));
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(wait) => {}
-        }
-        let round = tokio::select! {
-            () = stop.cancelled() => return,
-            round = purge(&upkeep.db, upkeep.clock.now()) => round,
+/// Removes rows whose time is over.
+pub(in super::super) struct Retention {
+    pub(in super::super) db: DatabaseConnection,
+    pub(in super::super) clock: Clock,
+    pub(in super::super) metrics: StoreMetrics,
+}
+
+#[async_trait]
+impl Task for Retention {
+    fn name(&self) -> TaskName {
+        TaskName::of("retention")
+    }
+
+    /// Processes that were started together do not purge together.
+    fn schedule(&self) -> Schedule {
+        Schedule::every(EVERY).spread(0.2).first(First::Within(0.2)).within(EVERY)
+    }
+
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+        let Some(purged) = stop.run_until_cancelled(purge(&self.db, self.clock.now())).await else {
+            return Ok(Report::default());
         };
-        match round {
-            Ok(purged) => {
-                upkeep.metrics.purged("idempotency_keys", purged.idempotency_keys);
-                upkeep.metrics.purged("revoked_tokens", purged.revoked_tokens);
-                tracing::debug!(?purged, "removed rows whose time is over");
-            }
-            Err(error) => tracing::warn!(%error, "rows whose time is over could not be removed; trying again later"),
-        }
-        wait = EVERY.mul_f64(rand::random_range(0.8..1.2));
+        let purged = purged?;
+        self.metrics.purged("idempotency_keys", purged.idempotency_keys);
+        self.metrics.purged("revoked_tokens", purged.revoked_tokens);
+        Ok(Report { done: purged.idempotency_keys + purged.revoked_tokens })
     }
 }
 
-/// Removes what `now` is too late for. Safe while others do the same, and when it is dropped half way.
+/// Deletes rows that expired before `now`. Safe while others do the same, and when it is dropped half way.
 pub async fn purge(db: &DatabaseConnection, now: Timestamp) -> Result<Purged, DbErr> {
     let idempotency_keys = in_batches(|| db::retry_conflicts(|| idempotency::purge(db, now, BATCH))).await?;
     let safely = Timestamp::from_millis(now.millis() - i64::try_from(SKEW.as_millis()).unwrap_or(0));

@@ -8,6 +8,7 @@ mod jobs;
 mod lease;
 mod poller;
 mod stores;
+mod tasks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use self::lease::LeaseFamilies;
 pub use self::lease::{LeaseMetrics, Loss};
 pub use self::poller::PollerMetrics;
 pub use self::stores::{QueueGauge, Store, StoreMetrics};
+pub use self::tasks::{TaskMetrics, TaskSeries};
 
 /// The media type of [`Metrics::render`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -45,6 +47,8 @@ pub struct Metrics {
     pub poller: PollerMetrics,
     /// What is seen of the database, Redis and the queues in them.
     pub stores: StoreMetrics,
+    /// What runs beside requests.
+    pub tasks: TaskMetrics,
     jobs: JobFamilies,
     leases: LeaseFamilies,
 }
@@ -57,7 +61,8 @@ impl Default for Metrics {
         let stores = StoreMetrics::register(&mut book);
         let poller = PollerMetrics::register(&mut book);
         let leases = LeaseFamilies::register(&mut book);
-        Self { book: Arc::new(book), http, poller, stores, jobs, leases }
+        let tasks = TaskMetrics::register(&mut book);
+        Self { book: Arc::new(book), http, poller, stores, tasks, jobs, leases }
     }
 }
 

@@ -25,6 +25,9 @@ fn touched() -> Metrics {
     let lease = metrics.lease("controller");
     lease.ticked(Outcome::Succeeded, Duration::ZERO);
     lease.asked(Outcome::Failed, Duration::ZERO);
+    let task = metrics.tasks.began("queue-sweep", "provision", Duration::from_millis(1500), now);
+    task.succeeded(3, Duration::from_millis(20), now.after(Duration::from_secs(9)));
+    task.failed(Duration::ZERO);
     metrics.jobs("provision").ended(RunEnd::Failed, Duration::from_secs(2));
     metrics
 }
@@ -50,6 +53,10 @@ fn what_clones_record_is_rendered_together() {
         r#"zpack_queue_fence_refusals_total{queue="provision",at="renewal"} 1"#,
         r#"zpack_queue_offered_total{queue="provision"} 3"#,
         r#"zpack_observed_timestamp_seconds{store="redis"} 1800000000"#,
+        r#"zpack_task_last_success_timestamp_seconds{task="queue-sweep",subject="provision"} 1800000009"#,
+        r#"zpack_task_period_seconds{task="queue-sweep",subject="provision"} 1.5"#,
+        r#"zpack_task_items_done_total{task="queue-sweep",subject="provision"} 3"#,
+        r#"zpack_task_pass_seconds_count{task="queue-sweep",subject="provision",outcome="failed"} 1"#,
         "# EOF",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

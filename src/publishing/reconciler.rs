@@ -1,22 +1,23 @@
-//! Looks after publications that are not finished: targets that failed are tried again when their time has come, work that
-//! nobody finished is taken up, and a proxy that was restarted is told again.
+//! Retries unfinished publications: targets that failed when they are due again, work whose process died, and the
+//! registrations of a proxy that was restarted.
 //!
 //! A due server is claimed by moving its due time, so that several processes share the work. Its own clock decides what
 //! is due, which costs nothing but punctuality.
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use tokio_util::sync::CancellationToken;
 
 use super::publisher::{ABANDONED, PublishError, Publisher, Scope};
+use crate::background::{Report, Schedule, Task, TaskName, Trouble};
 use crate::db::entities::instance::{self, Lifecycle};
 use crate::edge::{EDGE_KEY, EdgeRecord, Intent};
 use crate::kernel::VmId;
 use crate::servers::payload;
-use crate::telemetry::Outage;
 
 /// How many servers are taken up in one pass.
 const BATCH: u64 = 64;
@@ -24,34 +25,31 @@ const BATCH: u64 = 64;
 const AT_A_TIME: usize = 8;
 
 /// Finishes publications.
-pub struct Keeper {
+pub struct Reconciler {
     /// How it is done.
     pub publisher: Publisher,
     /// How often it looks for what is due.
     pub interval: Duration,
 }
 
-impl Keeper {
-    /// Works until `stop` fires.
-    pub async fn run(self, stop: CancellationToken) {
-        let outage = Outage::of("looking after the edge");
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                passed = self.pass() => match passed {
-                    Ok(_) => outage.works(),
-                    Err(error) => outage.failed(error),
-                },
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(self.interval) => {}
-            }
-        }
+#[async_trait]
+impl Task for Reconciler {
+    fn name(&self) -> TaskName {
+        TaskName::of("edge-reconciler")
     }
 
-    /// Takes up what is due now; returns how many servers that were.
-    pub async fn pass(&self) -> Result<usize, DbErr> {
+    fn schedule(&self) -> Schedule {
+        Schedule::every(self.interval)
+    }
+
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+        Ok(Report::done(self.reconcile(stop).await?))
+    }
+}
+
+impl Reconciler {
+    /// Takes up what is due now, nothing more once `stop` fires; how many servers it worked on.
+    pub async fn reconcile(&self, stop: &CancellationToken) -> Result<usize, DbErr> {
         let now = self.publisher.clock.now();
         let due: Vec<instance::Model> = instance::Entity::find()
             .filter(instance::Column::EdgeDueAt.lte(now))
@@ -60,7 +58,8 @@ impl Keeper {
             .limit(BATCH)
             .all(&self.publisher.db)
             .await?;
-        let taken = stream::iter(due).map(|row| self.take_up(row)).buffer_unordered(AT_A_TIME);
+        let due = stream::iter(due).take_until(stop.cancelled());
+        let taken = due.map(|row| self.take_up(row)).buffer_unordered(AT_A_TIME);
         Ok(taken.filter(|taken| std::future::ready(*taken)).count().await)
     }
 
@@ -81,7 +80,7 @@ impl Keeper {
             }
             Ok(_) => tracing::info!(%vmid, "the edge of {vmid} is as it should be"),
             Err(PublishError::Overtaken { .. } | PublishError::Deleting { .. }) => {}
-            Err(error) => tracing::error!(%vmid, %error, "the edge of {vmid} cannot be looked after: {error}"),
+            Err(error) => tracing::error!(%vmid, %error, "reconciling the edge of {vmid} failed: {error}"),
         }
         true
     }

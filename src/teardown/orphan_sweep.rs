@@ -12,10 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use tokio_util::sync::CancellationToken;
 
 use super::stray::{strays, unregister};
+use crate::background::{First, Report, Schedule, Task, TaskName, Trouble};
 use crate::containers::{NotListed, list_all};
 use crate::db::entities::instance;
 use crate::db::entities::reservation::{self, ReservationState};
@@ -24,7 +26,9 @@ use crate::kernel::{DnsName, VmId};
 use crate::ports::{
     DnsZone, GameProxy, Hypervisor, ProxyEntry, ProxyError, ProxyListing, ZoneChange, ZoneError, ZoneRecord,
 };
-use crate::telemetry::Outage;
+
+/// How often the zones are read whole.
+const INTERVAL: Duration = Duration::from_secs(600);
 
 /// What the sweep works with.
 #[derive(Clone)]
@@ -70,7 +74,7 @@ pub enum SweepError {
 }
 
 /// Removes what deleted servers left at the edge.
-pub struct Sweep {
+pub struct OrphanSweep {
     deps: SweepDeps,
     /// What the last look at each zone found, if it could look at all.
     seen: BTreeMap<Target, Vec<ZoneRecord>>,
@@ -78,7 +82,27 @@ pub struct Sweep {
     strays: Vec<ProxyEntry>,
 }
 
-impl Sweep {
+#[async_trait]
+impl Task for OrphanSweep {
+    fn name(&self) -> TaskName {
+        TaskName::of("orphan-sweep")
+    }
+
+    /// An orphan goes at the second look, so there is no hurry about the first.
+    fn schedule(&self) -> Schedule {
+        Schedule::every(INTERVAL).first(First::AfterPeriod)
+    }
+
+    /// A look that is broken off is none: what it found is forgotten.
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+        match stop.run_until_cancelled(self.sweep()).await {
+            Some(removed) => Ok(Report::done(removed?)),
+            None => Ok(Report::default()),
+        }
+    }
+}
+
+impl OrphanSweep {
     /// A sweep that has seen nothing yet.
     pub fn new(deps: SweepDeps) -> Self {
         Self { deps, seen: BTreeMap::new(), strays: Vec::new() }
@@ -89,26 +113,8 @@ impl Sweep {
         &self.deps
     }
 
-    /// Works until `stop` fires, a pass each `interval`.
-    pub async fn run(mut self, interval: Duration, stop: CancellationToken) {
-        let outage = Outage::of("sweeping the edge for orphans");
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(interval) => {}
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                passed = self.pass() => match passed {
-                    Ok(_) => outage.works(),
-                    Err(error) => outage.failed(error),
-                },
-            }
-        }
-    }
-
     /// Looks at every zone and at the proxy once; how much was removed. One that fails does not hold up the others.
-    pub async fn pass(&mut self) -> Result<usize, SweepError> {
+    pub async fn sweep(&mut self) -> Result<usize, SweepError> {
         // Taken out: a look that fails is no sighting.
         let (before, known) = (std::mem::take(&mut self.seen), std::mem::take(&mut self.strays));
         let SweepDeps { targets, zone: Some(name), .. } = self.deps.clone() else { return Ok(0) };

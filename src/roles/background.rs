@@ -1,0 +1,38 @@
+//! The tasks of a role under its runner, each with a place where a test may break it.
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::background::{Report, Runner, Schedule, Task, TaskName, Trouble};
+use crate::jobs::Failpoints;
+
+/// Adds `tasks` to `runner`. Before each pass of a task the place `task.<name>` is reached.
+pub(super) fn add_all(runner: &mut Runner, tasks: Vec<Box<dyn Task>>, failpoints: &Failpoints) {
+    for task in tasks {
+        let place = format!("task.{}", task.name().task);
+        runner.add(Breakable { task, failpoints: failpoints.clone(), place });
+    }
+}
+
+/// A task that a test may break.
+struct Breakable {
+    task: Box<dyn Task>,
+    failpoints: Failpoints,
+    place: String,
+}
+
+#[async_trait]
+impl Task for Breakable {
+    fn name(&self) -> TaskName {
+        self.task.name()
+    }
+
+    fn schedule(&self) -> Schedule {
+        self.task.schedule()
+    }
+
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+        self.failpoints.hit(&self.place).await;
+        self.task.pass(stop).await
+    }
+}
