@@ -1,4 +1,4 @@
-//! Every file is part of the program or of its tests: one that no `mod` line names is compiled by nobody.
+//! Every file is part of the program or of its tests: one that no `mod` line names is never compiled.
 
 use std::path::Path;
 

@@ -54,6 +54,17 @@ pub fn files(folder: &str) -> Vec<PathBuf> {
     found
 }
 
+/// What stands in the comments of a file, without their marks. Comments that are apart stay apart.
+pub fn comments(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let line = line.trim_start();
+        let comment = ["//! ", "/// ", "// "].iter().find_map(|mark| line.strip_prefix(mark));
+        let beside = || line.split_once("; // ").or_else(|| line.split_once(", // ")).map(|(_, comment)| comment);
+        comment.or_else(beside).map_or_else(|| "\n".to_owned(), |text| format!("{text}\n"))
+    });
+    lines.collect()
+}
+
 /// Whether the item is compiled for tests only.
 pub fn is_for_tests(item: &Item) -> bool {
     let Item::Mod(module) = item else { return false };
