@@ -3,46 +3,16 @@
 //! A list costs one statement and one Redis round trip, however long it is.
 
 use actix_web::web;
-use sea_orm::DatabaseConnection;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::api::ServersApi;
 use super::owned::OwnedServer;
 use super::view::{InventoryRow, ServerView};
 use crate::accounts::{Admin, Customer};
-use crate::db::entities::instance;
-use crate::kernel::{Clock, VmId};
-use crate::observe::facts::{Freshness, Live, Observation, observe};
-use crate::observe::live::LiveState;
+use crate::kernel::VmId;
 use crate::servers::store;
 use crate::web::{ApiResult, Page, Query};
-
-/// What the routes of servers work with.
-#[derive(Clone)]
-pub struct ServersApi {
-    /// The servers.
-    pub db: DatabaseConnection,
-    /// What was last observed of them.
-    pub live: LiveState,
-    /// The clock.
-    pub clock: Clock,
-    /// How long observations count.
-    pub freshness: Freshness,
-}
-
-impl ServersApi {
-    /// Each of `servers` with what was last observed of it.
-    pub async fn with_live(&self, servers: Vec<instance::Model>) -> Vec<(instance::Model, Observation)> {
-        let mut live = self.live.read(&servers.iter().collect::<Vec<_>>()).await.into_iter();
-        let now = self.clock.now();
-        let observed = |server: instance::Model| {
-            let live = live.next().unwrap_or(Live::Unreadable);
-            let seen = observe(server.kind, &live, now, self.freshness);
-            (server, seen)
-        };
-        servers.into_iter().map(observed).collect()
-    }
-}
 
 /// One's own servers.
 #[derive(Debug, Serialize, ToSchema)]
@@ -77,16 +47,14 @@ pub async fn list(
     }
     let mut servers = store::list_owned(&api.db, account.user.id, page.after, page.rows_to_read()).await?;
     let next = page.cut(&mut servers, |server| server.vmid);
-    let now = api.clock.now();
-    let servers = api.with_live(servers).await.into_iter().map(|(server, seen)| ServerView::new(server, seen, now));
+    let servers = api.all_observed(servers).await.into_iter().map(|(server, seen)| ServerView::new(server, seen));
     Ok(web::Json(ServerList { servers: servers.collect(), next }))
 }
 
 /// `GET /api/servers/{id}`
 pub async fn show(OwnedServer(server): OwnedServer, api: web::Data<ServersApi>) -> ApiResult<web::Json<ServerView>> {
-    let live = api.live.read(&[&server]).await.pop().unwrap_or(Live::Unreadable);
-    let seen = observe(server.kind, &live, api.clock.now(), api.freshness);
-    Ok(web::Json(ServerView::new(server, seen, api.clock.now())))
+    let observed = api.observed(&server).await;
+    Ok(web::Json(ServerView::new(server, observed)))
 }
 
 /// `GET /api/instances`
@@ -94,7 +62,6 @@ pub async fn inventory(_: Admin, query: Query, api: web::Data<ServersApi>) -> Ap
     let page = query.page::<VmId>()?;
     let mut servers = store::list_all(&api.db, page.after, page.rows_to_read()).await?;
     let next = page.cut(&mut servers, |server| server.vmid);
-    let now = api.clock.now();
-    let rows = api.with_live(servers).await.into_iter().map(|(server, seen)| InventoryRow::new(server, seen, now));
+    let rows = api.all_observed(servers).await.into_iter().map(|(server, seen)| InventoryRow::new(server, seen));
     Ok(web::Json(Inventory { ok: true, rows: rows.collect(), next }))
 }

@@ -4,6 +4,7 @@
 //! [`reach`] and [`readiness`] decide whether players can connect, [`quota`] how much an owner may have. Not here: the row
 //! (`servers`), what is observed of it (`observe`), making servers (`provision`).
 
+mod api;
 pub mod http;
 mod owned;
 pub mod quota;
@@ -12,4 +13,5 @@ pub mod readiness;
 pub mod status_view;
 pub mod view;
 
+pub use api::{Observed, ServersApi};
 pub use owned::OwnedServer;

@@ -4,7 +4,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 
-use super::http::ServersApi;
+use super::api::ServersApi;
 use crate::accounts::Customer;
 use crate::db::entities::instance;
 use crate::kernel::VmId;

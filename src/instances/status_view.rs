@@ -4,15 +4,14 @@ use actix_web::web;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::http::ServersApi;
+use super::api::{Observed, ServersApi};
 use super::owned::OwnedServer;
 use super::reach::Reach;
 use super::readiness::Readiness;
 use super::view::ConnectionView;
-use crate::db::entities::instance;
 use crate::edge::{EdgeRecord, EdgeState, PingState, ProxyPresence, Target, TargetState};
 use crate::kernel::Timestamp;
-use crate::observe::facts::{Live, observe, power_seen};
+use crate::observe::facts::PowerSeen;
 use crate::ports::PowerState;
 use crate::web::ApiResult;
 
@@ -100,14 +99,9 @@ pub struct PowerView {
     stale: bool,
 }
 
-async fn live(api: &ServersApi, server: &instance::Model) -> Live {
-    api.live.read(&[server]).await.pop().unwrap_or(Live::Unreadable)
-}
-
 /// `GET /api/servers/{id}/status`
 pub async fn status(OwnedServer(server): OwnedServer, api: web::Data<ServersApi>) -> ApiResult<web::Json<StatusView>> {
-    let now = api.clock.now();
-    let seen = observe(server.kind, &live(&api, &server).await, now, api.freshness);
+    let Observed { now, seen, .. } = api.observed(&server).await;
     let reach = Reach::of(&server);
     Ok(web::Json(StatusView {
         id: server.vmid.to_string(),
@@ -127,6 +121,6 @@ pub async fn host_status(
     OwnedServer(server): OwnedServer,
     api: web::Data<ServersApi>,
 ) -> ApiResult<web::Json<PowerView>> {
-    let seen = power_seen(&live(&api, &server).await, api.clock.now(), api.freshness);
-    Ok(web::Json(PowerView { power_state: seen.power, observed_at: seen.observed_at, stale: seen.stale }))
+    let PowerSeen { power, observed_at, stale } = api.observed(&server).await.power;
+    Ok(web::Json(PowerView { power_state: power, observed_at, stale }))
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::api::Observed;
 use super::reach::Reach;
 use super::readiness::{Connection, ConnectionReason, ConnectionState};
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
@@ -143,8 +144,8 @@ impl From<Observation> for LiveView {
 }
 
 impl ServerView {
-    /// `server` with what was observed of it, at `now`.
-    pub fn new(server: instance::Model, seen: Observation, now: Timestamp) -> Self {
+    /// `server` with what is known of it.
+    pub fn new(server: instance::Model, Observed { now, seen, .. }: Observed) -> Self {
         let reach = Reach::of(&server);
         Self {
             address: reach.address().map(str::to_owned),
@@ -187,15 +188,15 @@ pub struct InventoryRow {
 }
 
 impl InventoryRow {
-    /// `server` with what was observed of it, at `now`.
-    pub fn new(server: instance::Model, seen: Observation, now: Timestamp) -> Self {
+    /// `server` with what is known of it.
+    pub fn new(server: instance::Model, observed: Observed) -> Self {
         Self {
             instance_id: server.id,
             user_id: server.user_id,
             operation_id: server.operation_id,
             node: server.node.clone(),
             agent_address: server.address.clone(),
-            server: ServerView::new(server, seen, now),
+            server: ServerView::new(server, observed),
         }
     }
 }

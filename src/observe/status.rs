@@ -1,6 +1,10 @@
 //! One status out of what the hypervisor and the agent say (docs/contracts/agent.md D1). Pure and total; the table is
 //! written out in `docs/server-status.md`.
 
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
 use crate::db::entities::instance::InstanceKind;
 use crate::kernel::{Timestamp, text_enum};
 use crate::ports::{AgentState, PowerState};
@@ -39,29 +43,34 @@ text_enum! {
     }
 }
 
-text_enum! {
-    /// What is known of the agent of a server.
-    pub enum AgentStatus {
-        /// Nothing is installed yet.
-        Idle = "idle",
-        /// An installation is running.
-        Installing = "installing",
-        /// The workload is starting.
-        Starting = "starting",
-        /// The workload runs.
-        Running = "running",
-        /// The workload is stopping.
-        Stopping = "stopping",
-        /// The workload was stopped.
-        Stopped = "stopped",
-        /// The workload ended by itself.
-        Crashed = "crashed",
-        /// The agent gave up.
-        Error = "error",
-        /// The agent does not answer.
-        Offline = "offline",
-        /// The agent's state cannot be told.
-        Unknown = "unknown",
+/// What is known of the agent of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentStatus {
+    /// The state of its workload, in the agent's own words; `unknown` when that cannot be determined.
+    Workload(AgentState),
+    /// The agent does not answer.
+    Offline,
+}
+
+impl AgentStatus {
+    /// The text of this status.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Workload(state) => state.as_str(),
+            Self::Offline => "offline",
+        }
+    }
+}
+
+impl fmt::Display for AgentStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Serialize for AgentStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -132,19 +141,11 @@ const fn host(power: PowerState, voice: Voice) -> HostStatus {
 const fn agent(power: PowerState, voice: Voice) -> AgentStatus {
     match (power, voice) {
         (PowerState::Stopped, _) => AgentStatus::Offline,
-        (PowerState::Running | PowerState::Unknown, Voice::Reported(state)) => match state {
-            AgentState::Idle => AgentStatus::Idle,
-            AgentState::Installing => AgentStatus::Installing,
-            AgentState::Starting => AgentStatus::Starting,
-            AgentState::Running => AgentStatus::Running,
-            AgentState::Stopping => AgentStatus::Stopping,
-            AgentState::Stopped => AgentStatus::Stopped,
-            AgentState::Crashed => AgentStatus::Crashed,
-            AgentState::Error => AgentStatus::Error,
-            AgentState::Unknown => AgentStatus::Unknown,
-        },
+        (PowerState::Running | PowerState::Unknown, Voice::Reported(state)) => AgentStatus::Workload(state),
         (PowerState::Running | PowerState::Unknown, Voice::Silent) => AgentStatus::Offline,
-        (PowerState::Running | PowerState::Unknown, Voice::Alive | Voice::Unobserved) => AgentStatus::Unknown,
+        (PowerState::Running | PowerState::Unknown, Voice::Alive | Voice::Unobserved) => {
+            AgentStatus::Workload(AgentState::Unknown)
+        }
     }
 }
 

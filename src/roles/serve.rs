@@ -20,7 +20,7 @@ use crate::catalog::{Catalog, CatalogRefresh};
 use crate::cluster::http::ClusterApi;
 use crate::config::{HttpConfig, ServeConfig, Settings, Source};
 use crate::discovery::http::DiscoveryApi;
-use crate::instances::http::ServersApi;
+use crate::instances::ServersApi;
 use crate::instances::quota::Quota;
 use crate::jobs::{Failpoints, Lists};
 use crate::kernel::Clock;

@@ -10,7 +10,7 @@ use crate::audit::http::AuditApi;
 use crate::catalog::Catalog;
 use crate::cluster::http::ClusterApi;
 use crate::discovery::http::DiscoveryApi;
-use crate::instances::http::ServersApi;
+use crate::instances::ServersApi;
 use crate::operations::http::OperationsApi;
 use crate::power::http::PowerApi;
 use crate::provision::http::ProvisionApi;

@@ -19,7 +19,7 @@ use zpack::catalog::Catalog;
 use zpack::cluster::http::ClusterApi;
 use zpack::db::entities::user::Role;
 use zpack::discovery::http::DiscoveryApi;
-use zpack::instances::http::ServersApi;
+use zpack::instances::ServersApi;
 use zpack::instances::quota::Quota;
 use zpack::jobs::{Failpoints, Lists};
 use zpack::kernel::{Clock, Secret};
