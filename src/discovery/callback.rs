@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
+use sea_orm::DatabaseConnection;
 use serde_json::Value;
 
-use crate::db::entities::instance;
 use crate::edge::{EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, ProxyEvent, ProxyRecord, ProxyStatus, Receipt};
 use crate::kernel::{DnsName, Hostname, Timestamp};
 use crate::servers::payload::{self, Change, PayloadError};
+use crate::servers::store;
 use crate::web::{ApiResult, Fields, FromFields, readers};
 
 /// The body of a callback. What else a bridge sends is not looked at.
@@ -50,8 +50,7 @@ impl FromFields for ProxyCallback {
 pub async fn receive(db: &DatabaseConnection, event: &ProxyEvent, now: Timestamp) -> Result<bool, PayloadError> {
     let Ok(name) = event.server_name.parse::<DnsName>() else { return Ok(false) };
     let Ok(host) = name.first_label().parse::<Hostname>() else { return Ok(false) };
-    let row = instance::Entity::find().filter(instance::Column::Hostname.eq(host)).one(db).await?;
-    let Some(row) = row else {
+    let Some(row) = store::find_by_hostname(db, &host).await? else {
         tracing::info!(server = %name, status = %event.status, "the proxy speaks of a server that is not known");
         return Ok(false);
     };

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::ConnectionTrait;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
+use crate::db::entities::instance;
 use crate::edge::{Collision, EDGE_KEY, EdgeRecord, Intent, Route, TraefikDocument};
 use crate::servers::payload::{self, PayloadError};
+use crate::servers::store;
 
 /// A server the proxy should know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -31,14 +32,8 @@ pub struct DesiredServers {
 /// The publications of all servers that are to be out. One that cannot be read is an error: whoever polls would take it for
 /// a server that is gone.
 async fn published(db: &impl ConnectionTrait) -> Result<Vec<(instance::Model, EdgeRecord)>, PayloadError> {
-    let rows = instance::Entity::find()
-        .filter(instance::Column::Kind.eq(InstanceKind::Game))
-        .filter(instance::Column::Lifecycle.eq(Lifecycle::Active))
-        .order_by_asc(instance::Column::Vmid)
-        .all(db)
-        .await?;
     let mut published = Vec::new();
-    for row in rows {
+    for row in store::list_active_games(db).await? {
         let record: Option<EdgeRecord> = payload::read(&row, EDGE_KEY)?;
         published.extend(record.filter(|record| record.intent == Intent::Published).map(|record| (row, record)));
     }

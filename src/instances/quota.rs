@@ -1,11 +1,11 @@
 //! How much one customer may have. The check is pure; [`usage`] reads what it needs in one statement.
 
-use sea_orm::sea_query::{Expr, ExprTrait, Query, UnionType};
+use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
-use crate::db::entities::operation::OperationState;
-use crate::db::entities::{instance, operation, user};
-use crate::kernel::{OperationId, UserId, text_enum};
+use crate::db::entities::user;
+use crate::kernel::{UserId, text_enum};
+use crate::servers::store::{self, Holding};
 
 /// What one customer may have at most.
 #[derive(Clone, Copy, Debug)]
@@ -105,40 +105,14 @@ pub async fn usage(
     create_kind: &str,
     memory_of: impl Fn(&str) -> Option<u32>,
 ) -> Result<Usage, DbErr> {
-    let under_way = Query::select()
-        .expr_as(Expr::col(operation::Column::Id), "operation_id")
-        .expr_as(Expr::value(0), "memory_mib")
-        .expr_as(Expr::col(operation::Column::Payload), "payload")
-        .from(operation::Entity)
-        .and_where(operation::Column::UserId.eq(owner))
-        .and_where(operation::Column::Kind.eq(create_kind))
-        .and_where(operation::Column::State.is_in([OperationState::Queued, OperationState::Running]))
-        .and_where(
-            Expr::col(operation::Column::Id).not_in_subquery(
-                Query::select()
-                    .column(instance::Column::OperationId)
-                    .from(instance::Entity)
-                    .and_where(instance::Column::UserId.eq(owner))
-                    .take(),
-            ),
-        )
-        .take();
-    let both = Query::select()
-        .expr_as(Expr::col(instance::Column::OperationId), "operation_id")
-        .expr_as(Expr::col(instance::Column::MemoryMib), "memory_mib")
-        .expr_as(Expr::value(""), "payload")
-        .from(instance::Entity)
-        .and_where(instance::Column::UserId.eq(owner))
-        .union(UnionType::All, under_way)
-        .take();
     let mut usage = Usage::default();
-    for row in db.query_all(&both).await? {
-        let payload: String = row.try_get("", "payload")?;
-        let recorded: i32 = row.try_get("", "memory_mib")?;
-        let memory = if payload.is_empty() { u32::try_from(recorded).ok() } else { memory_of(&payload) };
-        if memory.is_none() {
-            let id: OperationId = row.try_get("", "operation_id")?;
-            tracing::warn!(operation.id = %id, "the memory of {id} cannot be read; it counts as none");
+    for holding in store::list_holdings(db, owner, create_kind).await? {
+        let memory = match &holding {
+            Holding::Server(memory_mib) => u32::try_from(*memory_mib).ok(),
+            Holding::Making { payload, .. } => memory_of(payload),
+        };
+        if let (None, Holding::Making { operation, .. }) = (memory, &holding) {
+            tracing::warn!(operation.id = %operation, "the memory of {operation} cannot be read; it counts as none");
         }
         usage.servers = usage.servers.saturating_add(1);
         usage.memory_mib = usage.memory_mib.saturating_add(memory.unwrap_or(0).into());

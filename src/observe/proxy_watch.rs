@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{DatabaseConnection, DbErr};
 use tokio_util::sync::CancellationToken;
 
 use super::facts::{Freshness, Live, observe};
 use super::live::LiveState;
 use super::status::ServerStatus;
-use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
+use crate::db::entities::instance::{self, InstanceKind};
 use crate::edge::{
     EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, PROXY_TRUST, ProxyRecord, ProxyVerdict, Registration, Target,
     TargetRecord, TargetState, compare_proxy,
@@ -26,6 +26,7 @@ use crate::edge::{
 use crate::kernel::{Clock, Timestamp, VmId};
 use crate::ports::{GameProxy, Ping, PingTarget, ProxyListing, StatusPing};
 use crate::servers::payload::{self, Change, PayloadError};
+use crate::servers::store;
 use crate::telemetry::Outage;
 
 /// How many servers are pinged at a time.
@@ -71,13 +72,8 @@ impl ProxyWatch {
 
     /// One look at everything.
     async fn look(&self, outage: &Outage) -> Result<(), DbErr> {
-        let servers = instance::Entity::find()
-            .filter(instance::Column::Kind.eq(InstanceKind::Game))
-            .filter(instance::Column::Lifecycle.eq(Lifecycle::Active))
-            .order_by_asc(instance::Column::Vmid)
-            .all(&self.db)
-            .await?;
-        let servers: Vec<Watched> = servers.into_iter().filter_map(Watched::of).collect();
+        let servers: Vec<Watched> =
+            store::list_active_games(&self.db).await?.into_iter().filter_map(Watched::of).collect();
         if servers.is_empty() {
             return Ok(());
         }

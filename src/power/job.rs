@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{DatabaseConnection, DbErr, EntityTrait};
 use serde::{Deserialize, Serialize};
 
 use crate::containers::{Container, ContainerTimings, NotSwitched, Patience};
@@ -16,6 +15,7 @@ use crate::kernel::{Clock, Secret, VmId, text_enum};
 use crate::operations::{ServerLock, run_forward};
 use crate::ports::{Agent, AgentEndpoint, AgentState, Hypervisor, NodeName, PowerAction};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
+use crate::servers;
 use crate::standing::{self, Action, Decision, gate};
 
 /// The kind of these operations.
@@ -151,7 +151,7 @@ impl Work<'_> {
         };
         let now_on = done.map_err(|error| failure(row.vmid, &error))?;
         if now_on != node {
-            self.ask("node", || moved(&self.deps.db, row.vmid, &now_on)).await?;
+            self.ask("node", || servers::store::mark_node(&self.deps.db, row.vmid, &now_on)).await?;
             return Ok(Some(format!("it is on {now_on} now")));
         }
         Ok(None)
@@ -160,7 +160,7 @@ impl Work<'_> {
     /// The row, if the server may still be worked on.
     async fn server(&self) -> Result<instance::Model, StepError> {
         let vmid = self.payload.vmid;
-        let find = || instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(&self.deps.db);
+        let find = || servers::store::find(&self.deps.db, vmid);
         match self.ask("server", find).await? {
             Some(row) if row.lifecycle == Lifecycle::Active => Ok(row),
             Some(_) | None => Err(StepError::failed("server_gone", format!("server {vmid} is gone or being deleted"))),
@@ -215,15 +215,6 @@ impl Work<'_> {
             Decision::Deny(denial) => Err(StepError::failed(denial.code.as_str(), denial.code.meaning())),
         }
     }
-}
-
-async fn moved(db: &DatabaseConnection, vmid: VmId, node: &NodeName) -> Result<(), DbErr> {
-    instance::Entity::update_many()
-        .col_expr(instance::Column::Node, Expr::value(node.as_str()))
-        .filter(instance::Column::Vmid.eq(vmid))
-        .exec(db)
-        .await
-        .map(drop)
 }
 
 fn failure(vmid: VmId, error: &NotSwitched) -> StepError {

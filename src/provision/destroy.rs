@@ -1,12 +1,10 @@
 //! Taking back the container this very operation made.
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
-
 use crate::containers::NotDestroyed;
-use crate::db::entities::instance;
 use crate::kernel::VmId;
 use crate::ports::NodeName;
 use crate::saga::{StepContext, UndoError};
+use crate::servers::store;
 
 use super::run::Run;
 
@@ -29,6 +27,6 @@ pub(super) async fn destroy_ours(
 }
 
 async fn named_by_a_server(run: &Run, vmid: VmId) -> Result<bool, UndoError> {
-    let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(&run.deps.db).await;
+    let row = store::find(&run.deps.db, vmid).await;
     row.map(|row| row.is_some()).map_err(|error| UndoError::Remains(error.to_string()))
 }

@@ -9,8 +9,8 @@ use crate::jobs::Lost;
 use crate::kernel::{Classify, Hostname, VmId, VmIdRange};
 use crate::placement::{Commitment, PlacementPolicy, Want, place};
 use crate::saga::{StepContext, StepError, Stopped};
-use crate::servers::vmids::{self, Promise, ReserveError};
-use crate::servers::{Naming, hostname};
+use crate::servers::vmids::{self, Promise};
+use crate::servers::{Naming, PoolError, hostname};
 
 use super::request::Workload;
 use super::resource_lock::{Resource, lock, unlock};
@@ -95,7 +95,7 @@ async fn hold_number(
     run: &Run,
     range: VmIdRange,
     name: impl Fn(VmId) -> Hostname,
-) -> Result<Result<Result<reservation::Model, ReserveError>, Lost>, DbErr> {
+) -> Result<Result<Result<reservation::Model, PoolError>, Lost>, DbErr> {
     let operation = run.operation();
     loop {
         let tx = db::begin(&run.deps.db).await?;
@@ -112,8 +112,8 @@ async fn hold_number(
                 return Ok(Ok(Ok(held)));
             }
             Ok(None) => tx.rollback().await?,
-            Err(ReserveError::Database(error)) => return Err(error),
-            Err(error @ ReserveError::RangeExhausted { .. }) => return Ok(Ok(Err(error))),
+            Err(PoolError::Database(error)) => return Err(error),
+            Err(error @ PoolError::Exhausted { .. }) => return Ok(Ok(Err(error))),
         }
     }
 }

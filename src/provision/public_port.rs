@@ -6,7 +6,7 @@ use crate::db;
 use crate::edge::needs_port;
 use crate::jobs::Lost;
 use crate::saga::{StepError, Stopped};
-use crate::servers::ports::{self, PortError};
+use crate::servers::{PoolError, ports};
 
 use super::request::Workload;
 use super::run::Run;
@@ -25,7 +25,7 @@ pub(super) async fn reserve(run: &Run, state: &mut Provisioning) -> Result<(), S
 }
 
 /// The port this operation holds, a new one if it holds none; under the lock of the operation's row, as its number is.
-async fn hold(run: &Run) -> Result<Result<Result<u16, PortError>, Lost>, DbErr> {
+async fn hold(run: &Run) -> Result<Result<Result<u16, PoolError>, Lost>, DbErr> {
     let operation = run.operation();
     loop {
         let tx = db::begin(&run.deps.db).await?;
@@ -42,8 +42,8 @@ async fn hold(run: &Run) -> Result<Result<Result<u16, PortError>, Lost>, DbErr> 
                 return Ok(Ok(Ok(port)));
             }
             Ok(None) => tx.rollback().await?,
-            Err(PortError::Database(error)) => return Err(error),
-            Err(error @ PortError::PoolExhausted { .. }) => return Ok(Ok(Err(error))),
+            Err(PoolError::Database(error)) => return Err(error),
+            Err(error @ PoolError::Exhausted { .. }) => return Ok(Ok(Err(error))),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use futures_util::future::join_all;
-use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter};
+use sea_orm::DatabaseConnection;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -15,12 +15,13 @@ use super::verify::{TargetReport, TargetVerdict};
 use crate::accounts::Caller;
 use crate::audit;
 use crate::db;
-use crate::db::entities::instance::{self, Lifecycle};
+use crate::db::entities::instance::Lifecycle;
 use crate::edge::{EdgeError, Intent, Target, WISH_KEY, Wish};
 use crate::jobs::{Lists, Queue};
 use crate::kernel::{Classify, Clock, Failure, Timestamp, VmId};
 use crate::operations::{self, Begun, NewOperation, Scope, dedup_key};
 use crate::servers::payload::{self, Change, PayloadError};
+use crate::servers::store;
 use crate::web::{ApiError, ApiResult, Code, Fields, FromFields, Json};
 
 /// How long a peer is waited for when its health is asked.
@@ -94,11 +95,7 @@ pub struct TargetHealth {
 
 /// `GET /api/edge/health`
 pub async fn health(_: Caller, api: web::Data<EdgeApi>) -> ApiResult<web::Json<EdgeHealth>> {
-    let unsettled = instance::Entity::find()
-        .filter(instance::Column::EdgeDueAt.is_not_null())
-        .filter(instance::Column::Lifecycle.eq(Lifecycle::Active))
-        .count(&api.db)
-        .await?;
+    let unsettled = store::count_unsettled(&api.db).await?;
     let asked = [Target::Velocity, Target::Technitium, Target::Cloudflare].map(|target| api.ask(target));
     let targets = join_all(asked).await;
     let ok = targets.iter().all(|target| target.healthy != Some(false));

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{DatabaseConnection, DbErr};
 
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::edge::{
@@ -23,7 +23,7 @@ use crate::servers::payload::{self, Change, PayloadError};
 
 use super::withdraw::{Withdrawal, withdraw};
 use super::{registration, zone};
-use crate::servers::ports;
+use crate::servers::{ports, store};
 
 /// How long one target may take in one attempt.
 const TARGET_PATIENCE: Duration = Duration::from_secs(30);
@@ -199,8 +199,7 @@ impl Publisher {
     }
 
     async fn row(&self, vmid: VmId) -> Result<instance::Model, PublishError> {
-        let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(&self.db).await?;
-        row.ok_or(PublishError::Deleting { vmid })
+        store::find(&self.db, vmid).await?.ok_or(PublishError::Deleting { vmid })
     }
 
     /// What the server of `row` has at the edge by the rules of now.

@@ -8,16 +8,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
 
 use super::publisher::{ABANDONED, PublishError, Publisher, Scope};
 use crate::background::{Report, Schedule, Task, TaskName, Trouble};
-use crate::db::entities::instance::{self, Lifecycle};
+use crate::db::entities::instance;
 use crate::edge::{EDGE_KEY, EdgeRecord, Intent};
 use crate::kernel::VmId;
-use crate::servers::payload;
+use crate::servers::{payload, store};
 
 /// How many servers are taken up in one pass.
 const BATCH: u64 = 64;
@@ -51,13 +50,7 @@ impl Reconciler {
     /// Takes up what is due now, nothing more once `stop` fires; how many servers it worked on.
     pub async fn reconcile(&self, stop: &CancellationToken) -> Result<usize, DbErr> {
         let now = self.publisher.clock.now();
-        let due: Vec<instance::Model> = instance::Entity::find()
-            .filter(instance::Column::EdgeDueAt.lte(now))
-            .filter(instance::Column::Lifecycle.eq(Lifecycle::Active))
-            .order_by_asc(instance::Column::EdgeDueAt)
-            .limit(BATCH)
-            .all(&self.publisher.db)
-            .await?;
+        let due = store::list_due(&self.publisher.db, now, BATCH).await?;
         let due = stream::iter(due).take_until(stop.cancelled());
         let taken = due.map(|row| self.take_up(row)).buffer_unordered(AT_A_TIME);
         Ok(taken.filter(|taken| std::future::ready(*taken)).count().await)
@@ -87,13 +80,7 @@ impl Reconciler {
 
     async fn claim(&self, row: &instance::Model) -> Result<bool, DbErr> {
         let until = self.publisher.clock.now().after(ABANDONED);
-        let claimed = instance::Entity::update_many()
-            .col_expr(instance::Column::EdgeDueAt, Expr::value(until))
-            .filter(instance::Column::Id.eq(row.id))
-            .filter(instance::Column::EdgeDueAt.eq(row.edge_due_at))
-            .exec(&self.publisher.db)
-            .await?;
-        Ok(claimed.rows_affected == 1)
+        store::mark_due(&self.publisher.db, row, until).await
     }
 
     async fn settle(&self, vmid: VmId, row: &instance::Model) -> Result<Option<EdgeRecord>, PublishError> {

@@ -4,17 +4,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::publisher::{PublishError, Publisher};
 use super::zone::is_ours;
-use crate::db::entities::instance;
 use crate::edge::{
     Conflict, EDGE_KEY, EdgeError, EdgeRecord, Intent, ProxyVerdict, Target, Verdict, compare, compare_proxy,
 };
 use crate::kernel::{DnsName, VmId, text_enum};
 use crate::ports::{ProxyEntry, ZoneRecord};
-use crate::servers::payload;
+use crate::servers::{payload, store};
 
 /// How long one target may take to be read.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,8 +47,7 @@ pub struct TargetReport {
 impl Publisher {
     /// Looks at every target of server `vmid`; `None` when it was never published.
     pub async fn verify(&self, vmid: VmId) -> Result<Option<Vec<TargetReport>>, PublishError> {
-        let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(&self.db).await?;
-        let row = row.ok_or(PublishError::Deleting { vmid })?;
+        let row = store::find(&self.db, vmid).await?.ok_or(PublishError::Deleting { vmid })?;
         let Some(record): Option<EdgeRecord> = payload::read(&row, EDGE_KEY)? else { return Ok(None) };
         let targets: BTreeSet<Target> = match record.intent {
             Intent::Published => record.publication.targets(),

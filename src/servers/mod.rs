@@ -6,8 +6,10 @@
 
 mod names;
 pub mod payload;
+mod pool;
 pub mod ports;
 pub mod store;
 pub mod vmids;
 
 pub use names::{Naming, hostname};
+pub use pool::PoolError;

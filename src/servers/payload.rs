@@ -6,15 +6,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ConnectionTrait, DbErr};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use super::store;
 use crate::db;
 use crate::db::entities::instance;
 use crate::kernel::{Backoff, Classify, Failure, Timestamp, VmId};
+
+/// The payload of a server of which no feature keeps anything yet.
+pub const EMPTY: &str = "{}";
 
 /// The largest payload in bytes; `TEXT` of MariaDB ends at 65 535.
 const MAX_PAYLOAD: usize = 60_000;
@@ -110,28 +113,16 @@ pub async fn merge<T: DeserializeOwned + Serialize>(
     change: impl Fn(&instance::Model, Option<T>) -> Option<Change<T>>,
 ) -> Result<instance::Model, PayloadError> {
     for round in 0..MAX_ROUNDS {
-        let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(db).await?;
-        let mut row = row.ok_or(PayloadError::Gone { vmid })?;
-        let Some(wish) = change(&row, read(&row, key)?) else { return Ok(row) };
-        let payload = with_key(&row, key, wish.value.as_ref())?;
-        let due_at = wish.edge_due_at.unwrap_or(row.edge_due_at);
+        let mut row = store::find(db, vmid).await?.ok_or(PayloadError::Gone { vmid })?;
+        let Some(change) = change(&row, read(&row, key)?) else { return Ok(row) };
+        let payload = with_key(&row, key, change.value.as_ref())?;
+        let due_at = change.edge_due_at.unwrap_or(row.edge_due_at);
         if payload == row.payload && due_at == row.edge_due_at {
             return Ok(row);
         }
-        let written = instance::Entity::update_many()
-            .col_expr(instance::Column::Payload, Expr::value(payload.clone()))
-            .col_expr(instance::Column::EdgeDueAt, Expr::value(due_at))
-            .col_expr(instance::Column::Revision, Expr::value(row.revision + 1))
-            .col_expr(instance::Column::UpdatedAt, Expr::value(now))
-            .filter(instance::Column::Id.eq(row.id))
-            .filter(instance::Column::Revision.eq(row.revision))
-            .exec(db)
-            .await?;
-        if written.rows_affected == 1 {
-            row.payload = payload;
-            row.edge_due_at = due_at;
-            row.revision += 1;
-            row.updated_at = now;
+        let revision = row.revision;
+        row = instance::Model { payload, edge_due_at: due_at, revision: revision + 1, updated_at: now, ..row };
+        if store::mark_payload(db, &row, revision).await? {
             return Ok(row);
         }
         tokio::time::sleep(OVERTAKEN.jittered(round)).await;

@@ -1,15 +1,16 @@
 //! What is kept of a server that is deleted: the row of the archive, written and read.
 
-use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
 
 use super::steps::Work;
 use crate::db;
-use crate::db::entities::instance::{self, Lifecycle};
+use crate::db::entities::instance;
 use crate::db::entities::{deleted_instance, operation};
 use crate::edge::{EDGE_KEY, EdgeRecord, Registration};
 use crate::jobs::Lost;
+use crate::servers;
 
 /// Writes the row of the archive, once, and takes the server out of service; `None` when it is gone already.
 pub(super) async fn archive(work: &Work<'_>) -> Result<Result<Option<instance::Model>, Lost>, DbErr> {
@@ -19,16 +20,8 @@ pub(super) async fn archive(work: &Work<'_>) -> Result<Result<Option<instance::M
         return Ok(Err(lost));
     }
     // Changed before it is read: what is archived is what nobody can change any more.
-    instance::Entity::update_many()
-        .col_expr(instance::Column::Lifecycle, Expr::value(Lifecycle::Deleting))
-        .col_expr(instance::Column::EdgeDueAt, Expr::value(None::<i64>))
-        .col_expr(instance::Column::Revision, Expr::col(instance::Column::Revision).add(1))
-        .col_expr(instance::Column::UpdatedAt, Expr::value(now))
-        .filter(instance::Column::Vmid.eq(work.payload.vmid))
-        .exec(&tx)
-        .await?;
-    let row = instance::Entity::find().filter(instance::Column::Vmid.eq(work.payload.vmid)).one(&tx).await?;
-    let Some(row) = row else { return Ok(Ok(None)) };
+    servers::store::mark_deleting(&tx, work.payload.vmid, now).await?;
+    let Some(row) = servers::store::find(&tx, work.payload.vmid).await? else { return Ok(Ok(None)) };
     let known = deleted_instance::Entity::find_by_id(row.id).one(&tx).await?;
     if known.is_none() {
         let archive = deleted_instance::ActiveModel {

@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, Query, SimpleExpr};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 
 use crate::db::entities::debt::{self, DebtKind, DebtState};
-use crate::db::entities::instance;
 use crate::db::entities::operation::{self, Cleanup, Unwind};
 use crate::kernel::{Backoff, DebtId, OperationId, Timestamp, VmId};
-use crate::servers::ports;
-use crate::servers::vmids;
+use crate::servers::{self, ports, vmids};
 
 use super::subject::Subject;
 
@@ -184,7 +182,7 @@ async fn settle(
     let owed = open.iter().filter(|debt| debt.kind != DebtKind::Reservation).count();
     if owed == 0 {
         mark(tx, about(), state, now).await?;
-        let serves = instance::Entity::find().filter(instance::Column::OperationId.eq(nonce)).count(tx).await? > 0;
+        let serves = servers::store::find_by_operation(tx, nonce).await?.is_some();
         if !serves {
             release(tx, nonce, now).await?;
         }

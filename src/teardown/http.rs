@@ -20,12 +20,13 @@ use crate::containers::{NotListed, list_all, nonce_of};
 use crate::db;
 use crate::db::entities::debt::{self, DebtKind, DebtState};
 use crate::db::entities::operation::{self, OperationState, Unwind};
-use crate::db::entities::{instance, reservation};
+use crate::db::entities::reservation;
 use crate::instances::OwnedServer;
 use crate::jobs::{Lists, Queue};
 use crate::kernel::{Clock, DebtId, OperationId, Timestamp, VmId};
 use crate::operations::{self, Begun, NewOperation, Scope, dedup_key};
 use crate::ports::{ContainerSummary, Hypervisor, HypervisorError, NodeName};
+use crate::servers::{self, vmids};
 use crate::standing::{self, Action, Decision, gate};
 use crate::web::{ApiError, ApiResult, Code, Query};
 
@@ -77,8 +78,7 @@ pub async fn delete_container(
     api: web::Data<TeardownApi>,
 ) -> ApiResult<HttpResponse> {
     let vmid: VmId = vmid.parse().map_err(|_| ApiError::not_found("container"))?;
-    let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(&api.db).await?;
-    let (owner, orphan) = match row {
+    let (owner, orphan) = match servers::store::find(&api.db, vmid).await? {
         Some(row) => (Some(row.user_id), None),
         None => match api.orphan(vmid).await? {
             Ok(orphan) => (None, Some(orphan)),
@@ -134,13 +134,7 @@ pub struct Orphans {
 /// `GET /api/containers/orphans`
 pub async fn orphans(_: Caller, api: web::Data<TeardownApi>) -> ApiResult<web::Json<Orphans>> {
     let listed = api.listing().await?;
-    let rows: Vec<(VmId, String)> = instance::Entity::find()
-        .select_only()
-        .columns([instance::Column::Vmid, instance::Column::Node])
-        .order_by_asc(instance::Column::Vmid)
-        .into_tuple()
-        .all(&api.db)
-        .await?;
+    let rows = servers::store::list_places(&api.db).await?;
     let servers = rows.iter().filter(|(vmid, _)| !listed.iter().any(|container| container.vmid == *vmid));
     let servers = servers.map(|(vmid, node)| Hollow { server_id: vmid.to_string(), node: node.clone() }).collect();
     let nobodys: Vec<(VmId, NodeName)> = listed
@@ -261,7 +255,7 @@ impl TeardownApi {
         if matches!(maker.state, OperationState::Queued | OperationState::Running) || at_work {
             return Ok(Some(format!("{nonce}, which made it, is still at work")));
         }
-        let holder = reservation::Entity::find_by_id(vmid).one(&self.db).await?;
+        let holder = vmids::find(&self.db, vmid).await?;
         let taken = holder.filter(|row| row.state == reservation::ReservationState::Held && row.operation_id != nonce);
         Ok(taken.map(|row| format!("the number is held by {}", row.operation_id)))
     }
@@ -352,8 +346,7 @@ impl TeardownApi {
 
     /// A server that is still being made, or unmade, is not torn down beside it.
     async fn pass_maker(&self, tx: &DatabaseTransaction, vmid: VmId) -> ApiResult<()> {
-        let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(tx).await?;
-        let Some(row) = row else { return Ok(()) };
+        let Some(row) = servers::store::find(tx, vmid).await? else { return Ok(()) };
         let maker = operation_of(tx, row.operation_id).await?;
         match maker {
             Some(maker) if !maker.state.is_ended() => {

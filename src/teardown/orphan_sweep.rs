@@ -13,19 +13,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{DatabaseConnection, DbErr};
 use tokio_util::sync::CancellationToken;
 
 use super::stray::{strays, unregister};
 use crate::background::{First, Report, Schedule, Task, TaskName, Trouble};
 use crate::containers::{NotListed, list_all};
-use crate::db::entities::instance;
-use crate::db::entities::reservation::{self, ReservationState};
 use crate::edge::{Doubt, Target, Targets, orphans, owner_of};
 use crate::kernel::{DnsName, VmId};
 use crate::ports::{
     DnsZone, GameProxy, Hypervisor, ProxyEntry, ProxyError, ProxyListing, ZoneChange, ZoneError, ZoneRecord,
 };
+use crate::servers::{self, vmids};
 
 /// How often the zones are read whole.
 const INTERVAL: Duration = Duration::from_secs(600);
@@ -212,18 +211,12 @@ impl OrphanSweep {
     }
 
     async fn servers(&self) -> Result<BTreeSet<VmId>, DbErr> {
-        let rows = instance::Entity::find().select_only().column(instance::Column::Vmid).into_tuple::<VmId>();
-        Ok(rows.all(&self.deps.db).await?.into_iter().collect())
+        Ok(servers::store::list_vmids(&self.deps.db).await?.into_iter().collect())
     }
 
     /// The numbers that were given out once and got back.
     async fn released(&self) -> Result<BTreeSet<VmId>, DbErr> {
-        let rows = reservation::Entity::find()
-            .select_only()
-            .column(reservation::Column::Vmid)
-            .filter(reservation::Column::State.eq(ReservationState::Released))
-            .into_tuple::<VmId>();
-        Ok(rows.all(&self.deps.db).await?.into_iter().collect())
+        Ok(vmids::list_released(&self.deps.db).await?.into_iter().collect())
     }
 }
 

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::db;
 use crate::db::entities::debt::DebtKind;
-use crate::db::entities::instance;
 use crate::db::entities::{deleted_instance, user};
 use crate::edge::Target;
 use crate::jobs::{JobContext, Lost};
 use crate::operations::ServerLock;
 use crate::publishing::debt_of;
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
+use crate::servers;
 use crate::standing::{self, Action, Decision, gate};
 
 use super::archive::archive;
@@ -64,7 +64,7 @@ impl Work<'_> {
     async fn pass_gate(&self) -> Result<(), StepError> {
         let (db, by, vmid) = (&self.deps.db, self.payload.by.as_str(), self.payload.vmid);
         let asked = self.cx.persist("standing", || async move {
-            let row = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid)).one(db).await?;
+            let row = servers::store::find(db, vmid).await?;
             let Some(row) = row.filter(|row| row.user_id.to_string() == by) else { return Ok(None) };
             let Some(account) = user::Entity::find_by_id(row.user_id).one(db).await? else { return Ok(None) };
             Ok(Some((standing::store::find(db, row.user_id).await?, account.role)))
@@ -209,11 +209,7 @@ async fn release(work: &Work<'_>, subject: &Subject) -> Result<Result<u64, Lost>
     if let Err(lost) = work.cx.guard(&tx).await? {
         return Ok(Err(lost));
     }
-    instance::Entity::delete_many()
-        .filter(instance::Column::Vmid.eq(subject.vmid))
-        .filter(instance::Column::OperationId.eq(subject.nonce))
-        .exec(&tx)
-        .await?;
+    servers::store::delete(&tx, subject.vmid, subject.nonce).await?;
     let owed = debts::conclude(&tx, work.cx.id(), subject, now).await?;
     deleted_instance::Entity::update_many()
         .col_expr(deleted_instance::Column::FinishedAt, Expr::value(now))

@@ -13,16 +13,16 @@ use zpack::adapters::cloudflare::{Cloudflare, CloudflareSettings};
 use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
 use zpack::config::DatabaseKind;
-use zpack::db::entities::instance::{self, InstanceKind};
+use zpack::db::entities::instance;
 use zpack::edge::{EDGE_KEY, EdgePolicy, EdgeRecord, EdgeState, Intent, Target, Targets, WISH_KEY, Wish};
-use zpack::kernel::{Clock, DnsName, OperationId, Secret, StoredSecret, Timestamp, UserId, VmId};
-use zpack::ports::NodeName;
+use zpack::kernel::{Clock, DnsName, Secret, StoredSecret, Timestamp, VmId};
 use zpack::publishing::{Publisher, Reconciler, Scope};
 use zpack::servers::payload::{self, Change};
-use zpack::servers::store::{self, NewInstance};
+use zpack::servers::store;
 
 use crate::contracts::zone_kit::{Rig, ZONE};
 use crate::support::TestDb;
+use crate::support::servers::server;
 
 /// Where players are sent in the records.
 pub const EDGE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
@@ -112,24 +112,15 @@ impl Scene {
 
     /// Records a game server; Minecraft if `software` is that.
     pub async fn server(&self, number: i64, software: &str) -> VmId {
-        let vmid = VmId::new(number).unwrap();
         let prefix = if software == "minecraft" { "mc-paper" } else { software };
-        let new = NewInstance {
-            vmid,
+        let row = instance::Model {
             hostname: format!("{prefix}-{number}").parse().unwrap(),
-            user_id: UserId::generate(),
-            operation_id: OperationId::generate(),
-            kind: InstanceKind::Game,
-            name: "a server".to_owned(),
             software: software.to_owned(),
-            variant: Some("paper".to_owned()),
-            version: "1.21.1".to_owned(),
-            memory_mib: 2048,
-            cpu_cores: 2,
-            node: NodeName::new("pve1"),
             address: "10.60.0.7".to_owned(),
+            ..server(number, self.clock.now())
         };
-        store::insert(&self.db.db, new, self.clock.now()).await.unwrap();
+        let vmid = row.vmid;
+        store::insert(&self.db.db, row).await.unwrap();
         vmid
     }
 

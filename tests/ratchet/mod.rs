@@ -14,6 +14,7 @@ mod openapi;
 mod purity;
 mod sources;
 mod status_codes;
+mod tables;
 mod vocabulary;
 
 /// Compares a file of the repository with the text the code makes; writes it when `UPDATE_EXPECTED` is set.

@@ -5,41 +5,36 @@ use reqwest::header::{ETAG, HeaderMap};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
-use zpack::db::entities::instance::{self, InstanceKind};
-use zpack::kernel::{Clock, OperationId, VmId};
-use zpack::ports::NodeName;
+use zpack::db::entities::instance;
+use zpack::kernel::{Clock, VmId};
 use zpack::publishing::Scope;
 use zpack::servers::ports;
-use zpack::servers::store::{self, NewInstance};
+use zpack::servers::store;
 
 use crate::support::app::{FRESHNESS, INTERNAL};
 use crate::support::company::Company;
 use crate::support::door::Door;
+use crate::support::servers::server;
 
 const TRAEFIK: &str = "/internal/traefik/config";
 const DESIRED: &str = "/internal/velocity/desired";
 
 /// Records a game server with a port, if its game needs one, and publishes it.
 async fn publish(company: &Company, number: i64, software: &str) -> VmId {
-    let (vmid, operation_id, now) = (VmId::new(number).unwrap(), OperationId::generate(), Clock::System.now());
-    let new = NewInstance {
-        vmid,
+    let now = Clock::System.now();
+    let row = instance::Model {
         hostname: format!("{software}-{number}").parse().unwrap(),
         user_id: company.owner,
-        operation_id,
-        kind: InstanceKind::Game,
-        name: "a server".to_owned(),
         software: software.to_owned(),
         variant: None,
         version: "1".to_owned(),
-        memory_mib: 2048,
-        cpu_cores: 2,
-        node: NodeName::new("pve1"),
         address: format!("10.60.0.{}", number - 5000),
+        ..server(number, now)
     };
-    store::insert(&company.db.db, new, now).await.unwrap();
+    let (vmid, operation) = (row.vmid, row.operation_id);
+    store::insert(&company.db.db, row).await.unwrap();
     if software != "minecraft" {
-        ports::take(&company.db.db, &(50_000..=50_999), operation_id, now).await.unwrap().unwrap();
+        ports::take(&company.db.db, &(50_000..=50_999), operation, now).await.unwrap().unwrap();
     }
     let record = company.publisher().publish(vmid, Scope::All, None).await.unwrap().unwrap();
     assert!(record.unsettled().is_empty(), "{}", record.troubles());

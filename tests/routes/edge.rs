@@ -2,35 +2,21 @@
 
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
-use zpack::db::entities::instance::InstanceKind;
+use zpack::db::entities::instance;
 use zpack::edge::{EDGE_KEY, EdgeRecord};
 use zpack::kernel::{Clock, OperationId, VmId};
-use zpack::ports::NodeName;
 use zpack::servers::payload;
-use zpack::servers::store::{self, NewInstance};
+use zpack::servers::store;
 
 use crate::support::app::{FRESHNESS, INTERNAL};
 use crate::support::company::Company;
 use crate::support::door::Door;
+use crate::support::servers::server;
 
 /// Records a server without a container.
 pub async fn a_server(company: &Company) {
-    let new = NewInstance {
-        vmid: VmId::new(5013).unwrap(),
-        hostname: "mc-paper-5013".parse().unwrap(),
-        user_id: company.owner,
-        operation_id: OperationId::generate(),
-        kind: InstanceKind::Game,
-        name: "a server".to_owned(),
-        software: "minecraft".to_owned(),
-        variant: Some("paper".to_owned()),
-        version: "1.21.1".to_owned(),
-        memory_mib: 2048,
-        cpu_cores: 2,
-        node: NodeName::new("pve1"),
-        address: "127.0.0.9".to_owned(),
-    };
-    store::insert(&company.db.db, new, Clock::System.now()).await.unwrap();
+    let row = instance::Model { user_id: company.owner, ..server(5013, Clock::System.now()) };
+    store::insert(&company.db.db, row).await.unwrap();
 }
 
 async fn post(door: &Door, path: &str, body: Value) -> Response {

@@ -10,10 +10,11 @@ use zpack::db::entities::instance::{self, InstanceKind};
 use zpack::kernel::{OperationId, Timestamp, UserId, VmId};
 use zpack::observe::facts::{AgentFacts, AgentHistory, HostFacts};
 use zpack::ports::{AgentReport, AgentState, NodeName, PowerState};
-use zpack::servers::store::{self, NewInstance};
+use zpack::servers::store;
 use zpack::servers::{Naming, hostname};
 
 use crate::support::app::{TestApp, problem};
+use crate::support::servers::server;
 
 impl TestApp {
     pub(super) async fn id_of(&self, token: &str) -> UserId {
@@ -36,22 +37,18 @@ impl TestApp {
             InstanceKind::Dev => (Naming::Dev, "node", None, "22"),
         };
         let operation = OperationId::generate();
-        let new = NewInstance {
-            vmid,
+        let row = instance::Model {
             hostname: hostname(naming, vmid),
             user_id: owner,
             operation_id: operation,
             kind,
-            name: format!("server {number}"),
             software: software.to_owned(),
             variant: variant.map(str::to_owned),
             version: version.to_owned(),
-            memory_mib: 2048,
-            cpu_cores: 2,
-            node: NodeName::new("pve1"),
             address: "127.9.9.9".to_owned(),
+            ..server(number, self.clock.now())
         };
-        store::insert(&self.database.db, new, self.clock.now()).await.unwrap();
+        store::insert(&self.database.db, row).await.unwrap();
         operation
     }
 

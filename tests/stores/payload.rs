@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use zpack::db::entities::instance;
-use zpack::kernel::{OperationId, Timestamp, UserId, VmId};
+use zpack::kernel::{Timestamp, VmId};
 use zpack::servers::payload::{Change, PayloadError, merge, read};
 use zpack::servers::store;
 
-use super::servers::server;
+use crate::support::servers::server;
 use crate::support::{TestDb, on_every_database};
 
 on_every_database!(two_writers_never_lose_a_key, what_cannot_be_written_changes_nothing,);
@@ -21,8 +21,7 @@ fn vmid() -> VmId {
 }
 
 async fn a_server(test: &TestDb) {
-    let new = server(5000, UserId::generate(), OperationId::generate());
-    store::insert(&test.db, new, NOW).await.unwrap();
+    store::insert(&test.db, server(5000, NOW)).await.unwrap();
 }
 
 async fn row(test: &TestDb) -> instance::Model {

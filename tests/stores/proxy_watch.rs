@@ -10,19 +10,18 @@ use async_trait::async_trait;
 use sea_orm::EntityTrait;
 use tokio_util::sync::CancellationToken;
 use zpack::config::DatabaseKind;
-use zpack::db::entities::instance::{self, InstanceKind};
+use zpack::db::entities::instance;
 use zpack::edge::{EDGE_KEY, EdgeRecord, PROXY_KEY, ProxyRecord, Publication, Registration};
 use zpack::jobs::Lists;
-use zpack::kernel::{Clock, DnsName, OperationId, Timestamp, UserId, VmId};
+use zpack::kernel::{Clock, DnsName, Timestamp};
 use zpack::observe::facts::Freshness;
 use zpack::observe::live::LiveState;
 use zpack::observe::proxy_watch::ProxyWatch;
-use zpack::ports::{
-    GameProxy, NodeName, Ping, PingTarget, ProxyEntry, ProxyError, ProxyListing, StatusPing, Unregistered,
-};
+use zpack::ports::{GameProxy, Ping, PingTarget, ProxyEntry, ProxyError, ProxyListing, StatusPing, Unregistered};
 use zpack::servers::payload::{self, Change};
-use zpack::servers::store::{self, NewInstance};
+use zpack::servers::store;
 
+use crate::support::servers::server;
 use crate::support::{PrivateRedis, TestDb};
 
 const SERVERS: i64 = 10;
@@ -62,23 +61,9 @@ impl StatusPing for NoPing {
 
 /// Records a published server; how the proxy lists it.
 async fn published(db: &TestDb, number: i64, now: Timestamp) -> ProxyEntry {
-    let vmid = VmId::new(number).unwrap();
-    let new = NewInstance {
-        vmid,
-        hostname: format!("mc-paper-{number}").parse().unwrap(),
-        user_id: UserId::generate(),
-        operation_id: OperationId::generate(),
-        kind: InstanceKind::Game,
-        name: "a server".to_owned(),
-        software: "minecraft".to_owned(),
-        variant: Some("paper".to_owned()),
-        version: "1.21.1".to_owned(),
-        memory_mib: 2048,
-        cpu_cores: 2,
-        node: NodeName::new("pve1"),
-        address: "127.0.0.9".to_owned(),
-    };
-    store::insert(&db.db, new, now).await.unwrap();
+    let row = server(number, now);
+    let vmid = row.vmid;
+    store::insert(&db.db, row).await.unwrap();
     let name: DnsName = format!("mc-paper-{number}.play.test").parse().unwrap();
     let address: SocketAddr = "127.0.0.9:25565".parse().unwrap();
     let publication = Publication {

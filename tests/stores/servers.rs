@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
 use zpack::db;
-use zpack::db::entities::instance::{self, InstanceKind};
+use zpack::db::entities::instance;
 use zpack::db::entities::operation::{self, OperationState};
 use zpack::db::entities::reservation;
 use zpack::db::entities::user::{self, Role};
@@ -14,12 +14,11 @@ use zpack::instances::quota::{self, Quota, Usage};
 use zpack::jobs::Queue;
 use zpack::kernel::{OperationId, Timestamp, UserId, VmId};
 use zpack::operations::{NewOperation, begin};
-use zpack::ports::NodeName;
-use zpack::servers::store::{self, NewInstance};
-use zpack::servers::vmids::{self, ReserveError};
-use zpack::servers::{Naming, hostname};
+use zpack::servers::store;
+use zpack::servers::vmids;
+use zpack::servers::{Naming, PoolError, hostname};
 
-use crate::support::{TestDb, on_every_database};
+use crate::support::{TestDb, on_every_database, servers};
 
 on_every_database!(
     fifty_at_once_get_fifty_numbers,
@@ -39,22 +38,8 @@ fn vmid(number: i64) -> VmId {
     VmId::new(number).unwrap()
 }
 
-pub fn server(number: i64, owner: UserId, operation: OperationId) -> NewInstance {
-    NewInstance {
-        vmid: vmid(number),
-        hostname: hostname(Naming::Minecraft { variant: "paper" }, vmid(number)),
-        user_id: owner,
-        operation_id: operation,
-        kind: InstanceKind::Game,
-        name: format!("server {number}"),
-        software: "minecraft".to_owned(),
-        variant: Some("paper".to_owned()),
-        version: "1.21.1".to_owned(),
-        memory_mib: 2048,
-        cpu_cores: 2,
-        node: NodeName::new("pve1"),
-        address: "127.0.0.1".to_owned(),
-    }
+fn server(number: i64, owner: UserId, operation: OperationId) -> instance::Model {
+    instance::Model { user_id: owner, operation_id: operation, ..servers::server(number, now()) }
 }
 
 async fn an_owner(test: &TestDb) -> UserId {
@@ -105,11 +90,7 @@ fn dev(number: VmId) -> zpack::kernel::Hostname {
 }
 
 /// Tries until it has a number.
-async fn held(
-    db: &DatabaseConnection,
-    range: &str,
-    operation: OperationId,
-) -> Result<reservation::Model, ReserveError> {
+async fn held(db: &DatabaseConnection, range: &str, operation: OperationId) -> Result<reservation::Model, PoolError> {
     loop {
         let tx = db::begin(db).await?;
         match vmids::reserve(&tx, range.parse().unwrap(), dev, operation, now()).await {
@@ -118,13 +99,13 @@ async fn held(
                 return Ok(row);
             }
             Ok(None) => tx.rollback().await?,
-            Err(ReserveError::Database(error)) if db::is_conflict(&error) => tx.rollback().await?,
+            Err(PoolError::Database(error)) if db::is_conflict(&error) => tx.rollback().await?,
             Err(error) => return Err(error),
         }
     }
 }
 
-async fn reserve(test: &TestDb, range: &str, operation: OperationId) -> Result<i32, ReserveError> {
+async fn reserve(test: &TestDb, range: &str, operation: OperationId) -> Result<i32, PoolError> {
     let row = held(&test.db, range, operation).await?;
     assert_eq!(vmids::find_by_operation(&test.db, operation).await.unwrap().as_ref(), Some(&row));
     Ok(row.vmid.get())
@@ -166,10 +147,10 @@ async fn a_freed_number_comes_last_and_the_longest_unused_before_it(test: TestDb
     for number in [6003, 6001, 6000, 6002] {
         assert_eq!(reserve(&test, range, OperationId::generate()).await.unwrap(), number);
     }
-    assert!(matches!(reserve(&test, range, OperationId::generate()).await, Err(ReserveError::RangeExhausted { .. })));
+    assert!(matches!(reserve(&test, range, OperationId::generate()).await, Err(PoolError::Exhausted { .. })));
     // Its former holder has no say in it any more.
     vmids::release(&test.db, second, later(10)).await.unwrap();
-    assert!(matches!(reserve(&test, range, OperationId::generate()).await, Err(ReserveError::RangeExhausted { .. })));
+    assert!(matches!(reserve(&test, range, OperationId::generate()).await, Err(PoolError::Exhausted { .. })));
 }
 
 async fn a_number_taken_again_gets_the_name_of_its_new_use(test: TestDb) {
@@ -198,7 +179,7 @@ async fn a_burned_number_stays_out_whoever_asks(test: TestDb) {
     for number in [6000, 6002] {
         assert_eq!(reserve(&test, range, OperationId::generate()).await.unwrap(), number);
     }
-    assert!(matches!(reserve(&test, range, OperationId::generate()).await, Err(ReserveError::RangeExhausted { .. })));
+    assert!(matches!(reserve(&test, range, OperationId::generate()).await, Err(PoolError::Exhausted { .. })));
 }
 
 async fn usage_counts_servers_and_those_in_the_making(test: TestDb) {
@@ -211,8 +192,8 @@ async fn usage_counts_servers_and_those_in_the_making(test: TestDb) {
     assert_eq!(usage().await, Usage { servers: 1, memory_mib: 1024 });
 
     // A row and an operation that is still finishing are one server.
-    store::insert(&test.db, server(5000, owner, queued), now()).await.unwrap();
-    store::insert(&test.db, server(5001, other, OperationId::generate()), now()).await.unwrap();
+    store::insert(&test.db, server(5000, owner, queued)).await.unwrap();
+    store::insert(&test.db, server(5001, other, OperationId::generate())).await.unwrap();
     assert_eq!(usage().await, Usage { servers: 1, memory_mib: 2048 });
 
     let ended = begun(&test, owner, 4096).await;
@@ -254,9 +235,9 @@ async fn rows_are_found_by_owner_and_listed_in_pages(test: TestDb) {
     let (owner, other) = (UserId::generate(), UserId::generate());
     for number in 5000..5005 {
         let owner = if number == 5002 { other } else { owner };
-        store::insert(&test.db, server(number, owner, OperationId::generate()), now()).await.unwrap();
+        store::insert(&test.db, server(number, owner, OperationId::generate())).await.unwrap();
     }
-    let twice = store::insert(&test.db, server(5000, other, OperationId::generate()), now()).await.unwrap_err();
+    let twice = store::insert(&test.db, server(5000, other, OperationId::generate())).await.unwrap_err();
     assert!(db::is_duplicate(&twice), "{twice}");
 
     assert!(store::find_owned(&test.db, owner, vmid(5000)).await.unwrap().is_some());

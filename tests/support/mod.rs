@@ -20,6 +20,7 @@ pub mod mariadb;
 pub mod postgres;
 pub mod proxy;
 pub mod redis;
+pub mod servers;
 pub mod sse;
 
 pub use database::TestDb;

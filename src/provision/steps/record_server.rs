@@ -1,12 +1,13 @@
 //! Writes the server's row: from here on it is the customer's.
 
 use async_trait::async_trait;
-use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::DbErr;
 
 use crate::db;
 use crate::db::entities::instance::{self, Lifecycle};
 use crate::kernel::InstanceId;
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped, UndoError};
+use crate::servers::{payload, store};
 
 use super::super::request::Workload;
 use super::super::run::Run;
@@ -34,31 +35,27 @@ impl Step<Run, Provisioning> for RecordServer {
     }
 
     async fn undo(&self, run: &Run, _: &StepContext<'_>, _: &mut Provisioning) -> Result<(), UndoError> {
-        instance::Entity::delete_many()
-            .filter(instance::Column::OperationId.eq(run.operation()))
-            .exec(&run.deps.db)
+        store::delete_by_operation(&run.deps.db, run.operation())
             .await
-            .map(drop)
             .map_err(|error| UndoError::Remains(format!("the server row could not be removed: {error}")))
     }
 }
 
 /// Inserts the row under the owner's fence, once per operation. Returns false when the lease is lost.
-async fn record(run: &Run, row: instance::ActiveModel) -> Result<bool, DbErr> {
+async fn record(run: &Run, row: instance::Model) -> Result<bool, DbErr> {
     let tx = db::begin(&run.deps.db).await?;
     if run.cx.guard(&tx).await?.is_err() {
         tx.rollback().await?;
         return Ok(false);
     }
-    let known = instance::Entity::find().filter(instance::Column::OperationId.eq(run.operation())).one(&tx).await?;
-    if known.is_none() {
-        instance::Entity::insert(row).exec_without_returning(&tx).await?;
+    if store::find_by_operation(&tx, run.operation()).await?.is_none() {
+        store::insert(&tx, row).await?;
     }
     tx.commit().await?;
     Ok(true)
 }
 
-fn row(run: &Run, state: &Provisioning) -> Option<instance::ActiveModel> {
+fn row(run: &Run, state: &Provisioning) -> Option<instance::Model> {
     let (vmid, node) = state.place()?;
     let hostname = state.hostname.clone()?;
     let request = &run.request;
@@ -67,27 +64,27 @@ fn row(run: &Run, state: &Provisioning) -> Option<instance::ActiveModel> {
         Workload::Dev { runtime, version } => (runtime, None, version),
     };
     let now = run.deps.clock.now();
-    Some(instance::ActiveModel {
-        id: Set(InstanceId::generate()),
-        vmid: Set(vmid),
-        name: Set(request.name.clone().unwrap_or_else(|| hostname.to_string())),
-        hostname: Set(hostname),
-        user_id: Set(run.user_id),
-        operation_id: Set(run.operation()),
-        kind: Set(request.workload.kind()),
-        software: Set(software.clone()),
-        variant: Set(variant),
-        version: Set(version.clone()),
-        memory_mib: Set(i32::try_from(request.memory_mib).ok()?),
-        cpu_cores: Set(i32::try_from(request.cpu_cores).ok()?),
-        node: Set(node.to_string()),
-        address: Set(state.address?.to_string()),
-        lifecycle: Set(Lifecycle::Active),
-        generation: Set(1),
-        payload: Set("{}".to_owned()),
-        edge_due_at: Set(None),
-        revision: Set(0),
-        created_at: Set(now),
-        updated_at: Set(now),
+    Some(instance::Model {
+        id: InstanceId::generate(),
+        vmid,
+        name: request.name.clone().unwrap_or_else(|| hostname.to_string()),
+        hostname,
+        user_id: run.user_id,
+        operation_id: run.operation(),
+        kind: request.workload.kind(),
+        software: software.clone(),
+        variant,
+        version: version.clone(),
+        memory_mib: i32::try_from(request.memory_mib).ok()?,
+        cpu_cores: i32::try_from(request.cpu_cores).ok()?,
+        node: node.to_string(),
+        address: state.address?.to_string(),
+        lifecycle: Lifecycle::Active,
+        generation: 1,
+        payload: payload::EMPTY.to_owned(),
+        edge_due_at: None,
+        revision: 0,
+        created_at: now,
+        updated_at: now,
     })
 }

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::DatabaseConnection;
 
 use super::check::{Check, chain};
 use crate::config::{AgentConfig, CatalogConfig, DatabaseConfig, DatabaseKind, ProxmoxConfig, RedisConfig};
 use crate::db;
-use crate::db::entities::instance::{self, Lifecycle};
 use crate::db::migrate::{self, MigrationState};
 use crate::jobs::{Lists, Queue, RequirementError, check_redis};
 use crate::kernel::{Classify, Failure, VmId};
 use crate::ports::{AgentEndpoint, CatalogError, Fetched, Hypervisor, HypervisorError};
 use crate::roles::wiring;
+use crate::servers::store;
 
 /// How many agents are asked.
 const SAMPLE: u64 = 20;
@@ -221,8 +221,7 @@ pub(super) async fn agents((database, agent): (DatabaseConfig, AgentConfig)) -> 
         vec![Check::warn(NAME, format!("port {port}, {token}; no server is known to ask"), "mend the database first")]
     };
     let Ok(db) = connect(&database).await else { return unknown() };
-    let servers =
-        instance::Entity::find().filter(instance::Column::Lifecycle.eq(Lifecycle::Active)).limit(SAMPLE).all(&db).await;
+    let servers = store::list_active(&db, SAMPLE).await;
     let (Ok(servers), Ok(client)) = (servers, wiring::agents(Duration::from_secs(2))) else { return unknown() };
     let endpoints: Vec<_> = servers
         .iter()

@@ -10,10 +10,10 @@ use super::view::{DebtView, OperationView};
 use crate::db;
 use crate::db::entities::debt::DebtState;
 use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
-use crate::db::entities::{instance, operation_step, resource_lock};
+use crate::db::entities::{operation_step, resource_lock};
 use crate::kernel::{OperationId, Timestamp};
 use crate::roles::audited;
-use crate::servers::vmids;
+use crate::servers::{store, vmids};
 
 /// What came of it.
 pub(super) struct Abandoned {
@@ -121,7 +121,7 @@ async fn release(tx: &impl ConnectionTrait, id: OperationId, owing: bool, now: T
         .one(tx)
         .await?
         .is_some();
-    let serves = instance::Entity::find().filter(instance::Column::OperationId.eq(id)).one(tx).await?.is_some();
+    let serves = store::find_by_operation(tx, id).await?.is_some();
     if owing || reached_outside || serves {
         return Ok(());
     }

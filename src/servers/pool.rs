@@ -1,0 +1,205 @@
+//! A pool of numbers, each held by at most one operation.
+//!
+//! Every number that was ever held has one row, which says who holds it or held it last. The column of the number is unique:
+//! the database decides who gets it, not a read before the write. A number that was released keeps its row and is handed
+//! out last, so that stale records of an old server have time to vanish and its players do not meet a new one.
+
+use std::fmt::Display;
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, TryGetable, Value,
+};
+
+use crate::db;
+use crate::kernel::{OperationId, Timestamp};
+
+/// A table that is a pool.
+pub(super) trait Pool: EntityTrait {
+    /// A number.
+    type Number: Copy + Ord + Display + Into<Value> + TryGetable + Send;
+    /// Whether a number is in use.
+    type State: Copy + PartialEq + Into<Value> + TryGetable + Send;
+    /// What a number is called.
+    const WHAT: &'static str;
+    /// The column of the number.
+    const NUMBER: Self::Column;
+    /// The column of its state.
+    const STATE: Self::Column;
+    /// The column of the operation that took it last.
+    const OPERATION: Self::Column;
+    /// The column of when it was released.
+    const RELEASED_AT: Self::Column;
+    /// An operation or a server holds it.
+    const HELD: Self::State;
+    /// Nothing holds it any more.
+    const RELEASED: Self::State;
+
+    /// Every number from `first` to `last`, in order.
+    fn numbers(first: Self::Number, last: Self::Number) -> impl Iterator<Item = Self::Number>;
+}
+
+/// Why no number could be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// Every number is in use.
+    #[error("every {what} from {first} to {last} is taken")]
+    Exhausted {
+        /// What a number is called.
+        what: &'static str,
+        /// The first of them.
+        first: String,
+        /// The last of them.
+        last: String,
+    },
+    /// The database failed.
+    #[error("no number could be taken from a pool")]
+    Database(#[from] DbErr),
+}
+
+/// A number that nothing holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Free<N> {
+    /// It was never held.
+    Unused(N),
+    /// It was held before.
+    Released(N),
+}
+
+/// A number that has a row.
+#[derive(Clone, Copy, Debug)]
+struct Known<N> {
+    number: N,
+    is_released: bool,
+    released_at: Option<Timestamp>,
+}
+
+/// Tries to take a number from `first` to `last`: the lowest that was never held, or else the one that was released longest
+/// ago. `row` is what is written of it. `None` when another transaction was faster: roll back and try again, the number is
+/// seen taken then.
+pub(super) async fn take<P: Pool>(
+    tx: &impl ConnectionTrait,
+    (first, last): (P::Number, P::Number),
+    row: impl FnOnce(P::Number) -> P::Model,
+) -> Result<Option<P::Model>, PoolError>
+where
+    P::Model: Clone + IntoActiveModel<P::ActiveModel>,
+{
+    let known = list_known::<P>(tx, first, last).await?;
+    let exhausted = || PoolError::Exhausted { what: P::WHAT, first: first.to_string(), last: last.to_string() };
+    let free = next_free(P::numbers(first, last), &known).ok_or_else(exhausted)?;
+    let (Free::Unused(number) | Free::Released(number)) = free;
+    let row = row(number);
+    let active = row.clone().into_active_model().reset_all();
+    let taken = match free {
+        Free::Unused(_) => match P::insert(active).exec_without_returning(tx).await {
+            Ok(_) => true,
+            Err(error) if db::is_duplicate(&error) => false,
+            Err(error) => return Err(error.into()),
+        },
+        Free::Released(_) => {
+            let again = P::update_many().set(active).filter(P::NUMBER.eq(number)).filter(P::STATE.eq(P::RELEASED));
+            again.exec(tx).await?.rows_affected == 1
+        }
+    };
+    Ok(taken.then_some(row))
+}
+
+async fn list_known<P: Pool>(
+    db: &impl ConnectionTrait,
+    first: P::Number,
+    last: P::Number,
+) -> Result<Vec<Known<P::Number>>, DbErr> {
+    let rows: Vec<(P::Number, P::State, Option<Timestamp>)> = P::find()
+        .select_only()
+        .columns([P::NUMBER, P::STATE, P::RELEASED_AT])
+        .filter(P::NUMBER.between(first, last))
+        .order_by_asc(P::NUMBER)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let known = |(number, state, released_at)| Known { number, is_released: state == P::RELEASED, released_at };
+    Ok(rows.into_iter().map(known).collect())
+}
+
+/// The number of `numbers` to hand out next, where `known` are those that have a row, in order.
+fn next_free<N: Copy + Ord>(mut numbers: impl Iterator<Item = N>, known: &[Known<N>]) -> Option<Free<N>> {
+    let unused = numbers.find(|number| known.binary_search_by_key(number, |row| row.number).is_err());
+    let released = || {
+        let released = known.iter().filter(|row| row.is_released);
+        released.min_by_key(|row| (row.released_at, row.number)).map(|row| Free::Released(row.number))
+    };
+    unused.map(Free::Unused).or_else(released)
+}
+
+/// The row of what `operation` holds.
+pub(super) async fn find_held<P: Pool>(
+    db: &impl ConnectionTrait,
+    operation: OperationId,
+) -> Result<Option<P::Model>, DbErr> {
+    held_by::<P, _>(P::find(), operation).one(db).await
+}
+
+/// Releases what `operation` holds.
+pub(super) async fn release<P: Pool>(
+    db: &impl ConnectionTrait,
+    operation: OperationId,
+    now: Timestamp,
+) -> Result<(), DbErr> {
+    let update =
+        P::update_many().col_expr(P::STATE, Expr::value(P::RELEASED)).col_expr(P::RELEASED_AT, Expr::value(now));
+    held_by::<P, _>(update, operation).exec(db).await.map(drop)
+}
+
+/// Narrows `query` to what `operation` holds.
+pub(super) fn held_by<P: Pool, Q: QueryFilter>(query: Q, operation: OperationId) -> Q {
+    query.filter(P::OPERATION.eq(operation)).filter(P::STATE.eq(P::HELD))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn released(number: i32, at: i64) -> Known<i32> {
+        Known { number, is_released: true, released_at: Some(Timestamp::from_millis(at)) }
+    }
+
+    fn taken(number: i32) -> Known<i32> {
+        Known { number, is_released: false, released_at: None }
+    }
+
+    #[test]
+    fn unused_numbers_come_first_and_then_the_longest_unused() {
+        let next = |known: &[Known<i32>]| next_free(5000..=5004, known);
+        let mut rows = vec![released(5000, 30), released(5001, 10), taken(5002), taken(5003)];
+        assert_eq!(next(&[]), Some(Free::Unused(5000)));
+        assert_eq!(next(&rows), Some(Free::Unused(5004)));
+        rows.push(released(5004, 20));
+        assert_eq!(next(&rows), Some(Free::Released(5001)));
+        assert_eq!(next(&[5000, 5001, 5002, 5003, 5004].map(taken)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_handed_out_was_free(rows in prop::collection::btree_map(5000..5010i32, prop::option::of(0..4i64), 0..10)) {
+            let rows: Vec<Known<i32>> =
+                rows.into_iter().map(|(number, at)| at.map_or(taken(number), |at| released(number, at))).collect();
+            let row = |number| rows.iter().find(|row| row.number == number);
+            match next_free(5000..=5009, &rows) {
+                Some(Free::Unused(number)) => prop_assert!(row(number).is_none()),
+                Some(Free::Released(number)) => {
+                    let chosen = row(number).unwrap();
+                    prop_assert_eq!((chosen.is_released, rows.len()), (true, 10));
+                    prop_assert!(rows.iter().filter_map(|row| row.released_at).all(|at| Some(at) >= chosen.released_at));
+                }
+                None => {
+                    prop_assert_eq!(rows.len(), 10);
+                    prop_assert!(rows.iter().all(|row| !row.is_released));
+                }
+            }
+        }
+    }
+}

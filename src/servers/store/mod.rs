@@ -1,0 +1,15 @@
+//! The queries of the table of servers: the only ones there are. Every function is one statement.
+//!
+//! A ratchet test holds other modules to it; what they need and do not find here is added here.
+
+mod change;
+mod find;
+mod list;
+
+pub(super) use change::mark_payload;
+pub use change::{delete, delete_by_operation, insert, mark_deleting, mark_due, mark_node};
+pub use find::{find, find_by_hostname, find_by_operation, find_owned};
+pub use list::{
+    Holding, PollTarget, count_unsettled, list_active, list_active_games, list_all, list_due, list_holdings,
+    list_owned, list_places, list_poll_targets, list_unsettled, list_vmids,
+};
