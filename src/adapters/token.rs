@@ -39,7 +39,7 @@ impl Token {
         if text.expose().is_empty() || text.matches(refused.expose()) {
             return false;
         }
-        tracing::info!(file = %file.display(), "a refused token was replaced by the one in its file");
+        tracing::info!(file = %file.display(), "a refused token was replaced by the one in {}", file.display());
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = text;
         true
     }

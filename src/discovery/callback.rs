@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use sea_orm::DatabaseConnection;
 use serde_json::Value;
 
-use crate::edge::{EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, ProxyEvent, ProxyRecord, ProxyStatus, Receipt};
-use crate::kernel::{DnsName, Hostname, Timestamp};
+use crate::db::entities::instance;
+use crate::edge::{EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, PingState, ProxyEvent, ProxyRecord, ProxyStatus, Receipt};
+use crate::kernel::{DnsName, Hostname, Timestamp, VmId};
 use crate::servers::payload::{self, Change, PayloadError};
 use crate::servers::store;
 use crate::web::{ApiResult, Fields, FromFields, readers};
@@ -51,10 +52,10 @@ pub async fn receive(db: &DatabaseConnection, event: &ProxyEvent, now: Timestamp
     let Ok(name) = event.server_name.parse::<DnsName>() else { return Ok(false) };
     let Ok(host) = name.first_label().parse::<Hostname>() else { return Ok(false) };
     let Some(row) = store::find_by_hostname(db, &host).await? else {
-        tracing::info!(server = %name, status = %event.status, "the proxy speaks of a server that is not known");
+        tracing::info!(server = %name, status = %event.status, "the proxy reported {} of {name}, which is unknown", event.status);
         return Ok(false);
     };
-    let before = row.revision;
+    let (before, pinged) = (row.revision, ping_of(&row));
     let merged = payload::merge(db, row.vmid, PROXY_KEY, now, |row, stored: Option<ProxyRecord>| {
         let edge: Option<EdgeRecord> = payload::read(row, EDGE_KEY).ok().flatten();
         let edge = edge.filter(|edge| edge.intent == Intent::Published && edge.is_called(&name))?;
@@ -65,8 +66,30 @@ pub async fn receive(db: &DatabaseConnection, event: &ProxyEvent, now: Timestamp
     })
     .await;
     match merged {
-        Ok(row) => Ok(row.revision != before),
+        Ok(row) => {
+            log_ping(row.vmid, pinged, ping_of(&row), event);
+            Ok(row.revision != before)
+        }
         Err(PayloadError::Gone { .. }) => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+fn ping_of(row: &instance::Model) -> Option<PingState> {
+    let record: Option<ProxyRecord> = payload::read(row, PROXY_KEY).ok().flatten();
+    record?.ping.map(|ping| ping.state)
+}
+
+/// A line when what the proxy's pings find has changed.
+fn log_ping(vmid: VmId, before: Option<PingState>, now: Option<PingState>, event: &ProxyEvent) {
+    let name = event.server_name.as_str();
+    match now {
+        _ if now == before => {}
+        Some(PingState::Answered) => tracing::info!(vmid = vmid.get(), "the proxy reaches {name}"),
+        Some(PingState::Failed) => {
+            let error = event.error.as_deref().unwrap_or("no reason given");
+            tracing::info!(vmid = vmid.get(), error, "the proxy does not reach {name}: {error}");
+        }
+        Some(PingState::Silent | PingState::Unknown | PingState::NotNeeded) | None => {}
     }
 }

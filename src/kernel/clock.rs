@@ -40,6 +40,15 @@ impl Timestamp {
     }
 }
 
+/// A span as a person reads it: `840 ms`, `2.4 s`, `75 s`.
+pub fn short_span(span: Duration) -> String {
+    match span.as_millis() {
+        millis @ 0..1000 => format!("{millis} ms"),
+        1000..60_000 => format!("{:.1} s", span.as_secs_f64()),
+        _ => format!("{} s", span.as_secs()),
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match DateTime::<Utc>::from_timestamp_millis(self.0) {
@@ -111,6 +120,12 @@ mod tests {
         let json = serde_json::to_string(&at).unwrap();
         assert_eq!(json, "\"2023-11-14T22:13:20.123Z\"");
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), at);
+    }
+
+    #[test]
+    fn a_short_span_has_the_unit_that_suits_it() {
+        let shown = |millis| short_span(Duration::from_millis(millis));
+        assert_eq!([shown(0), shown(840), shown(2449), shown(75_900)], ["0 ms", "840 ms", "2.4 s", "75 s"]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod secret;
 mod text_enum;
 mod vmid;
 
-pub use clock::{Clock, Timestamp};
+pub use clock::{Clock, Timestamp, short_span};
 pub use dns_name::{DnsName, DnsNameError};
 pub use failure::{Classify, Failure};
 pub use hostname::{Hostname, HostnameError};

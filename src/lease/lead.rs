@@ -68,7 +68,7 @@ impl Lease {
         let (name, metrics) = (self.name(), &self.deps.metrics);
         while let Some((term, lock)) = campaign(self, stop).await {
             metrics.began();
-            tracing::info!(lease = %name, epoch = term.epoch(), holder = lock.holder(), "leading");
+            tracing::info!(lease = %name, epoch = term.epoch(), holder = lock.holder(), "leading `{name}` in epoch {}", term.epoch());
             tokio::select! {
                 () = renewing(&term, &lock, self.settings()) => {}
                 () = self.ticking(&term, every, &mut tick) => {}
@@ -77,12 +77,14 @@ impl Lease {
             let loss = term.loss();
             metrics.ceased(loss);
             match loss {
-                Some(why) => tracing::warn!(lease = %name, epoch = term.epoch(), %why, "not the leader any more"),
-                None => tracing::info!(lease = %name, epoch = term.epoch(), "resigning"),
+                Some(why) => {
+                    tracing::warn!(lease = %name, epoch = term.epoch(), %why, "not the leader of `{name}` any more: {why}")
+                }
+                None => tracing::info!(lease = %name, epoch = term.epoch(), "resigning as leader of `{name}`"),
             }
             let tasks = term.end().await;
             if tasks > 0 {
-                tracing::error!(lease = %name, epoch = term.epoch(), tasks, "tasks of the term do not end");
+                tracing::error!(lease = %name, epoch = term.epoch(), tasks, "{tasks} tasks of the term of `{name}` do not end");
                 return Ended::Orphans { tasks };
             }
             // A tick may have found out about a newer leader while it ended; then there is nothing to resign from.

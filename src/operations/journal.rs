@@ -1,5 +1,7 @@
 //! The saga's journal in the tables `operation_steps` and `operations`, written under the owner's fence.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use async_trait::async_trait;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
@@ -11,7 +13,7 @@ use crate::db;
 use crate::db::entities::operation_step::StepStatus;
 use crate::db::entities::{operation, operation_step};
 use crate::jobs::JobContext;
-use crate::kernel::{Clock, Timestamp, VmId};
+use crate::kernel::{Clock, Timestamp, VmId, short_span};
 use crate::saga::{Journal, Lost, Reach, Record, RecordStatus, StepRef};
 
 use super::events::{self, EventKind};
@@ -20,6 +22,8 @@ use super::events::{self, EventKind};
 pub struct StepJournal {
     cx: JobContext,
     clock: Clock,
+    /// When the step under way was started, in milliseconds; for the log.
+    step_started: AtomicI64,
 }
 
 /// One change of the step log.
@@ -34,7 +38,7 @@ struct Change<'a> {
 impl StepJournal {
     /// The journal of the operation in `cx`.
     pub fn new(cx: JobContext, clock: Clock) -> Self {
-        Self { cx, clock }
+        Self { cx, clock, step_started: AtomicI64::new(0) }
     }
 
     /// Waits for the database as long as the lease lives. What it will never take ends the run as a lost lease does:
@@ -65,7 +69,41 @@ impl StepJournal {
             tx.commit().await?;
             Ok(Ok(()))
         })
-        .await
+        .await?;
+        self.log(change);
+        Ok(())
+    }
+
+    /// A line about a change that is written. Of a failed step the end of the operation says more.
+    fn log(&self, change: &Change<'_>) {
+        let (id, kind, step) = (self.cx.id(), self.cx.operation.kind.as_str(), change.step.name);
+        let vmid = change.state.and_then(vmid_in).or(self.cx.operation.vmid);
+        let subject = vmid.map_or_else(|| format!("{kind} {id}"), |vmid| format!("{kind} of {vmid}"));
+        let (vmid, now) = (vmid.map(VmId::get), self.clock.now());
+        let started = Timestamp::from_millis(self.step_started.load(Ordering::Relaxed));
+        let took = now.since(started);
+        let detail = change.detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+        match change.status {
+            StepStatus::Started => {
+                self.step_started.store(now.millis(), Ordering::Relaxed);
+                tracing::debug!(operation.id = %id, operation.kind = kind, vmid, step, "{subject}: {step} started");
+            }
+            StepStatus::Done => {
+                let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                let took = short_span(took);
+                tracing::info!(
+                    operation.id = %id, operation.kind = kind, vmid, step, duration_ms,
+                    "{subject}: {step} done in {took}{detail}"
+                );
+            }
+            StepStatus::Failed | StepStatus::UndoFailed => {
+                let status = change.status;
+                tracing::debug!(operation.id = %id, operation.kind = kind, vmid, step, "{subject}: {step} {status}{detail}");
+            }
+            StepStatus::Undone => {
+                tracing::info!(operation.id = %id, operation.kind = kind, vmid, step, "{subject}: {step} undone");
+            }
+        }
     }
 
     async fn put(&self, tx: &DatabaseTransaction, change: &Change<'_>) -> Result<(), DbErr> {
@@ -118,7 +156,7 @@ impl StepJournal {
         }
         if let Some(state) = state {
             update = update.col_expr(operation::Column::SagaState, Expr::value(state.to_string()));
-            if let Some(vmid) = state.get("vmid").and_then(Value::as_i64).and_then(|vmid| VmId::new(vmid).ok()) {
+            if let Some(vmid) = vmid_in(state) {
                 update = update.col_expr(operation::Column::Vmid, Expr::value(vmid));
             }
         }
@@ -131,6 +169,11 @@ impl StepJournal {
     async fn hit(&self, step: StepRef, place: &str) {
         self.cx.failpoints.hit(&format!("{}.{place}", step.name)).await;
     }
+}
+
+/// The server a saga is about, by its state.
+fn vmid_in(state: &Value) -> Option<VmId> {
+    state.get("vmid").and_then(Value::as_i64).and_then(|vmid| VmId::new(vmid).ok())
 }
 
 #[async_trait]

@@ -69,9 +69,9 @@ impl Reconciler {
         }
         match self.settle(vmid, &row).await {
             Ok(Some(record)) if !record.troubles().is_empty() => {
-                tracing::warn!(%vmid, state = %record.state(), "the edge of {vmid}: {}", record.troubles());
+                tracing::warn!(%vmid, state = %record.state(), "the edge of {vmid} has not converged: {}", record.troubles());
             }
-            Ok(_) => tracing::info!(%vmid, "the edge of {vmid} is as it should be"),
+            Ok(_) => tracing::info!(%vmid, "the edge of {vmid} has converged"),
             Err(PublishError::Overtaken { .. } | PublishError::Deleting { .. }) => {}
             Err(error) => tracing::error!(%vmid, %error, "reconciling the edge of {vmid} failed: {error}"),
         }

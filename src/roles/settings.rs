@@ -35,5 +35,11 @@ pub fn is_production(source: &dyn Source) -> bool {
 /// Starts logging as the settings say.
 pub fn start_logging(source: &dyn Source) -> anyhow::Result<()> {
     let config = LogConfig::load(source)?;
-    telemetry::init(&config.filter, config.format).context("cannot start logging")
+    telemetry::init(&config.filter, config.format, colours(source)).context("cannot start logging")
+}
+
+/// Whether a terminal may be written to in colours: not when `NO_COLOR` is set (no-color.org) or it has none.
+pub fn colours(source: &dyn Source) -> bool {
+    let set = |name: &str| source.var(name).ok().flatten().filter(|value| !value.is_empty());
+    set("NO_COLOR").is_none() && set("TERM").is_none_or(|terminal| terminal != "dumb")
 }

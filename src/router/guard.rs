@@ -18,6 +18,7 @@ pub(super) async fn admit(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    request.extensions_mut().insert(route.rate);
     let (caller, left) = match in_time(check(&route, &request)).await.flatten() {
         Ok(admitted) => admitted,
         Err(error) => return Ok(request.error_response(error)),

@@ -15,6 +15,7 @@ use crate::background::{Report, Schedule, Task, TaskName, Trouble};
 use crate::db;
 use crate::db::entities::debt::{self, DebtKind, DebtState};
 use crate::jobs::Failpoints;
+use crate::kernel::VmId;
 use crate::publishing::target_of;
 use crate::saga::{StepContext, Stop};
 
@@ -65,16 +66,18 @@ impl Collector {
         if stop.is_cancelled() || !debts::claim(&deps.db, row, deps.clock.now()).await? {
             return Ok(false);
         }
+        let (kind, vmid) = (row.kind, row.vmid.map(VmId::get));
+        let server = vmid.map(|vmid| format!(" of {vmid}")).unwrap_or_default();
         match self.settle(row, stop).await {
             Ok(()) => {
                 let closed = self.close(row).await?;
                 if closed {
-                    tracing::info!(debt.id = %row.id, kind = %row.kind, vmid = ?row.vmid, "a debt is settled");
+                    tracing::info!(debt.id = %row.id, %kind, vmid, "settled the {kind} debt{server}");
                 }
                 Ok(closed)
             }
             Err(NotRemoved::Remains { reason, needs_operator }) => {
-                tracing::warn!(debt.id = %row.id, kind = %row.kind, needs_operator, "a debt remains: {reason}");
+                tracing::warn!(debt.id = %row.id, %kind, vmid, needs_operator, "the {kind} debt{server} remains: {reason}");
                 debts::failed(&deps.db, row, &reason, deps.clock.now()).await?;
                 Ok(false)
             }

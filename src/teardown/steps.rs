@@ -95,7 +95,9 @@ impl Work<'_> {
             Ok(Ok(()))
         })
         .await?;
-        Ok(Some(format!("left for later: {reason}")))
+        let vmid = subject.vmid;
+        tracing::warn!(operation.id = %id, %kind, vmid = vmid.get(), "{id} left a {kind} debt of {vmid}: {reason}");
+        Ok(Some("left as a debt".to_owned()))
     }
 }
 

@@ -5,7 +5,8 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::TryInitError;
 
-use crate::kernel::text_enum;
+use super::human::HumanLines;
+use crate::kernel::{Clock, text_enum};
 
 text_enum! {
     /// How a log line looks.
@@ -30,16 +31,16 @@ pub enum LoggingError {
         /// What is wrong with it.
         source: tracing_subscriber::filter::ParseError,
     },
-    /// Somebody set it up before.
+    /// It was set up before.
     #[error("logging is set up already")]
     Twice(#[source] TryInitError),
 }
 
-/// Libraries that tell at `info` what we tell ourselves. They are heard from warnings on, unless a directive names them.
+/// Libraries that log at `info` what we log ourselves. They are limited to warnings unless a directive names them.
 const QUIET: &str = "actix_server=warn,sea_orm_migration=warn";
 
-/// Sends the log lines of this process that pass `directives` to standard error.
-pub fn init(directives: &str, format: LogFormat) -> Result<(), LoggingError> {
+/// Sends the log lines of this process that pass `directives` to standard error. `colours` allows them on a terminal.
+pub fn init(directives: &str, format: LogFormat, colours: bool) -> Result<(), LoggingError> {
     use tracing_subscriber::util::SubscriberInitExt;
 
     let filter = EnvFilter::try_new(format!("{QUIET},{directives}"))
@@ -52,8 +53,10 @@ pub fn init(directives: &str, format: LogFormat) -> Result<(), LoggingError> {
     };
     let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
     if human {
-        lines.with_ansi(terminal).compact().finish().try_init().map_err(LoggingError::Twice)
+        let lines = lines.with_ansi(terminal && colours).event_format(HumanLines { clock: Clock::System });
+        lines.finish().try_init().map_err(LoggingError::Twice)
     } else {
-        lines.json().flatten_event(true).finish().try_init().map_err(LoggingError::Twice)
+        // A line is in one span at most, that of its request.
+        lines.json().flatten_event(true).with_span_list(false).finish().try_init().map_err(LoggingError::Twice)
     }
 }

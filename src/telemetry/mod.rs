@@ -1,5 +1,6 @@
 //! Tracing setup and the metric registry of a process.
 
+mod human;
 mod logging;
 mod metrics;
 mod outage;

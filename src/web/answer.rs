@@ -9,6 +9,7 @@ use std::time::Instant;
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
 use tracing::Instrument;
@@ -17,6 +18,7 @@ use super::client_address::TrustedProxies;
 use super::code::Code;
 use super::cors::{self, AllowedOrigins};
 use super::error::{ApiError, PROBLEM};
+use super::rate_class::RateClass;
 use super::request_name::{RequestName, X_REQUEST_ID};
 use crate::telemetry::HttpMetrics;
 
@@ -78,8 +80,22 @@ pub async fn wrap(
     let took = started.elapsed();
     metrics.answered(method.as_str(), answer.request().match_pattern().as_deref(), status, took);
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    span.in_scope(|| tracing::info!(http.status = status, duration_ms, "{method} {path} answered {status}"));
+    let routine = is_routine(&method, answer.request().extensions().get::<RateClass>().copied(), answer.status());
+    span.in_scope(|| {
+        if routine {
+            tracing::debug!(http.status = status, duration_ms, "{method} {path} answered {status} in {duration_ms} ms");
+        } else {
+            tracing::info!(http.status = status, duration_ms, "{method} {path} answered {status} in {duration_ms} ms");
+        }
+    });
     Ok(answer)
+}
+
+/// Whether an answer is logged at `debug`: it did not fail, and the request changed nothing or is of the kind that machines
+/// repeat all the time (health checks, polls, callbacks of the proxy). `rate` is the class of the route, if one was found.
+fn is_routine(method: &Method, rate: Option<RateClass>, status: StatusCode) -> bool {
+    let failed = status.is_client_error() || status.is_server_error();
+    !failed && (method.is_safe() || matches!(rate, Some(RateClass::Read | RateClass::Free)))
 }
 
 fn refuse_oversize(request: &ServiceRequest) -> Option<ApiError> {
@@ -134,6 +150,31 @@ fn add_security_headers(headers: &mut HeaderMap) {
     for (name, value) in defaults {
         if !headers.contains_key(&name) {
             headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_and_failures_are_logged_at_info() {
+        for (method, rate, status, routine) in [
+            (Method::GET, Some(RateClass::Read), 200, true),
+            (Method::GET, Some(RateClass::Free), 200, true),
+            (Method::GET, None, 404, false),
+            (Method::GET, Some(RateClass::Free), 503, false),
+            (Method::OPTIONS, None, 204, true),
+            (Method::POST, Some(RateClass::Free), 202, true),
+            (Method::POST, Some(RateClass::Free), 401, false),
+            (Method::POST, Some(RateClass::Read), 200, true),
+            (Method::POST, Some(RateClass::Write), 202, false),
+            (Method::DELETE, Some(RateClass::Write), 202, false),
+            (Method::POST, Some(RateClass::Auth), 200, false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(is_routine(&method, rate, status), routine, "{method} {rate:?} {status}");
         }
     }
 }

@@ -99,10 +99,40 @@ fn belongings(world: &Value) -> Value {
     })
 }
 
+/// The log of a whole life names each event once, in order, and nothing that machines repeat.
+fn tells_the_story(log: &[Value], id: &str) {
+    let messages: Vec<&str> = log.iter().map(|line| line["message"].as_str().expect("a message")).collect();
+    let mut rest = messages.iter();
+    for part in [
+        "POST /api/instances answered 202",
+        ": provision",
+        &format!("provision of {id}: clone_container done in "),
+        &format!("provision of {id}: await_ready done in "),
+        &format!("provision of {id}: publish_edge done in "),
+        ": provision succeeded after ",
+        &format!("DELETE /api/servers/{id} answered 202"),
+        ": destroy_container done in ",
+        " succeeded after ",
+    ] {
+        assert!(rest.any(|message| message.contains(part)), "{part} is missing, or too early: {messages:#?}");
+    }
+    let proxied = messages.iter().any(|message| message.starts_with(&format!("the proxy reaches mc-paper-{id}.")));
+    assert!(proxied, "{messages:#?}");
+    for routine in ["/internal/traefik/config answered 200", "/internal/velocity/proxy-status answered 202", "GET "] {
+        let found: Vec<_> = messages.iter().filter(|message| message.contains(routine)).collect();
+        // The server that was asked for after its deletion.
+        assert!(found.iter().all(|message| message.contains("answered 404")), "{found:#?}");
+    }
+    // The span of a request stands on a line once.
+    let asked = log.iter().find(|line| line["message"].as_str().is_some_and(|text| text.starts_with("DELETE ")));
+    let asked = asked.expect("a deletion");
+    assert!(asked["span"]["request.id"].is_string() && asked["spans"].is_null(), "{asked}");
+}
+
 #[test]
 fn a_minecraft_server_is_made_reached_found_again_and_deleted_without_a_trace() {
     let dev = Dev::new();
-    let running = dev.start(&[]);
+    let running = dev.start_logging();
     let customer = Customer::of(&running);
     let wish = json!({ "ctype": "game", "game": "minecraft", "variant": "paper", "version": "1.21.1" });
     let made = customer.order("POST", "/api/instances", Some(&wish));
@@ -137,4 +167,5 @@ fn a_minecraft_server_is_made_reached_found_again_and_deleted_without_a_trace() 
     assert_eq!(customer.ask("GET", &path, None).0, 404);
     assert_eq!(customer.show("/api/servers"), json!({ "servers": [] }));
     running.stop();
+    tells_the_story(&dev.log(), &id);
 }

@@ -10,6 +10,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+/// The file of the log, when it is kept.
+const LOG: &str = "dev.log";
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `zpack` with these arguments and no settings but the PATH, and silent unless something is wrong.
@@ -57,8 +60,12 @@ pub struct Running {
 impl Running {
     /// Starts `zpack --json` with `args` and waits for its first line.
     pub fn start(dir: &Path, args: &[&str]) -> Self {
-        let mut command = zpack(dir, &["--json"]);
-        let mut child = command.args(args).stdout(Stdio::piped()).spawn().expect("zpack starts");
+        Self::of(zpack(dir, &["--json"]).args(args))
+    }
+
+    /// Starts `command`, which has `--json` among its arguments, and waits for its first line.
+    pub fn of(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("zpack starts");
         let lines = lines_of(child.stdout.take().expect("stdout is piped"));
         let Ok(line) = lines.recv_timeout(PATIENCE) else {
             let _ = child.kill();
@@ -138,9 +145,25 @@ impl Dev {
 
     /// Starts the company on free ports, with `more` arguments.
     pub fn start(&self, more: &[&str]) -> Running {
-        let mut args = vec!["dev", "--port", "0", "--sim-port", "0", "--time-scale", "0.01"];
-        args.extend(more);
-        Running::start(self.folder(), &args)
+        Running::of(&mut self.command(more))
+    }
+
+    /// The same; what it logs as JSON from `info` on is in [`log`](Self::log).
+    pub fn start_logging(&self) -> Running {
+        let log = std::fs::File::create(self.folder().join(LOG)).expect("a file");
+        Running::of(self.command(&[]).env("LOG_LEVEL", "info").env("LOG_FORMAT", "json").stderr(log))
+    }
+
+    fn command(&self, more: &[&str]) -> Command {
+        let mut command = zpack(self.folder(), &["--json", "dev", "--port", "0", "--sim-port", "0"]);
+        command.args(["--time-scale", "0.01"]).args(more);
+        command
+    }
+
+    /// The lines it has logged.
+    pub fn log(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.folder().join(LOG)).expect("a log");
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
     }
 
     /// Runs another command that joins by `zpack.env`.

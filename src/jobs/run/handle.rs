@@ -21,6 +21,7 @@ use crate::telemetry::{ClaimMiss, Purpose, Refusal, RunEnd};
 
 use super::context::JobContext;
 use super::inflight::InFlight;
+use super::logged;
 
 /// Claims received ids in SQL and runs what they name.
 pub(super) struct Claims {
@@ -108,7 +109,7 @@ impl Claims {
 async fn work(deps: &WorkerDeps, claimed: &Claimed, cx: &JobContext) -> RunEnd {
     let operation = &claimed.operation;
     let Some(job) = deps.registry.find(&operation.kind, operation.schema_version) else { return RunEnd::Lost };
-    tracing::info!(operation.id = %operation.id, purpose = ?claimed.purpose, "began {}", operation.id);
+    logged::began(claimed);
     let end = match claimed.purpose {
         ClaimPurpose::Run => End::of_run(job.run(cx).await),
         ClaimPurpose::Unwind => Some(End::Unwound(job.unwind(cx).await)),
@@ -140,7 +141,7 @@ async fn write(deps: &WorkerDeps, claimed: &Claimed, end: &End, cx: &JobContext)
     let id = claimed.operation.id;
     match cx.persist("end", || finish(&deps.db, claimed, end, deps.clock.now())).await {
         Ok(Ok(Ok(()))) => {
-            tracing::info!(operation.id = %id, ?end, "ended {id}");
+            logged::ended(claimed, end, deps.clock.now());
             return true;
         }
         Ok(Ok(Err(_))) => {

@@ -3,5 +3,6 @@
 pub(super) mod context;
 mod handle;
 pub(super) mod inflight;
+mod logged;
 pub(super) mod renewer;
 pub(super) mod worker;

@@ -29,6 +29,12 @@ impl Poller {
         let now = self.clock.now();
         let answer = heard.map(|(report, ready)| AgentFacts { observed_at: now, report, ready });
         let history = AgentHistory::after(before, answer.as_ref(), now);
+        if let Some(before) = before
+            && history.crashes.total > before.crashes.total
+        {
+            let (vmid, crashes) = (target.vmid, history.crashes.total);
+            tracing::warn!(vmid = vmid.get(), crashes, "the workload of {vmid} crashed, {crashes} times in all");
+        }
         if let Err(error) = self.live.record_agent(target.id, answer.as_ref(), &history).await {
             tracing::warn!(vmid = %target.vmid, %error, "the state of {} could not be written", target.vmid);
         }

@@ -50,7 +50,7 @@ impl Step<Run, Provisioning> for CloneContainer {
                     cx.checkpoint(state).await?;
                 }
                 Attempt::Again(why) => {
-                    tracing::info!(operation.id = %run.operation(), why, "the clone did not happen; asking again");
+                    tracing::info!(operation.id = %run.operation(), why, "cloning again for {}: {why}", run.operation());
                     if !patience.again(cx).await? {
                         return Err(StepError::failed("hypervisor_unavailable", why));
                     }

@@ -11,6 +11,7 @@ mod redis;
 mod stale;
 mod users;
 
+use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use anyhow::{Context, bail};
@@ -20,11 +21,11 @@ use url::Url;
 use self::credentials::Credentials;
 use self::data_dir::DataDir;
 use self::environment::{DevEnvironment, Places};
-use self::ready::Ready;
+use self::ready::{Guide, Ready};
 use self::redis::PrivateRedis;
 use super::listen::listen;
 use super::output::Output;
-use super::settings::is_production;
+use super::settings::{colours, is_production};
 use super::{serve, signals, sim, wiring, worker};
 use crate::background::{Runner, TaskName};
 use crate::cli::{DevArgs, DevRole};
@@ -124,8 +125,13 @@ async fn company(
     let roles = start_roles(&start.args.roles, &source, listener, stop.child_token()).await?;
     meet(world, port, &start.credentials.internal_token)?;
     let ready = Ready::new(format!("http://127.0.0.1:{port}"), world.control_url(), &start.credentials);
-    let env_file = start.args.data_dir.join(ENV_FILE).display().to_string();
-    start.output.print(&ready, |ready| ready.human(&env_file))?;
+    let guide = Guide {
+        program: &std::env::args().next().unwrap_or_else(|| "zpack".to_owned()),
+        data_dir: &start.args.data_dir.display().to_string(),
+        env_file: &start.args.data_dir.join(ENV_FILE).display().to_string(),
+        colours: std::io::stdout().is_terminal() && colours(shell),
+    };
+    start.output.print(&ready, |ready| ready.human(&guide))?;
     // As under systemd: what ends a role ends the company, with an error that names it.
     Ok(roles.run().await?)
 }

@@ -1,0 +1,64 @@
+//! What the log says of an operation: a line when a worker begins, and one when it has written the end.
+
+use crate::db::entities::operation::{self, OperationState};
+use crate::jobs::end::End;
+use crate::jobs::job::{JobFailure, UnwindEnd};
+use crate::jobs::lifecycle::ClaimPurpose;
+use crate::jobs::rows::claim::Claimed;
+use crate::kernel::{Timestamp, short_span};
+
+/// A worker has claimed the operation and begins.
+pub(super) fn began(claimed: &Claimed) {
+    let row = &claimed.operation;
+    let (id, kind, vmid, subject) = (row.id, row.kind.as_str(), number(row), subject(row));
+    match claimed.purpose {
+        ClaimPurpose::Run => tracing::info!(operation.id = %id, operation.kind = kind, vmid, "began {id}: {subject}"),
+        ClaimPurpose::Unwind => {
+            tracing::info!(operation.id = %id, operation.kind = kind, vmid, "began to undo {id}: {subject}");
+        }
+    }
+}
+
+/// A worker has written `end` at `now`.
+pub(super) fn ended(claimed: &Claimed, end: &End, now: Timestamp) {
+    let row = &claimed.operation;
+    let (id, kind, vmid, subject) = (row.id, row.kind.as_str(), number(row), subject(row));
+    let took = now.since(row.created_at);
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let took = short_span(took);
+    match end {
+        End::Ended { state: state @ OperationState::Failed, failure: Some(failure), .. } => {
+            let JobFailure { code, message, phase } = failure;
+            let place = phase.as_deref().map(|phase| format!(" at {phase}")).unwrap_or_default();
+            tracing::warn!(
+                operation.id = %id, operation.kind = kind, vmid, %state, duration_ms, error.code = code,
+                "ended {id}: {subject} failed{place} after {took}: {message}"
+            );
+        }
+        End::Ended { state, .. } => tracing::info!(
+            operation.id = %id, operation.kind = kind, vmid, %state, duration_ms,
+            "ended {id}: {subject} {state} after {took}"
+        ),
+        End::Unwound(UnwindEnd::Nothing | UnwindEnd::Complete) => {
+            tracing::info!(operation.id = %id, operation.kind = kind, vmid, "undid {id}: {subject}");
+        }
+        End::Unwound(UnwindEnd::Incomplete { .. }) => {}
+        End::Unwound(UnwindEnd::Interrupted) | End::HandedBack => {
+            tracing::info!(operation.id = %id, operation.kind = kind, vmid, "handed back {id}: {subject}");
+        }
+    }
+    if let End::Unwound(UnwindEnd::Incomplete { reason, .. })
+    | End::Ended { undo: UnwindEnd::Incomplete { reason, .. }, .. } = end
+    {
+        tracing::warn!(operation.id = %id, operation.kind = kind, vmid, "{id} left a debt: {reason}");
+    }
+}
+
+/// What it is about: `power of 5000`, or the kind alone while the number is not known.
+fn subject(row: &operation::Model) -> String {
+    row.vmid.map_or_else(|| row.kind.clone(), |vmid| format!("{} of {vmid}", row.kind))
+}
+
+fn number(row: &operation::Model) -> Option<i32> {
+    row.vmid.map(|vmid| vmid.get())
+}
