@@ -12,17 +12,18 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use rustix::time::{ClockId, clock_gettime};
 use sea_orm::DatabaseConnection;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use zpack::db;
 use zpack::db::entities::operation;
 use zpack::jobs::{
-    CrashPolicy, Failpoints, Handled, Handler, Intake, Job, JobContext, JobEnd, JobSettings, Lane, Leftover, Lists,
-    Queue, Registry, UnwindEnd, Worker, WorkerDeps,
+    CrashPolicy, Dedup, Failpoints, Handled, Handler, Intake, Job, JobContext, JobEnd, JobSettings, Lane, Leftover,
+    Lists, Queue, Registry, UnwindEnd, Work, WorkSpec, Worker, WorkerDeps,
 };
-use zpack::kernel::{Clock, OperationId, Secret, WorkerId};
-use zpack::operations::{NewOperation, begin};
+use zpack::kernel::{Clock, OperationId, Secret, VmId, WorkerId};
+use zpack::operations::{Order, begin};
 use zpack::telemetry::Metrics;
-use zpack::{db, kernel};
 
 const QUEUE: Queue = Queue::Provision;
 const KIND: &str = "bench";
@@ -178,7 +179,7 @@ impl Cell {
                 let url = Secret::new(&url);
                 async move { Ok(db::connect(&url, 1).await.unwrap()) }.boxed()
             }),
-            registry: Registry::default().with(job),
+            registry: Registry::for_queue(QUEUE).with(job).unwrap(),
             settings,
             clock: Clock::System,
             failpoints: Failpoints::default(),
@@ -223,6 +224,35 @@ impl Watch {
     }
 }
 
+/// Work of a usual size that is nothing to do.
+#[derive(Serialize, Deserialize)]
+struct Padding {
+    padding: String,
+}
+
+impl Work for Padding {
+    const KIND: &'static str = KIND;
+    const QUEUE: Queue = QUEUE;
+    const MAX_STARTS: i32 = 1;
+    const DEADLINE: Duration = Duration::from_secs(3600);
+
+    fn steps(&self) -> usize {
+        0
+    }
+
+    fn vmid(&self) -> Option<VmId> {
+        None
+    }
+
+    fn shown(&self) -> Value {
+        Value::Null
+    }
+
+    fn dedup(&self) -> Dedup {
+        Dedup::None
+    }
+}
+
 /// Enqueues as the API does: the row first, when there is a database, then the ring.
 #[derive(Clone)]
 struct Enqueuer {
@@ -237,17 +267,8 @@ impl Enqueuer {
             None => OperationId::generate(),
             Some(db) => {
                 let tx = db::begin(db).await.unwrap();
-                let new = NewOperation {
-                    kind: KIND,
-                    queue: QUEUE,
-                    schema_version: 1,
-                    payload: json!({ "padding": "x".repeat(180) }),
-                    user_id: None::<kernel::UserId>,
-                    max_starts: 1,
-                    step_count: 0,
-                    dedup_key: None,
-                };
-                let begun = begin(&tx, new, Clock::System.now()).await.unwrap();
+                let order = Order::new(Padding { padding: "x".repeat(180) });
+                let begun = begin(&tx, &order, Clock::System.now()).await.unwrap();
                 tx.commit().await.unwrap();
                 begun.operation.id
             }
@@ -306,12 +327,8 @@ macro_rules! bench_job {
     ($name:ty, |$self:ident, $cx:ident| $run:expr) => {
         #[async_trait::async_trait]
         impl Job for $name {
-            fn kind(&self) -> &'static str {
-                KIND
-            }
-
-            fn schema_version(&self) -> i32 {
-                1
+            fn spec(&self) -> WorkSpec {
+                WorkSpec::of::<Padding>()
             }
 
             fn crash_policy(&self) -> CrashPolicy {

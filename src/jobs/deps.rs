@@ -5,8 +5,8 @@ use sea_orm::DatabaseConnection;
 use crate::kernel::Clock;
 
 use super::failpoint::Failpoints;
-use super::job::Registry;
 use super::lane::Lane;
+use super::registry::Registry;
 use super::run::renewer::Connect;
 use super::settings::JobSettings;
 

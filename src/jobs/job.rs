@@ -1,7 +1,4 @@
-//! What a feature gives to the runtime: its jobs, by kind.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! What a feature gives to the runtime: the code that runs one kind of work.
 
 use async_trait::async_trait;
 
@@ -10,6 +7,7 @@ use crate::db::entities::operation;
 use crate::kernel::VmId;
 
 use super::run::context::JobContext;
+use super::work::WorkSpec;
 
 /// What happens to an operation whose owner vanished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,11 +94,8 @@ pub enum UnwindEnd {
 /// One kind of work.
 #[async_trait]
 pub trait Job: Send + Sync {
-    /// The kind of operation it runs.
-    fn kind(&self) -> &'static str;
-
-    /// The newest payload version it understands, counted from 1.
-    fn schema_version(&self) -> i32;
+    /// What it runs: [`WorkSpec::of`] its payload.
+    fn spec(&self) -> WorkSpec;
 
     /// What happens when its owner vanishes.
     fn crash_policy(&self) -> CrashPolicy;
@@ -113,29 +108,4 @@ pub trait Job: Send + Sync {
 
     /// Removes what an interrupted run left. Safe to repeat.
     async fn unwind(&self, cx: &JobContext) -> UnwindEnd;
-}
-
-/// The jobs a worker can run.
-#[derive(Clone, Default)]
-pub struct Registry {
-    jobs: BTreeMap<&'static str, Arc<dyn Job>>,
-}
-
-impl Registry {
-    /// Adds `job` under its kind.
-    #[must_use]
-    pub fn with(mut self, job: Arc<dyn Job>) -> Self {
-        self.jobs.insert(job.kind(), job);
-        self
-    }
-
-    /// The job for `kind`, if this worker knows that payload version of it.
-    pub fn find(&self, kind: &str, schema_version: i32) -> Option<Arc<dyn Job>> {
-        self.jobs.get(kind).filter(|job| (1..=job.schema_version()).contains(&schema_version)).cloned()
-    }
-
-    /// Every kind with the newest payload version known.
-    pub fn kinds(&self) -> impl Iterator<Item = (&'static str, i32)> + '_ {
-        self.jobs.values().map(|job| (job.kind(), job.schema_version()))
-    }
 }

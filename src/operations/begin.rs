@@ -1,40 +1,19 @@
 //! Accepting an operation: one row, in the caller's transaction.
 
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::db;
 use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
-use crate::jobs::Queue;
-use crate::kernel::{OperationId, Timestamp, UserId};
+use crate::jobs::{Lists, Work};
+use crate::kernel::{OperationId, Timestamp};
 
 use super::error::OperationError;
 use super::events::{self, EventKind};
+use super::order::Order;
 
 /// The largest payload in bytes; MariaDB's `TEXT` ends at 65 535.
 const MAX_PAYLOAD: usize = 60_000;
-
-/// What shall be done, and for whom.
-#[derive(Clone, Debug)]
-pub struct NewOperation<P> {
-    /// The kind of job.
-    pub kind: &'static str,
-    /// The queue that hands it out.
-    pub queue: Queue,
-    /// Version of the payload.
-    pub schema_version: i32,
-    /// What the job reads.
-    pub payload: P,
-    /// For whom it runs.
-    pub user_id: Option<UserId>,
-    /// How often it may be started.
-    pub max_starts: i32,
-    /// Number of steps, for progress.
-    pub step_count: usize,
-    /// One operation per key may be under way, see [`dedup_key`].
-    pub dedup_key: Option<String>,
-}
 
 /// An operation that is under way now.
 #[derive(Clone, Debug)]
@@ -46,7 +25,7 @@ pub struct Begun {
 }
 
 /// A key of fixed length for `parts`.
-pub fn dedup_key(parts: &[&str]) -> String {
+fn dedup_key<'a>(parts: impl Iterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
@@ -55,46 +34,87 @@ pub fn dedup_key(parts: &[&str]) -> String {
     hex::encode(hash.finalize())
 }
 
-/// Writes the operation, or returns the one under way with the same key. When two callers begin the same key at one
-/// moment, one fails with a duplicate error and must repeat its transaction (`db::is_duplicate`).
-pub async fn begin<P: Serialize>(
+/// Writes the operation, or returns the one under way that does the same. When two callers begin the same at one moment,
+/// one fails with a duplicate error and must repeat its transaction (`db::is_duplicate`).
+///
+/// After the commit the caller notifies the workers with [`offer`].
+pub async fn begin<W: Work>(
     tx: &impl ConnectionTrait,
-    new: NewOperation<P>,
+    order: &Order<W>,
     now: Timestamp,
 ) -> Result<Begun, OperationError> {
-    if let Some(key) = &new.dedup_key
+    let parts = order.work.dedup().parts(order.keyed);
+    let key = parts.map(|parts| dedup_key(std::iter::once(W::KIND).chain(parts.iter().map(String::as_str))));
+    if let Some(key) = &key
         && let Some(operation) = under_way(tx, key).await?
     {
         return Ok(Begun { operation, fresh: false });
     }
-    let payload = serde_json::to_string(&new.payload).map_err(OperationError::Payload)?;
+    let row = row(order, key, db::now(tx).await?, now)?;
+    operation::Entity::insert(row.clone().into_active_model().reset_all()).exec_without_returning(tx).await?;
+    events::record(tx, row.id, EventKind::Queued, &serde_json::json!({}), now).await?;
+    Ok(Begun { operation: row, fresh: true })
+}
+
+/// The same; `None` when an equal request was faster, and the transaction has to be repeated.
+pub(super) async fn try_begin<W: Work>(
+    tx: &impl ConnectionTrait,
+    order: &Order<W>,
+    now: Timestamp,
+) -> Result<Option<Begun>, OperationError> {
+    match begin(tx, order, now).await {
+        Err(OperationError::Database(error)) if db::is_duplicate(&error) || db::is_conflict(&error) => Ok(None),
+        begun => begun.map(Some),
+    }
+}
+
+/// Offers a new operation to the workers of its queue, once its row is committed; one that starts later is not offered
+/// before. When this fails, or is never called, the sweeper offers the operation within a second or so.
+pub async fn offer<W: Work>(lists: &Lists, order: &Order<W>, begun: &Begun) {
+    if !begun.fresh || !order.delay.is_zero() {
+        return;
+    }
+    let id = begun.operation.id;
+    if let Err(error) = lists.ring(W::QUEUE, id).await {
+        tracing::warn!(operation.id = %id, %error, "could not offer {id} to the workers; the sweeper will");
+    }
+}
+
+/// The row of `order`. `db_now` is the time of the database, by which workers wait.
+fn row<W: Work>(
+    order: &Order<W>,
+    dedup_key: Option<String>,
+    db_now: Timestamp,
+    now: Timestamp,
+) -> Result<operation::Model, OperationError> {
+    let payload = serde_json::to_string(&order.work).map_err(OperationError::Payload)?;
     if payload.len() > MAX_PAYLOAD {
         return Err(OperationError::PayloadTooLarge { bytes: payload.len(), limit: MAX_PAYLOAD });
     }
-    let row = operation::Model {
+    Ok(operation::Model {
         id: OperationId::generate(),
-        kind: new.kind.to_owned(),
-        queue: new.queue.to_string(),
-        schema_version: new.schema_version,
+        kind: W::KIND.to_owned(),
+        queue: W::QUEUE.to_string(),
+        schema_version: W::VERSION,
         payload,
         state: OperationState::Queued,
         phase: None,
         unwind: Unwind::None,
         cleanup: Cleanup::None,
-        run_after: db::now(tx).await?,
+        run_after: db_now.after(order.delay),
         fence: 0,
         lease_until: None,
         worker: None,
         starts: 0,
         crashes: 0,
-        max_starts: new.max_starts,
+        max_starts: W::MAX_STARTS,
         offered_at: None,
         offer_count: 0,
         cancel_requested: false,
-        dedup_key: new.dedup_key,
-        user_id: new.user_id,
+        dedup_key,
+        user_id: order.owner,
         vmid: None,
-        step_count: i32::try_from(new.step_count).unwrap_or(i32::MAX),
+        step_count: i32::try_from(order.work.steps()).unwrap_or(i32::MAX),
         saga_state: None,
         error_code: None,
         error_message: None,
@@ -104,22 +124,7 @@ pub async fn begin<P: Serialize>(
         started_at: None,
         finished_at: None,
         event_seq: 0,
-    };
-    insert(tx, &row).await?;
-    events::record(tx, row.id, EventKind::Queued, &serde_json::json!({}), now).await?;
-    Ok(Begun { operation: row, fresh: true })
-}
-
-/// The same; `None` when an equal request was faster, and the transaction has to be repeated.
-pub async fn try_begin<P: Serialize>(
-    tx: &impl ConnectionTrait,
-    new: NewOperation<P>,
-    now: Timestamp,
-) -> Result<Option<Begun>, OperationError> {
-    match begin(tx, new, now).await {
-        Err(OperationError::Database(error)) if db::is_duplicate(&error) || db::is_conflict(&error) => Ok(None),
-        begun => begun.map(Some),
-    }
+    })
 }
 
 async fn under_way(tx: &impl ConnectionTrait, key: &str) -> Result<Option<operation::Model>, DbErr> {
@@ -128,9 +133,4 @@ async fn under_way(tx: &impl ConnectionTrait, key: &str) -> Result<Option<operat
         .filter(operation::Column::State.is_in([OperationState::Queued, OperationState::Running]))
         .one(tx)
         .await
-}
-
-async fn insert(tx: &impl ConnectionTrait, row: &operation::Model) -> Result<(), DbErr> {
-    let active = row.clone().into_active_model().reset_all();
-    operation::Entity::insert(active).exec_without_returning(tx).await.map(drop)
 }

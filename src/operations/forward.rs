@@ -1,11 +1,63 @@
-//! Running the saga of a job whose steps are repeated rather than taken back.
+//! Jobs without undo: their steps are repeated until they are done, and leave nothing that no row names.
 
+use async_trait::async_trait;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::journal::StepJournal;
-use crate::jobs::{JobContext, JobEnd, JobFailure, UnwindEnd};
+use crate::db::entities::operation;
+use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, UnwindEnd, Work, WorkSpec};
 use crate::kernel::Clock;
 use crate::saga::{self, SagaEnd, Steps, Stop};
+
+/// A job whose steps are all safe to repeat. It is queued again when its worker vanishes, and never undone.
+#[async_trait]
+pub trait ForwardJob: Send + Sync {
+    /// What it is asked to do.
+    type Work: Work;
+
+    /// What its steps remember; `()` when they remember nothing.
+    type State: Default + Serialize + DeserializeOwned + Send + Sync;
+
+    /// Does `work`, from the `state` that an earlier run left.
+    async fn run(&self, cx: &JobContext, work: Self::Work, state: Self::State) -> JobEnd;
+}
+
+#[async_trait]
+impl<J: ForwardJob> Job for J {
+    fn spec(&self) -> WorkSpec {
+        WorkSpec::of::<J::Work>()
+    }
+
+    fn crash_policy(&self) -> CrashPolicy {
+        CrashPolicy::Resume
+    }
+
+    fn leftovers(&self, _: &operation::Model) -> Vec<Leftover> {
+        Vec::new()
+    }
+
+    async fn run(&self, cx: &JobContext) -> JobEnd {
+        let work = match serde_json::from_str(&cx.operation.payload) {
+            Ok(work) => work,
+            Err(error) => return failed(JobFailure::unreadable("the payload", &error)),
+        };
+        let state = match cx.operation.saga_state.as_deref().map(serde_json::from_str).transpose() {
+            Ok(state) => state.unwrap_or_default(),
+            Err(error) => return failed(JobFailure::unreadable("the state", &error)),
+        };
+        ForwardJob::run(self, cx, work, state).await
+    }
+
+    async fn unwind(&self, _: &JobContext) -> UnwindEnd {
+        UnwindEnd::Nothing
+    }
+}
+
+/// The end of a run that could not do its work, and has nothing to undo.
+pub const fn failed(failure: JobFailure) -> JobEnd {
+    JobEnd::Failed { failure, undo: UnwindEnd::Nothing }
+}
 
 /// The reasons a job has to stop, for its saga.
 pub fn stop_of(cx: &JobContext) -> Stop {
@@ -18,14 +70,13 @@ pub async fn run_forward<W: Sync, S: Serialize + Send + Sync>(
     clock: &Clock,
     steps: &Steps<W, S>,
     world: &W,
-    state: &mut S,
+    mut state: S,
 ) -> JobEnd {
     let journal = StepJournal::new(cx.clone(), clock.clone());
-    match saga::run_forward(steps, world, &journal, &stop_of(cx), state).await {
+    match saga::run_forward(steps, world, &journal, &stop_of(cx), &mut state).await {
         SagaEnd::Completed => JobEnd::Succeeded,
         SagaEnd::Failed { step, code, message, .. } => {
-            let failure = JobFailure { code: code.to_owned(), message, phase: Some(step.to_owned()) };
-            JobEnd::Failed { failure, undo: UnwindEnd::Nothing }
+            failed(JobFailure { code: code.to_owned(), message, phase: Some(step.to_owned()) })
         }
         SagaEnd::Cancelled { .. } => JobEnd::Cancelled { undo: UnwindEnd::Nothing },
         SagaEnd::HandedBack => JobEnd::HandedBack,

@@ -3,7 +3,6 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use actix_web::http::header::{LOCATION, RETRY_AFTER};
 use actix_web::{HttpResponse, web};
 use futures_util::{Stream, StreamExt, stream};
 use sea_orm::DatabaseConnection;
@@ -12,8 +11,9 @@ use utoipa::ToSchema;
 
 use super::cancel::{CancelOutcome, cancel};
 use super::events::{self, EventKind};
+use super::idempotency::FirstAnswer;
 use super::store::{self, Scope};
-use super::view::{Accepted, OperationView, status_url};
+use super::view::OperationView;
 use crate::accounts::{Customer, SignedIn};
 use crate::db;
 use crate::db::entities::operation_event;
@@ -57,14 +57,6 @@ fn parse(id: &str) -> ApiResult<OperationId> {
     OperationId::from_str(id).map_err(|_| ApiError::not_found("operation"))
 }
 
-/// The answer to a request whose work goes on as `operation`.
-pub fn accepted(operation: OperationView) -> HttpResponse {
-    HttpResponse::Accepted()
-        .insert_header((LOCATION, status_url(operation.id)))
-        .insert_header((RETRY_AFTER, "1"))
-        .json(Accepted::new(operation))
-}
-
 /// `GET /api/operations`
 pub async fn list(
     api: web::Data<OperationsApi>,
@@ -103,7 +95,8 @@ pub async fn stop(
     match outcome {
         CancelOutcome::Cancelled | CancelOutcome::Requested => {
             let view = store::find_view(&api.db, scope, id).await?;
-            view.map(accepted).ok_or_else(|| ApiError::not_found("operation"))
+            let view = view.ok_or_else(|| ApiError::not_found("operation"))?;
+            Ok(FirstAnswer::accepted(view).map_err(ApiError::internal)?.response())
         }
         CancelOutcome::Ended => {
             Err(ApiError::new(Code::StateConflict, "The operation has ended; there is nothing left to cancel.")

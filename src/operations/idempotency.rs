@@ -1,22 +1,41 @@
 //! First answers to requests that carried an `Idempotency-Key`, kept for seven days per principal and route.
 //!
-//! A handler looks up the key, and otherwise writes its answer in the transaction that does the work. Of two requests
-//! with one fresh key the insert of one fails: it rolls back, looks again and finds the answer of the other.
+//! `operations::accept` looks up the key, and otherwise writes the answer in the transaction that does the work. Of two
+//! requests with one new key the insert of one fails: it rolls back, looks again and finds the answer of the other.
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, RETRY_AFTER};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
 
 use crate::db;
 use crate::db::entities::idempotency_key::{ActiveModel, Column, Entity};
-use crate::kernel::{OperationId, Timestamp};
-use crate::web::{ApiError, Code, IDEMPOTENCY_REPLAYED};
+use crate::kernel::{OperationId, Timestamp, UserId};
+use crate::web::{ApiError, Code, IDEMPOTENCY_REPLAYED, IdempotencyKey};
+
+use super::view::{Accepted, OperationView, status_url};
 
 /// How long an answer is kept.
 pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The use of a key: under which id its answer is kept, and for which body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyUse {
+    /// The id of its row.
+    pub id: String,
+    /// What the body says, so that the key is not used with another.
+    pub digest: String,
+}
+
+impl KeyUse {
+    /// The use of `key` by `principal` on `route` with a body of `digest`; `None` when the client sent no key.
+    pub fn of(key: &IdempotencyKey, principal: UserId, route: &str, digest: &str) -> Option<Self> {
+        let id = key.row_id(&principal.to_string(), route)?;
+        Some(Self { id, digest: digest.to_owned() })
+    }
+}
 
 /// An answer as it was first given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,15 +60,32 @@ pub enum Seen {
 }
 
 impl FirstAnswer {
+    /// The answer to a request whose work goes on as `operation`.
+    pub fn accepted(operation: OperationView) -> Result<Self, serde_json::Error> {
+        let id = operation.id;
+        let body = serde_json::to_string(&Accepted::new(operation))?;
+        Ok(Self { status: StatusCode::ACCEPTED.as_u16(), body, operation: Some(id) })
+    }
+
+    /// The answer, given for the first time.
+    pub fn response(self) -> HttpResponse {
+        self.respond(|_| ())
+    }
+
     /// The answer once more, marked as a repetition.
     pub fn replay(self) -> HttpResponse {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
-        let mut response = HttpResponse::build(status);
+        self.respond(|response| {
+            response.insert_header((IDEMPOTENCY_REPLAYED, "true"));
+        })
+    }
+
+    fn respond(self, mark: impl Fn(&mut HttpResponseBuilder)) -> HttpResponse {
+        let mut response = HttpResponse::build(StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK));
         if let Some(operation) = self.operation {
-            response.insert_header((LOCATION, format!("/api/operations/{operation}")));
-            response.insert_header((RETRY_AFTER, "1"));
+            response.insert_header((LOCATION, status_url(operation))).insert_header((RETRY_AFTER, "1"));
         }
-        response.insert_header((IDEMPOTENCY_REPLAYED, "true")).content_type("application/json").body(self.body)
+        mark(&mut response);
+        response.content_type("application/json").body(self.body)
     }
 }
 

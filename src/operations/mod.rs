@@ -1,11 +1,12 @@
 //! Durable intent: the row a user polls, from the accepted request to its end state.
 //!
-//! [`begin()`] writes the row inside the transaction of the request; that row is the enqueue. While it runs, the
-//! [`StepJournal`] of the saga writes steps and progress events under the owner's fence. Operations are kept when they
-//! end.
+//! [`Acceptor`] accepts the work that a handler orders: [`begin()`] writes the row inside the transaction of the request,
+//! and that row is the enqueue. While it runs, the [`StepJournal`] of the saga writes steps and progress events under the
+//! owner's fence; a [`ForwardJob`] is one whose steps are never undone. Operations are kept when they end.
 //!
 //! Not here: claiming, leases and recovery (`jobs`), what the steps do (`provision`).
 
+mod accept;
 mod begin;
 mod cancel;
 mod error;
@@ -14,16 +15,21 @@ mod forward;
 pub mod http;
 pub mod idempotency;
 mod journal;
+mod order;
+mod requester;
 mod server_lock;
 mod store;
 mod view;
 
-pub use begin::{Begun, NewOperation, begin, dedup_key, try_begin};
+pub use accept::Acceptor;
+pub use begin::{Begun, begin, offer};
 pub use cancel::{CancelOutcome, cancel, goes_on};
 pub use error::OperationError;
 pub use events::{EventKind, after as events_after, record as record_event};
-pub use forward::{run_forward, stop_of};
+pub use forward::{ForwardJob, failed, run_forward, stop_of};
 pub use journal::StepJournal;
+pub use order::Order;
+pub use requester::Requester;
 pub use server_lock::ServerLock;
 pub use store::{Scope, find, find_view, list};
 pub use view::{Accepted, OperationView};

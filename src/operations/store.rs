@@ -30,7 +30,14 @@ pub async fn find_view(
     scope: Scope,
     id: OperationId,
 ) -> Result<Option<OperationView>, DbErr> {
-    let Some(row) = find(db, scope, id).await? else { return Ok(None) };
+    match find(db, scope, id).await? {
+        Some(row) => view(db, row).await,
+        None => Ok(None),
+    }
+}
+
+/// The view of `row`.
+pub(super) async fn view(db: &impl ConnectionTrait, row: operation::Model) -> Result<Option<OperationView>, DbErr> {
     Ok(views(db, vec![row]).await?.pop())
 }
 

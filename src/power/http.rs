@@ -3,37 +3,28 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::job::{HostAction, POWER, PowerPayload};
-use crate::accounts::Customer;
+use super::payload::{HostAction, PowerPayload};
+use crate::accounts::{Customer, SignedIn};
 use crate::audit;
-use crate::db;
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::db::entities::user;
 use crate::instances::OwnedServer;
-use crate::jobs::{Lists, Queue};
-use crate::kernel::{Clock, Secret, Timestamp, VmId};
-use crate::operations::idempotency::{self, FirstAnswer, Seen, key_reused};
-use crate::operations::{self, Accepted, Begun, NewOperation, OperationView, dedup_key};
+use crate::kernel::{Secret, Timestamp, VmId};
+use crate::operations::idempotency::KeyUse;
+use crate::operations::{Acceptor, Order};
 use crate::ports::{Agent, AgentEndpoint, AgentError, PowerAction};
 use crate::standing::{self, Action, Decision, Denial, gate};
 use crate::web::{ApiError, ApiResult, Code, IdempotencyKey};
 
-/// How often a request is repeated that lost a race against an equal one.
-const RACES: usize = 5;
-
 /// What the handlers work with.
 #[derive(Clone)]
 pub struct PowerApi {
-    /// The database.
-    pub db: DatabaseConnection,
-    /// The doorbell of the workers.
-    pub lists: Lists,
-    /// The clock of the process.
-    pub clock: Clock,
+    /// Accepts operations.
+    pub acceptor: Acceptor,
     /// The agents.
     pub agent: Arc<dyn Agent>,
     /// The agent's port.
@@ -53,17 +44,17 @@ type Api = web::Data<PowerApi>;
 
 /// `POST /api/servers/{id}/host/start`
 pub async fn start(server: OwnedServer, who: Customer, key: IdempotencyKey, api: Api) -> ApiResult<HttpResponse> {
-    api.begin(&server.0, &who.0.user, &key, HostAction::Start).await
+    api.switch(&server.0, &who.0, &key, HostAction::Start).await
 }
 
 /// `POST /api/servers/{id}/host/stop`
 pub async fn stop(server: OwnedServer, who: Customer, key: IdempotencyKey, api: Api) -> ApiResult<HttpResponse> {
-    api.begin(&server.0, &who.0.user, &key, HostAction::Stop).await
+    api.switch(&server.0, &who.0, &key, HostAction::Stop).await
 }
 
 /// `POST /api/servers/{id}/host/restart`
 pub async fn restart(server: OwnedServer, who: Customer, key: IdempotencyKey, api: Api) -> ApiResult<HttpResponse> {
-    api.begin(&server.0, &who.0.user, &key, HostAction::Restart).await
+    api.switch(&server.0, &who.0, &key, HostAction::Restart).await
 }
 
 /// `POST /api/servers/{id}/game/start`
@@ -82,77 +73,28 @@ pub async fn game_restart(server: OwnedServer, who: Customer, api: Api) -> ApiRe
 }
 
 impl PowerApi {
-    async fn begin(
+    async fn switch(
         &self,
         server: &instance::Model,
-        user: &user::Model,
+        account: &SignedIn,
         key: &IdempotencyKey,
         action: HostAction,
     ) -> ApiResult<HttpResponse> {
-        let route = format!("POST /api/servers/{}/host/{action}", server.vmid);
-        let key = key.row_id(&user.id.to_string(), &route);
-        for _ in 0..RACES {
-            if let Some(key) = &key {
-                match idempotency::find(&self.db, key, action.as_str(), self.clock.now()).await? {
-                    Seen::Fresh => {}
-                    Seen::Replay(answer) => return Ok(answer.replay()),
-                    Seen::Reused => return Err(key_reused()),
-                }
+        let (vmid, user) = (server.vmid, &account.user);
+        let route = format!("POST /api/servers/{vmid}/host/{action}");
+        let key = KeyUse::of(key, user.id, &route, action.as_str());
+        let decide = async |tx: &DatabaseTransaction| {
+            if server.lifecycle != Lifecycle::Active {
+                return Err(ApiError::new(Code::StateConflict, "The server is being deleted."));
             }
-            let Some(begun) = self.accept(server, user, key.as_deref(), action).await? else { continue };
-            let id = begun.operation.id;
-            if let Err(error) = self.lists.ring(Queue::Host, id).await {
-                tracing::warn!(operation.id = %id, %error, "could not ring for {id}; the sweeper will offer it");
+            if let Some(denial) = passed(action.gated(), tx, user).await? {
+                note_override(tx, vmid, user, &denial, self.acceptor.clock.now()).await?;
             }
-            let view = OperationView::new(begun.operation, Vec::new(), Vec::new());
-            return Ok(operations::http::accepted(view));
-        }
-        Err(ApiError::new(Code::Overloaded, "Equal requests arrived at the same moment; please send it again."))
-    }
-
-    /// Writes operation and first answer in one transaction; `None` when another request won the race.
-    async fn accept(
-        &self,
-        server: &instance::Model,
-        user: &user::Model,
-        key: Option<&str>,
-        action: HostAction,
-    ) -> ApiResult<Option<Begun>> {
-        let (vmid, now) = (server.vmid, self.clock.now());
-        if server.lifecycle != Lifecycle::Active {
-            return Err(ApiError::new(Code::StateConflict, "The server is being deleted."));
-        }
-        let tx = db::begin(&self.db).await?;
-        let overridden = passed(action.gated(), &tx, user).await?;
-        let new = NewOperation {
-            kind: POWER,
-            queue: Queue::Host,
-            schema_version: 1,
-            payload: PowerPayload { vmid, action },
-            user_id: Some(server.user_id),
-            max_starts: 5,
-            step_count: action.steps(),
-            // One for all actions: a server has one power operation at a time.
-            dedup_key: Some(dedup_key(&[POWER, &vmid.to_string()])),
-        };
-        let Some(begun) = operations::try_begin(&tx, new, now).await? else { return Ok(None) };
-        if !begun.fresh {
             let detail = "The power of this server is being changed already; wait for the end of that operation.";
-            return Err(ApiError::new(Code::HostOperationInProgress, detail).operation(begun.operation.id));
-        }
-        if let Some(key) = key {
-            let view = OperationView::new(begun.operation.clone(), Vec::new(), Vec::new());
-            let body = serde_json::to_string(&Accepted::new(view)).map_err(ApiError::internal)?;
-            let answer = FirstAnswer { status: 202, body, operation: Some(begun.operation.id) };
-            if !idempotency::insert(&tx, key, action.as_str(), &answer, now).await? {
-                return Ok(None);
-            }
-        }
-        if let Some(denial) = overridden {
-            note_override(&tx, vmid, user, &denial, now).await?;
-        }
-        tx.commit().await?;
-        Ok(Some(begun))
+            let busy = ApiError::new(Code::HostOperationInProgress, detail);
+            Ok(Order::new(PowerPayload { vmid, action }).owned_by(server.user_id).refuse_while_busy(busy))
+        };
+        self.acceptor.accept(&account.into(), key.as_ref(), decide).await
     }
 
     async fn game(
@@ -172,8 +114,8 @@ impl PowerApi {
             PowerAction::Start | PowerAction::Restart => Action::Start,
             PowerAction::Stop => Action::Stop,
         };
-        if let Some(denial) = passed(gated, &self.db, user).await? {
-            note_override(&self.db, server.vmid, user, &denial, self.clock.now()).await?;
+        if let Some(denial) = passed(gated, &self.acceptor.db, user).await? {
+            note_override(&self.acceptor.db, server.vmid, user, &denial, self.acceptor.clock.now()).await?;
         }
         let address = server.address.parse().map_err(ApiError::internal)?;
         let at = AgentEndpoint { address, port: self.agent_port, token: self.agent_token.clone() };

@@ -5,61 +5,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sea_orm::{DatabaseConnection, DbErr, EntityTrait};
-use serde::{Deserialize, Serialize};
 
 use crate::containers::{Container, ContainerTimings, NotSwitched, Patience};
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
-use crate::db::entities::{operation, user};
-use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, UnwindEnd};
-use crate::kernel::{Clock, Secret, VmId, text_enum};
-use crate::operations::{ServerLock, run_forward};
+use crate::db::entities::user;
+use crate::jobs::{JobContext, JobEnd, JobFailure, Lost};
+use crate::kernel::{Clock, Secret, VmId};
+use crate::operations::{ForwardJob, ServerLock, failed, run_forward};
 use crate::ports::{Agent, AgentEndpoint, AgentState, Hypervisor, NodeName, PowerAction};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
 use crate::servers;
-use crate::standing::{self, Action, Decision, gate};
+use crate::standing::{self, Decision, gate};
 
-/// The kind of these operations.
-pub const POWER: &str = "power";
-
-text_enum! {
-    /// What is done to a container.
-    pub enum HostAction {
-        /// Switch it on.
-        Start = "start",
-        /// Switch it off.
-        Stop = "stop",
-        /// Switch it off and on.
-        Restart = "restart",
-    }
-}
-
-impl HostAction {
-    /// What the gate calls it.
-    pub const fn gated(self) -> Action {
-        match self {
-            Self::Start | Self::Restart => Action::Start,
-            Self::Stop => Action::Stop,
-        }
-    }
-
-    /// How many steps it takes.
-    pub const fn steps(self) -> usize {
-        match self {
-            Self::Start => 1,
-            Self::Stop => 2,
-            Self::Restart => 3,
-        }
-    }
-}
-
-/// The payload of a power operation, version 1.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PowerPayload {
-    /// The server.
-    pub vmid: VmId,
-    /// What is done to it.
-    pub action: HostAction,
-}
+use super::payload::{HostAction, PowerPayload};
 
 /// What power operations work with.
 pub struct PowerDeps {
@@ -93,7 +51,7 @@ impl PowerJob {
     }
 }
 
-struct Work<'a> {
+struct Run<'a> {
     deps: &'a PowerDeps,
     cx: &'a JobContext,
     payload: PowerPayload,
@@ -108,7 +66,7 @@ enum Move {
 }
 
 #[async_trait]
-impl<'a> Step<Work<'a>, ()> for Move {
+impl<'a> Step<Run<'a>, ()> for Move {
     fn name(&self) -> &'static str {
         match self {
             Self::Quiesce => "stop_workload",
@@ -121,15 +79,15 @@ impl<'a> Step<Work<'a>, ()> for Move {
         Reach::Outside
     }
 
-    async fn run(&self, work: &Work<'a>, cx: &StepContext<'_>, (): &mut ()) -> StepResult {
-        let lock = ServerLock::take(work.cx, cx, work.payload.vmid, work.deps.timings.task_poll).await?;
-        let outcome = work.make(*self, cx).await;
+    async fn run(&self, run: &Run<'a>, cx: &StepContext<'_>, (): &mut ()) -> StepResult {
+        let lock = ServerLock::take(run.cx, cx, run.payload.vmid, run.deps.timings.task_poll).await?;
+        let outcome = run.make(*self, cx).await;
         lock.give_back().await;
         outcome
     }
 }
 
-impl Work<'_> {
+impl Run<'_> {
     async fn make(&self, wanted: Move, cx: &StepContext<'_>) -> StepResult {
         let row = self.server().await?;
         let node = NodeName::new(&row.node);
@@ -237,48 +195,26 @@ fn failure(vmid: VmId, error: &NotSwitched) -> StepError {
 }
 
 #[async_trait]
-impl Job for PowerJob {
-    fn kind(&self) -> &'static str {
-        POWER
-    }
+impl ForwardJob for PowerJob {
+    type Work = PowerPayload;
+    type State = ();
 
-    fn schema_version(&self) -> i32 {
-        1
-    }
-
-    fn crash_policy(&self) -> CrashPolicy {
-        CrashPolicy::Resume
-    }
-
-    fn leftovers(&self, _: &operation::Model) -> Vec<Leftover> {
-        Vec::new()
-    }
-
-    async fn run(&self, cx: &JobContext) -> JobEnd {
-        let failed = |failure| JobEnd::Failed { failure, undo: UnwindEnd::Nothing };
-        let payload: PowerPayload = match serde_json::from_str(&cx.operation.payload) {
-            Ok(payload) => payload,
-            Err(error) => return failed(JobFailure::unreadable("the payload", &error)),
-        };
-        let work = Work { deps: &self.deps, cx, payload };
-        match work.pass_gate().await {
+    async fn run(&self, cx: &JobContext, payload: PowerPayload, (): ()) -> JobEnd {
+        let run = Run { deps: &self.deps, cx, payload };
+        match run.pass_gate().await {
             Ok(()) => {}
             Err(StepError::Failed { code, message }) => {
                 return failed(JobFailure { code: code.to_owned(), message, phase: None });
             }
             Err(StepError::Stopped(_)) => return JobEnd::Lost,
         }
-        let moves: &[Move] = match work.payload.action {
+        let moves: &[Move] = match run.payload.action {
             HostAction::Start => &[Move::On],
             HostAction::Stop => &[Move::Quiesce, Move::Off],
             HostAction::Restart => &[Move::Quiesce, Move::Off, Move::On],
         };
-        let steps: Vec<Box<dyn Step<Work<'_>, ()>>> =
-            moves.iter().map(|one| Box::new(*one) as Box<dyn Step<Work<'_>, ()>>).collect();
-        run_forward(cx, &self.deps.clock, &steps, &work, &mut ()).await
-    }
-
-    async fn unwind(&self, _: &JobContext) -> UnwindEnd {
-        UnwindEnd::Nothing
+        let steps: Vec<Box<dyn Step<Run<'_>, ()>>> =
+            moves.iter().map(|one| Box::new(*one) as Box<dyn Step<Run<'_>, ()>>).collect();
+        run_forward(cx, &self.deps.clock, &steps, &run, ()).await
     }
 }

@@ -6,5 +6,7 @@
 
 pub mod http;
 mod job;
+mod payload;
 
-pub use job::{HostAction, POWER, PowerDeps, PowerJob, PowerPayload};
+pub use job::{PowerDeps, PowerJob};
+pub use payload::{HostAction, PowerPayload};

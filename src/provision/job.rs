@@ -8,7 +8,7 @@ use sea_orm::{DbErr, EntityTrait};
 use crate::db::entities::debt::DebtKind;
 use crate::db::entities::{operation, user};
 use crate::edge::{Target, Targets};
-use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, UnwindEnd};
+use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, UnwindEnd, WorkSpec};
 use crate::kernel::UserId;
 use crate::operations::{StepJournal, stop_of};
 use crate::publishing::debt_of;
@@ -20,14 +20,6 @@ use super::request::ProvisionPayload;
 use super::run::{ProvisionDeps, Run};
 use super::state::Provisioning;
 use super::steps::{PUBLISH_EDGE, steps};
-
-/// The kind of provisioning operations.
-pub const PROVISION: &str = "provision";
-
-/// How many steps provisioning takes.
-pub const STEP_COUNT: usize = 9;
-
-const SCHEMA_VERSION: i32 = 1;
 
 /// Makes servers.
 pub struct ProvisionJob {
@@ -92,12 +84,8 @@ impl ProvisionJob {
 
 #[async_trait]
 impl Job for ProvisionJob {
-    fn kind(&self) -> &'static str {
-        PROVISION
-    }
-
-    fn schema_version(&self) -> i32 {
-        SCHEMA_VERSION
+    fn spec(&self) -> WorkSpec {
+        WorkSpec::of::<ProvisionPayload>()
     }
 
     fn crash_policy(&self) -> CrashPolicy {
@@ -176,6 +164,7 @@ fn leftovers(state: &Provisioning, phase: Option<&str>, targets: &Targets) -> Ve
 
 #[cfg(test)]
 mod tests {
+    use super::super::request::STEP_COUNT;
     use super::*;
 
     #[test]

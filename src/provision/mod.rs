@@ -20,7 +20,7 @@ mod run;
 mod state;
 mod steps;
 
-pub use job::{PROVISION, ProvisionJob, STEP_COUNT};
+pub use job::ProvisionJob;
 pub use plan::{Blueprint, PlanError, plan};
 pub use policy::{ProvisionPolicy, Timings};
 pub use request::{ProvisionPayload, ServerRequest, Workload};

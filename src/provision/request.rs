@@ -1,10 +1,17 @@
 //! What a customer asked for, as it is stored with the operation.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::db::entities::instance::InstanceKind;
-use crate::kernel::UserId;
+use crate::jobs::{Dedup, Queue, Work};
+use crate::kernel::{UserId, VmId};
+
+/// How many steps provisioning takes.
+pub(super) const STEP_COUNT: usize = 9;
 
 /// The server that shall exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -64,4 +71,29 @@ pub struct ProvisionPayload {
     pub user_id: UserId,
     /// What was asked for; shown to the owner.
     pub request: ServerRequest,
+}
+
+impl Work for ProvisionPayload {
+    const KIND: &'static str = "provision";
+    const QUEUE: Queue = Queue::Provision;
+    const MAX_STARTS: i32 = 1;
+    const DEADLINE: Duration = Duration::from_secs(4 * 3600);
+
+    fn steps(&self) -> usize {
+        STEP_COUNT
+    }
+
+    /// Reserved by the first step.
+    fn vmid(&self) -> Option<VmId> {
+        None
+    }
+
+    fn shown(&self) -> Value {
+        serde_json::to_value(&self.request).unwrap_or_default()
+    }
+
+    /// An equal request of the same customer is answered with the operation under way.
+    fn dedup(&self) -> Dedup {
+        Dedup::WithoutKey(vec![self.user_id.to_string(), self.shown().to_string()])
+    }
 }

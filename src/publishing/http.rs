@@ -4,22 +4,19 @@ use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use futures_util::future::join_all;
-use sea_orm::DatabaseConnection;
+use sea_orm::DatabaseTransaction;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::job::{PUBLISH, PublishPayload};
+use super::job::PublishPayload;
 use super::publisher::{PublishError, Publisher};
 use super::verify::{TargetReport, TargetVerdict};
 use crate::accounts::Caller;
-use crate::audit;
-use crate::db;
 use crate::db::entities::instance::Lifecycle;
 use crate::edge::{EdgeError, Intent, Target, WISH_KEY, Wish};
-use crate::jobs::{Lists, Queue};
-use crate::kernel::{Classify, Clock, Failure, Timestamp, VmId};
-use crate::operations::{self, Begun, NewOperation, Scope, dedup_key};
+use crate::kernel::{Classify, Failure, Timestamp, VmId};
+use crate::operations::{Acceptor, Order};
 use crate::servers::payload::{self, Change, PayloadError};
 use crate::servers::store;
 use crate::web::{ApiError, ApiResult, Code, Fields, FromFields, Json};
@@ -27,18 +24,11 @@ use crate::web::{ApiError, ApiResult, Code, Fields, FromFields, Json};
 /// How long a peer is waited for when its health is asked.
 const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often a request is repeated that lost a race against an equal one.
-const RACES: usize = 5;
-
 /// What the handlers work with.
 #[derive(Clone)]
 pub struct EdgeApi {
-    /// The database.
-    pub db: DatabaseConnection,
-    /// The doorbell of the workers.
-    pub lists: Lists,
-    /// The clock of the process.
-    pub clock: Clock,
+    /// Accepts operations.
+    pub acceptor: Acceptor,
     /// The peers, with the budget of background work.
     pub publisher: Publisher,
 }
@@ -95,7 +85,7 @@ pub struct TargetHealth {
 
 /// `GET /api/edge/health`
 pub async fn health(_: Caller, api: web::Data<EdgeApi>) -> ApiResult<web::Json<EdgeHealth>> {
-    let unsettled = store::count_unsettled(&api.db).await?;
+    let unsettled = store::count_unsettled(&api.acceptor.db).await?;
     let asked = [Target::Velocity, Target::Technitium, Target::Cloudflare].map(|target| api.ask(target));
     let targets = join_all(asked).await;
     let ok = targets.iter().all(|target| target.healthy != Some(false));
@@ -195,63 +185,25 @@ impl EdgeApi {
     }
 
     async fn begin(&self, caller: &Caller, vmid: VmId, intent: Intent) -> ApiResult<HttpResponse> {
-        for _ in 0..RACES {
-            if let Some(begun) = self.accept(caller, vmid, intent).await? {
-                let id = begun.operation.id;
-                if begun.fresh
-                    && let Err(error) = self.lists.ring(Queue::Host, id).await
-                {
-                    tracing::warn!(operation.id = %id, %error, "could not ring for {id}; the sweeper will offer it");
-                }
-                let view = operations::find_view(&self.db, Scope::All, id).await?;
-                return view.map(operations::http::accepted).ok_or_else(|| ApiError::not_found("operation"));
+        let decide = async |tx: &DatabaseTransaction| {
+            let now = self.acceptor.clock.now();
+            let wished = payload::merge(tx, vmid, WISH_KEY, now, |row, last: Option<Wish>| {
+                let wish = Wish::after(last, intent);
+                (row.lifecycle == Lifecycle::Active && last != Some(wish)).then(|| Change::to(wish))
+            });
+            let row = wished.await.map_err(refused)?;
+            if row.lifecycle != Lifecycle::Active {
+                return Err(ApiError::new(Code::StateConflict, format!("Server {vmid} is being deleted.")));
             }
-        }
-        Err(ApiError::new(Code::Overloaded, "Equal requests arrived at the same moment; please send it again."))
-    }
-
-    /// Writes the operation and the act in one transaction; `None` when an equal request won the race.
-    async fn accept(&self, caller: &Caller, vmid: VmId, intent: Intent) -> ApiResult<Option<Begun>> {
-        let now = self.clock.now();
-        let tx = db::begin(&self.db).await?;
-        let wished = payload::merge(&tx, vmid, WISH_KEY, now, |row, last: Option<Wish>| {
-            let wish = Wish::after(last, intent);
-            (row.lifecycle == Lifecycle::Active && last != Some(wish)).then(|| Change::to(wish))
-        });
-        let row = wished.await.map_err(refused)?;
-        if row.lifecycle != Lifecycle::Active {
-            return Err(ApiError::new(Code::StateConflict, format!("Server {vmid} is being deleted.")));
-        }
-        let wish: Option<Wish> = payload::read(&row, WISH_KEY).map_err(ApiError::internal)?;
-        let number = wish.map_or(0, |wish| wish.number);
-        let new = NewOperation {
-            kind: PUBLISH,
-            queue: Queue::Host,
-            schema_version: 1,
-            payload: PublishPayload { vmid, intent, wish: number },
-            user_id: None,
-            max_starts: 3,
-            step_count: 1,
-            dedup_key: Some(dedup_key(&[PUBLISH, &vmid.to_string(), &number.to_string()])),
-        };
-        let Some(begun) = operations::try_begin(&tx, new, now).await? else { return Ok(None) };
-        if begun.fresh {
-            let action = match intent {
+            let wish: Option<Wish> = payload::read(&row, WISH_KEY).map_err(ApiError::internal)?;
+            let wish = wish.map_or(0, |wish| wish.number);
+            let act = match intent {
                 Intent::Published => "edge.publish",
                 Intent::Withdrawn => "edge.unpublish",
             };
-            let entry = audit::Entry {
-                actor: caller.actor(),
-                action,
-                subject: format!("server:{vmid}"),
-                outcome: audit::Outcome::Done,
-                request: None,
-                detail: json!({ "operation": begun.operation.id }),
-            };
-            audit::record(&tx, entry, now).await?;
-        }
-        tx.commit().await?;
-        Ok(Some(begun))
+            Ok(Order::new(PublishPayload { vmid, intent, wish }).audited(act))
+        };
+        self.acceptor.accept(&caller.try_into()?, None, decide).await
     }
 }
 

@@ -1,22 +1,19 @@
-//! The job of an operator's wish to publish a server or to take it back; its targets are all looked at.
+//! The job of an operator's request to publish a server or to unpublish it. It visits all targets.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::db::entities::operation;
 use crate::edge::{EdgeRecord, Intent};
-use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, UnwindEnd};
+use crate::jobs::{Dedup, JobContext, JobEnd, Lost, Queue, Work};
 use crate::kernel::VmId;
-use crate::operations::{ServerLock, run_forward};
+use crate::operations::{ForwardJob, ServerLock, run_forward};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
 use crate::servers::payload::PayloadError;
 
 use super::publisher::{PublishError, Publisher, Scope};
-
-/// The kind of these operations.
-pub const PUBLISH: &str = "publish";
 
 /// The payload of a publish operation, version 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +24,33 @@ pub struct PublishPayload {
     pub intent: Intent,
     /// The number of the wish; a later one wins.
     pub wish: u32,
+}
+
+impl Work for PublishPayload {
+    const KIND: &'static str = "publish";
+    const QUEUE: Queue = Queue::Host;
+    const MAX_STARTS: i32 = 3;
+    const DEADLINE: Duration = Duration::from_secs(3600);
+
+    fn steps(&self) -> usize {
+        1
+    }
+
+    fn vmid(&self) -> Option<VmId> {
+        Some(self.vmid)
+    }
+
+    fn shown(&self) -> Value {
+        let action = match self.intent {
+            Intent::Published => "publish",
+            Intent::Withdrawn => "unpublish",
+        };
+        json!({ "action": action })
+    }
+
+    fn dedup(&self) -> Dedup {
+        Dedup::Always(vec![self.vmid.to_string(), self.wish.to_string()])
+    }
 }
 
 /// Publishes servers and takes them back.
@@ -42,7 +66,7 @@ impl PublishJob {
     }
 }
 
-struct Work<'a> {
+struct Run<'a> {
     job: &'a PublishJob,
     cx: &'a JobContext,
     payload: PublishPayload,
@@ -51,7 +75,7 @@ struct Work<'a> {
 struct Converge;
 
 #[async_trait]
-impl<'a> Step<Work<'a>, ()> for Converge {
+impl<'a> Step<Run<'a>, ()> for Converge {
     fn name(&self) -> &'static str {
         "converge_edge"
     }
@@ -60,15 +84,15 @@ impl<'a> Step<Work<'a>, ()> for Converge {
         Reach::Outside
     }
 
-    async fn run(&self, work: &Work<'a>, cx: &StepContext<'_>, (): &mut ()) -> StepResult {
-        let lock = ServerLock::take(work.cx, cx, work.payload.vmid, work.job.lock_poll).await?;
-        let outcome = work.converge().await;
+    async fn run(&self, run: &Run<'a>, cx: &StepContext<'_>, (): &mut ()) -> StepResult {
+        let lock = ServerLock::take(run.cx, cx, run.payload.vmid, run.job.lock_poll).await?;
+        let outcome = run.converge().await;
         lock.give_back().await;
         outcome
     }
 }
 
-impl Work<'_> {
+impl Run<'_> {
     async fn converge(&self) -> StepResult {
         let PublishPayload { vmid, intent, wish } = self.payload;
         let publisher = &self.job.publisher;
@@ -110,38 +134,13 @@ fn judge(record: Option<&EdgeRecord>) -> StepResult {
 }
 
 #[async_trait]
-impl Job for PublishJob {
-    fn kind(&self) -> &'static str {
-        PUBLISH
-    }
+impl ForwardJob for PublishJob {
+    type Work = PublishPayload;
+    type State = ();
 
-    fn schema_version(&self) -> i32 {
-        1
-    }
-
-    fn crash_policy(&self) -> CrashPolicy {
-        CrashPolicy::Resume
-    }
-
-    fn leftovers(&self, _: &operation::Model) -> Vec<Leftover> {
-        // What is out is named by the server's own record, and finished by the keeper.
-        Vec::new()
-    }
-
-    async fn run(&self, cx: &JobContext) -> JobEnd {
-        let payload = match serde_json::from_str(&cx.operation.payload) {
-            Ok(payload) => payload,
-            Err(error) => {
-                let failure = JobFailure::unreadable("the payload", &error);
-                return JobEnd::Failed { failure, undo: UnwindEnd::Nothing };
-            }
-        };
-        let work = Work { job: self, cx, payload };
-        let steps: Vec<Box<dyn Step<Work<'_>, ()>>> = vec![Box::new(Converge)];
-        run_forward(cx, &self.publisher.clock, &steps, &work, &mut ()).await
-    }
-
-    async fn unwind(&self, _: &JobContext) -> UnwindEnd {
-        UnwindEnd::Nothing
+    async fn run(&self, cx: &JobContext, payload: PublishPayload, (): ()) -> JobEnd {
+        let run = Run { job: self, cx, payload };
+        let steps: Vec<Box<dyn Step<Run<'_>, ()>>> = vec![Box::new(Converge)];
+        run_forward(cx, &self.publisher.clock, &steps, &run, ()).await
     }
 }

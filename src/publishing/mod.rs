@@ -15,7 +15,7 @@ mod withdraw;
 mod zone;
 
 pub use blocked::blocked;
-pub use job::{PUBLISH, PublishJob, PublishPayload};
+pub use job::{PublishJob, PublishPayload};
 pub use publisher::{PublishError, Publisher, Scope};
 pub use reconciler::Reconciler;
 pub use verify::{TargetReport, TargetVerdict};

@@ -28,6 +28,7 @@ use crate::observe::facts::Freshness;
 use crate::observe::live::LiveState;
 use crate::observe::poller::{Poller, PollerSettings};
 use crate::observe::proxy_watch::ProxyWatch;
+use crate::operations::Acceptor;
 use crate::operations::http::OperationsApi;
 use crate::power::http::PowerApi;
 use crate::provision::http::{ProvisionApi, ServerLimits};
@@ -119,7 +120,7 @@ impl Api {
             Box::new(Retention { db: db.clone(), clock: clock.clone(), metrics: metrics.stores.clone() }),
         ];
         let failpoints = Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default());
-        let edge_lists = lists.clone();
+        let acceptor = Acceptor { db: db.clone(), lists, clock: clock.clone(), failpoints: failpoints.clone() };
         let apis = Apis {
             edge: edge(&config.http),
             authenticator,
@@ -135,37 +136,25 @@ impl Api {
             },
             servers: ServersApi { db: db.clone(), live, clock: clock.clone(), freshness },
             provision: ProvisionApi {
-                db: db.clone(),
-                clock: clock.clone(),
-                lists,
+                acceptor: acceptor.clone(),
                 catalog,
                 quota: Quota { servers: config.limits.servers, memory_mib: config.limits.total_memory_mib },
                 limits: ServerLimits {
                     memory_mib: (config.limits.min_memory_mib, config.limits.max_memory_mib),
                     cpu_cores: (config.limits.min_cpu_cores, config.limits.max_cpu_cores),
                 },
-                failpoints: failpoints.clone(),
             },
             power: PowerApi {
-                db: db.clone(),
-                lists: edge_lists.clone(),
-                clock: Clock::System,
+                acceptor: acceptor.clone(),
                 agent: wiring::agents(config.agent.request_timeout)?,
                 agent_port: config.agent.port,
                 agent_token: config.agent.token.clone(),
             },
             cluster: ClusterApi { hypervisor: poller.hypervisor.clone() },
-            teardown: TeardownApi {
-                db: db.clone(),
-                lists: edge_lists.clone(),
-                clock: Clock::System,
-                hypervisor: poller.hypervisor.clone(),
-            },
-            discovery: DiscoveryApi { db: db.clone(), clock: Clock::System },
+            teardown: TeardownApi { acceptor: acceptor.clone(), hypervisor: poller.hypervisor.clone() },
+            discovery: DiscoveryApi { db: db.clone(), clock: clock.clone() },
             publishing: EdgeApi {
-                db: db.clone(),
-                lists: edge_lists,
-                clock: Clock::System,
+                acceptor,
                 publisher: wiring::publishers(&config.zone, &config.velocity, &config.dns, db.clone())?.background,
             },
             audit: AuditApi { db },

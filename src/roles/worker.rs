@@ -81,9 +81,9 @@ pub(super) async fn provision(
         lock_poll,
         clock: Clock::System,
     };
-    let host = Registry::default()
-        .with(Arc::new(PublishJob::new(publisher.clone(), lock_poll)))
-        .with(Arc::new(TeardownJob::new(teardown.clone())))
+    let host = Registry::for_queue(Queue::Host)
+        .with(Arc::new(PublishJob::new(publisher.clone(), lock_poll)))?
+        .with(Arc::new(TeardownJob::new(teardown.clone())))?
         .with(Arc::new(PowerJob::new(PowerDeps {
             db: db.clone(),
             hypervisor: hypervisor.clone(),
@@ -93,7 +93,7 @@ pub(super) async fn provision(
             timings: policy.timings.container,
             grace: config.provision.stop_grace,
             clock: Clock::System,
-        })));
+        })))?;
     let collector =
         Collector { deps: TeardownDeps { targets: background.targets.clone(), ..teardown }, interval: DEBT_INTERVAL };
     let sweep = OrphanSweep::new(SweepDeps {
@@ -102,15 +102,17 @@ pub(super) async fn provision(
         targets: background.targets.clone(),
         zone: config.zone.zone.clone(),
     });
-    let provision = Registry::default().with(Arc::new(ProvisionJob::new(Arc::new(ProvisionDeps {
-        db: db.clone(),
-        hypervisor,
-        agent: wiring::agents(config.agent.request_timeout)?,
-        publisher,
-        clock: Clock::System,
-        policy,
-    }))));
-    let worker = |queue: Queue, registry: Registry, settings: JobSettings| {
+    let provision =
+        Registry::for_queue(Queue::Provision).with(Arc::new(ProvisionJob::new(Arc::new(ProvisionDeps {
+            db: db.clone(),
+            hypervisor,
+            agent: wiring::agents(config.agent.request_timeout)?,
+            publisher,
+            clock: Clock::System,
+            policy,
+        }))))?;
+    let worker = |registry: Registry, settings: JobSettings| {
+        let queue = registry.queue();
         Worker::new(WorkerDeps {
             lane: Lane {
                 queue,
@@ -129,8 +131,8 @@ pub(super) async fn provision(
         })
     };
     Ok(ProvisionRole {
-        provision: worker(Queue::Provision, provision, wiring::provision_jobs(&config.jobs, &config.provision)),
-        host: worker(Queue::Host, host, wiring::host_jobs(&config.jobs, &config.provision)),
+        provision: worker(provision, wiring::provision_jobs(&config.jobs, &config.provision)),
+        host: worker(host, wiring::host_jobs(&config.jobs, &config.provision)),
         tasks: vec![
             Box::new(Reconciler { publisher: background, interval: EDGE_INTERVAL }),
             Box::new(collector),

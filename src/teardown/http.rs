@@ -4,34 +4,26 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::job::{STEP_COUNT, TEARDOWN, TeardownPayload};
+use super::payload::TeardownPayload;
 use super::subject::Subject;
 use crate::accounts::{Admin, Caller, Customer};
 use crate::audit::{self, Outcome};
 use crate::containers::{NotListed, list_all, nonce_of};
-use crate::db;
 use crate::db::entities::debt::{self, DebtKind, DebtState};
 use crate::db::entities::operation::{self, OperationState, Unwind};
 use crate::db::entities::reservation;
 use crate::instances::OwnedServer;
-use crate::jobs::{Lists, Queue};
-use crate::kernel::{Clock, DebtId, OperationId, Timestamp, VmId};
-use crate::operations::{self, Begun, NewOperation, Scope, dedup_key};
+use crate::kernel::{DebtId, OperationId, Timestamp, UserId, VmId};
+use crate::operations::{Acceptor, Order, Requester};
 use crate::ports::{ContainerSummary, Hypervisor, HypervisorError, NodeName};
 use crate::servers::{self, vmids};
 use crate::standing::{self, Action, Decision, gate};
 use crate::web::{ApiError, ApiResult, Code, Query};
-
-/// How often a request is repeated that lost a race against an equal one.
-const RACES: usize = 5;
 
 /// How many containers are asked for their nonce at a time.
 const LOOKS_AT_A_TIME: usize = 8;
@@ -39,12 +31,8 @@ const LOOKS_AT_A_TIME: usize = 8;
 /// What the handlers work with.
 #[derive(Clone)]
 pub struct TeardownApi {
-    /// The database.
-    pub db: DatabaseConnection,
-    /// The doorbell of the workers.
-    pub lists: Lists,
-    /// The clock of the process.
-    pub clock: Clock,
+    /// Accepts operations.
+    pub acceptor: Acceptor,
     /// The cluster, for containers without a server.
     pub hypervisor: Arc<dyn Hypervisor>,
 }
@@ -56,7 +44,7 @@ pub async fn delete_server(
     api: web::Data<TeardownApi>,
 ) -> ApiResult<HttpResponse> {
     let user = &account.user;
-    let standing = standing::store::find(&api.db, user.id).await?;
+    let standing = standing::store::find(&api.acceptor.db, user.id).await?;
     match gate(Action::DeleteServer, &standing, user.role) {
         Decision::Allow => {}
         Decision::Override(denial) => {
@@ -67,8 +55,7 @@ pub async fn delete_server(
             return Err(denial.into());
         }
     }
-    let payload = TeardownPayload { vmid: server.vmid, by: user.id.to_string(), orphan: None };
-    api.begin(payload, Some(server.user_id), &user.id.to_string()).await
+    api.begin(&(&account).into(), server.vmid, Some(server.user_id), None).await
 }
 
 /// `DELETE /api/containers/{vmid}`
@@ -78,19 +65,19 @@ pub async fn delete_container(
     api: web::Data<TeardownApi>,
 ) -> ApiResult<HttpResponse> {
     let vmid: VmId = vmid.parse().map_err(|_| ApiError::not_found("container"))?;
-    let (owner, orphan) = match servers::store::find(&api.db, vmid).await? {
+    let by = Requester::try_from(&caller)?;
+    let (owner, orphan) = match servers::store::find(&api.acceptor.db, vmid).await? {
         Some(row) => (Some(row.user_id), None),
         None => match api.orphan(vmid).await? {
             Ok(orphan) => (None, Some(orphan)),
             Err(why) => {
-                api.note(caller.actor(), "container.delete", vmid, Outcome::Refused, &why).await?;
+                api.note(by.name, "container.delete", vmid, Outcome::Refused, &why).await?;
                 let detail = format!("Container {vmid} is not removed: {why}.");
                 return Err(ApiError::new(Code::StateConflict, detail));
             }
         },
     };
-    let actor = caller.actor();
-    api.begin(TeardownPayload { vmid, by: actor.clone(), orphan }, owner, &actor).await
+    api.begin(&by, vmid, owner, orphan).await
 }
 
 /// A container without a server.
@@ -134,7 +121,7 @@ pub struct Orphans {
 /// `GET /api/containers/orphans`
 pub async fn orphans(_: Caller, api: web::Data<TeardownApi>) -> ApiResult<web::Json<Orphans>> {
     let listed = api.listing().await?;
-    let rows = servers::store::list_places(&api.db).await?;
+    let rows = servers::store::list_places(&api.acceptor.db).await?;
     let servers = rows.iter().filter(|(vmid, _)| !listed.iter().any(|container| container.vmid == *vmid));
     let servers = servers.map(|(vmid, node)| Hollow { server_id: vmid.to_string(), node: node.clone() }).collect();
     let nobodys: Vec<(VmId, NodeName)> = listed
@@ -210,7 +197,7 @@ pub async fn debts(_: Admin, query: Query, api: web::Data<TeardownApi>) -> ApiRe
     if let Some(after) = page.after {
         rows = rows.filter(debt::Column::Id.lt(after));
     }
-    let mut rows = rows.all(&api.db).await?;
+    let mut rows = rows.all(&api.acceptor.db).await?;
     let next = page.cut(&mut rows, |row| row.id);
     let view = |row: debt::Model| DebtView {
         id: row.id,
@@ -249,13 +236,13 @@ impl TeardownApi {
 
     /// Why the container `vmid` that `nonce` made must not be removed; `None` when it may.
     async fn why_not(&self, vmid: VmId, nonce: OperationId) -> ApiResult<Option<String>> {
-        let maker = operation::Entity::find_by_id(nonce).one(&self.db).await?;
+        let maker = operation::Entity::find_by_id(nonce).one(&self.acceptor.db).await?;
         let Some(maker) = maker else { return Ok(Some(format!("{nonce}, which made it, is not known here"))) };
         let at_work = matches!(maker.unwind, Unwind::Due | Unwind::Running);
         if matches!(maker.state, OperationState::Queued | OperationState::Running) || at_work {
             return Ok(Some(format!("{nonce}, which made it, is still at work")));
         }
-        let holder = vmids::find(&self.db, vmid).await?;
+        let holder = vmids::find(&self.acceptor.db, vmid).await?;
         let taken = holder.filter(|row| row.state == reservation::ReservationState::Held && row.operation_id != nonce);
         Ok(taken.map(|row| format!("the number is held by {}", row.operation_id)))
     }
@@ -284,64 +271,23 @@ impl TeardownApi {
     ) -> ApiResult<()> {
         let detail = json!({ "why": why });
         let entry = audit::Entry { actor, action, subject: format!("server:{vmid}"), outcome, request: None, detail };
-        Ok(audit::record(&self.db, entry, self.clock.now()).await?)
+        Ok(audit::record(&self.acceptor.db, entry, self.acceptor.clock.now()).await?)
     }
 
     async fn begin(
         &self,
-        payload: TeardownPayload,
-        owner: Option<crate::kernel::UserId>,
-        actor: &str,
+        by: &Requester,
+        vmid: VmId,
+        owner: Option<UserId>,
+        orphan: Option<Subject>,
     ) -> ApiResult<HttpResponse> {
-        for _ in 0..RACES {
-            if let Some(begun) = self.accept(&payload, owner, actor).await? {
-                let id = begun.operation.id;
-                if begun.fresh
-                    && let Err(error) = self.lists.ring(Queue::Host, id).await
-                {
-                    tracing::warn!(operation.id = %id, %error, "could not ring for {id}; the sweeper will offer it");
-                }
-                let view = operations::find_view(&self.db, Scope::All, id).await?;
-                return view.map(operations::http::accepted).ok_or_else(|| ApiError::not_found("operation"));
-            }
-        }
-        Err(ApiError::new(Code::Overloaded, "Equal requests arrived at the same moment; please send it again."))
-    }
-
-    /// Writes the operation and the act in one transaction; `None` when an equal request won the race.
-    async fn accept(
-        &self,
-        payload: &TeardownPayload,
-        owner: Option<crate::kernel::UserId>,
-        actor: &str,
-    ) -> ApiResult<Option<Begun>> {
-        let (vmid, now) = (payload.vmid, self.clock.now());
-        let tx = db::begin(&self.db).await?;
-        self.pass_maker(&tx, vmid).await?;
-        let new = NewOperation {
-            kind: TEARDOWN,
-            queue: Queue::Host,
-            schema_version: 1,
-            payload: payload.clone(),
-            user_id: owner,
-            max_starts: 5,
-            step_count: STEP_COUNT,
-            dedup_key: Some(dedup_key(&[TEARDOWN, &vmid.to_string()])),
+        let act = if orphan.is_some() { "container.delete" } else { "server.delete" };
+        let payload = TeardownPayload { vmid, by: by.name.clone(), orphan };
+        let decide = async |tx: &DatabaseTransaction| {
+            self.pass_maker(tx, vmid).await?;
+            Ok(Order::new(payload.clone()).owned_by(owner).audited(act))
         };
-        let Some(begun) = operations::try_begin(&tx, new, now).await? else { return Ok(None) };
-        if begun.fresh {
-            let entry = audit::Entry {
-                actor: actor.to_owned(),
-                action: if payload.orphan.is_some() { "container.delete" } else { "server.delete" },
-                subject: format!("server:{vmid}"),
-                outcome: Outcome::Done,
-                request: None,
-                detail: json!({ "operation": begun.operation.id }),
-            };
-            audit::record(&tx, entry, now).await?;
-        }
-        tx.commit().await?;
-        Ok(Some(begun))
+        self.acceptor.accept(by, None, decide).await
     }
 
     /// A server that is still being made, or unmade, is not torn down beside it.

@@ -5,36 +5,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sea_orm::DatabaseConnection;
-use serde::{Deserialize, Serialize};
 
 use crate::containers::ContainerTimings;
-use crate::db::entities::operation;
 use crate::edge::Targets;
-use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, UnwindEnd};
-use crate::kernel::{Clock, VmId};
-use crate::operations::run_forward;
+use crate::jobs::{JobContext, JobEnd};
+use crate::kernel::Clock;
+use crate::operations::{ForwardJob, run_forward};
 use crate::ports::Hypervisor;
 
+use super::payload::TeardownPayload;
 use super::steps::{State, Work, steps};
-use super::subject::Subject;
-
-/// The kind of these operations.
-pub const TEARDOWN: &str = "teardown";
-
-/// How many steps a teardown takes.
-pub const STEP_COUNT: usize = 6;
-
-/// The payload of a teardown, version 1.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TeardownPayload {
-    /// The server.
-    pub vmid: VmId,
-    /// Who asked: a user id or `internal`.
-    pub by: String,
-    /// A container without a server; nothing for a server, whose row says what goes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub orphan: Option<Subject>,
-}
 
 /// What a teardown works with.
 #[derive(Clone)]
@@ -66,48 +46,19 @@ impl TeardownJob {
 }
 
 #[async_trait]
-impl Job for TeardownJob {
-    fn kind(&self) -> &'static str {
-        TEARDOWN
-    }
+impl ForwardJob for TeardownJob {
+    type Work = TeardownPayload;
+    type State = State;
 
-    fn schema_version(&self) -> i32 {
-        1
-    }
-
-    fn crash_policy(&self) -> CrashPolicy {
-        CrashPolicy::Resume
-    }
-
-    fn leftovers(&self, _: &operation::Model) -> Vec<Leftover> {
-        // The row of the server stays until all that is left of it is on record.
-        Vec::new()
-    }
-
-    async fn run(&self, cx: &JobContext) -> JobEnd {
-        let unreadable = |what: &str, error| JobEnd::Failed {
-            failure: JobFailure::unreadable(what, &error),
-            undo: UnwindEnd::Nothing,
-        };
-        let payload: TeardownPayload = match serde_json::from_str(&cx.operation.payload) {
-            Ok(payload) => payload,
-            Err(error) => return unreadable("the payload", error),
-        };
-        let mut state = match cx.operation.saga_state.as_deref().map(serde_json::from_str::<State>).transpose() {
-            Ok(state) => state.unwrap_or_default(),
-            Err(error) => return unreadable("the state", error),
-        };
+    async fn run(&self, cx: &JobContext, payload: TeardownPayload, state: State) -> JobEnd {
         let work = Work { deps: &self.deps, cx, payload };
-        run_forward(cx, &self.deps.clock, &steps(), &work, &mut state).await
-    }
-
-    async fn unwind(&self, _: &JobContext) -> UnwindEnd {
-        UnwindEnd::Nothing
+        run_forward(cx, &self.deps.clock, &steps(), &work, state).await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::payload::STEP_COUNT;
     use super::*;
 
     #[test]

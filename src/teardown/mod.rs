@@ -12,6 +12,7 @@ pub mod debts;
 pub mod http;
 mod job;
 mod orphan_sweep;
+mod payload;
 mod release;
 mod remove;
 mod steps;
@@ -20,7 +21,8 @@ mod subject;
 
 pub use archive::snapshot;
 pub use collector::Collector;
-pub use job::{STEP_COUNT, TEARDOWN, TeardownDeps, TeardownJob, TeardownPayload};
+pub use job::{TeardownDeps, TeardownJob};
 pub use orphan_sweep::{OrphanSweep, SweepDeps, SweepError};
+pub use payload::TeardownPayload;
 pub use release::{NotReleased, release};
 pub use subject::Subject;

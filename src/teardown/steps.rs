@@ -19,7 +19,8 @@ use crate::standing::{self, Action, Decision, gate};
 
 use super::archive::archive;
 use super::debts;
-use super::job::{TeardownDeps, TeardownPayload};
+use super::job::TeardownDeps;
+use super::payload::TeardownPayload;
 use super::remove::{self, NotRemoved};
 use super::subject::Subject;
 
@@ -32,7 +33,7 @@ pub(super) struct Work<'a> {
 
 /// What they remember.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct State {
+pub struct State {
     /// What goes; nothing when there was nothing.
     subject: Option<Subject>,
 }

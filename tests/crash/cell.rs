@@ -15,7 +15,7 @@ use zpack::db;
 use zpack::db::entities::operation;
 use zpack::jobs::{Queue, set_paused};
 use zpack::kernel::{Clock, OperationId, Secret};
-use zpack::operations::{cancel, dedup_key};
+use zpack::operations::cancel;
 
 use super::check::{self, Facts, Lists, Sampler, Violation, violation};
 use super::edge::Edge;
@@ -166,9 +166,8 @@ impl Cell {
             scene.ask(port);
             (doomed, None)
         } else {
-            let mut new = company.new_operation(node());
-            new.dedup_key = Some(dedup_key(&["crash"]));
-            let id = company.begin_new(new).await.operation.id;
+            let order = company.order(node()).keyed(false);
+            let id = company.begin_new(order).await.operation.id;
             if self.edge != Edge::MidSweep {
                 company.lists.ring(Queue::Provision, id).await.unwrap();
             }
@@ -316,9 +315,7 @@ impl Scene {
 
     /// Puts on the ready list what must do no harm there, and accepts an operation of the future. Returns its id.
     async fn plant(&self, id: OperationId, cancelled: OperationId) -> OperationId {
-        let mut unknown = self.company.new_operation(node());
-        unknown.schema_version = 99;
-        let unknown = self.company.begin_new(unknown).await.operation.id;
+        let unknown = self.company.begin_new(self.company.order_of_a_later_release(node())).await.operation.id;
         let weeds =
             [id.to_string(), cancelled.to_string(), OperationId::generate().to_string(), "\u{7}no id".to_owned()];
         let mut connection = self.company.lists.connection();
@@ -340,11 +337,7 @@ impl Scene {
         let (company, mut broken) = (&self.company, Vec::new());
         let db = &company.db.db;
         set_paused(db, Queue::Provision, true, Clock::System.now()).await.unwrap();
-        let keyed = || {
-            let mut new = company.new_operation(node());
-            new.dedup_key = Some(dedup_key(&["crash"]));
-            new
-        };
+        let keyed = || company.order(node()).keyed(false);
         let first = company.begin_new(keyed()).await;
         if !first.fresh || first.operation.id == row.id {
             broken.push(violation("I9", format!("{} has ended and keeps its key", row.id)));

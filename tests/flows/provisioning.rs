@@ -62,9 +62,7 @@ async fn work_that_no_worker_knows_holds_up_nothing_else() {
     let company = Company::start().await;
     // More than the sweeper offers at a time, and older than what can be done.
     for _ in 0..250 {
-        let mut unknown = company.new_operation(node());
-        unknown.schema_version = 99;
-        company.begin_new(unknown).await;
+        company.begin_new(company.order_of_a_later_release(node())).await;
     }
     let id = company.begin_silently(node()).await;
     let worker = company.worker(Company::settings());

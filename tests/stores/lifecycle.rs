@@ -15,8 +15,8 @@ use zpack::db::entities::{operation_step, queue_slot};
 use zpack::jobs::lifecycle::{Footprint, Standing, decide};
 use zpack::jobs::{
     ClaimOutcome, ClaimPurpose, Claimed, CrashPolicy, End, Failpoints, Job, JobContext, JobEnd, JobSettings, Leftover,
-    Lists, Queue, Registry, Sweep, UnwindEnd, claim, ensure_slots, finish, guard, recover_expired, renew, set_paused,
-    sweep,
+    Lists, Queue, Registry, Sweep, UnwindEnd, WorkSpec, claim, ensure_slots, finish, guard, recover_expired, renew,
+    set_paused, sweep,
 };
 use zpack::kernel::{OperationId, Timestamp, WorkerId};
 use zpack::operations::{CancelOutcome, cancel};
@@ -43,12 +43,8 @@ struct Idle(&'static str, CrashPolicy);
 
 #[async_trait]
 impl Job for Idle {
-    fn kind(&self) -> &'static str {
-        self.0
-    }
-
-    fn schema_version(&self) -> i32 {
-        1
+    fn spec(&self) -> WorkSpec {
+        WorkSpec { kind: self.0, queue: QUEUE, version: 1, deadline: Duration::from_secs(3600) }
     }
 
     fn crash_policy(&self) -> CrashPolicy {
@@ -69,9 +65,10 @@ impl Job for Idle {
 }
 
 fn registry() -> Registry {
-    Registry::default()
+    Registry::for_queue(QUEUE)
         .with(Arc::new(Idle("provision", CrashPolicy::UnwindOutsideEffects)))
-        .with(Arc::new(Idle("repair", CrashPolicy::Resume)))
+        .and_then(|registry| registry.with(Arc::new(Idle("repair", CrashPolicy::Resume))))
+        .unwrap()
 }
 
 fn settings() -> JobSettings {

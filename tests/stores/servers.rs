@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use zpack::db;
 use zpack::db::entities::instance;
 use zpack::db::entities::operation::{self, OperationState};
 use zpack::db::entities::reservation;
 use zpack::db::entities::user::{self, Role};
 use zpack::instances::quota::{self, Quota, Usage};
-use zpack::jobs::Queue;
+use zpack::jobs::{Dedup, Queue, Work};
 use zpack::kernel::{OperationId, Timestamp, UserId, VmId};
-use zpack::operations::{NewOperation, begin};
+use zpack::operations::{Order, begin};
 use zpack::servers::store;
 use zpack::servers::vmids;
 use zpack::servers::{Naming, PoolError, hostname};
@@ -64,21 +66,35 @@ async fn an_owner(test: &TestDb) -> UserId {
     id
 }
 
-fn create_of(owner: UserId, memory_mib: u32) -> NewOperation<u32> {
-    NewOperation {
-        kind: "provision",
-        queue: Queue::Provision,
-        schema_version: 1,
-        payload: memory_mib,
-        user_id: Some(owner),
-        max_starts: 1,
-        step_count: 8,
-        dedup_key: None,
+/// A create whose payload is its memory.
+#[derive(Serialize, Deserialize)]
+struct Memory(u32);
+
+impl Work for Memory {
+    const KIND: &'static str = "provision";
+    const QUEUE: Queue = Queue::Provision;
+    const MAX_STARTS: i32 = 1;
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    fn steps(&self) -> usize {
+        8
+    }
+
+    fn vmid(&self) -> Option<VmId> {
+        None
+    }
+
+    fn shown(&self) -> Value {
+        Value::Null
+    }
+
+    fn dedup(&self) -> Dedup {
+        Dedup::None
     }
 }
 
 async fn begun(test: &TestDb, owner: UserId, memory_mib: u32) -> OperationId {
-    begin(&test.db, create_of(owner, memory_mib), now()).await.unwrap().operation.id
+    begin(&test.db, &Order::new(Memory(memory_mib)).owned_by(owner), now()).await.unwrap().operation.id
 }
 
 fn memory_of(payload: &str) -> Option<u32> {
@@ -220,7 +236,7 @@ async fn two_creates_at_once_do_not_both_pass_the_quota(test: TestDb) {
                 tx.rollback().await?;
                 return Ok::<bool, sea_orm::DbErr>(false);
             }
-            begin(&tx, create_of(owner, 512), now()).await.unwrap();
+            begin(&tx, &Order::new(Memory(512)).owned_by(owner), now()).await.unwrap();
             tx.commit().await?;
             Ok(true)
         })

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -23,14 +24,13 @@ use zpack::db::entities::operation::{self, OperationState};
 use zpack::db::{self, entities};
 use zpack::edge::{EdgePolicy, Targets};
 use zpack::instances::quota::Quota;
-use zpack::jobs::{Failpoints, JobSettings, Lane, Lists, Queue, Registry, Worker, WorkerDeps};
+use zpack::jobs::{Dedup, Failpoints, Job, JobSettings, Lane, Lists, Queue, Registry, Work, Worker, WorkerDeps};
 use zpack::kernel::{Clock, OperationId, Secret, UserId, VmId, WorkerId};
 use zpack::observe::facts::Freshness;
-use zpack::operations::{Begun, NewOperation, OperationError, begin};
+use zpack::operations::{Begun, OperationError, Order, begin};
 use zpack::power::{PowerDeps, PowerJob};
 use zpack::provision::{
-    PROVISION, ProvisionDeps, ProvisionJob, ProvisionPayload, ProvisionPolicy, STEP_COUNT, ServerRequest, Timings,
-    Workload,
+    ProvisionDeps, ProvisionJob, ProvisionPayload, ProvisionPolicy, ServerRequest, Timings, Workload,
 };
 use zpack::publishing::{PublishJob, Publisher};
 use zpack::sim::{SimConfig, World};
@@ -39,6 +39,34 @@ use zpack::telemetry::Metrics;
 
 use super::door::{Door, Ground};
 use super::{PrivateRedis, TestDb, artifacts};
+
+/// What a later release asks of workers, in a version of the payload that these do not know.
+#[derive(Serialize, Deserialize)]
+pub struct LaterRelease(ProvisionPayload);
+
+impl Work for LaterRelease {
+    const KIND: &'static str = ProvisionPayload::KIND;
+    const QUEUE: Queue = ProvisionPayload::QUEUE;
+    const VERSION: i32 = 99;
+    const MAX_STARTS: i32 = ProvisionPayload::MAX_STARTS;
+    const DEADLINE: Duration = ProvisionPayload::DEADLINE;
+
+    fn steps(&self) -> usize {
+        self.0.steps()
+    }
+
+    fn vmid(&self) -> Option<VmId> {
+        self.0.vmid()
+    }
+
+    fn shown(&self) -> Value {
+        self.0.shown()
+    }
+
+    fn dedup(&self) -> Dedup {
+        Dedup::None
+    }
+}
 
 /// The zone of the simulated DNS servers.
 pub const ZONE: &str = "play.zpack.test";
@@ -252,7 +280,7 @@ impl Company {
 
     /// Starts one with other house rules.
     pub fn worker_under(&self, policy: ProvisionPolicy, settings: JobSettings) -> RunningWorker {
-        self.work(Queue::Provision, Registry::default().with(Arc::new(self.job(policy))), settings)
+        self.work(Registry::for_queue(Queue::Provision).with(Arc::new(self.job(policy))).unwrap(), settings)
     }
 
     /// What switches servers on and off.
@@ -298,15 +326,14 @@ impl Company {
         let publish = PublishJob::new(self.publisher(), Duration::from_millis(20));
         let teardown = TeardownJob::new(teardown);
         let settings = JobSettings { slots: None, concurrency: 8, ..Self::settings() };
-        self.work(
-            Queue::Host,
-            Registry::default().with(Arc::new(publish)).with(Arc::new(teardown)).with(Arc::new(PowerJob::new(power))),
-            settings,
-        )
+        let jobs: [Arc<dyn Job>; 3] = [Arc::new(publish), Arc::new(teardown), Arc::new(PowerJob::new(power))];
+        let registry = jobs.into_iter().try_fold(Registry::for_queue(Queue::Host), Registry::with).unwrap();
+        self.work(registry, settings)
     }
 
-    /// Starts a worker of `queue` that knows the jobs of `registry`.
-    fn work(&self, queue: Queue, registry: Registry, settings: JobSettings) -> RunningWorker {
+    /// Starts a worker that knows the jobs of `registry`.
+    fn work(&self, registry: Registry, settings: JobSettings) -> RunningWorker {
+        let queue = registry.queue();
         let url = self.db.url.clone();
         let deps = WorkerDeps {
             lane: Lane {
@@ -345,32 +372,29 @@ impl Company {
 
     /// Accepts an operation whose ring is lost.
     pub async fn begin_silently(&self, request: ServerRequest) -> OperationId {
-        self.begin_new(self.new_operation(request)).await.operation.id
+        self.begin_new(self.order(request)).await.operation.id
     }
 
-    /// What the API would write for this request.
-    pub fn new_operation(&self, request: ServerRequest) -> NewOperation<ProvisionPayload> {
-        NewOperation {
-            kind: PROVISION,
-            queue: Queue::Provision,
-            schema_version: 1,
-            payload: ProvisionPayload { user_id: self.owner, request },
-            user_id: Some(self.owner),
-            max_starts: 1,
-            step_count: STEP_COUNT,
-            dedup_key: None,
-        }
+    /// What the API would accept for this request with an idempotency key.
+    pub fn order(&self, request: ServerRequest) -> Order<ProvisionPayload> {
+        let work = ProvisionPayload { user_id: self.owner, request };
+        Order::new(work).owned_by(self.owner).keyed(true)
     }
 
-    /// Writes an operation without ringing.
-    pub async fn begin_new(&self, new: NewOperation<ProvisionPayload>) -> Begun {
-        self.try_begin(new).await.unwrap()
+    /// The same from the API of a later release: no worker knows the version of its payload.
+    pub fn order_of_a_later_release(&self, request: ServerRequest) -> Order<LaterRelease> {
+        Order::new(LaterRelease(ProvisionPayload { user_id: self.owner, request })).owned_by(self.owner)
+    }
+
+    /// Writes an operation without offering it.
+    pub async fn begin_new<W: Work>(&self, order: Order<W>) -> Begun {
+        self.try_begin(order).await.unwrap()
     }
 
     /// The same, where the database may be busy.
-    pub async fn try_begin(&self, new: NewOperation<ProvisionPayload>) -> Result<Begun, OperationError> {
+    pub async fn try_begin<W: Work>(&self, order: Order<W>) -> Result<Begun, OperationError> {
         let tx = db::begin(&self.db.db).await?;
-        let begun = begin(&tx, new, Clock::System.now()).await?;
+        let begun = begin(&tx, &order, Clock::System.now()).await?;
         tx.commit().await?;
         Ok(begun)
     }

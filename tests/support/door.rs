@@ -25,6 +25,7 @@ use zpack::jobs::{Failpoints, Lists};
 use zpack::kernel::{Clock, Secret};
 use zpack::observe::facts::Freshness;
 use zpack::observe::live::LiveState;
+use zpack::operations::Acceptor;
 use zpack::operations::http::OperationsApi;
 use zpack::ports::{CatalogSource, Hypervisor};
 use zpack::power::http::PowerApi;
@@ -90,7 +91,7 @@ impl Door {
         let streams = Streams::new(MOST_STREAMS, stop.clone());
         let catalog = Catalog::new(source, db.clone(), clock.clone(), Duration::from_secs(60));
         let live = LiveState::new(lists.connection(), freshness.agent);
-        let edge_lists = lists.clone();
+        let acceptor = Acceptor { db: db.clone(), lists, clock: clock.clone(), failpoints: Failpoints::default() };
         let apis = Apis {
             edge: Edge { origins: AllowedOrigins::new([ORIGIN.to_owned()]), ..Edge::default() },
             authenticator: Authenticator::new(db.clone(), clock.clone(), tokens.clone(), internal, discovery)
@@ -109,26 +110,21 @@ impl Door {
             operations: OperationsApi { db: db.clone(), clock: clock.clone(), streams },
             servers: ServersApi { db: db.clone(), live, clock: clock.clone(), freshness },
             provision: ProvisionApi {
-                db: db.clone(),
-                clock: clock.clone(),
-                lists,
+                acceptor: acceptor.clone(),
                 catalog,
                 quota,
                 limits: ServerLimits { memory_mib: (512, 32_768), cpu_cores: (1, 16) },
-                failpoints: Failpoints::default(),
             },
             power: PowerApi {
-                db: db.clone(),
-                lists: edge_lists.clone(),
-                clock: clock.clone(),
+                acceptor: acceptor.clone(),
                 agent: Arc::new(Agents::new(AgentSettings { timeout: Duration::from_secs(2) }).unwrap()),
                 agent_port: agent.0,
                 agent_token: agent.1,
             },
             cluster: ClusterApi { hypervisor: hypervisor.clone() },
-            teardown: TeardownApi { db: db.clone(), lists: edge_lists.clone(), clock: clock.clone(), hypervisor },
+            teardown: TeardownApi { acceptor: acceptor.clone(), hypervisor },
             discovery: DiscoveryApi { db: db.clone(), clock: clock.clone() },
-            publishing: EdgeApi { db: db.clone(), lists: edge_lists, clock: clock.clone(), publisher },
+            publishing: EdgeApi { acceptor, publisher },
             audit: AuditApi { db: db.clone() },
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -65,6 +65,22 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// Who begins operations, and asks for their end.
+    pub enum Actor {
+        /// A user without the role admin.
+        Customer = "customer",
+        /// A person who runs zpack.
+        Operator = "operator",
+        /// Another part of the company's system, by the internal token.
+        Internal = "internal",
+        /// Billing.
+        Billing = "billing",
+        /// Another part of zpack.
+        System = "system",
+    }
+}
+
 /// One durable operation: the row a job is claimed from and a user polls.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "operations")]

@@ -10,9 +10,10 @@ use sea_orm::{
 use crate::db;
 use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
 use crate::jobs::failpoint::Failpoints;
-use crate::jobs::job::{Job, JobFailure, Registry};
+use crate::jobs::job::{Job, JobFailure};
 use crate::jobs::lifecycle::{Footprint, Recovery, Standing, decide, remains};
 use crate::jobs::queue::Queue;
+use crate::jobs::registry::Registry;
 use crate::jobs::settings::JobSettings;
 use crate::kernel::{Backoff, OperationId, Timestamp};
 

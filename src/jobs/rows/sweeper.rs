@@ -6,9 +6,9 @@ use sea_orm::{ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilt
 use crate::db;
 use crate::db::entities::operation::{self, OperationState, Unwind};
 use crate::jobs::failpoint::Failpoints;
-use crate::jobs::job::Registry;
 use crate::jobs::lists::commands::{Lists, PAGE};
 use crate::jobs::queue::Queue;
+use crate::jobs::registry::Registry;
 use crate::kernel::OperationId;
 
 use super::claim::{known_kinds, paused};

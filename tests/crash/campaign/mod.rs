@@ -168,7 +168,7 @@ impl Campaign {
                 let request = if self.begun.len().is_multiple_of(2) { node() } else { paper() };
                 // Small enough for the simulated nodes to hold a thousand.
                 let request = ServerRequest { memory_mib: 128, ..request };
-                let Ok(begun) = self.company.try_begin(self.company.new_operation(request)).await else {
+                let Ok(begun) = self.company.try_begin(self.company.order(request)).await else {
                     // A worker that was stopped in a transaction keeps the one writer of SQLite.
                     *self.counts.entry("operations refused by a busy database").or_default() += 1;
                     return;

@@ -1,0 +1,69 @@
+//! What is asked of the power of a server.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::jobs::{Dedup, Queue, Work};
+use crate::kernel::{VmId, text_enum};
+use crate::standing::Action;
+
+text_enum! {
+    /// What is done to a container.
+    pub enum HostAction {
+        /// Switch it on.
+        Start = "start",
+        /// Switch it off.
+        Stop = "stop",
+        /// Switch it off and on.
+        Restart = "restart",
+    }
+}
+
+impl HostAction {
+    /// What the gate calls it.
+    pub const fn gated(self) -> Action {
+        match self {
+            Self::Start | Self::Restart => Action::Start,
+            Self::Stop => Action::Stop,
+        }
+    }
+}
+
+/// The payload of a power operation, version 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PowerPayload {
+    /// The server.
+    pub vmid: VmId,
+    /// What is done to it.
+    pub action: HostAction,
+}
+
+impl Work for PowerPayload {
+    const KIND: &'static str = "power";
+    const QUEUE: Queue = Queue::Host;
+    const MAX_STARTS: i32 = 5;
+    const DEADLINE: Duration = Duration::from_secs(2 * 3600);
+
+    fn steps(&self) -> usize {
+        match self.action {
+            HostAction::Start => 1,
+            HostAction::Stop => 2,
+            HostAction::Restart => 3,
+        }
+    }
+
+    fn vmid(&self) -> Option<VmId> {
+        Some(self.vmid)
+    }
+
+    fn shown(&self) -> Value {
+        json!({ "action": self.action })
+    }
+
+    /// One for all actions: a server has one power operation at a time.
+    fn dedup(&self) -> Dedup {
+        Dedup::Always(vec![self.vmid.to_string()])
+    }
+}

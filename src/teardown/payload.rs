@@ -1,0 +1,49 @@
+//! What is asked of a teardown.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::subject::Subject;
+use crate::jobs::{Dedup, Queue, Work};
+use crate::kernel::VmId;
+
+/// How many steps a teardown takes.
+pub(super) const STEP_COUNT: usize = 6;
+
+/// The payload of a teardown, version 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TeardownPayload {
+    /// The server.
+    pub vmid: VmId,
+    /// Who asked: a user id or `internal`.
+    pub by: String,
+    /// A container without a server; nothing for a server, whose row says what goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orphan: Option<Subject>,
+}
+
+impl Work for TeardownPayload {
+    const KIND: &'static str = "teardown";
+    const QUEUE: Queue = Queue::Host;
+    const MAX_STARTS: i32 = 5;
+    const DEADLINE: Duration = Duration::from_secs(2 * 3600);
+
+    fn steps(&self) -> usize {
+        STEP_COUNT
+    }
+
+    fn vmid(&self) -> Option<VmId> {
+        Some(self.vmid)
+    }
+
+    fn shown(&self) -> Value {
+        let action = if self.orphan.is_some() { "delete_container" } else { "delete_server" };
+        json!({ "action": action })
+    }
+
+    fn dedup(&self) -> Dedup {
+        Dedup::Always(vec![self.vmid.to_string()])
+    }
+}
