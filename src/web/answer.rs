@@ -55,6 +55,11 @@ pub async fn wrap(
     let started = Instant::now();
 
     let origin = edge.origins.allowed(request.headers());
+    if let Some(origin) = edge.origins.newly_refused(request.headers()) {
+        span.in_scope(|| {
+            tracing::warn!(origin, "pages of {origin} cannot call the API: CORS_ORIGINS does not contain their origin");
+        });
+    }
     let preflight = cors::is_preflight(request.method(), request.headers());
     let answer = async {
         if preflight && origin.is_some() {

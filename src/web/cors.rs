@@ -1,11 +1,22 @@
 //! Cross-origin requests: exact origins from the settings, the `Authorization` header, no credentials (cookies).
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-/// The origins whose pages may call the API.
+/// The origins whose pages may call the API. Clones share which others were refused.
 #[derive(Clone, Debug, Default)]
-pub struct AllowedOrigins(Vec<String>);
+pub struct AllowedOrigins {
+    allowed: Vec<String>,
+    refused: Arc<Mutex<BTreeSet<String>>>,
+}
+
+/// How many refused origins are reported; a client may send any number of them.
+const MOST_REFUSED: usize = 64;
+/// The longest origin that is reported.
+const LONGEST_ORIGIN: usize = 200;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
@@ -19,19 +30,32 @@ const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-contro
 impl AllowedOrigins {
     /// Allows exactly `origins`, each `scheme://host[:port]` without a path.
     pub fn new(origins: impl IntoIterator<Item = String>) -> Self {
-        Self(origins.into_iter().collect())
+        Self { allowed: origins.into_iter().collect(), refused: Arc::default() }
     }
 
     /// The `Origin` of a request, when its page may call us.
     pub fn allowed(&self, request: &HeaderMap) -> Option<HeaderValue> {
         let mut lines = request.get_all(header::ORIGIN);
         let origin = lines.next().filter(|_| lines.next().is_none())?;
-        self.0.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+        self.allowed.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
     }
 
-    /// Whether an empty site list makes `Vary: Origin` pointless.
+    /// The `Origin` of a request that [`allowed`](Self::allowed) refuses, the first time it is seen, for the log: a browser
+    /// does not say what is missing. `None` for a page of our own host, and after 64 origins.
+    pub fn newly_refused(&self, request: &HeaderMap) -> Option<String> {
+        let origin = request.get(header::ORIGIN)?.to_str().ok()?;
+        let host = request.get(header::HOST).and_then(|host| host.to_str().ok());
+        if self.allowed(request).is_some() || origin.split_once("://").is_some_and(|(_, at)| Some(at) == host) {
+            return None;
+        }
+        let origin: String = origin.chars().take(LONGEST_ORIGIN).collect();
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        (refused.len() < MOST_REFUSED && refused.insert(origin.clone())).then_some(origin)
+    }
+
+    /// Whether no origin is allowed, which makes `Vary: Origin` pointless.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.allowed.is_empty()
     }
 }
 
@@ -73,5 +97,34 @@ mod tests {
             assert!(!allowed(other), "{other}");
         }
         assert!(origins.allowed(&HeaderMap::new()).is_none());
+    }
+
+    fn from(origin: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.append(header::HOST, HeaderValue::from_static("api.example:4000"));
+        headers.append(header::ORIGIN, HeaderValue::from_str(origin).unwrap());
+        headers
+    }
+
+    #[test]
+    fn a_refused_origin_is_reported_once_by_all_clones_together() {
+        let origins = AllowedOrigins::new(["https://portal.example".to_owned()]);
+        assert_eq!(origins.newly_refused(&from("https://portal.example")), None);
+        assert_eq!(origins.newly_refused(&from("http://api.example:4000")), None, "a page of our own");
+        assert_eq!(origins.newly_refused(&HeaderMap::new()), None);
+        let other = from("http://localhost:3000");
+        assert_eq!(origins.newly_refused(&other).as_deref(), Some("http://localhost:3000"));
+        assert_eq!(origins.clone().newly_refused(&other), None);
+    }
+
+    #[test]
+    fn however_many_origins_are_sent_memory_and_log_are_bounded() {
+        let origins = AllowedOrigins::new([]);
+        let reported =
+            (0..1000).filter_map(|n| origins.newly_refused(&from(&format!("http://{n}.{}", "x".repeat(500)))));
+        let reported: Vec<String> = reported.collect();
+        assert_eq!(reported.len(), MOST_REFUSED);
+        assert!(reported.iter().all(|origin| origin.len() == LONGEST_ORIGIN));
+        assert_eq!(origins.refused.lock().unwrap().len(), MOST_REFUSED);
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::process::{Dev, Running, request};
+use super::process::{Dev, Running, exchange, request};
 
 /// How long one thing may take on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -99,8 +99,15 @@ fn belongings(world: &Value) -> Value {
     })
 }
 
+/// Whether a browser lets a page of `origin` call the API.
+fn may_call(api: &str, origin: &str) -> bool {
+    let asked = format!("Origin: {origin}\r\nAccess-Control-Request-Method: GET\r\n");
+    let answer = exchange(api, "OPTIONS", "/api/servers", &asked, "").to_ascii_lowercase();
+    answer.contains(&format!("access-control-allow-origin: {origin}\r\n"))
+}
+
 /// The log of a whole life names each event once, in order, and nothing that machines repeat.
-fn tells_the_story(log: &[Value], id: &str) {
+fn check_story(log: &[Value], id: &str) {
     let messages: Vec<&str> = log.iter().map(|line| line["message"].as_str().expect("a message")).collect();
     let mut rest = messages.iter();
     for part in [
@@ -123,6 +130,9 @@ fn tells_the_story(log: &[Value], id: &str) {
         // The server that was asked for after its deletion.
         assert!(found.iter().all(|message| message.contains("answered 404")), "{found:#?}");
     }
+    let refused = messages.iter().filter(|message| message.contains("http://localhost:5173"));
+    let refused: Vec<_> = refused.collect();
+    assert!(refused.len() == 1 && refused[0].contains("CORS_ORIGINS"), "{refused:#?}");
     // The span of a request stands on a line once.
     let asked = log.iter().find(|line| line["message"].as_str().is_some_and(|text| text.starts_with("DELETE ")));
     let asked = asked.expect("a deletion");
@@ -134,6 +144,12 @@ fn a_minecraft_server_is_made_reached_found_again_and_deleted_without_a_trace() 
     let dev = Dev::new();
     let running = dev.start_logging();
     let customer = Customer::of(&running);
+    for (origin, allowed) in
+        [("http://localhost:3000", true), ("http://127.0.0.1:3000", true), ("http://localhost:5173", false)]
+    {
+        assert_eq!(may_call(&customer.api, origin), allowed, "{origin}");
+        assert_eq!(may_call(&customer.api, origin), allowed, "{origin}");
+    }
     let wish = json!({ "ctype": "game", "game": "minecraft", "variant": "paper", "version": "1.21.1" });
     let made = customer.order("POST", "/api/instances", Some(&wish));
     assert_eq!(made["status"], "succeeded", "{made}");
@@ -167,5 +183,5 @@ fn a_minecraft_server_is_made_reached_found_again_and_deleted_without_a_trace() 
     assert_eq!(customer.ask("GET", &path, None).0, 404);
     assert_eq!(customer.show("/api/servers"), json!({ "servers": [] }));
     running.stop();
-    tells_the_story(&dev.log(), &id);
+    check_story(&dev.log(), &id);
 }

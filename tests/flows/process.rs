@@ -188,23 +188,29 @@ impl Dev {
 
 /// Sends one HTTP request to `origin` (`http://host:port`); answers status and JSON body (`Null` when it has none).
 pub fn request(origin: &str, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> (u16, Value) {
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let answer = exchange(origin, method, path, &token, &body);
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+    (status, serde_json::from_str(body).unwrap_or(Value::Null))
+}
+
+/// The whole answer to a request with these further header lines.
+pub fn exchange(origin: &str, method: &str, path: &str, headers: &str, body: &str) -> String {
     use std::io::{Read, Write};
 
     let host = origin.trim_start_matches("http://");
     let mut stream = std::net::TcpStream::connect(host).expect("the server listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-    let body = body.map(Value::to_string).unwrap_or_default();
-    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n{token}\r\n{body}",
+         Content-Length: {}\r\n{headers}\r\n{body}",
         body.len()
     )
     .expect("the request is sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
-    (status, serde_json::from_str(body).unwrap_or(Value::Null))
+    answer
 }

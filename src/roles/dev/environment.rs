@@ -30,6 +30,9 @@ const TUNABLE: &[&str] = &[
     "ZPACK_FAILPOINT",
 ];
 
+/// Where a Portal that is being developed on this machine is served from.
+const PORTAL: &str = "http://localhost:3000,http://127.0.0.1:3000";
+
 /// Where the parts of the company are.
 pub(super) struct Places {
     pub(super) database: String,
@@ -66,6 +69,7 @@ impl DevEnvironment {
             ("PORT", places.port.to_string()),
             ("BIND_ADDRESS", "127.0.0.1".to_owned()),
             ("PUBLIC_BASE_URL", api),
+            ("CORS_ORIGINS", PORTAL.to_owned()),
             ("API_AUTH_SECRET", credentials.api_auth_secret.clone()),
             ("INTERNAL_API_TOKEN", credentials.internal_token.clone()),
             ("PROM_SD_TOKEN", credentials.discovery_token.clone()),
@@ -144,7 +148,7 @@ fn scaled(scale: f64) -> impl Iterator<Item = (String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DoctorConfig, Settings};
+    use crate::config::{DoctorConfig, ServeConfig, Settings};
 
     fn places() -> Places {
         Places {
@@ -181,6 +185,17 @@ mod tests {
             let loaded = DoctorConfig::load(&dev.source());
             assert!(loaded.is_ok(), "{scale}: {}", loaded.unwrap_err());
         }
+    }
+
+    #[test]
+    fn a_portal_on_this_machine_may_call_unless_the_shell_names_others() {
+        let origins = |shell: MapSource| {
+            let dev = DevEnvironment::new(&places(), &credentials(), 0.1, &shell);
+            ServeConfig::load(&dev.source()).unwrap().http.cors_origins
+        };
+        assert_eq!(origins(MapSource::default()), ["http://localhost:3000", "http://127.0.0.1:3000"]);
+        let shell = MapSource::default().with("CORS_ORIGINS", "http://localhost:5173");
+        assert_eq!(origins(shell), ["http://localhost:5173"]);
     }
 
     #[test]
