@@ -1,15 +1,15 @@
 //! The requests the peers have seen, newest last, without secrets.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
 use super::redact;
+use super::ring::Ring;
 use super::wire::{Delivery, Reply, SimRequest};
 use crate::kernel::Timestamp;
 
-/// How many requests are remembered.
+/// How many requests are kept: more than a test sends before it asks, some minutes of `zpack dev`.
 const CAPACITY: usize = 5000;
 /// The headers that carry credentials.
 const CREDENTIALS: [&str; 2] = ["authorization", "x-zpack-secret"];
@@ -50,7 +50,7 @@ impl Entry {
             peer: request.peer,
             to: request.local.to_string(),
             method: request.method.to_string(),
-            path: request.path(),
+            path: redact::cut(request.path()),
             query: redact::pairs(request.query.iter().map(|(key, value)| (key.as_str(), value.as_str()))),
             body: redact::body(request.header("content-type").unwrap_or_default(), &request.body),
             authorization: CREDENTIALS.iter().any(|name| request.headers.contains_key(*name)),
@@ -68,33 +68,70 @@ impl Entry {
     }
 }
 
-/// A bounded ring of [`Entry`].
+/// The last requests.
 #[derive(Default)]
 pub struct Journal {
-    ring: Mutex<Ring>,
+    inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
-struct Ring {
+struct Inner {
     seq: u64,
-    entries: VecDeque<Entry>,
+    entries: Ring<Entry, CAPACITY>,
 }
 
 impl Journal {
-    /// Adds a request, forgetting the oldest when full.
+    /// Adds a request; when the journal is full the oldest one goes.
     pub fn record(&self, mut entry: Entry) {
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        ring.seq += 1;
-        entry.seq = ring.seq;
-        if ring.entries.len() >= CAPACITY {
-            ring.entries.pop_front();
-        }
-        ring.entries.push_back(entry);
+        let mut inner = self.lock();
+        inner.seq += 1;
+        entry.seq = inner.seq;
+        inner.entries.push(entry);
     }
 
     /// The requests of one peer, or of all.
     pub fn list(&self, peer: Option<&str>) -> Vec<Entry> {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        ring.entries.iter().filter(|entry| peer.is_none_or(|peer| entry.peer == peer)).cloned().collect()
+        self.lock().entries.iter().filter(|entry| peer.is_none_or(|peer| entry.peer == peer)).cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use hyper::{HeaderMap, Method};
+
+    use super::*;
+
+    fn request(path: &str) -> SimRequest {
+        SimRequest {
+            peer: "proxmox",
+            local: ([127, 0, 0, 1], 8006).into(),
+            method: Method::GET,
+            raw_path: format!("/{path}"),
+            segments: vec![path.to_owned()],
+            query: vec![("q".to_owned(), "v".repeat(100_000))],
+            headers: HeaderMap::new(),
+            body: Bytes::from("b".repeat(100_000)),
+            oversized: false,
+            upgrade: None,
+        }
+    }
+
+    #[test]
+    fn the_last_requests_are_kept_and_none_is_kept_at_any_length() {
+        let journal = Journal::default();
+        let entry = Entry::of(&request(&"p".repeat(100_000)), Timestamp::from_millis(0));
+        let kept =
+            entry.path.len() + entry.body.len() + entry.query.iter().map(|(_, value)| value.len()).sum::<usize>();
+        assert!(kept < 3 * 4200, "{kept}");
+        for _ in 0..CAPACITY + 10 {
+            journal.record(Entry::of(&request("version"), Timestamp::from_millis(0)));
+        }
+        let all = journal.list(Some("proxmox"));
+        assert_eq!((all.len(), all.first().unwrap().seq), (CAPACITY, 11));
     }
 }

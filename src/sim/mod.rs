@@ -28,6 +28,7 @@ mod gate;
 mod network;
 mod peer;
 mod redact;
+mod ring;
 mod state_file;
 mod world;
 

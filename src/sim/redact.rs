@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 const MASK: &str = "***";
-/// The longest body text the journal keeps.
+/// The longest text the journal keeps of a path, a value or a body.
 const MAX_TEXT: usize = 4096;
 /// A field whose name contains one of these words is not kept.
 const SECRET_WORDS: [&str; 8] =
@@ -17,7 +17,7 @@ fn is_secret(name: &str) -> bool {
 
 /// The pairs of a query or form with secrets masked.
 pub fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
-    let mask = |key: &str, value: &str| if is_secret(key) { MASK.to_owned() } else { value.to_owned() };
+    let mask = |key: &str, value: &str| if is_secret(key) { MASK.to_owned() } else { cut(value.to_owned()) };
     pairs.into_iter().map(|(key, value)| (key.to_owned(), mask(key, value))).collect()
 }
 
@@ -55,7 +55,8 @@ fn mask_json(value: &mut Value) {
     }
 }
 
-fn cut(text: String) -> String {
+/// `text`, cut to 4096 bytes.
+pub fn cut(text: String) -> String {
     if text.len() <= MAX_TEXT {
         return text;
     }

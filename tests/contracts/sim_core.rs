@@ -184,3 +184,31 @@ async fn worlds_do_not_share_a_network() {
     assert!(second.network().gateway().is_loopback());
     assert_ne!(first.control_url(), second.control_url());
 }
+
+/// Whatever a control request adds is refused beyond a bound, so that a world that lives long does not grow.
+#[tokio::test]
+async fn what_control_requests_add_is_bounded() {
+    let rig = Rig::quick().await;
+    let fault = json!({"peer": "artifacts", "path": "/never", "when": "before", "action": "reset"});
+    for (path, most, body) in [
+        ("/sim/faults", 1000, fault),
+        ("/sim/proxmox/tasks/next", 1000, json!({"type": "vzdump", "exitstatus": "OK"})),
+        ("/sim/agents/next", 100, json!({"players": 1})),
+        ("/sim/technitium/tokens", 99, json!({})),
+        ("/sim/cloudflare/tokens", 99, json!({})),
+    ] {
+        for _ in 0..most {
+            let (status, answer) = rig.control("POST", path, body.clone()).await;
+            assert_eq!(status, 200, "{path}: {answer}");
+        }
+        assert_eq!(rig.control("POST", path, body).await.0, 400, "{path}");
+    }
+    // The control plane's own token is one of them.
+    for number in 1..100 {
+        let (status, answer) =
+            rig.control("POST", "/sim/proxmox/tokens", json!({"id": format!("zpack@pve!{number}"), "acl": []})).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    let one_more = json!({"id": "zpack@pve!more", "acl": []});
+    assert_eq!(rig.control("POST", "/sim/proxmox/tokens", one_more).await.0, 400);
+}

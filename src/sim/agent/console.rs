@@ -1,11 +1,10 @@
 //! The console of a workload: the last thousand lines, numbered.
 
-use std::collections::VecDeque;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::kernel::{Timestamp, text_enum};
+use crate::sim::ring::Ring;
 
 /// The lines kept, and the most that one answer shows.
 pub const CAPACITY: usize = 1000;
@@ -35,16 +34,13 @@ pub struct Line {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Console {
     next: u64,
-    lines: VecDeque<Line>,
+    lines: Ring<Line, CAPACITY>,
 }
 
 impl Console {
     /// Adds a line.
     pub fn push(&mut self, ts: Timestamp, stream: Stream, text: impl Into<String>) {
-        if self.lines.len() == CAPACITY {
-            self.lines.pop_front();
-        }
-        self.lines.push_back(Line { seq: self.next, ts, stream, text: text.into() });
+        self.lines.push(Line { seq: self.next, ts, stream, text: text.into() });
         self.next += 1;
     }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::input::Place;
-use super::model::{Model, Plan, SrvData, Token};
+use super::model::{MAX_RECORDS, MAX_TOKENS, Model, Plan, SrvData, Token};
 use super::store::Store;
 use crate::kernel::Timestamp;
 use crate::sim::peer::{ControlError, ControlRequest};
@@ -46,6 +46,7 @@ pub(super) fn control(request: &ControlRequest, model: &mut Model, now: Timestam
             Ok(json!(model.plan))
         }
         ("POST", path) if path == ["tokens"] => {
+            demand_room(model.tokens.len(), MAX_TOKENS, "tokens")?;
             let wanted: NewToken = request.parse()?;
             let mut token = Token::new(wanted.of_account);
             (token.read, token.write) = (wanted.read.unwrap_or(true), wanted.write.unwrap_or(true));
@@ -65,6 +66,7 @@ pub(super) fn control(request: &ControlRequest, model: &mut Model, now: Timestam
 
 /// A record as the body says, with nothing checked against the others. `view` changes how it is shown.
 fn plant(body: &Value, model: &mut Model, now: Timestamp) -> Result<Value, ControlError> {
+    demand_room(model.records.len(), MAX_RECORDS, "records")?;
     let invalid = |error: String| ControlError::Invalid(error);
     let plan = Plan { records: usize::MAX, tags: usize::MAX, comment: usize::MAX, batch: usize::MAX };
     let place = Place { zone: &model.zone, plan, now };
@@ -85,6 +87,36 @@ fn plant(body: &Value, model: &mut Model, now: Timestamp) -> Result<Value, Contr
     Ok(shown)
 }
 
+fn demand_room(count: usize, most: usize, what: &str) -> Result<(), ControlError> {
+    if count < most { Ok(()) } else { Err(ControlError::Invalid(format!("there are {most} {what} already"))) }
+}
+
 fn removed(count: usize, what: &str) -> Result<Value, ControlError> {
     if count == 0 { Err(ControlError::Unknown(what.to_owned())) } else { Ok(json!({"removed": count})) }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::Method;
+
+    use super::*;
+
+    fn post(path: &str, body: Value) -> ControlRequest {
+        ControlRequest { method: Method::POST, segments: vec![path.to_owned()], query: Vec::new(), body }
+    }
+
+    #[test]
+    fn records_and_tokens_have_a_bound_that_no_plan_lifts() {
+        let (mut model, now) = (Model::new("play.zpack.test"), Timestamp::from_millis(0));
+        control(&post("plan", json!({"records": 1_000_000})), &mut model, now).unwrap();
+        let record = json!({"type": "A", "name": "a.play.zpack.test", "content": "192.0.2.1", "ttl": 60});
+        control(&post("records", record.clone()), &mut model, now).unwrap();
+        let planted = model.records[0].clone();
+        model.records.resize(MAX_RECORDS, planted);
+        assert!(control(&post("records", record), &mut model, now).is_err());
+        let another = json!({"type": "A", "name": "b.play.zpack.test", "content": "192.0.2.1", "ttl": 60});
+        assert!(Store::of(&model, now).create(&another).is_err());
+        while control(&post("tokens", json!({})), &mut model, now).is_ok() {}
+        assert_eq!((model.records.len(), model.tokens.len()), (MAX_RECORDS, MAX_TOKENS));
+    }
 }

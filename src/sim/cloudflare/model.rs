@@ -7,6 +7,11 @@ use uuid::Uuid;
 use crate::kernel::Timestamp;
 use crate::sim::wire::put;
 
+/// The most records the zone holds, whatever the plan says or a person at the dashboard adds.
+pub(super) const MAX_RECORDS: usize = 10_000;
+/// The most tokens there may be.
+pub(super) const MAX_TOKENS: usize = 100;
+
 /// The value of an SRV record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SrvData {

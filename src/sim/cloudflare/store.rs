@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::input::Place;
-use super::model::{Model, Plan, Record, is_id};
+use super::model::{MAX_RECORDS, Model, Plan, Record, is_id};
 use super::problem::Problem;
 use crate::kernel::Timestamp;
 
@@ -26,7 +26,7 @@ impl<'a> Store<'a> {
     pub(super) fn create(&mut self, body: &Value) -> Result<Value, Problem> {
         let record = self.place.record(body, None)?;
         self.admit(&record)?;
-        if self.records.len() >= self.plan().records {
+        if self.records.len() >= self.plan().records.min(MAX_RECORDS) {
             return Err(Problem::new(400, 81_045, "Record quota exceeded."));
         }
         let shown = record.show();

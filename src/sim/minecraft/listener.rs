@@ -8,7 +8,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
 use super::codec::{Hello, packet, put_text, read_hello, read_packet};
 use super::status::{StatusAnswer, legacy_answer, oldest_answer};
@@ -16,6 +15,8 @@ use crate::sim::wire::Tasks;
 
 /// How long a connection may last: Minecraft drops who has not logged in by then.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Connections at one time; further ones wait in the listener's backlog.
+const MAX_CONNECTIONS: usize = 1024;
 /// The longest packet that is read.
 const MAX_PACKET: usize = 4096;
 
@@ -38,7 +39,7 @@ impl StatusListener {
     pub async fn bind(address: SocketAddr, source: Arc<dyn StatusSource>) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let tasks = Tasks::accepting(listener, Semaphore::MAX_PERMITS, move |stream| serve(stream, source.clone()));
+        let tasks = Tasks::accepting(listener, MAX_CONNECTIONS, move |stream| serve(stream, source.clone()));
         Ok(Self { address, tasks })
     }
 

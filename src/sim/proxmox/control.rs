@@ -16,6 +16,10 @@ use crate::sim::peer::{ControlError, ControlRequest};
 
 /// The most endings that can be planned.
 const MAX_ENDINGS: usize = 1000;
+/// The longest exit status of a planned ending.
+const MAX_STATUS: usize = 500;
+/// The most tokens there may be.
+const MAX_TOKENS: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -113,8 +117,8 @@ impl Proxmox {
     }
 
     fn plan_ending(&self, ending: PlannedEnding) -> Result<Value, ControlError> {
-        if ending.exitstatus.is_empty() {
-            return Err(ControlError::Invalid("`exitstatus` is empty".to_owned()));
+        if ending.exitstatus.is_empty() || ending.exitstatus.len() > MAX_STATUS {
+            return Err(ControlError::Invalid(format!("`exitstatus` must have 1 to {MAX_STATUS} bytes")));
         }
         self.change(|cluster| {
             if cluster.planned_endings.len() >= MAX_ENDINGS {
@@ -186,9 +190,12 @@ impl Proxmox {
         let answer = json!({"token": format!("{}={}", token.id, token.secret)});
         self.change(|cluster| {
             cluster.tokens.retain(|other| other.id != token.id);
+            if cluster.tokens.len() >= MAX_TOKENS {
+                return Err(ControlError::Invalid(format!("there are {MAX_TOKENS} tokens already")));
+            }
             cluster.tokens.push(token);
-        });
-        Ok(answer)
+            Ok(answer)
+        })
     }
 
     fn revoke_token(&self, id: &str) -> Result<Value, ControlError> {

@@ -6,6 +6,9 @@ use super::task::Job;
 use crate::kernel::Timestamp;
 use crate::sim::network::Network;
 
+/// How many snapshots a container may have.
+const MAX_SNAPSHOTS: usize = 100;
+
 /// Something observers of containers want to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
@@ -64,6 +67,9 @@ impl Cluster {
                 }
                 if container.snapshots.iter().any(|snapshot| snapshot.name == *name) {
                     return Err(format!("snapshot name '{name}' already used"));
+                }
+                if container.snapshots.len() >= MAX_SNAPSHOTS {
+                    return Err(format!("zfs error: cannot create snapshot '{name}': out of space"));
                 }
                 container.lock = Some("snapshot".to_owned());
                 Ok(())
@@ -315,5 +321,28 @@ impl Cluster {
         if let Some(container) = self.containers.get_mut(&vmid).filter(|ct| ct.lock.as_deref() == Some(lock)) {
             container.lock = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::proxmox::access::Token;
+
+    #[test]
+    fn a_container_takes_so_many_snapshots_and_no_more() {
+        let now = Timestamp::from_millis(0);
+        let mut cluster = Cluster::fresh(Token::control_plane("zpack@pve!ctl", "secret".to_owned()), now);
+        let container = cluster.new_container(5000, "pve1", std::collections::BTreeMap::new(), now);
+        cluster.containers.insert(5000, container);
+        let mut take = |number: usize| {
+            let job = Job::Snapshot { vmid: 5000, name: format!("s{number}"), description: String::new() };
+            cluster.begin("pve1", &job)?;
+            cluster.apply("pve1", &job, Network([7, 8]), now)
+        };
+        for number in 0..MAX_SNAPSHOTS {
+            take(number).unwrap();
+        }
+        assert!(take(MAX_SNAPSHOTS).unwrap_err().contains("out of space"));
     }
 }

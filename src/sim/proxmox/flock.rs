@@ -11,6 +11,9 @@ use crate::sim::core::TimeScale;
 /// How long a caller waits for the lock, in simulated time.
 const WAIT: Duration = Duration::from_secs(10);
 
+/// From this many locks on, those that are not held make room: every number that was ever asked for has one.
+const MOST_IDLE: usize = 1000;
+
 /// The locks of all containers.
 pub struct Flocks {
     scale: TimeScale,
@@ -30,7 +33,31 @@ impl Flocks {
 
     /// Takes the lock of `vmid`; given back when the guard is dropped.
     pub async fn take(&self, vmid: u32) -> Result<OwnedMutexGuard<()>, FlockTimeout> {
-        let lock = self.locks.lock().unwrap_or_else(PoisonError::into_inner).entry(vmid).or_default().clone();
+        let lock = {
+            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+            if locks.len() >= MOST_IDLE {
+                locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+            }
+            locks.entry(vmid).or_default().clone()
+        };
         tokio::time::timeout(self.scale.real(WAIT), lock.lock_owned()).await.map_err(|_| FlockTimeout(vmid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn locks_nobody_holds_make_room_and_a_held_one_stays_held() {
+        let flocks = Flocks::new(TimeScale::new(0.0));
+        let held = flocks.take(100).await.unwrap();
+        for vmid in 1000..3500 {
+            drop(flocks.take(vmid).await.unwrap());
+        }
+        assert!(flocks.locks.lock().unwrap().len() <= MOST_IDLE);
+        assert_eq!(flocks.take(100).await.err(), Some(FlockTimeout(100)));
+        drop(held);
+        flocks.take(100).await.unwrap();
     }
 }

@@ -158,8 +158,8 @@ impl Peer for Proxmox {
             "nodes": cluster.nodes.iter().map(|(name, node)| json!({"node": name, "online": node.online})).collect::<Vec<_>>(),
             "containers": cluster.containers.values().map(view::ledger_row).collect::<Vec<_>>(),
             "tasks": cluster.tasks.iter().map(task::Task::row).collect::<Vec<_>>(),
-            "ledger": cluster.ledger.entries(),
-            "backups": cluster.backups,
+            "ledger": cluster.ledger.entries().collect::<Vec<_>>(),
+            "backups": *cluster.backups,
         })
     }
 

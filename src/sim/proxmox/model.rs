@@ -1,6 +1,6 @@
 //! What the cluster holds: plain data, saved whole.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
@@ -10,9 +10,16 @@ use super::net::NetOption;
 use super::task::{PlannedEnding, TaskLog};
 use crate::kernel::Timestamp;
 use crate::sim::network::Network;
+use crate::sim::ring::Ring;
 
-/// How many ledger entries are kept.
+/// How many effects are kept: a thousand rounds of create, configure, start, stop and destroy, twice over.
 const LEDGER_CAPACITY: usize = 20_000;
+/// How much of a description an effect keeps; the marker of a control plane is far shorter.
+const LEDGER_TEXT: usize = 1024;
+/// How many containers there may be. DHCP has 253 addresses; others have static ones.
+const MAX_CONTAINERS: usize = 2000;
+/// How many backups are kept; the oldest goes first, as with a retention of the storage.
+const BACKUP_CAPACITY: usize = 500;
 
 /// The storage containers live on; it can clone linked.
 pub const CONTAINER_STORAGE: &str = "local-zfs";
@@ -42,8 +49,8 @@ pub struct Cluster {
     pub planned_endings: Vec<PlannedEnding>,
     /// What has been carried out.
     pub ledger: Ledger,
-    /// The backups on the storage `local`.
-    pub backups: Vec<Backup>,
+    /// The backups on the storage `local`, oldest first.
+    pub backups: Ring<Backup, BACKUP_CAPACITY>,
     /// What the status daemons have broadcast last; late by design.
     #[serde(skip)]
     pub broadcast: BTreeMap<u32, Broadcast>,
@@ -233,7 +240,7 @@ impl Cluster {
             tasks: TaskLog::default(),
             planned_endings: Vec::new(),
             ledger: Ledger::default(),
-            backups: Vec::new(),
+            backups: Ring::default(),
             broadcast: BTreeMap::new(),
         };
         for (vmid, node) in [(9000, "pve1"), (9001, "pve2")] {
@@ -242,6 +249,14 @@ impl Cluster {
             cluster.containers.insert(vmid, Container { pool: Some(POOL.to_owned()), ..container });
         }
         cluster
+    }
+
+    /// Whether the storage has room for one more container; the text Proxmox dies with when it has not.
+    pub fn demand_room(&self, vmid: u32) -> Result<(), String> {
+        if self.containers.len() < MAX_CONTAINERS {
+            return Ok(());
+        }
+        Err(format!("zfs error: cannot create 'rpool/data/subvol-{vmid}-disk-0': out of space"))
     }
 
     /// A stopped container that is not yet among the others.
@@ -303,11 +318,11 @@ fn template_config(vmid: u32) -> BTreeMap<String, String> {
     .into()
 }
 
-/// What the cluster has carried out, append-only.
+/// What the cluster has carried out: the last effects, in order.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Ledger {
     seq: u64,
-    entries: VecDeque<LedgerEntry>,
+    entries: Ring<LedgerEntry, LEDGER_CAPACITY>,
 }
 
 /// One executed effect.
@@ -331,15 +346,13 @@ impl Ledger {
     /// Adds an effect.
     pub fn record(&mut self, at: Timestamp, effect: &str, vmid: u32, description: Option<String>) {
         self.seq += 1;
-        if self.entries.len() >= LEDGER_CAPACITY {
-            self.entries.pop_front();
-        }
-        self.entries.push_back(LedgerEntry { seq: self.seq, at, effect: effect.to_owned(), vmid, description });
+        let description = description.map(|text| text.chars().take(LEDGER_TEXT).collect());
+        self.entries.push(LedgerEntry { seq: self.seq, at, effect: effect.to_owned(), vmid, description });
     }
 
-    /// All effects, oldest first.
-    pub fn entries(&self) -> &VecDeque<LedgerEntry> {
-        &self.entries
+    /// The effects that are kept, oldest first.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = &LedgerEntry> {
+        self.entries.iter()
     }
 }
 
@@ -348,5 +361,47 @@ impl Cluster {
     pub fn note(&mut self, at: Timestamp, effect: &str, vmid: u32) {
         let description = self.containers.get(&vmid).and_then(|container| container.config.get("description").cloned());
         self.ledger.record(at, effect, vmid, description);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ledger_keeps_the_last_effects_with_short_descriptions() {
+        let (mut ledger, now) = (Ledger::default(), Timestamp::from_millis(0));
+        for _ in 0..LEDGER_CAPACITY + 5 {
+            ledger.record(now, "start", 5000, Some("d".repeat(2 * LEDGER_TEXT)));
+        }
+        assert_eq!(ledger.entries().len(), LEDGER_CAPACITY);
+        let first = ledger.entries().next().unwrap();
+        assert_eq!((first.seq, first.description.as_ref().unwrap().len()), (6, LEDGER_TEXT));
+    }
+
+    #[test]
+    fn a_full_storage_takes_no_more_containers() {
+        let now = Timestamp::from_millis(0);
+        let mut cluster = Cluster::fresh(Token::control_plane("zpack@pve!ctl", "secret".to_owned()), now);
+        for vmid in 10_000.. {
+            if cluster.demand_room(vmid).is_err() {
+                break;
+            }
+            let container = cluster.new_container(vmid, "pve1", BTreeMap::new(), now);
+            cluster.containers.insert(vmid, container);
+        }
+        assert_eq!(cluster.containers.len(), MAX_CONTAINERS);
+        assert!(cluster.demand_room(5000).unwrap_err().contains("out of space"));
+    }
+
+    #[test]
+    fn the_oldest_backups_make_room() {
+        let now = Timestamp::from_millis(0);
+        let mut cluster = Cluster::fresh(Token::control_plane("zpack@pve!ctl", "secret".to_owned()), now);
+        let job = super::super::task::Job::Backup { vmids: vec![9000], notes: String::new() };
+        for _ in 0..BACKUP_CAPACITY + 5 {
+            cluster.apply("pve1", &job, Network([7, 8]), now).unwrap();
+        }
+        assert_eq!(cluster.backups.len(), BACKUP_CAPACITY);
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::upid::Upid;
 use crate::kernel::Timestamp;
 
-/// How many finished tasks are remembered.
+/// How many finished tasks are kept, as a real node keeps them in its index.
 const RETENTION: usize = 1000;
 /// How a task ends whose worker was killed.
 pub const LOST: &str = "unexpected status";
@@ -309,5 +309,22 @@ impl TaskLog {
         let before = self.tasks.len();
         self.tasks.retain(|task| task.ended.is_none() || upid.is_some_and(|upid| upid != task.upid));
         before - self.tasks.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_finished_tasks_are_kept_and_every_running_one() {
+        let (mut tasks, now) = (TaskLog::default(), Timestamp::from_millis(0));
+        let running = tasks.begin("pve1", "zpack@pve!ctl", Job::Start { vmid: 5000 }, now);
+        for _ in 0..RETENTION + 5 {
+            let upid = tasks.begin("pve1", "zpack@pve!ctl", Job::Stop { vmid: 5000, overrule_shutdown: false }, now);
+            tasks.end(&upid, "OK", now);
+        }
+        assert_eq!(tasks.iter().count(), RETENTION + 1);
+        assert!(tasks.find(&running).is_some());
     }
 }

@@ -13,7 +13,7 @@ use hyper::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use self::model::{Auth, Model, Token, Zone};
+use self::model::{Auth, MAX_TOKENS, MAX_ZONES, Model, Token, Zone};
 use self::records::Call;
 use super::core::Core;
 use super::dns::{Served, ZoneView};
@@ -192,6 +192,9 @@ fn create_zone(model: &mut Model, token: &Token, call: &Call) -> Result<Value, S
     if model.zones.iter().any(|zone| zone.name.eq_ignore_ascii_case(&name)) {
         return Err(format!("Zone already exists: {name}"));
     }
+    if model.zones.len() >= MAX_ZONES {
+        return Err(format!("The simulator holds at most {MAX_ZONES} zones."));
+    }
     model.zones.push(Zone { name: name.clone(), records: Vec::new() });
     Ok(json!({"domain": name}))
 }
@@ -244,6 +247,9 @@ impl Peer for Technitium {
                 json!({"auth": model.auth})
             }
             ("POST", ["tokens"]) => {
+                if model.tokens.len() >= MAX_TOKENS {
+                    return Err(ControlError::Invalid(format!("there are {MAX_TOKENS} tokens already")));
+                }
                 let wanted: NewToken = request.parse()?;
                 let token = Token::new(wanted.view, wanted.modify, wanted.delete);
                 let answer = json!({"token": token.value});

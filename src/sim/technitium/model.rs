@@ -10,6 +10,13 @@ use crate::kernel::{Timestamp, text_enum};
 use crate::sim::dns::{Served, ServedData};
 use crate::sim::wire::put;
 
+/// The most zones.
+pub(super) const MAX_ZONES: usize = 100;
+/// The most tokens.
+pub(super) const MAX_TOKENS: usize = 100;
+/// The most records of one zone.
+pub(super) const MAX_RECORDS: usize = 10_000;
+
 text_enum! {
     /// Which release's way to show a token is known.
     pub enum Auth {

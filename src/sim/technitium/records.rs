@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde_json::{Value, json};
 
-use super::model::{Rdata, Record, Zone};
+use super::model::{MAX_RECORDS, Rdata, Record, Zone};
 use crate::kernel::Timestamp;
 
 /// The SOA's expire, which no record may outlive.
@@ -133,6 +133,9 @@ fn insert(zone: &mut Zone, record: Record, overwrite: bool) -> Result<Value, Str
             return Ok(json!({"zone": {"name": zone.name, "type": "Primary"}, "addedRecord": shown}));
         }
     }
+    if zone.records.len() >= MAX_RECORDS {
+        return Err(format!("The simulator holds at most {MAX_RECORDS} records in a zone."));
+    }
     zone.records.push(record);
     Ok(json!({"zone": {"name": zone.name, "type": "Primary"}, "addedRecord": shown}))
 }
@@ -207,4 +210,25 @@ pub(super) fn delete(zone: &mut Zone, call: &Call) -> Result<Value, String> {
         return Err("Cannot delete record: no such record exists.".to_owned());
     }
     Ok(json!({}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(domain: &str) -> Call {
+        let pairs = [("domain", domain), ("type", "A"), ("ipAddress", "192.0.2.1")];
+        let parameters = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        Call { parameters, now: Timestamp::from_millis(0) }
+    }
+
+    #[test]
+    fn a_zone_holds_so_many_records_and_no_more() {
+        let mut zone = Zone { name: "play.zpack.test".to_owned(), records: Vec::new() };
+        add(&mut zone, &call("a.play.zpack.test")).unwrap();
+        let first = zone.records[0].clone();
+        zone.records.resize(MAX_RECORDS, first);
+        assert!(add(&mut zone, &call("b.play.zpack.test")).unwrap_err().contains("at most"));
+        assert_eq!(zone.records.len(), MAX_RECORDS);
+    }
 }

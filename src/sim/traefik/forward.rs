@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::Semaphore;
 
 use crate::sim::wire::{Spawner, Tasks};
 
 /// How long a UDP session lives without an answer, as Traefik has it by default.
 const SESSION: Duration = Duration::from_secs(3);
-/// The most UDP sessions of an entry point.
+/// The most TCP connections, and the most UDP sessions, of an entry point.
 const MAX_SESSIONS: usize = 1024;
 const MAX_DATAGRAM: usize = 65_535;
 
@@ -25,7 +24,7 @@ impl Forward {
     /// Takes connections on `address` and leads them to `backend`.
     pub async fn tcp(address: SocketAddr, backend: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        Ok(Self(Tasks::accepting(listener, Semaphore::MAX_PERMITS, move |client| async move {
+        Ok(Self(Tasks::accepting(listener, MAX_SESSIONS, move |client| async move {
             // An error is the departure of one side.
             let _ = connect(client, backend).await;
         })))

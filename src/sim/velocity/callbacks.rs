@@ -1,6 +1,5 @@
 //! What the bridge tells zpack by itself (docs/contracts/edge.md C1), and how that goes wrong on its way.
 
-use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,10 +11,14 @@ use tokio::sync::Notify;
 use url::Url;
 
 use crate::sim::Core;
+use crate::sim::peer::ControlError;
+use crate::sim::ring::Ring;
 use crate::sim::wire::exchange;
 
-/// Events that wait or are remembered; older ones are lost.
+/// Events that wait, and callbacks that are kept: the oldest go first.
 const CAPACITY: usize = 1000;
+/// The longest event that a control request may send.
+const MAX_EVENT: usize = 64 * 1024;
 /// How long an event that is to be overtaken waits for the next one.
 const OVERTAKING: Duration = Duration::from_secs(5);
 /// How long an answer may take.
@@ -52,8 +55,8 @@ struct Sent {
 #[derive(Default)]
 struct Inner {
     settings: CallbackSettings,
-    waiting: VecDeque<Value>,
-    sent: VecDeque<Sent>,
+    waiting: Ring<Value, CAPACITY>,
+    sent: Ring<Sent, CAPACITY>,
 }
 
 /// The callbacks of one proxy.
@@ -80,18 +83,24 @@ impl Outbox {
         self.wake.notify_one();
     }
 
-    /// Hands over an event; it is lost when nobody is to be told.
+    /// Hands over an event; without a URL to send it to it is dropped.
     pub fn push(&self, event: Value) {
         let mut inner = self.lock();
         if inner.settings.url.is_none() {
             return;
         }
-        if inner.waiting.len() >= CAPACITY {
-            inner.waiting.pop_front();
-        }
-        inner.waiting.push_back(event);
+        inner.waiting.push(event);
         drop(inner);
         self.wake.notify_one();
+    }
+
+    /// Hands over an event of a control request, unless it is too long to be kept.
+    pub fn push_planned(&self, event: Value) -> Result<(), ControlError> {
+        if event.to_string().len() > MAX_EVENT {
+            return Err(ControlError::Invalid(format!("an event has at most {MAX_EVENT} bytes")));
+        }
+        self.push(event);
+        Ok(())
     }
 
     /// What `/sim/state` shows.
@@ -101,7 +110,7 @@ impl Outbox {
         if let Some(token) = settings.get_mut("token").filter(|token| !token.is_null()) {
             *token = Value::from("***");
         }
-        json!({"settings": settings, "waiting": inner.waiting.len(), "sent": inner.sent})
+        json!({"settings": settings, "waiting": inner.waiting.len(), "sent": *inner.sent})
     }
 
     /// Delivers until the world stops. `proof` gives the value of the secret header.
@@ -165,14 +174,30 @@ impl Outbox {
     }
 
     fn record(&self, sent: Sent) {
-        let mut inner = self.lock();
-        if inner.sent.len() >= CAPACITY {
-            inner.sent.pop_front();
-        }
-        inner.sent.push_back(sent);
+        self.lock().sent.push(sent);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_and_callbacks_beyond_the_bound_push_the_oldest_out() {
+        let url = Url::parse("http://127.0.0.1:9/").unwrap();
+        let outbox = Outbox::new(CallbackSettings { url: Some(url), ..CallbackSettings::default() });
+        for number in 0..CAPACITY + 10 {
+            outbox.push(json!(number));
+            outbox.record(Sent { body: json!(number), status: Some(200), error: None, dropped: false });
+        }
+        let inner = outbox.lock();
+        assert_eq!((inner.waiting.len(), inner.waiting.front()), (CAPACITY, Some(&json!(10))));
+        assert_eq!((inner.sent.len(), &inner.sent.front().unwrap().body), (CAPACITY, &json!(10)));
+        drop(inner);
+        assert!(outbox.push_planned(json!("e".repeat(MAX_EVENT))).is_err());
     }
 }

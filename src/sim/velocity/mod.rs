@@ -26,7 +26,7 @@ pub use control::{Bridge, PingMode};
 
 use self::callbacks::Outbox;
 use self::control::Levers;
-use self::registry::{Registry, Server};
+use self::registry::{NotRegistered, Registry, Server};
 use super::core::Core;
 use super::error::SimError;
 use super::minecraft::{Hello, StatusAnswer, StatusListener, StatusSource, ask};
@@ -40,6 +40,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const MIN_PING_INTERVAL: Duration = Duration::from_millis(100);
 /// How long Velocity waits for the answer of a server, in real time.
 const PING_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The longest name and address of a server: a DNS name has at most 253 characters.
+const MAX_NAME: usize = 1024;
 
 /// What survives a restart of the simulator.
 #[derive(Serialize, Deserialize)]
@@ -162,6 +165,9 @@ impl Velocity {
         if server_name.trim().is_empty() || address.trim().is_empty() || port == 0 {
             return Reply::text(400, "server_name, address and port must not be empty");
         }
+        if server_name.len().max(address.len()) > MAX_NAME {
+            return Reply::text(400, "server_name and address must be shorter");
+        }
         let registered = self.locked().registry.register(&server_name, &address, port, self.core.clock.now());
         match registered {
             Ok(new) => {
@@ -171,7 +177,8 @@ impl Velocity {
                 }
                 Reply::json(200, &json!({"registered": server_name, "new": new}))
             }
-            Err(refused) => Reply::text(409, refused.to_string()),
+            Err(refused @ NotRegistered::Taken(_)) => Reply::text(409, refused.to_string()),
+            Err(refused @ NotRegistered::Full) => Reply::text(503, refused.to_string()),
         }
     }
 
@@ -367,7 +374,7 @@ impl Peer for Velocity {
                 self.outbox.view()
             }
             ("POST", ["callbacks", "send"]) => {
-                self.outbox.push(request.parse()?);
+                self.outbox.push_planned(request.parse()?)?;
                 self.outbox.view()
             }
             _ => return Err(request.no_route()),

@@ -33,10 +33,21 @@ pub struct Server {
     pub last_ping: Option<LastPing>,
 }
 
-/// Velocity refuses to replace a server: the same name in another spelling or with another address is registered.
+/// The most servers one proxy knows.
+const MAX_SERVERS: usize = 5000;
+
+/// Why a server is not registered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("java.lang.IllegalArgumentException: A server with the name {0} is already registered with another address")]
-pub struct AlreadyRegistered(String);
+pub enum NotRegistered {
+    /// Velocity refuses to replace a server: the same name in another spelling or with another address is registered.
+    #[error(
+        "java.lang.IllegalArgumentException: A server with the name {0} is already registered with another address"
+    )]
+    Taken(String),
+    /// The simulator keeps no more.
+    #[error("the simulated proxy knows {MAX_SERVERS} servers already")]
+    Full,
+}
 
 /// The registry of one run of the proxy.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -44,17 +55,12 @@ pub struct Registry(BTreeMap<String, Server>);
 
 impl Registry {
     /// Registers a server; true when it is new, false when exactly this one was there.
-    pub fn register(
-        &mut self,
-        name: &str,
-        address: &str,
-        port: u16,
-        now: Timestamp,
-    ) -> Result<bool, AlreadyRegistered> {
+    pub fn register(&mut self, name: &str, address: &str, port: u16, now: Timestamp) -> Result<bool, NotRegistered> {
         let key = name.to_lowercase();
         match self.0.get(&key) {
             Some(known) if known.name == name && known.address == address && known.port == port => Ok(false),
-            Some(known) => Err(AlreadyRegistered(known.name.clone())),
+            Some(known) => Err(NotRegistered::Taken(known.name.clone())),
+            None if self.0.len() >= MAX_SERVERS => Err(NotRegistered::Full),
             None => {
                 let (name, address) = (name.to_owned(), address.to_owned());
                 self.0.insert(key, Server { name, address, port, registered_at: now, last_ping: None });
@@ -113,12 +119,23 @@ mod tests {
             [("mc-1.zone", "10.0.0.1", 25565), ("MC-1.zone", "10.0.0.2", 25565), ("MC-1.zone", "10.0.0.1", 25566)]
         {
             let refused = registry.register(name, address, port, NOW);
-            assert_eq!(refused, Err(AlreadyRegistered("MC-1.zone".to_owned())), "{name} {address} {port}");
+            assert_eq!(refused, Err(NotRegistered::Taken("MC-1.zone".to_owned())), "{name} {address} {port}");
         }
         assert_eq!(registry.find("mc-1.ZONE").unwrap().name, "MC-1.zone");
         assert!(!registry.unregister("mc-1.zone"));
         assert!(registry.unregister("MC-1.zone"));
         assert_eq!(registry.servers().count(), 0);
+    }
+
+    #[test]
+    fn a_proxy_knows_so_many_servers_and_no_more() {
+        let mut registry = Registry::default();
+        for number in 0..MAX_SERVERS {
+            registry.register(&format!("mc-{number}"), "10.0.0.1", 1, NOW).unwrap();
+        }
+        assert_eq!(registry.register("mc-more", "10.0.0.1", 1, NOW), Err(NotRegistered::Full));
+        assert_eq!(registry.register("mc-7", "10.0.0.1", 1, NOW), Ok(false));
+        assert_eq!(registry.servers().count(), MAX_SERVERS);
     }
 
     #[test]

@@ -23,6 +23,9 @@ use super::reply::{Delivery, Reply};
 use super::request::SimRequest;
 use super::tasks::Tasks;
 
+/// The longest request head that is read.
+const MAX_HEAD: usize = 64 * 1024;
+
 /// Answers the requests of one listener.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
@@ -99,7 +102,7 @@ async fn serve(stream: TcpStream, site: Arc<Site>) {
     let idle = site.options.idle;
     let service = service_fn(move |request| exchange(request, site.clone(), connection.clone()));
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(idle).max_headers(64);
+    builder.timer(TokioTimer::new()).header_read_timeout(idle).max_headers(64).max_buf_size(MAX_HEAD);
     // An error here is the client's departure or a fault played on purpose.
     let _ = builder.serve_connection(io, service).with_upgrades().await;
 }

@@ -52,6 +52,7 @@ impl Proxmox {
         if let Some(taken) = cluster.containers.get(&newid) {
             return Err(Refusal::died(format!("CT {newid} already exists on node '{}'", taken.node)));
         }
+        cluster.demand_room(newid).map_err(Refusal::Died)?;
         let original = cluster.containers.get(&source).filter(|ct| ct.node == node);
         let original = original.ok_or_else(|| Refusal::died(no_config(node, source)))?;
         if let Some(net) = original.net0() {

@@ -58,6 +58,7 @@ impl Proxmox {
                 let text = format!("CT {vmid} already exists on node '{}'", taken.node);
                 return Err(Refusal::Died(format!("unable to create CT {vmid} - {text}")));
             }
+            cluster.demand_room(vmid).map_err(Refusal::Died)?;
             let mut config = starting_config(cluster, call, restored)?;
             config.insert("unprivileged".to_owned(), u8::from(unprivileged).to_string());
             for (name, value) in call.params.iter().filter(|(name, _)| !NO_OPTIONS.contains(name)) {
