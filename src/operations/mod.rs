@@ -17,7 +17,7 @@ pub mod idempotency;
 mod journal;
 mod order;
 mod requester;
-mod server_lock;
+mod resource_lock;
 mod store;
 mod view;
 
@@ -30,6 +30,6 @@ pub use forward::{ForwardJob, failed, run_forward, stop_of};
 pub use journal::StepJournal;
 pub use order::Order;
 pub use requester::Requester;
-pub use server_lock::ServerLock;
+pub use resource_lock::{Resource, ResourceLock};
 pub use store::{Scope, find, find_view, list};
 pub use view::{Accepted, OperationView};

@@ -11,7 +11,7 @@ use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::db::entities::user;
 use crate::jobs::{JobContext, JobEnd, JobFailure, Lost};
 use crate::kernel::{Clock, Secret, VmId};
-use crate::operations::{ForwardJob, ServerLock, failed, run_forward};
+use crate::operations::{ForwardJob, Resource, ResourceLock, failed, run_forward};
 use crate::ports::{Agent, AgentEndpoint, AgentState, Hypervisor, NodeName, PowerAction};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
 use crate::servers;
@@ -80,7 +80,8 @@ impl<'a> Step<Run<'a>, ()> for Move {
     }
 
     async fn run(&self, run: &Run<'a>, cx: &StepContext<'_>, (): &mut ()) -> StepResult {
-        let lock = ServerLock::take(run.cx, cx, run.payload.vmid, run.deps.timings.task_poll).await?;
+        let lock =
+            ResourceLock::take(run.cx, cx, Resource::server(run.payload.vmid), run.deps.timings.task_poll).await?;
         let outcome = run.make(*self, cx).await;
         lock.give_back().await;
         outcome

@@ -1,19 +1,19 @@
 //! Number, host name, node and template of the new container.
 
-use sea_orm::DbErr;
+use async_trait::async_trait;
+use sea_orm::{DatabaseTransaction, DbErr};
 
 use crate::containers::may_pass;
-use crate::db;
 use crate::db::entities::reservation;
-use crate::jobs::Lost;
-use crate::kernel::{Classify, Hostname, VmId, VmIdRange};
+use crate::kernel::{Classify, VmId};
+use crate::operations::Resource;
 use crate::placement::{Commitment, PlacementPolicy, Want, place};
-use crate::saga::{StepContext, StepError, Stopped};
+use crate::saga::{StepContext, StepError};
 use crate::servers::vmids::{self, Promise};
 use crate::servers::{Naming, PoolError, hostname};
 
+use super::held::{Held, hold};
 use super::request::Workload;
-use super::resource_lock::{Resource, lock, unlock};
 use super::run::{Run, step_failure};
 use super::state::Provisioning;
 
@@ -27,9 +27,9 @@ pub(super) async fn choose_node(
     cx: &StepContext<'_>,
     state: &mut Provisioning,
 ) -> Result<String, StepError> {
-    lock(run, cx, Resource::Placement).await?;
+    let lock = run.lock(cx, Resource::new("placement", "reserve_identity.locked")).await?;
     let chosen = choose(run, cx, state).await;
-    unlock(run, Resource::Placement).await;
+    lock.give_back().await;
     chosen
 }
 
@@ -73,12 +73,7 @@ async fn promise(run: &Run, state: &Provisioning) -> Result<(), StepError> {
 /// Reserves a number that nobody in the cluster uses, with its host name.
 pub(super) async fn reserve(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Result<(), StepError> {
     for _ in 0..MAX_BURNED {
-        let range = run.deps.policy.range(run.request.workload.kind());
-        let naming = naming(&run.request.workload);
-        let name = |vmid| hostname(naming, vmid);
-        let held = run.ask("reservation", || hold_number(run, range, name)).await?;
-        let held = held.map_err(|Lost| Stopped::Lost)?;
-        let held = held.map_err(|error| StepError::failed("no_vmid_left", error.to_string()))?;
+        let held = hold(run, &Reservation).await?;
         state.vmid = Some(held.vmid);
         state.hostname = Some(held.hostname);
         if is_free(run, cx, held.vmid).await? {
@@ -89,32 +84,23 @@ pub(super) async fn reserve(run: &Run, cx: &StepContext<'_>, state: &mut Provisi
     Err(StepError::failed("no_vmid_left", format!("{MAX_BURNED} numbers in a row are used outside zpack")))
 }
 
-/// The number this operation holds, a new one if it holds none. The row of the operation is locked first: an attempt
-/// whose answer was lost may still be under way in the database, and must not leave a second number behind.
-async fn hold_number(
-    run: &Run,
-    range: VmIdRange,
-    name: impl Fn(VmId) -> Hostname,
-) -> Result<Result<Result<reservation::Model, PoolError>, Lost>, DbErr> {
-    let operation = run.operation();
-    loop {
-        let tx = db::begin(&run.deps.db).await?;
-        if let Err(lost) = run.cx.guard(&tx).await? {
-            return Ok(Err(lost));
-        }
-        if let Some(held) = vmids::find_by_operation(&tx, operation).await? {
-            tx.rollback().await?;
-            return Ok(Ok(Ok(held)));
-        }
-        match vmids::reserve(&tx, range, &name, operation, run.deps.clock.now()).await {
-            Ok(Some(held)) => {
-                tx.commit().await?;
-                return Ok(Ok(Ok(held)));
-            }
-            Ok(None) => tx.rollback().await?,
-            Err(PoolError::Database(error)) => return Err(error),
-            Err(error @ PoolError::Exhausted { .. }) => return Ok(Ok(Err(error))),
-        }
+/// A VMID with its host name.
+struct Reservation;
+
+#[async_trait]
+impl Held for Reservation {
+    type Row = reservation::Model;
+    const WHAT: &'static str = "reservation";
+    const EXHAUSTED: &'static str = "no_vmid_left";
+
+    async fn find(&self, run: &Run, tx: &DatabaseTransaction) -> Result<Option<reservation::Model>, DbErr> {
+        vmids::find_by_operation(tx, run.operation()).await
+    }
+
+    async fn take(&self, run: &Run, tx: &DatabaseTransaction) -> Result<Option<reservation::Model>, PoolError> {
+        let (workload, policy) = (&run.request.workload, &run.deps.policy);
+        let name = |vmid| hostname(naming(workload), vmid);
+        vmids::reserve(tx, policy.range(workload.kind()), name, run.operation(), run.deps.clock.now()).await
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod create;
 mod destroy;
+mod held;
 pub mod http;
 mod identity;
 mod job;
@@ -15,7 +16,6 @@ mod plan;
 mod policy;
 mod public_port;
 mod request;
-mod resource_lock;
 mod run;
 mod state;
 mod steps;

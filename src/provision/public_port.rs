@@ -1,13 +1,13 @@
 //! The public port of a server whose game has no proxy.
 
-use sea_orm::DbErr;
+use async_trait::async_trait;
+use sea_orm::{DatabaseTransaction, DbErr};
 
-use crate::db;
 use crate::edge::needs_port;
-use crate::jobs::Lost;
-use crate::saga::{StepError, Stopped};
+use crate::saga::StepError;
 use crate::servers::{PoolError, ports};
 
+use super::held::{Held, hold};
 use super::request::Workload;
 use super::run::Run;
 use super::state::Provisioning;
@@ -18,32 +18,23 @@ pub(super) async fn reserve(run: &Run, state: &mut Provisioning) -> Result<(), S
         Workload::Game { game, .. } if needs_port(game) => {}
         Workload::Game { .. } | Workload::Dev { .. } => return Ok(()),
     }
-    let held = run.ask("public port", || hold(run)).await?;
-    let held = held.map_err(|Lost| Stopped::Lost)?;
-    state.port = Some(held.map_err(|error| StepError::failed("no_port_left", error.to_string()))?);
+    state.port = Some(hold(run, &PublicPort).await?);
     Ok(())
 }
 
-/// The port this operation holds, a new one if it holds none; under the lock of the operation's row, as its number is.
-async fn hold(run: &Run) -> Result<Result<Result<u16, PoolError>, Lost>, DbErr> {
-    let operation = run.operation();
-    loop {
-        let tx = db::begin(&run.deps.db).await?;
-        if let Err(lost) = run.cx.guard(&tx).await? {
-            return Ok(Err(lost));
-        }
-        if let Some(held) = ports::find(&tx, operation).await? {
-            tx.rollback().await?;
-            return Ok(Ok(Ok(held)));
-        }
-        match ports::take(&tx, &run.deps.policy.public_ports, operation, run.deps.clock.now()).await {
-            Ok(Some(port)) => {
-                tx.commit().await?;
-                return Ok(Ok(Ok(port)));
-            }
-            Ok(None) => tx.rollback().await?,
-            Err(PoolError::Database(error)) => return Err(error),
-            Err(error @ PoolError::Exhausted { .. }) => return Ok(Ok(Err(error))),
-        }
+struct PublicPort;
+
+#[async_trait]
+impl Held for PublicPort {
+    type Row = u16;
+    const WHAT: &'static str = "public port";
+    const EXHAUSTED: &'static str = "no_port_left";
+
+    async fn find(&self, run: &Run, tx: &DatabaseTransaction) -> Result<Option<u16>, DbErr> {
+        ports::find(tx, run.operation()).await
+    }
+
+    async fn take(&self, run: &Run, tx: &DatabaseTransaction) -> Result<Option<u16>, PoolError> {
+        ports::take(tx, &run.deps.policy.public_ports, run.operation(), run.deps.clock.now()).await
     }
 }

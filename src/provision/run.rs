@@ -7,9 +7,10 @@ use sea_orm::{DatabaseConnection, DbErr};
 use crate::containers::{Container, Patience};
 use crate::jobs::JobContext;
 use crate::kernel::{Classify, Clock, Failure, OperationId, UserId, VmId};
+use crate::operations::{Resource, ResourceLock};
 use crate::ports::{Agent, AgentEndpoint, Hypervisor, HypervisorError};
 use crate::publishing::Publisher;
-use crate::saga::{StepError, Stopped};
+use crate::saga::{StepContext, StepError, Stopped};
 
 use super::plan::Blueprint;
 use super::policy::ProvisionPolicy;
@@ -75,6 +76,11 @@ impl Run {
     {
         let answer = self.cx.persist(what, work).await.map_err(|_| Stopped::Lost)?;
         answer.map_err(|error| StepError::failed("database_unavailable", error.to_string()))
+    }
+
+    /// Waits for what only one provisioning at a time may do.
+    pub(super) async fn lock(&self, cx: &StepContext<'_>, resource: Resource) -> Result<ResourceLock<'_>, StepError> {
+        ResourceLock::take(&self.cx, cx, resource, self.deps.policy.timings.container.task_poll).await
     }
 
     /// A place where tests kill, stop or hold the process.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::edge::{EdgeRecord, Intent};
 use crate::jobs::{Dedup, JobContext, JobEnd, Lost, Queue, Work};
 use crate::kernel::VmId;
-use crate::operations::{ForwardJob, ServerLock, run_forward};
+use crate::operations::{ForwardJob, Resource, ResourceLock, run_forward};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
 use crate::servers::payload::PayloadError;
 
@@ -85,7 +85,7 @@ impl<'a> Step<Run<'a>, ()> for Converge {
     }
 
     async fn run(&self, run: &Run<'a>, cx: &StepContext<'_>, (): &mut ()) -> StepResult {
-        let lock = ServerLock::take(run.cx, cx, run.payload.vmid, run.job.lock_poll).await?;
+        let lock = ResourceLock::take(run.cx, cx, Resource::server(run.payload.vmid), run.job.lock_poll).await?;
         let outcome = run.converge().await;
         lock.give_back().await;
         outcome

@@ -1,7 +1,8 @@
 //! Changes one key of a server's payload, and never another writer's.
 //!
 //! The payload is one JSON object of which each feature owns a key. A writer reads the row, changes its key, and writes
-//! the row back under the revision it read; whoever was overtaken reads again. Keys it does not know keep their bytes.
+//! the row back under the revision it read; when another writer was faster it reads again. Keys it does not know keep their
+//! bytes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -11,7 +11,7 @@ use crate::db::entities::debt::DebtKind;
 use crate::db::entities::{deleted_instance, user};
 use crate::edge::Target;
 use crate::jobs::{JobContext, Lost};
-use crate::operations::ServerLock;
+use crate::operations::{Resource, ResourceLock};
 use crate::publishing::debt_of;
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
 use crate::servers;
@@ -124,7 +124,7 @@ impl<'a> Step<Work<'a>, State> for Archive {
         work.pass_gate().await?;
         // Whoever changes the server now comes to an end first; after it the server is being deleted, and nobody
         // begins.
-        let lock = ServerLock::take(work.cx, cx, work.payload.vmid, work.deps.lock_poll).await?;
+        let lock = ResourceLock::take(work.cx, cx, Resource::server(work.payload.vmid), work.deps.lock_poll).await?;
         let archived = work.write("archive", || archive(work)).await;
         lock.give_back().await;
         let Some(row) = archived? else { return Ok(Some("it is gone already".to_owned())) };

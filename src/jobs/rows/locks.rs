@@ -3,7 +3,9 @@
 //! A lock belongs to an operation under its fence and is free as soon as that operation lost its lease.
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
-use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter,
+};
 
 use crate::db;
 use crate::db::entities::operation::{self, OperationState, Unwind};
@@ -11,18 +13,13 @@ use crate::db::entities::resource_lock;
 use crate::kernel::{OperationId, Timestamp};
 
 /// Tries to take the lock `name` for the owner of `id` under `fence`. Taking what one holds already succeeds; an owner whose lease is gone gets nothing.
-pub async fn take(
-    db: &DatabaseConnection,
-    name: &str,
-    id: OperationId,
-    fence: i64,
-    now: Timestamp,
-) -> Result<bool, DbErr> {
+pub async fn take(db: &DatabaseConnection, name: &str, id: OperationId, fence: i64) -> Result<bool, DbErr> {
+    // A row that nobody holds yet; when it is taken is written with the one who takes it.
     let row = resource_lock::ActiveModel {
         name: Set(name.to_owned()),
         operation_id: Set(None),
         fence: Set(0),
-        taken_at: Set(now),
+        taken_at: Set(Timestamp::from_millis(0)),
     };
     let mut keep = OnConflict::column(resource_lock::Column::Name);
     keep.do_nothing_on([resource_lock::Column::Name]);
@@ -52,7 +49,7 @@ pub async fn take(
     let taken = resource_lock::Entity::update_many()
         .col_expr(resource_lock::Column::OperationId, Expr::value(id))
         .col_expr(resource_lock::Column::Fence, Expr::value(fence))
-        .col_expr(resource_lock::Column::TakenAt, Expr::value(now))
+        .col_expr(resource_lock::Column::TakenAt, db::now_expr(db))
         .filter(resource_lock::Column::Name.eq(name))
         .filter(
             Condition::any()
@@ -64,6 +61,16 @@ pub async fn take(
         .exec(db)
         .await?;
     Ok(taken.rows_affected == 1)
+}
+
+/// Frees every lock that `id` holds.
+pub async fn give_back_all(tx: &impl ConnectionTrait, id: OperationId) -> Result<(), DbErr> {
+    resource_lock::Entity::update_many()
+        .col_expr(resource_lock::Column::OperationId, Expr::value(None::<String>))
+        .filter(resource_lock::Column::OperationId.eq(id))
+        .exec(tx)
+        .await
+        .map(drop)
 }
 
 /// Gives the lock back, if `id` holds it.

@@ -4,12 +4,12 @@ use async_trait::async_trait;
 
 use crate::containers::{Patience, Sighting, description, may_pass};
 use crate::kernel::{Classify, Failure, VmId};
+use crate::operations::Resource;
 use crate::ports::{CloneRequest, HypervisorError, NodeName, TaskEnd};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, UndoError};
 
 use super::super::destroy::destroy_ours;
 use super::super::identity;
-use super::super::resource_lock::{Resource, lock, unlock};
 use super::super::run::{Run, step_failure};
 use super::super::state::Provisioning;
 
@@ -39,9 +39,10 @@ impl Step<Run, Provisioning> for CloneContainer {
         let template = state.decided_template()?;
         let mut patience = run.patience();
         loop {
-            lock(run, cx, Resource::Template(template)).await?;
+            // Proxmox clones a template once at a time (docs/contracts/proxmox.md 5.4 and 14.3).
+            let lock = run.lock(cx, Resource::new(format!("template:{template}"), "clone_container.locked")).await?;
             let attempt = attempt(run, cx, state, template).await;
-            unlock(run, Resource::Template(template)).await;
+            lock.give_back().await;
             match attempt? {
                 Attempt::Made => return Ok(Some(format!("cloned from {template}"))),
                 Attempt::Taken => {

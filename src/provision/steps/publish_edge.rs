@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use crate::edge::EdgeRecord;
 use crate::jobs::Lost;
 use crate::kernel::VmId;
-use crate::operations::ServerLock;
+use crate::operations::Resource;
 use crate::publishing::{PublishError, Scope};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped, UndoError};
 
@@ -30,7 +30,7 @@ impl Step<Run, Provisioning> for PublishEdge {
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         let (vmid, _) = state.decided_place()?;
-        let lock = ServerLock::take(&run.cx, cx, vmid, run.deps.policy.timings.container.task_poll).await?;
+        let lock = run.lock(cx, Resource::server(vmid)).await?;
         let published = publish(run, vmid).await;
         lock.give_back().await;
         published

@@ -10,7 +10,8 @@ use super::view::{DebtView, OperationView};
 use crate::db;
 use crate::db::entities::debt::DebtState;
 use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
-use crate::db::entities::{operation_step, resource_lock};
+use crate::db::entities::operation_step;
+use crate::jobs::locks;
 use crate::kernel::{OperationId, Timestamp};
 use crate::roles::audited;
 use crate::servers::{store, vmids};
@@ -110,11 +111,7 @@ async fn write(
 
 /// Frees its locks, and its VMID when surely nothing outside carries it.
 async fn release(tx: &impl ConnectionTrait, id: OperationId, owing: bool, now: Timestamp) -> Result<(), DbErr> {
-    resource_lock::Entity::update_many()
-        .col_expr(resource_lock::Column::OperationId, Expr::value(None::<String>))
-        .filter(resource_lock::Column::OperationId.eq(id))
-        .exec(tx)
-        .await?;
+    locks::give_back_all(tx, id).await?;
     let reached_outside = operation_step::Entity::find()
         .filter(operation_step::Column::OperationId.eq(id))
         .filter(operation_step::Column::Outside.eq(true))
