@@ -13,6 +13,8 @@ mod contracts;
 mod edge;
 #[path = "flows/mod.rs"]
 mod flows;
+#[path = "jobs/mod.rs"]
+mod jobs;
 #[path = "outage/mod.rs"]
 mod outage;
 #[path = "ratchet/mod.rs"]

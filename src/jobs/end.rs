@@ -1,5 +1,7 @@
 //! What a worker writes when it lets go of an operation.
 
+use std::time::Duration;
+
 use crate::db::entities::operation::OperationState;
 
 use super::job::{JobEnd, JobFailure, UnwindEnd};
@@ -20,6 +22,11 @@ pub enum End {
     Unwound(UnwindEnd),
     /// Another worker shall go on at the same place; the start does not count.
     HandedBack,
+    /// Some worker shall run it again later; the start does not count.
+    Again {
+        /// How much later.
+        after: Duration,
+    },
 }
 
 impl End {
@@ -34,6 +41,7 @@ impl End {
             }
             JobEnd::Cancelled { undo } => Some(Self::Ended { state: OperationState::Cancelled, failure: None, undo }),
             JobEnd::HandedBack => Some(Self::HandedBack),
+            JobEnd::Again { after } => Some(Self::Again { after }),
             JobEnd::Lost => None,
         }
     }

@@ -1,5 +1,7 @@
 //! What a feature gives to the runtime: the code that runs one kind of work.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::db::entities::debt::DebtKind;
@@ -69,6 +71,12 @@ pub enum JobEnd {
     },
     /// It stopped at a clean boundary because the worker is stopping; another goes on there.
     HandedBack,
+    /// It is not over: it runs again after this time, a year at most. The start does not count, and until then it holds
+    /// neither a slot nor a lease. Only at a clean boundary: a step that reached outside must be done or undone.
+    Again {
+        /// How long it waits, by the clock of the database.
+        after: Duration,
+    },
     /// Another owner took over, or the lease ran out: nothing may be written any more.
     Lost,
 }

@@ -18,6 +18,9 @@ pub const MAX_CRASHES: i32 = 3;
 /// After this many vanished owners or failed attempts an undo waits for an operator.
 pub const UNWIND_ATTEMPTS: i32 = 10;
 
+/// The longest time an operation waits for its next run.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// The wait before an undo is tried again.
 const UNWIND_BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(600));
 
@@ -157,6 +160,10 @@ impl Standing {
         let released = Self { lease: Lease::None, ..self };
         match end {
             End::HandedBack => Self { state: OperationState::Queued, starts: self.starts - 1, ..released },
+            End::Again { after } => {
+                let due = wait_until_again(self.cancel_requested, *after).is_zero();
+                Self { state: OperationState::Queued, starts: self.starts - 1, crashes: 0, due, ..released }
+            }
             End::Ended { state, undo, .. } => {
                 let (unwind, cleanup, wait) = aftermath(undo, 0);
                 Self { state: *state, unwind, cleanup, crashes: 0, due: wait.is_zero(), ..released }
@@ -193,7 +200,8 @@ impl Standing {
         match self.state {
             OperationState::Queued => {
                 let (unwind, cleanup) = remains(footprint, true);
-                Some(Self { state: OperationState::Cancelled, unwind, cleanup, ..asked })
+                // The undo does not wait for the time of the run that it replaces.
+                Some(Self { state: OperationState::Cancelled, unwind, cleanup, due: true, ..asked })
             }
             OperationState::Running => Some(asked),
             OperationState::Succeeded | OperationState::Failed | OperationState::Cancelled | OperationState::Stale => {
@@ -201,6 +209,12 @@ impl Standing {
             }
         }
     }
+}
+
+/// How long an operation that ended as "again" waits. One that was asked to stop meanwhile comes back at once, so that its
+/// job stops it.
+pub fn wait_until_again(cancel_requested: bool, after: Duration) -> Duration {
+    if cancel_requested { Duration::ZERO } else { after.min(LONGEST_WAIT) }
 }
 
 /// What becomes of an operation whose owner vanished.
@@ -284,6 +298,22 @@ mod tests {
         let lost = running(Unwind::None, 0);
         assert_eq!(decide(&lost, policy, Footprint::Outside), Recovery::Stale);
         assert_eq!(decide(&lost, policy, Footprint::Inside), Recovery::Requeue);
+    }
+
+    #[test]
+    fn an_operation_that_runs_again_has_all_its_starts_and_waits_unless_it_was_asked_to_stop() {
+        let end = End::Again { after: Duration::from_secs(3600) };
+        let again = running(Unwind::None, 2).finished(&end);
+        assert_eq!(
+            (again.state, again.starts, again.crashes, again.lease),
+            (OperationState::Queued, 0, 0, Lease::None)
+        );
+        assert_eq!(again.claimable(false), None, "not before its time");
+        assert_eq!(Standing { due: true, ..again }.claimable(false), Some(ClaimPurpose::Run));
+        let asked = Standing { cancel_requested: true, ..running(Unwind::None, 0) }.finished(&end);
+        assert_eq!(asked.claimable(false), Some(ClaimPurpose::Run), "its job has to stop it now");
+        let cancelled = again.cancelled(Footprint::Inside).unwrap();
+        assert_eq!(cancelled.claimable(false), Some(ClaimPurpose::Unwind), "its undo waits for nothing");
     }
 
     #[test]

@@ -48,6 +48,7 @@ pub use self::rows::slots::{ensure_slots, is_paused, set_paused};
 pub use self::rows::status::{Ended, QueueStatus, ended_since, is_dead, queue_statuses};
 pub use self::rows::sweeper::{Sweep, sweep};
 pub use self::run::context::JobContext;
+pub use self::run::renewer::Connect;
 pub use self::run::worker::{Worker, WorkerError};
 pub use self::settings::JobSettings;
 pub use self::work::{Dedup, Work, WorkSpec};

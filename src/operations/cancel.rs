@@ -3,6 +3,7 @@
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
+use crate::db;
 use crate::db::entities::operation::{self, OperationState};
 use crate::jobs;
 use crate::jobs::lifecycle::remains;
@@ -41,6 +42,8 @@ pub async fn cancel(tx: &impl ConnectionTrait, id: OperationId, now: Timestamp) 
         .col_expr(operation::Column::CancelRequested, Expr::value(true))
         .col_expr(operation::Column::State, Expr::value(OperationState::Cancelled))
         .col_expr(operation::Column::FinishedAt, Expr::value(now))
+        // An undo does not wait for the time of the run that it replaces.
+        .col_expr(operation::Column::RunAfter, db::now_expr(tx))
         .filter(operation::Column::Id.eq(id))
         .filter(operation::Column::State.eq(OperationState::Queued))
         .filter(may_stop())

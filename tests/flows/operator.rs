@@ -10,45 +10,22 @@ use zpack::db;
 use zpack::db::entities::debt::{self, DebtKind, DebtState};
 use zpack::db::entities::operation::{self, Cleanup, OperationState, Unwind};
 use zpack::db::entities::{audit_event, operation_step, reservation};
+use zpack::jobs::Queue;
 use zpack::kernel::{DebtId, OperationId, Secret, Timestamp, VmId};
+
+use crate::support::rows;
 
 use super::process::{Dev, json, stderr};
 
 async fn insert(db: &DatabaseConnection, state: OperationState, unwind: Unwind) -> OperationId {
     let now = db::now(db).await.unwrap();
     let row = operation::Model {
-        id: OperationId::generate(),
-        kind: "unknown_kind".to_owned(),
-        queue: "provision".to_owned(),
-        schema_version: 1,
-        payload: "{}".to_owned(),
         state,
-        phase: None,
         unwind,
         cleanup: if unwind == Unwind::Held { Cleanup::Required } else { Cleanup::None },
-        run_after: now,
         fence: 3,
-        lease_until: None,
-        worker: None,
-        starts: 0,
         crashes: 10,
-        max_starts: 1,
-        offered_at: None,
-        offer_count: 0,
-        cancel_requested: false,
-        dedup_key: None,
-        user_id: None,
-        vmid: None,
-        step_count: 8,
-        saga_state: None,
-        error_code: None,
-        error_message: None,
-        error_phase: None,
-        heartbeat_at: None,
-        created_at: now,
-        started_at: None,
-        finished_at: None,
-        event_seq: 0,
+        ..rows::queued(Queue::Provision, "unknown_kind", now)
     };
     let id = row.id;
     operation::Entity::insert(row.into_active_model().reset_all()).exec_without_returning(db).await.unwrap();

@@ -6,11 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseConnection, EntityTrait, IntoActiveModel, QueryFilter,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
 use zpack::db;
-use zpack::db::entities::operation::{self, Cleanup, OperationState, Unwind};
+use zpack::db::entities::operation::{self, OperationState, Unwind};
 use zpack::db::entities::{operation_step, queue_slot};
 use zpack::jobs::lifecycle::{Footprint, Standing, decide};
 use zpack::jobs::{
@@ -21,7 +19,7 @@ use zpack::jobs::{
 use zpack::kernel::{OperationId, Timestamp, WorkerId};
 use zpack::operations::{CancelOutcome, cancel};
 
-use crate::support::{PrivateRedis, TestDb, on_every_database};
+use crate::support::{PrivateRedis, TestDb, on_every_database, rows};
 
 on_every_database!(
     a_claim_is_won_exactly_when_the_rule_allows_it,
@@ -76,40 +74,7 @@ fn settings() -> JobSettings {
 }
 
 fn row(now: Timestamp) -> operation::Model {
-    operation::Model {
-        id: OperationId::generate(),
-        kind: "provision".to_owned(),
-        queue: QUEUE.to_string(),
-        schema_version: 1,
-        payload: "{}".to_owned(),
-        state: OperationState::Queued,
-        phase: None,
-        unwind: Unwind::None,
-        cleanup: Cleanup::None,
-        run_after: at(now, -3_600_000),
-        fence: FENCE,
-        lease_until: None,
-        worker: None,
-        starts: 0,
-        crashes: 0,
-        max_starts: 1,
-        offered_at: None,
-        offer_count: 0,
-        cancel_requested: false,
-        dedup_key: None,
-        user_id: None,
-        vmid: None,
-        step_count: 0,
-        saga_state: None,
-        error_code: None,
-        error_message: None,
-        error_phase: None,
-        heartbeat_at: None,
-        created_at: now,
-        started_at: None,
-        finished_at: None,
-        event_seq: 0,
-    }
+    operation::Model { fence: FENCE, ..rows::queued(QUEUE, "provision", at(now, -3_600_000)) }
 }
 
 fn at(now: Timestamp, offset: i64) -> Timestamp {
@@ -143,13 +108,6 @@ fn with_leases(rows: Vec<operation::Model>, now: Timestamp) -> Vec<operation::Mo
     vary(rows, &LEASES, |row, lease| row.lease_until = lease.map(|offset| at(now, offset)))
 }
 
-async fn store(db: &DatabaseConnection, rows: &[operation::Model]) {
-    for page in rows.chunks(100) {
-        let rows = page.iter().map(|row| row.clone().into_active_model().reset_all());
-        operation::Entity::insert_many(rows).exec_without_returning(db).await.unwrap();
-    }
-}
-
 async fn begin_steps(db: &DatabaseConnection, id: OperationId, footprint: Footprint, now: Timestamp) {
     let steps: &[bool] = match footprint {
         Footprint::None => &[],
@@ -179,10 +137,6 @@ async fn read_all(db: &DatabaseConnection) -> BTreeMap<OperationId, operation::M
     operation::Entity::find().all(db).await.unwrap().into_iter().map(|row| (row.id, row)).collect()
 }
 
-async fn read(db: &DatabaseConnection, id: OperationId) -> operation::Model {
-    operation::Entity::find_by_id(id).one(db).await.unwrap().unwrap()
-}
-
 async fn a_claim_is_won_exactly_when_the_rule_allows_it(test: TestDb) {
     let db = &test.db;
     let (registry, settings) = (registry(), settings());
@@ -194,7 +148,7 @@ async fn a_claim_is_won_exactly_when_the_rule_allows_it(test: TestDb) {
         let rows = vary(rows, &[0, 1], |row, starts| row.starts = starts);
         let rows = vary(rows, &[false, true], |row, asked| row.cancel_requested = asked);
         let rows = vary(rows, &LEASES[..2], |row, lease| row.lease_until = lease.map(|offset| at(now, offset)));
-        store(db, &rows).await;
+        rows::store(db, &rows).await;
         for row in &rows {
             let before = Standing::of(row, now);
             let expected = before.claimable(paused);
@@ -223,6 +177,8 @@ fn ends() -> Vec<End> {
     let ended = |state, undo| End::Ended { state, failure: None, undo };
     vec![
         End::HandedBack,
+        End::Again { after: Duration::ZERO },
+        End::Again { after: Duration::from_secs(3600) },
         ended(OperationState::Succeeded, UnwindEnd::Nothing),
         ended(OperationState::Failed, UnwindEnd::Complete),
         ended(OperationState::Failed, incomplete()),
@@ -238,7 +194,7 @@ async fn an_owner_writes_exactly_what_the_rule_allows(test: TestDb) {
     let db = &test.db;
     let now = db::now(db).await.unwrap();
     let rows = with_leases(standings(now), now);
-    store(db, &rows).await;
+    rows::store(db, &rows).await;
     for row in &rows {
         let before = Standing::of(row, now);
         for fence in [FENCE, FENCE - 1] {
@@ -255,8 +211,12 @@ async fn an_owner_writes_exactly_what_the_rule_allows(test: TestDb) {
         assert_eq!(renewed, before.is_owned_by(FENCE), "a renewal on {before:?}");
     }
     for end in ends() {
-        let rows = vary(with_leases(standings(now), now), &[0, 9], |row, crashes| row.crashes = crashes);
-        store(db, &rows).await;
+        let rows =
+            vary(with_leases(standings(now), now), &[(0, false), (9, false), (0, true)], |row, (crashes, asked)| {
+                row.crashes = crashes;
+                row.cancel_requested = asked;
+            });
+        rows::store(db, &rows).await;
         for (index, row) in rows.iter().enumerate() {
             let before = Standing::of(row, now);
             let fence = if index % 5 == 4 { FENCE - 1 } else { FENCE };
@@ -266,7 +226,7 @@ async fn an_owner_writes_exactly_what_the_rule_allows(test: TestDb) {
             assert_eq!(written, before.is_owned_by(fence), "{end:?} of {fence} on {before:?}");
             let expected = if written { before.finished(&end) } else { before };
             let later = db::now(db).await.unwrap();
-            assert_eq!(Standing::of(&read(db, row.id).await, later), expected, "{end:?} on {before:?}");
+            assert_eq!(Standing::of(&rows::read(db, row.id).await, later), expected, "{end:?} on {before:?}");
         }
     }
 }
@@ -282,7 +242,7 @@ async fn a_vanished_owner_is_recovered_from_by_the_rule(test: TestDb) {
         let rows = vary(rows, &[0, 2, 9], |row, crashes| row.crashes = crashes);
         // The footprint is kept where no statement looks until the steps are written.
         let rows = vary(with_leases(rows, now), &[0, 1, 2], |row, footprint| row.event_seq = footprint);
-        store(db, &rows).await;
+        rows::store(db, &rows).await;
         let footprint = |row: &operation::Model| FOOTPRINTS[usize::try_from(row.event_seq).unwrap()];
         for row in rows.iter().filter(|row| Standing::of(row, now).is_abandoned()) {
             begin_steps(db, row.id, footprint(row), now).await;
@@ -320,7 +280,7 @@ async fn a_sweep_offers_exactly_what_may_start(test: TestDb) {
     let now = db::now(db).await.unwrap();
     let rows = vary(standings(now), &[-3_600_000, 3_600_000], |row, offset| row.run_after = at(now, offset));
     let rows = vary(rows, &[0, 1], |row, starts| row.starts = starts);
-    store(db, &rows).await;
+    rows::store(db, &rows).await;
     for (paused, what) in [(true, Sweep::Everything), (false, Sweep::Overdue), (false, Sweep::Everything)] {
         set_paused(db, QUEUE, paused, now).await.unwrap();
         sweep(db, &lists, QUEUE, &registry(), what, &Failpoints::default()).await.unwrap();
@@ -342,8 +302,8 @@ async fn a_request_to_cancel_does_what_the_rule_says(test: TestDb) {
     let db = &test.db;
     let now = db::now(db).await.unwrap();
     for footprint in FOOTPRINTS {
-        let rows = standings(now);
-        store(db, &rows).await;
+        let rows = vary(standings(now), &[-3_600_000, 3_600_000], |row, offset| row.run_after = at(now, offset));
+        rows::store(db, &rows).await;
         for row in &rows {
             begin_steps(db, row.id, footprint, now).await;
             let before = Standing::of(row, now);
@@ -352,7 +312,8 @@ async fn a_request_to_cancel_does_what_the_rule_says(test: TestDb) {
             tx.commit().await.unwrap();
             let expected = before.cancelled(footprint);
             assert_eq!(outcome != CancelOutcome::Ended, expected.is_some(), "{before:?}");
-            let after = Standing::of(&read(db, row.id).await, now);
+            let later = db::now(db).await.unwrap();
+            let after = Standing::of(&rows::read(db, row.id).await, later);
             assert_eq!(after, expected.unwrap_or(before), "{footprint:?} on {before:?}");
         }
     }
@@ -372,13 +333,13 @@ async fn a_slot_goes_with_its_operation(test: TestDb) {
     let expired = Some(at(now, -1000));
     for vanishes in [false, true] {
         let (first, second) = (row(now), row(now));
-        store(db, &[first.clone(), second.clone()]).await;
+        rows::store(db, &[first.clone(), second.clone()]).await;
         let outcome = claim(db, QUEUE, first.id, WorkerId::generate(), &registry, &settings).await.unwrap();
         let ClaimOutcome::Claimed(claimed) = outcome else { panic!("{outcome:?}") };
         assert_eq!(slot_holders(db).await, [first.id]);
         let outcome = claim(db, QUEUE, second.id, WorkerId::generate(), &registry, &settings).await.unwrap();
         assert!(matches!(outcome, ClaimOutcome::NoSlot), "{outcome:?}");
-        assert_eq!(Standing::of(&read(db, second.id).await, now), Standing::of(&second, now));
+        assert_eq!(Standing::of(&rows::read(db, second.id).await, now), Standing::of(&second, now));
         if vanishes {
             let lost = operation::ActiveModel { id: Set(first.id), lease_until: Set(expired), ..Default::default() };
             operation::Entity::update(lost).exec(db).await.unwrap();
@@ -402,7 +363,7 @@ async fn a_step_whose_write_is_under_way_is_seen_by_the_recovery(test: TestDb) {
     let settings = JobSettings { lease: Duration::from_secs(3), ..settings() };
     let now = db::now(db).await.unwrap();
     let row = row(now);
-    store(db, std::slice::from_ref(&row)).await;
+    rows::store(db, std::slice::from_ref(&row)).await;
     let outcome = claim(db, QUEUE, row.id, WorkerId::generate(), &registry, &settings).await.unwrap();
     let ClaimOutcome::Claimed(claimed) = outcome else { panic!("{outcome:?}") };
     // The owner stands still between the proof of its lease and the commit of its step.
@@ -419,5 +380,5 @@ async fn a_step_whose_write_is_under_way_is_seen_by_the_recovery(test: TestDb) {
     );
     owner.commit().await.unwrap();
     assert_eq!(recover_expired(db, QUEUE, &registry, &settings, now, &Failpoints::default()).await.unwrap(), 1);
-    assert_eq!(read(db, row.id).await.state, OperationState::Stale, "an effect may have happened");
+    assert_eq!(rows::read(db, row.id).await.state, OperationState::Stale, "an effect may have happened");
 }

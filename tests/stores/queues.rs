@@ -6,13 +6,13 @@ use redis::AsyncCommands;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseConnection, EntityTrait, IntoActiveModel};
 use zpack::db;
 use zpack::db::entities::debt::{self, DebtKind, DebtState};
-use zpack::db::entities::operation::{self, Cleanup, OperationState, Unwind};
+use zpack::db::entities::operation::{self, OperationState, Unwind};
 use zpack::jobs::{Depth, Ended, Lists, Queue, ended_since, ensure_slots, queue_statuses, set_paused};
 use zpack::kernel::{DebtId, OperationId, Timestamp, WorkerId};
 use zpack::roles::upkeep::{read_database, read_redis};
 use zpack::telemetry::Metrics;
 
-use crate::support::{PrivateRedis, TestDb, on_every_database};
+use crate::support::{PrivateRedis, TestDb, on_every_database, rows};
 
 async fn insert(
     db: &DatabaseConnection,
@@ -22,38 +22,12 @@ async fn insert(
     starts: i32,
 ) -> OperationId {
     let row = operation::Model {
-        id: OperationId::generate(),
-        kind: "provision".to_owned(),
-        queue: "provision".to_owned(),
-        schema_version: 1,
-        payload: "{}".to_owned(),
         state,
-        phase: None,
         unwind,
-        cleanup: Cleanup::None,
-        run_after,
-        fence: 1,
-        lease_until: None,
-        worker: None,
         starts,
-        crashes: 0,
-        max_starts: 1,
-        offered_at: None,
-        offer_count: 0,
-        cancel_requested: false,
-        dedup_key: None,
-        user_id: None,
-        vmid: None,
-        step_count: 8,
-        saga_state: None,
-        error_code: None,
-        error_message: None,
-        error_phase: None,
-        heartbeat_at: None,
-        created_at: run_after,
-        started_at: None,
+        fence: 1,
         finished_at: state.is_ended().then_some(run_after),
-        event_seq: 0,
+        ..rows::queued(Queue::Provision, "provision", run_after)
     };
     let id = row.id;
     operation::Entity::insert(row.into_active_model().reset_all()).exec_without_returning(db).await.unwrap();

@@ -4,13 +4,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 use zpack::adapters::agent::{AgentSettings, Agents};
 use zpack::adapters::cloudflare::{Cloudflare, CloudflareSettings};
 use zpack::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSettings};
@@ -24,7 +21,7 @@ use zpack::db::entities::operation::{self, OperationState};
 use zpack::db::{self, entities};
 use zpack::edge::{EdgePolicy, Targets};
 use zpack::instances::quota::Quota;
-use zpack::jobs::{Dedup, Failpoints, Job, JobSettings, Lane, Lists, Queue, Registry, Work, Worker, WorkerDeps};
+use zpack::jobs::{Dedup, Failpoints, Job, JobSettings, Lane, Lists, Queue, Registry, Work, WorkerDeps};
 use zpack::kernel::{Clock, OperationId, Secret, UserId, VmId, WorkerId};
 use zpack::observe::facts::Freshness;
 use zpack::operations::{Begun, OperationError, Order, begin};
@@ -38,6 +35,8 @@ use zpack::teardown::{TeardownDeps, TeardownJob};
 use zpack::telemetry::Metrics;
 
 use super::door::{Door, Ground};
+pub use super::worker::RunningWorker;
+use super::worker::renewer_connection;
 use super::{PrivateRedis, TestDb, artifacts};
 
 /// What a later release asks of workers, in a version of the payload that these do not know.
@@ -87,20 +86,6 @@ pub struct Company {
     pub owner: UserId,
     client: redis::Client,
     http: reqwest::Client,
-}
-
-/// A worker that runs until it is stopped or dropped.
-pub struct RunningWorker {
-    stop: CancellationToken,
-    task: JoinHandle<()>,
-}
-
-impl RunningWorker {
-    /// Stops it and waits for the end of its drain.
-    pub async fn stop(self) {
-        self.stop.cancel();
-        self.task.await.unwrap();
-    }
 }
 
 impl Company {
@@ -334,8 +319,7 @@ impl Company {
     /// Starts a worker that knows the jobs of `registry`.
     fn work(&self, registry: Registry, settings: JobSettings) -> RunningWorker {
         let queue = registry.queue();
-        let url = self.db.url.clone();
-        let deps = WorkerDeps {
+        RunningWorker::start(WorkerDeps {
             lane: Lane {
                 queue,
                 worker: WorkerId::generate(),
@@ -345,21 +329,12 @@ impl Company {
                 metrics: self.metrics.jobs(queue.as_str()),
             },
             db: self.db.db.clone(),
-            connect: Arc::new(move || {
-                let url = Secret::new(&url);
-                async move { Ok(db::connect(&url, 1).await.unwrap()) }.boxed()
-            }),
+            connect: renewer_connection(&self.db.url),
             registry,
             settings,
             clock: Clock::System,
             failpoints: Failpoints::default(),
-        };
-        let stop = CancellationToken::new();
-        let task = tokio::spawn({
-            let stop = stop.clone();
-            async move { Worker::new(deps).run(stop).await.unwrap() }
-        });
-        RunningWorker { stop, task }
+        })
     }
 
     /// Accepts an operation as the API does, and rings.

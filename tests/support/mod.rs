@@ -20,8 +20,11 @@ pub mod mariadb;
 pub mod postgres;
 pub mod proxy;
 pub mod redis;
+pub mod rows;
+pub mod runtime;
 pub mod servers;
 pub mod sse;
+pub mod worker;
 
 pub use database::TestDb;
 pub(crate) use database::{on_every_database, on_every_empty_database};

@@ -21,6 +21,8 @@ pub(super) enum Action {
     Claim(usize),
     /// Proves the lease and takes the row; for an inside step this is the whole write.
     Intend(usize),
+    /// The job has done what it can for now, and shall run again later.
+    Again(usize),
     CommitIntent(usize),
     Effect(usize),
     StepDone(usize),
@@ -81,7 +83,8 @@ impl Action {
 
     /// Whether it happens in the end wherever it stays possible: no fault, and nobody's free decision.
     pub(super) fn is_fair(self) -> bool {
-        let decision = matches!(self, Self::Insert(_) | Self::RingLost(_) | Self::Cancel(_) | Self::Pause);
+        let decision =
+            matches!(self, Self::Insert(_) | Self::RingLost(_) | Self::Cancel(_) | Self::Pause | Self::Again(_));
         !self.is_fault() && !decision
     }
 
@@ -220,6 +223,9 @@ fn of_owner(world: &World, index: usize, (operation, fence, phase): (usize, i64,
         Phase::Between => {
             add(Action::Intend(index));
             add(Action::Drain(index));
+            if world.agains > 0 && world.operations[operation].is_at_a_boundary() {
+                add(Action::Again(index));
+            }
         }
         Phase::Begun(step) if is_outside(step) => {
             add(Action::Effect(index));

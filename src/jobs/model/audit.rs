@@ -86,6 +86,7 @@ fn claim(policy: CrashPolicy, world: &World, old: &Operation, new: &Operation) -
 fn actor(action: Action) -> Option<usize> {
     match action {
         Action::Intend(worker)
+        | Action::Again(worker)
         | Action::CommitIntent(worker)
         | Action::IntentReplyLost(worker)
         | Action::Effect(worker)

@@ -30,6 +30,8 @@ struct Scope {
     slots: usize,
     /// How many faults happen at most.
     faults: u8,
+    /// How often a job ends as "again", at most.
+    agains: u8,
     /// How often the queue is paused, at most.
     pauses: u8,
     /// Which operations the user may cancel.
@@ -57,6 +59,8 @@ enum Weakness {
     JudgeBeforeLock,
     /// The slot stays taken when the operation ends.
     KeepSlot,
+    /// A run that ends as "again" counts as a start.
+    CountAgain,
     /// The pause switch is not looked at.
     ClaimPaused,
     /// Nobody offers due rows.

@@ -7,12 +7,12 @@ use crate::jobs::job::CrashPolicy::{self, Resume, UnwindOutsideEffects};
 use super::properties::{I2, I3, I4, I5, I6, I8, I12};
 use super::{Scope, Weakness, fairness};
 
-/// With `faults`, nobody pauses or cancels; without, both happen. `make model` crosses the two, which takes minutes.
+/// With `faults`, no one pauses or cancels and no job ends as "again"; without, all of it happens. `make model` crosses the two, which takes minutes.
 fn scope(policies: [CrashPolicy; 2], slots: usize, faults: u8) -> Scope {
     let full = std::env::var_os("ZPACK_MODEL_FULL").is_some();
     let decisions = full || faults == 0;
     let (faults, pauses) = (if full { faults.max(1) } else { faults }, u8::from(decisions));
-    Scope { policies, slots, faults, pauses, cancels: [decisions, false], weakness: None }
+    Scope { policies, slots, faults, agains: pauses, pauses, cancels: [decisions, false], weakness: None }
 }
 
 fn holds(scope: Scope) {
@@ -63,6 +63,13 @@ fn without_a_sweeper_or_recovery_work_is_lost() {
         let weak = Scope { weakness: Some(weakness), faults, ..quiet };
         assert!(!fairness::durability(&weak).stuck.is_empty(), "{weakness:?} loses nothing");
     }
+}
+
+#[test]
+fn an_again_that_counts_as_a_start_leaves_work_undone() {
+    let quiet = Scope { pauses: 0, cancels: [false; 2], ..scope([UnwindOutsideEffects, Resume], 2, 0) };
+    let weak = Scope { weakness: Some(Weakness::CountAgain), ..quiet };
+    assert!(!fairness::durability(&weak).stuck.is_empty(), "no start is ever missing");
 }
 
 #[test]

@@ -78,6 +78,7 @@ fn apply(scope: &Scope, world: &mut World, action: Action) {
         Action::Claim(worker)
         | Action::ClaimReplyLost(worker)
         | Action::Intend(worker)
+        | Action::Again(worker)
         | Action::CommitIntent(worker)
         | Action::IntentReplyLost(worker)
         | Action::Effect(worker)
@@ -203,6 +204,10 @@ fn own(
         (Action::ObserveCancel(_), _) => undo(Why::Cancelled),
         (Action::Drain(_), Phase::Undoing(why)) => at(Phase::Ending(Ending::Undone(why, UndoResult::Interrupted))),
         (Action::Drain(_), _) => at(Phase::Ending(Ending::HandedBack)),
+        (Action::Again(_), _) => {
+            world.agains -= 1;
+            at(Phase::Ending(Ending::Again))
+        }
         (Action::Intend(_), _) => match operation.next_step() {
             None => at(Phase::Ending(Ending::Succeeded)),
             Some(_) if !may_write => gone,
@@ -279,7 +284,11 @@ fn finish(
     let Some(row) = operation.row.filter(|row| row.is_owned_by(fence)) else {
         return At::Leaving { operation: index, fence: 0 };
     };
-    operation.row = Some(row.finished(&ending.end()));
+    let mut finished = row.finished(&ending.end());
+    if ending == Ending::Again && scope.weakness == Some(Weakness::CountAgain) {
+        finished.starts = row.starts;
+    }
+    operation.row = Some(finished);
     operation.slot = scope.weakness == Some(Weakness::KeepSlot);
     debug_assert!(row.state == OperationState::Running || row.state.is_ended());
     if let Action::Finish(_) = action {

@@ -1,5 +1,7 @@
 //! One state of the modelled world: rows, lists, and what each worker is doing.
 
+use std::time::Duration;
+
 use crate::db::entities::operation::{Cleanup, OperationState, Unwind};
 use crate::db::entities::operation_step::StepStatus;
 use crate::jobs::end::End;
@@ -33,6 +35,8 @@ pub(super) struct World {
     /// How many faults may still happen.
     pub(super) faults: u8,
     pub(super) pauses: u8,
+    /// How often a job may still end as "again".
+    pub(super) agains: u8,
     /// The invariants a transition has broken, a bit each.
     pub(super) broken: u16,
 }
@@ -67,6 +71,11 @@ impl Operation {
 
     pub(super) fn is_owned_by(&self, fence: i64) -> bool {
         self.row.is_some_and(|row| row.is_owned_by(fence))
+    }
+
+    /// Whether no step is half done.
+    pub(super) fn is_at_a_boundary(&self) -> bool {
+        self.steps.iter().flatten().all(|step| matches!(step, StepStatus::Done | StepStatus::Undone))
     }
 
     /// The next step of a run.
@@ -156,6 +165,7 @@ pub(super) enum UndoResult {
 pub(super) enum Ending {
     Succeeded,
     HandedBack,
+    Again,
     Undone(Why, UndoResult),
 }
 
@@ -171,6 +181,7 @@ impl Ending {
         match self {
             Self::Succeeded => ended(OperationState::Succeeded, UnwindEnd::Nothing),
             Self::HandedBack => End::HandedBack,
+            Self::Again => End::Again { after: Duration::from_secs(1) },
             Self::Undone(Why::Failed, result) => ended(OperationState::Failed, undo(result)),
             Self::Undone(Why::Cancelled, result) => ended(OperationState::Cancelled, undo(result)),
             Self::Undone(Why::Unwind, result) => End::Unwound(undo(result)),
@@ -198,6 +209,7 @@ impl World {
             paused: false,
             faults: scope.faults,
             pauses: scope.pauses,
+            agains: scope.agains,
             broken: 0,
         }
     }

@@ -10,7 +10,7 @@ use crate::db::entities::operation::{self, Cleanup, OperationState};
 use crate::db::entities::{debt, operation_step};
 use crate::jobs::end::End;
 use crate::jobs::job::{JobFailure, Leftover, UnwindEnd};
-use crate::jobs::lifecycle::{ClaimPurpose, Footprint, aftermath, unwind_attempts};
+use crate::jobs::lifecycle::{ClaimPurpose, Footprint, aftermath, unwind_attempts, wait_until_again};
 use crate::kernel::{DebtId, OperationId, Timestamp};
 
 use super::claim::Claimed;
@@ -39,6 +39,17 @@ pub async fn finish(
                 .col_expr(operation::Column::State, Expr::value(OperationState::Queued))
                 .col_expr(operation::Column::Starts, Expr::col(operation::Column::Starts).sub(1));
             (back, None)
+        }
+        End::Again { after } => {
+            let later = clock.clone().add(db::millis(wait_until_again(false, *after)));
+            let at_once = clock.add(db::millis(wait_until_again(true, *after)));
+            let asked = operation::Column::CancelRequested.eq(true);
+            let again = release
+                .col_expr(operation::Column::State, Expr::value(OperationState::Queued))
+                .col_expr(operation::Column::Starts, Expr::col(operation::Column::Starts).sub(1))
+                .col_expr(operation::Column::Crashes, Expr::value(0))
+                .col_expr(operation::Column::RunAfter, Expr::case(asked, at_once).finally(later).into());
+            (again, None)
         }
         End::Ended { state, failure, undo } => {
             let (unwind, cleanup, wait) = aftermath(undo, 0);

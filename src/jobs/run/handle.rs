@@ -132,6 +132,7 @@ fn run_end(end: &End) -> RunEnd {
         End::Unwound(UnwindEnd::Nothing | UnwindEnd::Complete) => RunEnd::Unwound,
         End::Unwound(UnwindEnd::Incomplete { .. }) => RunEnd::UnwindIncomplete,
         End::Unwound(UnwindEnd::Interrupted) | End::HandedBack => RunEnd::HandedBack,
+        End::Again { .. } => RunEnd::Again,
     }
 }
 

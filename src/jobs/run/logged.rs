@@ -46,6 +46,10 @@ pub(super) fn ended(claimed: &Claimed, end: &End, now: Timestamp) {
         End::Unwound(UnwindEnd::Interrupted) | End::HandedBack => {
             tracing::info!(operation.id = %id, operation.kind = kind, vmid, "handed back {id}: {subject}");
         }
+        End::Again { after } => {
+            let after = short_span(*after);
+            tracing::info!(operation.id = %id, operation.kind = kind, vmid, "{id} runs again in {after}: {subject}");
+        }
     }
     if let End::Unwound(UnwindEnd::Incomplete { reason, .. })
     | End::Ended { undo: UnwindEnd::Incomplete { reason, .. }, .. } = end

@@ -71,6 +71,8 @@ text_enum! {
         Cancelled = "cancelled",
         /// The worker stops; another one goes on.
         HandedBack = "handed_back",
+        /// It runs again later.
+        Again = "again",
         /// Another owner took over, so nothing was written.
         Lost = "lost",
         /// An undo is complete.

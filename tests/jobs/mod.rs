@@ -1,0 +1,3 @@
+//! Workers and jobs without any feature: what becomes of an operation, by how its job ends.
+
+mod again;
