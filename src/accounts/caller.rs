@@ -1,6 +1,7 @@
 //! Who makes a request, found out from its credentials before any handler runs.
 
 use std::future::{Ready, ready};
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
@@ -11,6 +12,7 @@ use super::store;
 use super::token::{Claims, TokenError, TokenSigner};
 use crate::db::entities::user::{self, Role};
 use crate::kernel::{Clock, Secret};
+use crate::ports::BridgeSecret;
 use crate::web::{ApiError, ApiResult, Code};
 
 /// Who makes a request.
@@ -68,8 +70,7 @@ pub struct Authenticator {
     tokens: TokenSigner,
     internal: Option<Secret>,
     discovery: Option<Secret>,
-    /// What the bridge sends: the digest of the secret, never the secret itself.
-    bridge: Option<Secret>,
+    bridge: Option<Arc<dyn BridgeSecret>>,
 }
 
 /// Which credentials count on a route beside the bearer tokens, which count everywhere.
@@ -98,10 +99,10 @@ impl Authenticator {
         Self { db, clock, tokens, internal: set(internal), discovery: set(discovery), bridge: None }
     }
 
-    /// Takes the bridge, too, for who it is, where `secret` is set.
+    /// Takes the bridge, too, for who it is, where it has a `secret`.
     #[must_use]
-    pub fn with_bridge(self, secret: Option<Secret>) -> Self {
-        Self { bridge: set(secret).map(|secret| secret.digest()), ..self }
+    pub fn with_bridge(self, secret: Option<Arc<dyn BridgeSecret>>) -> Self {
+        Self { bridge: secret, ..self }
     }
 
     /// The caller behind `headers`, of which those count that are among `proofs`. A credential that is sent and wrong is
@@ -117,7 +118,8 @@ impl Authenticator {
             return right.then_some(Caller::Internal).ok_or_else(|| unauthenticated("The internal token is wrong."));
         }
         let Some(token) = bearer(headers)? else {
-            return match proved(headers, &[BRIDGE_HEADER], &self.bridge).filter(|_| takes_bridge) {
+            let proved = if takes_bridge { self.bridge_proved(headers).await } else { None };
+            return match proved {
                 Some(true) => Ok(Caller::Bridge),
                 Some(false) => Err(unauthenticated("The secret of the bridge is wrong.")),
                 None => Ok(Caller::Anonymous),
@@ -141,6 +143,20 @@ impl Authenticator {
             Role::Customer => Caller::Customer(SignedIn { user, claims }),
             Role::Admin => Caller::Admin(SignedIn { user, claims }),
         })
+    }
+
+    /// Whether all headers of the bridge carry its secret; `None` when none was sent.
+    async fn bridge_proved(&self, headers: &HeaderMap) -> Option<bool> {
+        let mut sent = headers.get_all(BRIDGE_HEADER).peekable();
+        sent.peek()?;
+        let Some(secret) = &self.bridge else { return Some(false) };
+        for value in sent {
+            match value.to_str() {
+                Ok(text) if secret.proves(text).await => {}
+                Ok(_) | Err(_) => return Some(false),
+            }
+        }
+        Some(true)
     }
 }
 

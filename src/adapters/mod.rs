@@ -2,7 +2,9 @@
 
 pub mod agent;
 pub mod artifacts;
+mod breaker;
 pub mod cloudflare;
+mod held_secret;
 pub mod http;
 pub mod proxmox;
 pub mod slp;
@@ -10,6 +12,5 @@ mod stopwatch;
 pub mod technitium;
 pub mod tls;
 mod token;
-mod token_gate;
 pub mod velocity;
 mod zone_names;

@@ -8,10 +8,12 @@ use url::Url;
 use super::key::{Key, keys};
 use super::parse::{base_url, clip, list, millis, name};
 use super::reader::{Noted, Reader, Settings};
-use crate::kernel::{Secret, VmId};
+use crate::kernel::{Secret, StoredSecret, VmId};
 
 /// The port of the Proxmox API.
 const DEFAULT_PORT: u16 = 8006;
+/// What a token begins with where it was copied from a header.
+const SCHEME: &str = "PVEAPIToken=";
 
 keys! { "Proxmox";
     /// One or more nodes of the cluster; the next is asked when one does not answer.
@@ -20,7 +22,8 @@ keys! { "Proxmox";
         .example("pve1.example.com,pve2.example.com");
     /// Restricts new containers to this node. Without it the whole cluster is used.
     PROXMOX_NODE = Key::optional("PROXMOX_NODE").expects("the name of a node").example("pve1");
-    /// An API token with its secret; or give the three parts that follow instead.
+    /// An API token with its secret; or give the three parts that follow instead. One in a file is read again when it is
+    /// refused.
     PROXMOX_API_TOKEN = Key::optional("PROXMOX_API_TOKEN")
         .secret()
         .expects("<user>@<realm>!<token id>=<secret>")
@@ -29,7 +32,7 @@ keys! { "Proxmox";
     PROXMOX_USER = Key::optional("PROXMOX_USER").expects("<user>@<realm>").example("zpack@pve");
     /// The id of the token.
     PROXMOX_API_TOKEN_ID = Key::optional("PROXMOX_API_TOKEN_ID").expects("the id of a token").example("control");
-    /// The secret of the token.
+    /// The secret of the token. One in a file is read again when it is refused.
     PROXMOX_API_TOKEN_SECRET = Key::optional("PROXMOX_API_TOKEN_SECRET")
         .secret()
         .expects("the secret of a token")
@@ -69,7 +72,7 @@ pub struct ProxmoxConfig {
     /// The only node that takes new containers.
     pub node: Option<String>,
     /// `user@realm!id=secret`.
-    pub api_token: Secret,
+    pub api_token: StoredSecret,
     /// How certificates are checked.
     pub tls: TlsTrust,
     /// The storage of full clones.
@@ -120,23 +123,23 @@ fn some<T>(items: Vec<T>) -> Result<Vec<T>, String> {
 }
 
 /// The token in one piece, or put together from its parts.
-fn api_token(env: &mut Reader<'_>) -> Result<Secret, Noted> {
-    let whole = env.optional(&PROXMOX_API_TOKEN, whole_token);
+fn api_token(env: &mut Reader<'_>) -> Result<StoredSecret, Noted> {
+    let whole = env.optional_parsed_secret(&PROXMOX_API_TOKEN, whole_token);
     let user = env.optional(&PROXMOX_USER, user);
     let id =
         env.optional(
             &PROXMOX_API_TOKEN_ID,
             |text| if text.contains(' ') { Err("has a space") } else { Ok(text.to_owned()) },
         );
-    let secret = env.optional_secret(&PROXMOX_API_TOKEN_SECRET, 8);
+    let secret = env.optional_stored_secret(&PROXMOX_API_TOKEN_SECRET, 8);
     match (whole?, user?, id?, secret?) {
-        (Some(whole), _, _, None) => Ok(whole),
+        (Some(whole), _, _, None) => Ok(whole.dropping(SCHEME)),
         (Some(_), _, _, Some(_)) => {
             Err(env.impossible(&[&PROXMOX_API_TOKEN, &PROXMOX_API_TOKEN_SECRET], "give the token whole or in parts"))
         }
         // The web interface shows the id together with its user.
-        (None, _, Some(id), Some(secret)) if id.contains('!') => Ok(Secret::new(format!("{id}={}", secret.expose()))),
-        (None, Some(user), Some(id), Some(secret)) => Ok(Secret::new(format!("{user}!{id}={}", secret.expose()))),
+        (None, _, Some(id), Some(secret)) if id.contains('!') => Ok(secret.after(&format!("{id}="))),
+        (None, Some(user), Some(id), Some(secret)) => Ok(secret.after(&format!("{user}!{id}="))),
         (None, None, None, None) => Err(env.missing(&PROXMOX_API_TOKEN)),
         (None, user, id, secret) => {
             let parts = [
@@ -162,7 +165,7 @@ fn user(text: &str) -> Result<String, &'static str> {
 }
 
 fn whole_token(text: &str) -> Result<Secret, &'static str> {
-    let text = text.strip_prefix("PVEAPIToken=").unwrap_or(text);
+    let text = text.strip_prefix(SCHEME).unwrap_or(text);
     let (identity, secret) = text.split_once('=').ok_or("no secret")?;
     let (owner, id) = identity.split_once('!').ok_or("no token id")?;
     user(owner)?;
@@ -230,9 +233,26 @@ mod tests {
             .with("PROXMOX_API_TOKEN_ID", "control")
             .with("PROXMOX_API_TOKEN_SECRET", "secret-secret");
         let config = ProxmoxConfig::load(&source).unwrap();
-        assert_eq!(config.api_token.expose(), "zpack@pve!control=secret-secret");
+        assert_eq!(config.api_token.secret().expose(), "zpack@pve!control=secret-secret");
         let config = ProxmoxConfig::load(&source.with("PROXMOX_API_TOKEN_ID", "zpack@pve!other")).unwrap();
-        assert_eq!(config.api_token.expose(), "zpack@pve!other=secret-secret");
+        assert_eq!(config.api_token.secret().expose(), "zpack@pve!other=secret-secret");
+    }
+
+    #[test]
+    fn a_token_in_a_file_can_be_read_again_whole_or_in_parts() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        let path = file.to_str().unwrap();
+        std::fs::write(&file, "secret-secret").unwrap();
+        let parts = settings().with("PROXMOX_USER", "zpack@pve").with("PROXMOX_API_TOKEN_ID", "control");
+        let token = ProxmoxConfig::load(&parts.with("PROXMOX_API_TOKEN_SECRET_FILE", path)).unwrap().api_token;
+        assert_eq!((token.secret().expose(), token.file()), ("zpack@pve!control=secret-secret", Some(file.as_path())));
+        assert_eq!(token.read("another-secret\n").unwrap().expose(), "zpack@pve!control=another-secret");
+        assert!(token.read("short").is_none(), "no token that a restart would refuse");
+        std::fs::write(&file, "PVEAPIToken=zpack@pve!control=first").unwrap();
+        let token = ProxmoxConfig::load(&settings().with("PROXMOX_API_TOKEN_FILE", path)).unwrap().api_token;
+        assert_eq!((token.secret().expose(), token.file()), ("zpack@pve!control=first", Some(file.as_path())));
+        assert_eq!(token.read("PVEAPIToken=zpack@pve!control=second\n").unwrap().expose(), "zpack@pve!control=second");
     }
 
     #[test]

@@ -42,6 +42,13 @@ struct Found {
     file: Option<PathBuf>,
 }
 
+fn stored(secret: Secret, file: Option<PathBuf>) -> StoredSecret {
+    match file {
+        Some(file) => StoredSecret::in_file(secret, file),
+        None => secret.into(),
+    }
+}
+
 impl Reader<'_> {
     /// The value of a key that is required or has a default.
     pub fn get<T, E: fmt::Display>(&mut self, key: &Key, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, Noted> {
@@ -82,10 +89,10 @@ impl Reader<'_> {
 
     /// A secret that may be absent, and has at least `min_chars` characters when it is there.
     pub fn optional_secret(&mut self, key: &Key, min_chars: usize) -> Result<Option<Secret>, Noted> {
-        Ok(self.optional_stored_secret(key, min_chars)?.map(|stored| stored.secret))
+        Ok(self.optional_stored_secret(key, min_chars)?.map(|stored| stored.secret().clone()))
     }
 
-    /// The same with the file it stands in, for those who can read it again.
+    /// The same with its file, for clients that read it again.
     pub fn optional_stored_secret(&mut self, key: &Key, min_chars: usize) -> Result<Option<StoredSecret>, Noted> {
         match self.find(key)? {
             Some(found) if found.value.chars().count() < min_chars => {
@@ -94,7 +101,21 @@ impl Reader<'_> {
             Some(found) if found.value.chars().any(char::is_control) => {
                 Err(self.malformed(key, found.place, "contains control characters".to_owned()))
             }
-            found => Ok(found.map(|found| StoredSecret { secret: Secret::new(found.value), file: found.file })),
+            Some(found) => Ok(Some(stored(Secret::new(found.value), found.file).at_least(min_chars))),
+            None => Ok(None),
+        }
+    }
+
+    /// A secret of a form of its own, with its file.
+    pub fn optional_parsed_secret<E>(
+        &mut self,
+        key: &Key,
+        parse: impl FnOnce(&str) -> Result<Secret, E>,
+    ) -> Result<Option<StoredSecret>, Noted> {
+        let Some(found) = self.find(key)? else { return Ok(None) };
+        match parse(&found.value) {
+            Ok(secret) => Ok(Some(stored(secret, found.file))),
+            Err(_) => Err(self.malformed(key, found.place, "is malformed".to_owned())),
         }
     }
 

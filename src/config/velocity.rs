@@ -8,12 +8,13 @@ use url::Url;
 use super::key::{Key, keys};
 use super::parse::{base_url, clip, millis, number};
 use super::reader::{Noted, Reader, Settings};
-use crate::kernel::Secret;
+use crate::kernel::StoredSecret;
 
 keys! { "Velocity";
     /// The zpack bridge in the Velocity proxy. Without it Minecraft servers are not registered with a proxy.
     VELOCITY_URL = Key::optional("VELOCITY_URL").expects("an http or https URL").example("http://10.70.0.241:8081/");
-    /// What zpack and the bridge prove themselves with to each other. Demanded with `VELOCITY_URL`.
+    /// What zpack and the bridge prove themselves with to each other. Demanded with `VELOCITY_URL`. One in a file is read
+    /// again when it is refused, and when a callback of the bridge carries another.
     ZPACK_SECRET = Key::optional("ZPACK_SECRET")
         .secret()
         .expects("at least 16 characters")
@@ -32,7 +33,7 @@ pub struct VelocityBridge {
     /// Its root.
     pub url: Url,
     /// What both sides know.
-    pub secret: Secret,
+    pub secret: StoredSecret,
 }
 
 /// The game proxy that Minecraft players connect to.
@@ -41,7 +42,7 @@ pub struct VelocityConfig {
     /// How it is told of servers; without it nothing is registered.
     pub bridge: Option<VelocityBridge>,
     /// What the bridge proves itself with when it calls us; without it no call passes as the bridge's.
-    pub secret: Option<Secret>,
+    pub secret: Option<StoredSecret>,
     /// Where players reach it.
     pub edge_ip: Option<Ipv4Addr>,
     /// The port of the proxy there.
@@ -53,7 +54,7 @@ pub struct VelocityConfig {
 impl Settings for VelocityConfig {
     fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
         let url = env.optional(&VELOCITY_URL, base_url);
-        let secret = env.optional_secret(&ZPACK_SECRET, 16);
+        let secret = env.optional_stored_secret(&ZPACK_SECRET, 16);
         let edge_ip = env.optional(&VELOCITY_EDGE_IP, |text| {
             text.parse::<Ipv4Addr>().map_err(|_| format!("`{}` is not an IPv4 address", clip(text)))
         });

@@ -1,7 +1,7 @@
 //! Text that must never be printed.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
@@ -36,19 +36,66 @@ impl Secret {
     }
 }
 
-/// A secret, and the file it stands in when it may be replaced there.
+/// A secret, and where it can be read again when it is replaced there.
 #[derive(Clone, Debug)]
 pub struct StoredSecret {
-    /// The secret as it was read.
-    pub secret: Secret,
+    secret: Secret,
+    file: Option<PathBuf>,
+    /// What comes before the text of the file.
+    before: String,
+    min_chars: usize,
+    /// What the text of the file may begin with, and the secret does not.
+    dropped: &'static str,
+}
+
+impl StoredSecret {
+    /// The `secret` that was read from `file`.
+    pub fn in_file(secret: Secret, file: impl Into<PathBuf>) -> Self {
+        Self { secret, file: Some(file.into()), before: String::new(), min_chars: 1, dropped: "" }
+    }
+
+    /// The same for a file with at least `min_chars` characters; a shorter one is not used.
+    #[must_use]
+    pub fn at_least(self, min_chars: usize) -> Self {
+        Self { min_chars, ..self }
+    }
+
+    /// The same for a file whose text may begin with `prefix`, which is no part of the secret.
+    #[must_use]
+    pub fn dropping(self, prefix: &'static str) -> Self {
+        Self { dropped: prefix, ..self }
+    }
+
+    /// The same as the last part of a longer secret, which begins with `before`.
+    #[must_use]
+    pub fn after(self, before: &str) -> Self {
+        let secret = Secret::new(format!("{before}{}", self.secret.expose()));
+        Self { secret, before: format!("{before}{}", self.before), ..self }
+    }
+
+    /// The secret as it was read first.
+    pub fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
     /// Where to read it again.
-    pub file: Option<PathBuf>,
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The secret that `text`, the content of the file, stands for; `None` when it cannot be one.
+    pub fn read(&self, text: &str) -> Option<Secret> {
+        let text = text.trim();
+        let text = text.strip_prefix(self.dropped).unwrap_or(text);
+        let usable = text.chars().count() >= self.min_chars && !text.chars().any(char::is_control);
+        usable.then(|| Secret::new(format!("{}{text}", self.before)))
+    }
 }
 
 impl From<Secret> for StoredSecret {
     /// One that stays as it is.
     fn from(secret: Secret) -> Self {
-        Self { secret, file: None }
+        Self { secret, file: None, before: String::new(), min_chars: 1, dropped: "" }
     }
 }
 
@@ -80,6 +127,17 @@ mod tests {
         assert_eq!(format!("{secret:?} {secret}"), "*** ***");
         assert!(secret.matches("open sesame"));
         assert!(!secret.matches("open sesam"));
+    }
+
+    #[test]
+    fn a_stored_secret_is_read_from_its_file_with_what_comes_before_it() {
+        let stored = StoredSecret::in_file(Secret::new("one"), "/run/secret").after("id=").after("user!");
+        assert_eq!(stored.secret().expose(), "user!id=one");
+        let read = |text| stored.read(text).map(|secret| secret.expose().to_owned());
+        assert_eq!(read(" two\n").as_deref(), Some("user!id=two"));
+        assert_eq!((read(" \n"), read("two\nthree")), (None, None));
+        assert_eq!(stored.clone().dropping("Bearer ").read("Bearer two").unwrap().expose(), "user!id=two");
+        assert!(stored.at_least(4).read("two").is_none());
     }
 
     #[test]

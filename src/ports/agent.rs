@@ -7,17 +7,6 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::kernel::{Classify, Failure, Secret, VmId, text_enum};
 
-/// Where an agent listens and what it accepts as proof.
-#[derive(Clone, Debug)]
-pub struct AgentEndpoint {
-    /// The container's address.
-    pub address: IpAddr,
-    /// The agent's port, 18888 unless configured otherwise.
-    pub port: u16,
-    /// The bearer token; today's small agents ask for it on `/config` only.
-    pub token: Option<Secret>,
-}
-
 /// What the agent shall install and run: the body of `POST /config`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AgentConfig {
@@ -153,10 +142,20 @@ pub enum AgentError {
         detail: String,
     },
     /// The agent refused the token.
-    #[error("{operation}: the agent does not accept our token")]
+    #[error("{operation}: the agent does not accept our token: {detail}")]
     Unauthorized {
         /// The call.
         operation: String,
+        /// The agent's words.
+        detail: String,
+    },
+    /// Not sent, because what has this address refused the token a moment ago. Nothing was observed of the agent.
+    #[error("{operation}: {detail}")]
+    KeptBack {
+        /// The call.
+        operation: String,
+        /// When it is tried again, and the words of the refusal.
+        detail: String,
     },
     /// The agent does not know the call; today's small agent lacks many.
     #[error("{operation}: the agent does not support it")]
@@ -187,7 +186,7 @@ pub enum AgentError {
 impl Classify for AgentError {
     fn failure(&self) -> Failure {
         match self {
-            Self::Unreachable { .. } => Failure::Transient,
+            Self::Unreachable { .. } | Self::KeptBack { .. } => Failure::Transient,
             Self::NoAnswer { .. } | Self::Protocol { .. } => Failure::Ambiguous,
             Self::Busy { .. } => Failure::Busy,
             Self::Refused { status: 507, .. } => Failure::NeedsOperator,
@@ -198,21 +197,21 @@ impl Classify for AgentError {
     }
 }
 
-/// The calls zpack makes to an agent. None of them is repeated by the adapter.
+/// The calls zpack makes to an agent, which is named by the address of its container. None of them is repeated by the adapter.
 #[async_trait]
 pub trait Agent: Send + Sync {
     /// Whether the agent process answers.
-    async fn health(&self, at: &AgentEndpoint) -> Result<(), AgentError>;
+    async fn health(&self, at: IpAddr) -> Result<(), AgentError>;
 
     /// Whether the workload accepts players or visitors. Small agents lack it: [`AgentError::Unsupported`].
-    async fn ready(&self, at: &AgentEndpoint) -> Result<bool, AgentError>;
+    async fn ready(&self, at: IpAddr) -> Result<bool, AgentError>;
 
     /// What the agent says of itself.
-    async fn status(&self, at: &AgentEndpoint) -> Result<AgentReport, AgentError>;
+    async fn status(&self, at: IpAddr) -> Result<AgentReport, AgentError>;
 
     /// Hands over what to install. Repeating it with the same generation is harmless.
-    async fn configure(&self, at: &AgentEndpoint, config: &AgentConfig) -> Result<(), AgentError>;
+    async fn configure(&self, at: IpAddr, config: &AgentConfig) -> Result<(), AgentError>;
 
     /// Changes the power of the workload.
-    async fn power(&self, at: &AgentEndpoint, action: PowerAction) -> Result<(), AgentError>;
+    async fn power(&self, at: IpAddr, action: PowerAction) -> Result<(), AgentError>;
 }

@@ -1,5 +1,6 @@
 //! The game proxy that players connect to (docs/contracts/edge.md C).
 
+use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -65,10 +66,12 @@ pub enum ProxyError {
         detail: String,
     },
     /// The bridge refused the secret.
-    #[error("{operation}: the bridge does not accept our secret")]
+    #[error("{operation}: the bridge does not accept our secret: {detail}")]
     Unauthorized {
         /// The call.
         operation: String,
+        /// The words of the bridge.
+        detail: String,
     },
     /// What answers at the address of the bridge may be something else, and is not believed.
     #[error("{operation}: the settings of the proxy are wrong: {detail}")]
@@ -138,4 +141,11 @@ pub trait GameProxy: Send + Sync {
     /// name in other spellings, the first label alone included, go with it. That nothing is left is believed only
     /// when a listing says so, where the bridge has one; from one without, once it has proved to be a bridge.
     async fn unregister(&self, name: &str) -> Result<Unregistered, ProxyError>;
+}
+
+/// The secret that the bridge sends with its callbacks.
+#[async_trait]
+pub trait BridgeSecret: Debug + Send + Sync {
+    /// Whether `sent`, the value of the header, comes from the bridge.
+    async fn proves(&self, sent: &str) -> bool;
 }

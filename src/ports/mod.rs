@@ -10,12 +10,12 @@ mod game_proxy;
 mod hypervisor;
 mod status_ping;
 
-pub use agent::{Agent, AgentConfig, AgentEndpoint, AgentError, AgentReport, AgentState, AgentWorkload, PowerAction};
+pub use agent::{Agent, AgentConfig, AgentError, AgentReport, AgentState, AgentWorkload, PowerAction};
 pub use catalog::{CatalogError, CatalogSource, Fetched};
 pub use dns_zone::{
     DnsZone, NewRecord, RecordData, RecordId, RecordType, Srv, Ttl, ZoneChange, ZoneError, ZoneHealth, ZoneRecord,
 };
-pub use game_proxy::{GameProxy, ProxyEntry, ProxyError, ProxyListing, Unregistered};
+pub use game_proxy::{BridgeSecret, GameProxy, ProxyEntry, ProxyError, ProxyListing, Unregistered};
 pub use hypervisor::{
     CloneRequest, ContainerConfig, ContainerSettings, ContainerSummary, Hypervisor, HypervisorError, HypervisorVersion,
     Node, NodeName, PowerState, Started, Task, TaskEnd, TaskState,

@@ -13,10 +13,10 @@ use crate::audit;
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::db::entities::user;
 use crate::instances::OwnedServer;
-use crate::kernel::{Secret, Timestamp, VmId};
+use crate::kernel::{Timestamp, VmId};
 use crate::operations::idempotency::KeyUse;
 use crate::operations::{Acceptor, Order};
-use crate::ports::{Agent, AgentEndpoint, AgentError, PowerAction};
+use crate::ports::{Agent, AgentError, PowerAction};
 use crate::standing::{self, Action, Decision, Denial, gate};
 use crate::web::{ApiError, ApiResult, Code, IdempotencyKey};
 
@@ -27,10 +27,6 @@ pub struct PowerApi {
     pub acceptor: Acceptor,
     /// The agents.
     pub agent: Arc<dyn Agent>,
-    /// The agent's port.
-    pub agent_port: u16,
-    /// What agents accept as proof.
-    pub agent_token: Option<Secret>,
 }
 
 /// The answer to a change of a game's power.
@@ -118,8 +114,7 @@ impl PowerApi {
             note_override(&self.acceptor.db, server.vmid, user, &denial, self.acceptor.clock.now()).await?;
         }
         let address = server.address.parse().map_err(ApiError::internal)?;
-        let at = AgentEndpoint { address, port: self.agent_port, token: self.agent_token.clone() };
-        match self.agent.power(&at, action).await {
+        match self.agent.power(address, action).await {
             Ok(()) => Ok(web::Json(GamePower { ok: true })),
             // Whatever the agent says is for the customer to read (the contract of this route).
             Err(AgentError::Busy { detail, .. } | AgentError::Refused { detail, .. }) => {

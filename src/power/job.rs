@@ -10,9 +10,9 @@ use crate::containers::{Container, ContainerTimings, NotSwitched, Patience};
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::db::entities::user;
 use crate::jobs::{JobContext, JobEnd, JobFailure, Lost};
-use crate::kernel::{Clock, Secret, VmId};
+use crate::kernel::{Clock, VmId};
 use crate::operations::{ForwardJob, Resource, ResourceLock, failed, run_forward};
-use crate::ports::{Agent, AgentEndpoint, AgentState, Hypervisor, NodeName, PowerAction};
+use crate::ports::{Agent, AgentState, Hypervisor, NodeName, PowerAction};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
 use crate::servers;
 use crate::standing::{self, Decision, gate};
@@ -27,10 +27,6 @@ pub struct PowerDeps {
     pub hypervisor: Arc<dyn Hypervisor>,
     /// The agents.
     pub agent: Arc<dyn Agent>,
-    /// The agent's port.
-    pub agent_port: u16,
-    /// What agents accept as proof.
-    pub agent_token: Option<Secret>,
     /// How long the hypervisor is waited for.
     pub timings: ContainerTimings,
     /// How long a game may take to save its world, and then its container to end by itself.
@@ -137,13 +133,12 @@ impl Run<'_> {
         if !running.map_err(|error| failure(row.vmid, &error))? {
             return Ok(None);
         }
-        let at = AgentEndpoint { address, port: self.deps.agent_port, token: self.deps.agent_token.clone() };
-        if let Err(error) = self.deps.agent.power(&at, PowerAction::Stop).await {
+        if let Err(error) = self.deps.agent.power(address, PowerAction::Stop).await {
             return Ok(Some(format!("the workload was not stopped first: {error}")));
         }
         let mut patience = Patience::new(self.deps.timings.task_poll, self.deps.grace);
         loop {
-            if let Ok(report) = self.deps.agent.status(&at).await
+            if let Ok(report) = self.deps.agent.status(address).await
                 && !matches!(report.state, AgentState::Running | AgentState::Stopping | AgentState::Starting)
             {
                 return Ok(None);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::containers::ContainerTimings;
 use crate::db::entities::instance::InstanceKind;
-use crate::kernel::{Secret, VmId, VmIdRange};
+use crate::kernel::{VmId, VmIdRange};
 use crate::ports::NodeName;
 
 /// What configuration decides about provisioning.
@@ -27,10 +27,6 @@ pub struct ProvisionPolicy {
     pub public_ports: RangeInclusive<u16>,
     /// The pool every container joins.
     pub pool: Option<String>,
-    /// The agent's port.
-    pub agent_port: u16,
-    /// What agents accept as proof.
-    pub agent_token: Option<Secret>,
     /// Waits.
     pub timings: Timings,
 }

@@ -8,7 +8,7 @@ use crate::containers::{Container, Patience};
 use crate::jobs::JobContext;
 use crate::kernel::{Classify, Clock, Failure, OperationId, UserId, VmId};
 use crate::operations::{Resource, ResourceLock};
-use crate::ports::{Agent, AgentEndpoint, Hypervisor, HypervisorError};
+use crate::ports::{Agent, Hypervisor, HypervisorError};
 use crate::publishing::Publisher;
 use crate::saga::{StepContext, StepError, Stopped};
 
@@ -61,12 +61,6 @@ impl Run {
     /// The usual patience with the hypervisor.
     pub(super) fn patience(&self) -> Patience {
         self.deps.policy.timings.container.patience()
-    }
-
-    /// The agent at `address`.
-    pub(super) fn endpoint(&self, address: std::net::IpAddr) -> AgentEndpoint {
-        let policy = &self.deps.policy;
-        AgentEndpoint { address, port: policy.agent_port, token: policy.agent_token.clone() }
     }
 
     /// Asks the database, and waits for it as long as the lease lives: an outage fails no server.

@@ -76,6 +76,7 @@ impl Api {
         let (_, lists) = wiring::redis(&config.redis).await?;
         let tokens = TokenSigner::new(&config.auth.secret, config.auth.token_ttl)
             .context("access tokens cannot be signed with API_AUTH_SECRET")?;
+        let bridge = wiring::game_proxy(&config.velocity)?;
         let authenticator = Authenticator::new(
             db.clone(),
             clock.clone(),
@@ -83,7 +84,7 @@ impl Api {
             config.tokens.internal.clone(),
             config.tokens.discovery.clone(),
         )
-        .with_bridge(config.velocity.secret.clone());
+        .with_bridge(bridge.secret);
         let passwords = Passwords::new(PARALLEL_PASSWORDS).context("passwords cannot be hashed")?;
         let probes: Vec<Arc<dyn Probe>> =
             vec![Arc::new(DatabaseProbe(db.clone())), Arc::new(RedisProbe(lists.clone()))];
@@ -95,10 +96,11 @@ impl Api {
         let freshness = Freshness::of_intervals(settings.interval, settings.host_interval);
         let settings_timeout = settings.timeout;
         let live = LiveState::new(lists.connection(), freshness.agent);
+        let agents = wiring::agents(&config.agent)?;
         let poller = Poller {
             db: db.clone(),
             live: live.clone(),
-            agent: wiring::agents(settings.timeout)?,
+            agent: Arc::new(agents.within(settings.timeout).context("the client of the poller could not be made")?),
             hypervisor: wiring::hypervisor(&config.proxmox)?,
             clock: clock.clone(),
             settings,
@@ -108,7 +110,7 @@ impl Api {
             db: db.clone(),
             live: live.clone(),
             freshness,
-            proxy: wiring::game_proxy(&config.velocity)?,
+            proxy: bridge.proxy.clone(),
             ping: Arc::new(ServerListPing::new(PingSettings { limit: settings_timeout })),
             clock: clock.clone(),
             interval: config.poller.interval * 2,
@@ -121,6 +123,7 @@ impl Api {
         ];
         let failpoints = Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default());
         let acceptor = Acceptor { db: db.clone(), lists, clock: clock.clone(), failpoints: failpoints.clone() };
+        let publishers = wiring::publishers(&config.zone, &config.velocity, bridge.proxy, &config.dns, db.clone())?;
         let apis = Apis {
             edge: edge(&config.http),
             authenticator,
@@ -144,19 +147,11 @@ impl Api {
                     cpu_cores: (config.limits.min_cpu_cores, config.limits.max_cpu_cores),
                 },
             },
-            power: PowerApi {
-                acceptor: acceptor.clone(),
-                agent: wiring::agents(config.agent.request_timeout)?,
-                agent_port: config.agent.port,
-                agent_token: config.agent.token.clone(),
-            },
+            power: PowerApi { acceptor: acceptor.clone(), agent: Arc::new(agents) },
             cluster: ClusterApi { hypervisor: poller.hypervisor.clone() },
             teardown: TeardownApi { acceptor: acceptor.clone(), hypervisor: poller.hypervisor.clone() },
             discovery: DiscoveryApi { db: db.clone(), clock: clock.clone() },
-            publishing: EdgeApi {
-                acceptor,
-                publisher: wiring::publishers(&config.zone, &config.velocity, &config.dns, db.clone())?.background,
-            },
+            publishing: EdgeApi { acceptor, publisher: publishers.background },
             audit: AuditApi { db },
         };
         Ok(Self { listener, apis, poller, watch, tasks, metrics, clock, failpoints, streams_end })
@@ -196,8 +191,6 @@ fn poller_settings(config: &ServeConfig) -> PollerSettings {
         concurrency: config.poller.concurrency,
         // What Proxmox tells lags ten seconds behind; asking it as often as agents would bring nothing.
         host_interval: config.poller.interval * 2,
-        agent_port: config.agent.port,
-        agent_token: config.agent.token.clone(),
     }
 }
 

@@ -16,10 +16,10 @@ use crate::adapters::cloudflare::{Cloudflare, CloudflareSettings};
 use crate::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSettings};
 use crate::adapters::technitium::{Technitium, TechnitiumSettings};
 use crate::adapters::tls::TlsVerify;
-use crate::adapters::velocity::{Velocity, VelocitySettings};
+use crate::adapters::velocity::{BridgeProof, Velocity, VelocitySettings};
 use crate::config::{
-    CatalogConfig, DatabaseConfig, DnsConfig, JobsConfig, LeaseConfig, ProvisionConfig, ProxmoxConfig, RedisConfig,
-    RedisTarget, TlsTrust, VelocityConfig, WorkerConfig, ZoneConfig,
+    AgentConfig, CatalogConfig, DatabaseConfig, DnsConfig, JobsConfig, LeaseConfig, ProvisionConfig, ProxmoxConfig,
+    RedisConfig, RedisTarget, TlsTrust, VelocityConfig, WorkerConfig, ZoneConfig,
 };
 use crate::containers::ContainerTimings;
 use crate::db;
@@ -27,7 +27,7 @@ use crate::edge::{EdgePolicy, Targets};
 use crate::jobs::{JobSettings, Lists};
 use crate::kernel::Clock;
 use crate::lease::LeaseSettings;
-use crate::ports::{Agent, CatalogSource, DnsZone, GameProxy, Hypervisor, NodeName};
+use crate::ports::{BridgeSecret, CatalogSource, DnsZone, GameProxy, Hypervisor, NodeName};
 use crate::provision::{ProvisionPolicy, Timings};
 use crate::publishing::Publisher;
 
@@ -118,12 +118,16 @@ pub fn hypervisor(config: &ProxmoxConfig) -> anyhow::Result<Arc<dyn Hypervisor>>
             ..defaults
         },
     };
-    Ok(Arc::new(Proxmox::new(&settings).context("the client of Proxmox could not be made (PROXMOX_HOST)")?))
+    Ok(Arc::new(
+        Proxmox::new(&settings, Clock::System).context("the client of Proxmox could not be made (PROXMOX_HOST)")?,
+    ))
 }
 
-/// All agents; none may take longer than `timeout` to answer.
-pub fn agents(timeout: Duration) -> anyhow::Result<Arc<dyn Agent>> {
-    Ok(Arc::new(Agents::new(AgentSettings { timeout }).context("the client of agents could not be made")?))
+/// All agents.
+pub fn agents(config: &AgentConfig) -> anyhow::Result<Agents> {
+    let AgentConfig { port, token, request_timeout: timeout } = config.clone();
+    let settings = AgentSettings { port, token, timeout, cool_down: AgentSettings::COOL_DOWN };
+    Agents::new(settings, Clock::System).context("the client of agents could not be made")
 }
 
 /// The artifact server.
@@ -132,12 +136,29 @@ pub fn artifacts(config: &CatalogConfig) -> anyhow::Result<Arc<dyn CatalogSource
     Ok(Arc::new(Artifacts::new(&settings).context("the client of the artifact server could not be made")?))
 }
 
-/// The game proxy, when one is configured.
-pub fn game_proxy(config: &VelocityConfig) -> anyhow::Result<Option<Arc<dyn GameProxy>>> {
-    let Some(bridge) = &config.bridge else { return Ok(None) };
-    let (base_url, secret) = (bridge.url.clone(), bridge.secret.clone());
-    let settings = VelocitySettings { base_url, secret, timeout: config.request_timeout };
-    Ok(Some(Arc::new(Velocity::new(&settings).context("the client of Velocity could not be made (VELOCITY_URL)")?)))
+/// The bridge in the game proxy, as far as it is configured.
+pub struct Bridge {
+    /// What we call.
+    pub proxy: Option<Arc<dyn GameProxy>>,
+    /// What tells its callbacks from those of others.
+    pub secret: Option<Arc<dyn BridgeSecret>>,
+}
+
+/// The game proxy. Both directions share one secret: another one that either finds in its file is used by both.
+pub fn game_proxy(config: &VelocityConfig) -> anyhow::Result<Bridge> {
+    let Some(bridge) = &config.bridge else {
+        let proof = |secret| Arc::new(BridgeProof::new(secret, Clock::System)) as Arc<dyn BridgeSecret>;
+        return Ok(Bridge { proxy: None, secret: config.secret.clone().map(proof) });
+    };
+    let settings = VelocitySettings {
+        base_url: bridge.url.clone(),
+        secret: bridge.secret.clone(),
+        timeout: config.request_timeout,
+        cool_down: VelocitySettings::COOL_DOWN,
+    };
+    let client = Velocity::new(&settings, Clock::System);
+    let client = client.context("the client of Velocity could not be made (VELOCITY_URL)")?;
+    Ok(Bridge { secret: Some(Arc::new(client.proof(Clock::System))), proxy: Some(Arc::new(client)) })
 }
 
 /// Who publishes servers: for those who wait for it, and in the background.
@@ -157,7 +178,7 @@ pub fn cloudflare(zone: &ZoneConfig, dns: &DnsConfig) -> anyhow::Result<Option<C
         zone_id: config.zone_id.clone(),
         zone: zone.clone(),
         timeout: dns.request_timeout,
-        denial: CloudflareSettings::DENIAL,
+        cool_down: CloudflareSettings::COOL_DOWN,
     };
     let client = Cloudflare::new(settings, Clock::System);
     Ok(Some(client.context("the client of Cloudflare could not be made (CLOUDFLARE_API_URL)")?))
@@ -171,7 +192,7 @@ pub fn technitium(zone: &ZoneConfig, dns: &DnsConfig) -> anyhow::Result<Option<A
         token: config.token.clone(),
         zone: zone.clone(),
         timeout: dns.request_timeout,
-        denial: TechnitiumSettings::DENIAL,
+        cool_down: TechnitiumSettings::COOL_DOWN,
     };
     let client = Technitium::new(settings, Clock::System);
     Ok(Some(Arc::new(client.context("the client of Technitium could not be made (TECHNITIUM_API_URL)")?)))
@@ -181,11 +202,12 @@ pub fn technitium(zone: &ZoneConfig, dns: &DnsConfig) -> anyhow::Result<Option<A
 pub fn publishers(
     zone: &ZoneConfig,
     velocity: &VelocityConfig,
+    proxy: Option<Arc<dyn GameProxy>>,
     dns: &DnsConfig,
     db: DatabaseConnection,
 ) -> anyhow::Result<Publishers> {
     let cloudflare = cloudflare(zone, dns)?;
-    let shared = Targets { velocity: game_proxy(velocity)?, technitium: technitium(zone, dns)?, cloudflare: None };
+    let shared = Targets { velocity: proxy, technitium: technitium(zone, dns)?, cloudflare: None };
     let with = |cloudflare: Option<Cloudflare>| Targets {
         cloudflare: cloudflare.map(|client| Arc::new(client) as Arc<dyn DnsZone>),
         ..shared.clone()
@@ -231,7 +253,7 @@ pub fn host_jobs(jobs: &JobsConfig, provision: &ProvisionConfig) -> JobSettings 
 
 /// The house rules of provisioning.
 pub fn provision_policy(config: &WorkerConfig) -> ProvisionPolicy {
-    let WorkerConfig { provision, proxmox, agent, .. } = config;
+    let WorkerConfig { provision, proxmox, .. } = config;
     ProvisionPolicy {
         game_vmids: provision.game_vmids,
         dev_vmids: provision.dev_vmids,
@@ -241,8 +263,6 @@ pub fn provision_policy(config: &WorkerConfig) -> ProvisionPolicy {
         only_node: proxmox.node.as_deref().map(NodeName::new),
         public_ports: provision.public_ports.clone(),
         pool: proxmox.pool.clone(),
-        agent_port: agent.port,
-        agent_token: agent.token.clone(),
         timings: Timings {
             container: ContainerTimings {
                 task_poll: provision.task_poll,

@@ -19,6 +19,7 @@ use crate::config::{DatabaseConfig, Settings, Source, WorkerConfig};
 use crate::db::{self, ConnectError};
 use crate::jobs::{Failpoints, JobSettings, Lane, Queue, Registry, Worker, WorkerDeps};
 use crate::kernel::{Clock, Secret, WorkerId};
+use crate::ports::Agent;
 use crate::power::{PowerDeps, PowerJob};
 use crate::provision::{ProvisionDeps, ProvisionJob};
 use crate::publishing::{PublishJob, Reconciler};
@@ -66,13 +67,15 @@ pub(super) async fn provision(
     db: DatabaseConnection,
     metrics: &Metrics,
 ) -> anyhow::Result<ProvisionRole> {
+    let proxy = wiring::game_proxy(&config.velocity)?.proxy;
     let Publishers { publisher, background } =
-        wiring::publishers(&config.zone, &config.velocity, &config.dns, db.clone())?;
+        wiring::publishers(&config.zone, &config.velocity, proxy, &config.dns, db.clone())?;
     let policy = wiring::provision_policy(config);
     let (redis, lists) = wiring::redis(&config.redis).await?;
     let failpoints = Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default());
     let lock_poll = policy.timings.container.task_poll;
     let hypervisor = wiring::hypervisor(&config.proxmox)?;
+    let agent: Arc<dyn Agent> = Arc::new(wiring::agents(&config.agent)?);
     let teardown = TeardownDeps {
         db: db.clone(),
         hypervisor: hypervisor.clone(),
@@ -87,9 +90,7 @@ pub(super) async fn provision(
         .with(Arc::new(PowerJob::new(PowerDeps {
             db: db.clone(),
             hypervisor: hypervisor.clone(),
-            agent: wiring::agents(config.agent.request_timeout)?,
-            agent_port: config.agent.port,
-            agent_token: config.agent.token.clone(),
+            agent: agent.clone(),
             timings: policy.timings.container,
             grace: config.provision.stop_grace,
             clock: Clock::System,
@@ -106,7 +107,7 @@ pub(super) async fn provision(
         Registry::for_queue(Queue::Provision).with(Arc::new(ProvisionJob::new(Arc::new(ProvisionDeps {
             db: db.clone(),
             hypervisor,
-            agent: wiring::agents(config.agent.request_timeout)?,
+            agent,
             publisher,
             clock: Clock::System,
             policy,

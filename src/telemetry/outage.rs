@@ -17,6 +17,11 @@ impl Outage {
         Self { what: what.into(), lasts: AtomicBool::new(false) }
     }
 
+    /// What the lines begin with.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
     /// It failed.
     pub fn failed(&self, error: impl Display) {
         let what = &self.what;

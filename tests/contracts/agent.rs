@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use zpack::adapters::agent::{AgentSettings, Agents};
-use zpack::kernel::{Classify, Failure, Secret, VmId};
-use zpack::ports::{Agent, AgentConfig, AgentEndpoint, AgentError, AgentState, AgentWorkload, PowerAction};
+use zpack::kernel::{Classify, Clock, Failure, Secret, VmId};
+use zpack::ports::{Agent, AgentConfig, AgentError, AgentState, AgentWorkload, PowerAction};
 use zpack::sim::agent::AgentMode;
 use zpack::sim::{Boot, SimConfig, World};
 
@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 struct Rig {
     world: World,
     agents: Agents,
-    at: AgentEndpoint,
+    at: IpAddr,
 }
 
 impl Rig {
@@ -37,13 +37,9 @@ impl Rig {
         for observer in world.core().observers() {
             observer.started(boot.clone()).await;
         }
-        let at = AgentEndpoint {
-            address: IpAddr::V4(address),
-            port: world.agent_port(),
-            token: Some(Secret::new(world.agent_token())),
-        };
-        let rig = Self { world, agents: agents(), at };
-        rig.until(|rig| async { rig.agents.health(&rig.at).await.is_ok() }).await;
+        let agents = agents_at(world.agent_port(), world.agent_token());
+        let rig = Self { world, agents, at: IpAddr::V4(address) };
+        rig.until(|rig| async { rig.agents.health(rig.at).await.is_ok() }).await;
         rig
     }
 
@@ -59,7 +55,7 @@ impl Rig {
     }
 
     async fn until_state(&self, state: AgentState) {
-        self.until(|rig| async { rig.agents.status(&rig.at).await.unwrap().state == state }).await;
+        self.until(|rig| async { rig.agents.status(rig.at).await.unwrap().state == state }).await;
     }
 
     async fn levers(&self, body: Value) {
@@ -69,13 +65,22 @@ impl Rig {
     }
 }
 
-fn agents() -> Agents {
-    Agents::new(AgentSettings::default()).unwrap()
+fn agents_at(port: u16, token: &str) -> Agents {
+    let settings = AgentSettings {
+        port,
+        token: Some(Secret::new(token).into()),
+        timeout: Duration::from_secs(2),
+        cool_down: AgentSettings::COOL_DOWN,
+    };
+    Agents::new(settings, Clock::System).unwrap()
 }
 
-fn at(server: &Scripted) -> AgentEndpoint {
-    let token = Some(Secret::new("agent-token"));
-    AgentEndpoint { address: server.address.ip(), port: server.address.port(), token }
+fn agents(server: &Scripted) -> Agents {
+    agents_at(server.address.port(), "agent-token")
+}
+
+fn at(server: &Scripted) -> IpAddr {
+    server.address.ip()
 }
 
 fn paper(generation: u32) -> AgentConfig {
@@ -101,16 +106,16 @@ fn paper(generation: u32) -> AgentConfig {
 async fn a_server_is_installed_and_switched_by_both_agents() {
     for mode in AgentMode::ALL {
         let rig = Rig::new(*mode).await;
-        assert_eq!(rig.agents.status(&rig.at).await.unwrap().state, AgentState::Idle);
-        rig.agents.configure(&rig.at, &paper(1)).await.unwrap();
+        assert_eq!(rig.agents.status(rig.at).await.unwrap().state, AgentState::Idle);
+        rig.agents.configure(rig.at, &paper(1)).await.unwrap();
         rig.until_state(AgentState::Running).await;
-        rig.agents.configure(&rig.at, &paper(1)).await.unwrap();
-        rig.until(|rig| async { rig.agents.ready(&rig.at).await.unwrap() }).await;
-        rig.agents.power(&rig.at, PowerAction::Stop).await.unwrap();
-        rig.until(|rig| async { !rig.agents.ready(&rig.at).await.unwrap() }).await;
-        rig.until(|rig| async { rig.agents.power(&rig.at, PowerAction::Start).await.is_ok() }).await;
+        rig.agents.configure(rig.at, &paper(1)).await.unwrap();
+        rig.until(|rig| async { rig.agents.ready(rig.at).await.unwrap() }).await;
+        rig.agents.power(rig.at, PowerAction::Stop).await.unwrap();
+        rig.until(|rig| async { !rig.agents.ready(rig.at).await.unwrap() }).await;
+        rig.until(|rig| async { rig.agents.power(rig.at, PowerAction::Start).await.is_ok() }).await;
         rig.until_state(AgentState::Running).await;
-        rig.agents.power(&rig.at, PowerAction::Restart).await.unwrap();
+        rig.agents.power(rig.at, PowerAction::Restart).await.unwrap();
         rig.until_state(AgentState::Running).await;
         rig.world.shutdown().await.unwrap();
     }
@@ -120,7 +125,7 @@ async fn a_server_is_installed_and_switched_by_both_agents() {
 async fn the_words_of_a_failed_install_arrive() {
     let rig = Rig::new(AgentMode::Full).await;
     rig.levers(json!({ "state": "error", "error": "no such version" })).await;
-    let report = rig.agents.status(&rig.at).await.unwrap();
+    let report = rig.agents.status(rig.at).await.unwrap();
     assert_eq!((report.state, report.error.as_deref()), (AgentState::Error, Some("no such version")));
     rig.world.shutdown().await.unwrap();
 }
@@ -128,20 +133,20 @@ async fn the_words_of_a_failed_install_arrive() {
 #[tokio::test]
 async fn the_simulated_agent_refuses_in_ways_the_client_tells_apart() {
     let rig = Rig::new(AgentMode::Full).await;
-    let wrong = AgentEndpoint { token: Some(Secret::new("wrong")), ..rig.at.clone() };
-    let error = rig.agents.status(&wrong).await.unwrap_err();
+    let wrong = agents_at(rig.world.agent_port(), "wrong");
+    let error = wrong.status(rig.at).await.unwrap_err();
     assert!(matches!(error, AgentError::Unauthorized { .. }), "{error}");
 
-    let error = rig.agents.power(&rig.at, PowerAction::Start).await.unwrap_err();
+    let error = rig.agents.power(rig.at, PowerAction::Start).await.unwrap_err();
     assert!(matches!(error, AgentError::Refused { status: 409, .. }), "nothing is installed: {error}");
 
-    rig.agents.configure(&rig.at, &paper(2)).await.unwrap();
-    let error = rig.agents.configure(&rig.at, &paper(3)).await.unwrap_err();
+    rig.agents.configure(rig.at, &paper(2)).await.unwrap();
+    let error = rig.agents.configure(rig.at, &paper(3)).await.unwrap_err();
     assert!(matches!(error, AgentError::Busy { .. }), "an install is running: {error}");
     assert_eq!(error.failure(), Failure::Busy);
 
     rig.levers(json!({ "hang": true })).await;
-    let error = rig.agents.status(&rig.at).await.unwrap_err();
+    let error = rig.agents.status(rig.at).await.unwrap_err();
     assert!(matches!(error, AgentError::NoAnswer { .. }), "{error}");
     rig.world.shutdown().await.unwrap();
 }
@@ -149,8 +154,7 @@ async fn the_simulated_agent_refuses_in_ways_the_client_tells_apart() {
 #[tokio::test]
 async fn an_agent_that_is_not_there_was_not_reached() {
     let nobody = nobody().await;
-    let at = AgentEndpoint { address: nobody.ip(), port: nobody.port(), token: None };
-    let error = agents().configure(&at, &paper(1)).await.unwrap_err();
+    let error = agents_at(nobody.port(), "agent-token").configure(nobody.ip(), &paper(1)).await.unwrap_err();
     assert!(matches!(error, AgentError::Unreachable { .. }), "{error}");
     assert_eq!(error.failure(), Failure::Transient);
 }
@@ -158,12 +162,12 @@ async fn an_agent_that_is_not_there_was_not_reached() {
 #[tokio::test]
 async fn the_token_goes_with_every_call_and_only_as_a_header() {
     let server = Scripted::always("202 Accepted", r#"{"state":"idle"}"#).await;
-    let (agents, at) = (agents(), at(&server));
-    agents.health(&at).await.unwrap();
-    agents.ready(&at).await.unwrap();
-    agents.status(&at).await.unwrap();
-    agents.configure(&at, &paper(1)).await.unwrap();
-    agents.power(&at, PowerAction::Stop).await.unwrap();
+    let (agents, at) = (agents(&server), at(&server));
+    agents.health(at).await.unwrap();
+    agents.ready(at).await.unwrap();
+    agents.status(at).await.unwrap();
+    agents.configure(at, &paper(1)).await.unwrap();
+    agents.power(at, PowerAction::Stop).await.unwrap();
     let seen = server.seen();
     let calls: Vec<_> = seen.iter().map(|seen| format!("{} {}", seen.method, seen.target)).collect();
     assert_eq!(calls, ["GET /health", "GET /ready", "GET /status", "POST /config", "POST /stop"]);
@@ -177,7 +181,7 @@ async fn the_token_goes_with_every_call_and_only_as_a_header() {
         "admin_user": "op", "admin_pass": "hunter2",
     });
     assert_eq!(sent, expected);
-    let printed = format!("{:?} {at:?}", paper(1));
+    let printed = format!("{:?} {agents:?}", paper(1));
     assert!(!printed.contains("hunter2") && !printed.contains("agent-token"), "{printed}");
 }
 
@@ -185,7 +189,7 @@ async fn the_token_goes_with_every_call_and_only_as_a_header() {
 async fn a_change_whose_answer_is_lost_is_sent_once() {
     for act in [Act::Reset, Act::SendAndClose(b"HTTP/1.1 202 Accepted\r\nContent-Length: 9\r\n\r\n{".to_vec())] {
         let server = Scripted::start(move |_, _| act.clone()).await;
-        let error = agents().configure(&at(&server), &paper(1)).await.unwrap_err();
+        let error = agents(&server).configure(at(&server), &paper(1)).await.unwrap_err();
         assert!(matches!(error, AgentError::NoAnswer { .. }), "{error}");
         assert_eq!(error.failure(), Failure::Ambiguous);
         assert_eq!(server.seen().len(), 1);
@@ -195,10 +199,10 @@ async fn a_change_whose_answer_is_lost_is_sent_once() {
 #[tokio::test]
 async fn an_agent_without_ready_does_not_support_it() {
     let server = Scripted::always("404 Not Found", "404 page not found").await;
-    let error = agents().ready(&at(&server)).await.unwrap_err();
+    let error = agents(&server).ready(at(&server)).await.unwrap_err();
     assert!(matches!(error, AgentError::Unsupported { .. }), "{error}");
     let server = Scripted::always("503 Service Unavailable", "starting").await;
-    assert!(!agents().ready(&at(&server)).await.unwrap());
+    assert!(!agents(&server).ready(at(&server)).await.unwrap());
 }
 
 #[tokio::test]
@@ -207,6 +211,6 @@ async fn a_status_that_is_too_long_or_no_json_is_not_believed() {
     for body in [long.as_str(), "running", ""] {
         let bytes = answer("200 OK", body);
         let server = Scripted::start(move |_, _| Act::Send(bytes.clone())).await;
-        assert!(agents().status(&at(&server)).await.is_err(), "{} bytes", body.len());
+        assert!(agents(&server).status(at(&server)).await.is_err(), "{} bytes", body.len());
     }
 }

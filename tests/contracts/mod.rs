@@ -11,6 +11,7 @@ mod proxmox_schema;
 mod proxmox_wire;
 mod raw;
 mod refused_token;
+mod rotated_token;
 pub mod scripted;
 mod sim_agent;
 mod sim_cloudflare;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use zpack::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSettings};
 use zpack::adapters::tls::TlsVerify;
-use zpack::kernel::{Secret, VmId};
+use zpack::kernel::{Clock, Secret, VmId};
 use zpack::ports::{CloneRequest, ContainerSettings, NodeName};
 
 pub const TOKEN: &str = "zpack@pve!ctl=00000000-1111-2222-3333-444444444444";
@@ -32,7 +32,7 @@ pub fn deadlines() -> Deadlines {
 pub fn settings(bases: impl IntoIterator<Item = url::Url>) -> ProxmoxSettings {
     ProxmoxSettings {
         endpoints: bases.into_iter().map(|base| Endpoint { base, node: Some(pve1()) }).collect(),
-        token: Secret::new(TOKEN),
+        token: Secret::new(TOKEN).into(),
         tls: TlsVerify::SystemRoots,
         cloning: Cloning::Linked,
         deadlines: deadlines(),
@@ -40,7 +40,7 @@ pub fn settings(bases: impl IntoIterator<Item = url::Url>) -> ProxmoxSettings {
 }
 
 pub fn client(base: url::Url) -> Proxmox {
-    Proxmox::new(&settings([base])).unwrap()
+    Proxmox::new(&settings([base]), Clock::System).unwrap()
 }
 
 pub fn clone_of(template: i64, number: i64) -> CloneRequest {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use regex::Regex;
 use serde_json::Value;
 use zpack::adapters::proxmox::{Cloning, Proxmox};
+use zpack::kernel::Clock;
 use zpack::ports::{Hypervisor, Task};
 
 use super::proxmox_kit::{clone_of, container_settings, pve1, settings, vmid};
@@ -18,7 +19,7 @@ async fn every_request() -> Vec<Seen> {
     let server = Scripted::always("200 OK", r#"{"data":null}"#).await;
     let with = |cloning| {
         let settings = zpack::adapters::proxmox::ProxmoxSettings { cloning, ..settings([server.url()]) };
-        Proxmox::new(&settings).unwrap()
+        Proxmox::new(&settings, Clock::System).unwrap()
     };
     let client = with(Cloning::Linked);
     let (node, ct) = (pve1(), vmid(5001));

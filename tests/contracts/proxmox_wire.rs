@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use zpack::adapters::proxmox::Proxmox;
-use zpack::kernel::{Classify, Failure, Secret};
+use zpack::kernel::{Classify, Clock, Failure, Secret, StoredSecret, Timestamp};
 use zpack::ports::{Hypervisor, HypervisorError, Started, Task, TaskEnd, TaskState};
 
 use super::proxmox_kit::{TOKEN, client, clone_of, container_settings, pve1, settings, vmid};
@@ -50,7 +50,7 @@ async fn a_change_that_is_answered_too_late_has_an_unknown_outcome() {
     let server = Scripted::start(|_, _| Act::Hang).await;
     let mut settings = settings([server.url()]);
     settings.deadlines.change = Duration::from_millis(500);
-    let error = Proxmox::new(&settings).unwrap().start(&pve1(), vmid(5001)).await.unwrap_err();
+    let error = Proxmox::new(&settings, Clock::System).unwrap().start(&pve1(), vmid(5001)).await.unwrap_err();
     assert!(matches!(error, HypervisorError::OutcomeUnknown { .. }), "{error}");
 }
 
@@ -91,11 +91,11 @@ async fn the_next_endpoint_is_asked_when_one_lets_nobody_in() {
     let away: [url::Url; 2] =
         [nobody().await, crowded.address].map(|address| format!("http://{address}").parse().unwrap());
     let server = Scripted::start(|_, _| accepted()).await;
-    let client = Proxmox::new(&settings([away[0].clone(), away[1].clone(), server.url()])).unwrap();
+    let client = Proxmox::new(&settings([away[0].clone(), away[1].clone(), server.url()]), Clock::System).unwrap();
     client.clone_container(&clone_of(9000, 5001)).await.unwrap();
     assert_eq!(server.seen().len(), 1);
 
-    let nowhere = Proxmox::new(&settings(away)).unwrap();
+    let nowhere = Proxmox::new(&settings(away), Clock::System).unwrap();
     let error = nowhere.clone_container(&clone_of(9000, 5001)).await.unwrap_err();
     assert!(matches!(error, HypervisorError::Unreachable { .. }), "{error}");
 }
@@ -105,14 +105,14 @@ async fn an_answer_of_any_kind_keeps_a_change_from_the_next_endpoint() {
     let next = Scripted::start(|_, _| accepted()).await;
     for act in [Act::Reset, Act::SendAndClose(answer("595 No route to host", ""))] {
         let first = Scripted::start(move |_, _| act.clone()).await;
-        let client = Proxmox::new(&settings([first.url(), next.url()])).unwrap();
+        let client = Proxmox::new(&settings([first.url(), next.url()]), Clock::System).unwrap();
         client.clone_container(&clone_of(9000, 5001)).await.unwrap_err();
     }
     assert!(next.seen().is_empty());
 }
 
 #[tokio::test]
-async fn a_refused_token_is_not_shown_again_until_the_cool_down_or_a_new_token() {
+async fn a_refused_token_is_not_sent_again_until_the_cool_down_and_then_the_one_in_its_file_is() {
     // The real answer: no body, the words in the status line.
     let server = Scripted::start(|_, seen| {
         if seen.header("authorization") == Some("PVEAPIToken=new") {
@@ -122,15 +122,24 @@ async fn a_refused_token_is_not_shown_again_until_the_cool_down_or_a_new_token()
         }
     })
     .await;
-    let client = client(server.url());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "old").unwrap();
+    let clock = Clock::fixed(Timestamp::from_millis(1_800_000_000_000));
+    let mut settings = settings([server.url()]);
+    settings.token = StoredSecret::in_file(Secret::new("old"), &file);
+    let client = Proxmox::new(&settings, clock.clone()).unwrap();
     for _ in 0..5 {
         let error = client.version().await.unwrap_err();
         assert!(matches!(error, HypervisorError::Unauthorized { .. }), "{error}");
         assert_eq!(error.failure(), Failure::NeedsOperator);
     }
     assert_eq!(server.seen().len(), 1, "one refusal is enough");
-    client.replace_token(&Secret::new("new"));
+    std::fs::write(&file, "new").unwrap();
+    assert!(client.version().await.is_err() && server.seen().len() == 1, "the file is read once a cool-down");
+    clock.advance(settings.deadlines.cool_down);
     client.version().await.unwrap();
+    assert_eq!(server.seen().len(), 2, "the old one is not sent again");
 }
 
 #[tokio::test]
@@ -145,7 +154,7 @@ async fn a_token_that_works_again_is_noticed_without_a_restart() {
     .await;
     let mut settings = settings([server.url()]);
     settings.deadlines.cool_down = Duration::ZERO;
-    let client = Proxmox::new(&settings).unwrap();
+    let client = Proxmox::new(&settings, Clock::System).unwrap();
     client.version().await.unwrap_err();
     client.version().await.unwrap();
     client.version().await.unwrap();
@@ -220,7 +229,7 @@ async fn a_task_without_a_record_runs_until_the_grace_is_over() {
 
     let mut settings = settings([server.url()]);
     settings.deadlines.task_grace = Duration::ZERO;
-    let state = Proxmox::new(&settings).unwrap().task(&Task(UPID.to_owned())).await.unwrap();
+    let state = Proxmox::new(&settings, Clock::System).unwrap().task(&Task(UPID.to_owned())).await.unwrap();
     assert!(matches!(state, TaskState::Ended(TaskEnd::Unknown { .. })), "{state:?}");
 }
 

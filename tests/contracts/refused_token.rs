@@ -45,8 +45,8 @@ impl Pair {
     async fn cloudflare() -> Self {
         Self::start(cloudflare_says, 1, |url, clock| {
             let (token, zone, zone_id) = (Secret::new("token").into(), ZONE.parse().unwrap(), "0".repeat(32));
-            let (timeout, denial) = (Duration::from_millis(300), SPAN);
-            let settings = CloudflareSettings { base_url: url, token, zone_id, zone, timeout, denial };
+            let (timeout, cool_down) = (Duration::from_millis(300), SPAN);
+            let settings = CloudflareSettings { base_url: url, token, zone_id, zone, timeout, cool_down };
             Arc::new(Cloudflare::new(settings, clock).unwrap())
         })
         .await
@@ -55,8 +55,8 @@ impl Pair {
     async fn technitium() -> Self {
         Self::start(technitium_says, 2, |url, clock| {
             let (token, zone) = (Secret::new("token").into(), ZONE.parse().unwrap());
-            let (timeout, denial) = (Duration::from_millis(300), SPAN);
-            let settings = TechnitiumSettings { base_url: url, token, zone, timeout, denial };
+            let (timeout, cool_down) = (Duration::from_millis(300), SPAN);
+            let settings = TechnitiumSettings { base_url: url, token, zone, timeout, cool_down };
             Arc::new(Technitium::new(settings, clock).unwrap())
         })
         .await
@@ -213,7 +213,7 @@ async fn an_answer_that_breaks_off_counts_by_its_status() {
             zone_id: "0".repeat(32),
             zone: ZONE.parse().unwrap(),
             timeout: Duration::from_secs(2),
-            denial: SPAN,
+            cool_down: SPAN,
         };
         pair.zone = Arc::new(Cloudflare::new(settings, pair.clock.clone()).unwrap());
         for _ in 0..2 {
@@ -237,7 +237,7 @@ async fn an_answer_that_breaks_off_counts_by_its_status() {
             token: Secret::new("token").into(),
             zone: ZONE.parse().unwrap(),
             timeout: Duration::from_secs(2),
-            denial: SPAN,
+            cool_down: SPAN,
         };
         let zone = Technitium::new(settings, Clock::System).unwrap();
         for _ in 0..2 {

@@ -162,7 +162,7 @@ async fn a_ping_at_the_proxy_proves_a_server_only_when_it_passes_through() {
 async fn a_container_answers_on_its_game_port_while_its_game_runs() {
     let rig = Rig::new().await;
     let at = rig.boot(5002).await;
-    let address = std::net::SocketAddr::new(at.address, GAME_PORT);
+    let address = std::net::SocketAddr::new(at, GAME_PORT);
     assert!(matches!(ping(address, "x").await, Ping::Unreachable { .. }), "nothing is installed");
     let first = rig.minecraft(5001).await;
     let Ping::Answered(report) = ping(first, "mc-1.play.test").await else { panic!("no status") };

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
 use zpack::edge::{ProxyChange, ProxyVerdict, Registration, compare_proxy};
-use zpack::kernel::{Classify, Failure, Secret};
+use zpack::kernel::{Classify, Clock, Failure, Secret};
 use zpack::ports::{GameProxy, ProxyError, Unregistered};
 
 use super::scripted::{Act, Scripted, answer, nobody};
@@ -19,8 +19,12 @@ fn pair(name: &str, address: &str) -> (String, String) {
 }
 
 fn scripted(server: &Scripted) -> Velocity {
-    let (secret, timeout) = (Secret::new("what both sides know"), Duration::from_millis(1500));
-    Velocity::new(&VelocitySettings { base_url: server.url(), secret, timeout }).unwrap()
+    let (secret, timeout) = (Secret::new("what both sides know").into(), Duration::from_millis(1500));
+    Velocity::new(
+        &VelocitySettings { base_url: server.url(), secret, timeout, cool_down: Duration::ZERO },
+        Clock::System,
+    )
+    .unwrap()
 }
 
 #[tokio::test]
@@ -286,8 +290,9 @@ async fn refusals_and_lost_answers_are_told_apart() {
     let unreachable = {
         let nobody = nobody().await;
         let base_url = format!("http://{nobody}").parse().unwrap();
-        let (secret, timeout) = (Secret::new("what both sides know"), Duration::from_millis(1500));
-        Velocity::new(&VelocitySettings { base_url, secret, timeout }).unwrap()
+        let (secret, timeout) = (Secret::new("what both sides know").into(), Duration::from_millis(1500));
+        Velocity::new(&VelocitySettings { base_url, secret, timeout, cool_down: Duration::ZERO }, Clock::System)
+            .unwrap()
     };
     let error = unreachable.register(&name(FQDN), backend("10.0.0.1")).await.unwrap_err();
     assert_eq!(error.failure(), Failure::Transient, "{error}");

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use zpack::adapters::agent::{AgentSettings, Agents};
 use zpack::adapters::slp::{PingSettings, ServerListPing};
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
-use zpack::kernel::{DnsName, Secret, VmId};
-use zpack::ports::{Agent, AgentConfig, AgentEndpoint, AgentWorkload, Ping, PingTarget, StatusPing};
+use zpack::kernel::{Clock, DnsName, Secret, VmId};
+use zpack::ports::{Agent, AgentConfig, AgentWorkload, Ping, PingTarget, StatusPing};
 use zpack::sim::{Boot, SimConfig, World};
 
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -37,10 +37,11 @@ impl Rig {
     pub fn proxy_with(&self, secret: &str) -> Velocity {
         let settings = VelocitySettings {
             base_url: self.world.velocity_url().parse().unwrap(),
-            secret: Secret::new(secret),
+            secret: Secret::new(secret).into(),
             timeout: Duration::from_secs(3),
+            cool_down: VelocitySettings::COOL_DOWN,
         };
-        Velocity::new(&settings).unwrap()
+        Velocity::new(&settings, Clock::System).unwrap()
     }
 
     /// A request as somebody else's client sends it.
@@ -110,8 +111,19 @@ impl Rig {
         assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "it never came about: {what}");
     }
 
+    /// The client of all agents, with the right token.
+    pub fn agents(&self) -> Agents {
+        let settings = AgentSettings {
+            port: self.world.agent_port(),
+            token: Some(Secret::new(self.world.agent_token()).into()),
+            timeout: Duration::from_secs(2),
+            cool_down: AgentSettings::COOL_DOWN,
+        };
+        Agents::new(settings, Clock::System).unwrap()
+    }
+
     /// Boots a container; its agent answers when this returns.
-    pub async fn boot(&self, vmid: u32) -> AgentEndpoint {
+    pub async fn boot(&self, vmid: u32) -> IpAddr {
         let address = self.world.network().host(u8::try_from(vmid - 5000).unwrap() + 1);
         let boot = Boot {
             vmid,
@@ -124,9 +136,8 @@ impl Rig {
         for observer in self.world.core().observers() {
             observer.started(boot.clone()).await;
         }
-        let token = Some(Secret::new(self.world.agent_token()));
-        let at = AgentEndpoint { address: IpAddr::V4(address), port: self.world.agent_port(), token };
-        self.until("the agent answers", || async { agents().health(&at).await.is_ok() }).await;
+        let at = IpAddr::V4(address);
+        self.until("the agent answers", || async { self.agents().health(at).await.is_ok() }).await;
         at
     }
 
@@ -139,15 +150,11 @@ impl Rig {
     /// A container whose Minecraft server runs; returns where it listens.
     pub async fn minecraft(&self, vmid: u32) -> SocketAddr {
         let at = self.boot(vmid).await;
-        agents().configure(&at, &paper(vmid)).await.unwrap();
-        let address = SocketAddr::new(at.address, GAME_PORT);
+        self.agents().configure(at, &paper(vmid)).await.unwrap();
+        let address = SocketAddr::new(at, GAME_PORT);
         self.until("the game runs", || async { matches!(ping(address, "x").await, Ping::Answered(_)) }).await;
         address
     }
-}
-
-pub fn agents() -> Agents {
-    Agents::new(AgentSettings::default()).unwrap()
 }
 
 /// A ping that does not wait long for silence.

@@ -52,7 +52,7 @@ pub struct Means {
     pub cloudflare: StoredSecret,
     pub technitium: StoredSecret,
     /// How long a refused token is not tried again.
-    pub denial: Duration,
+    pub cool_down: Duration,
     /// By which they wait.
     pub clock: Clock,
 }
@@ -63,7 +63,7 @@ impl Means {
         Self {
             cloudflare: Secret::new(rig.world.cloudflare().token()).into(),
             technitium: Secret::new(rig.world.technitium().token()).into(),
-            denial: Duration::ZERO,
+            cool_down: Duration::ZERO,
             clock: Clock::System,
         }
     }
@@ -261,7 +261,7 @@ fn a_clock() -> Clock {
 fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, edge: Ipv4Addr) -> Publisher {
     let zone: DnsName = ZONE.parse().unwrap();
     // A call that gets no answer is given up soon, but not before a loaded machine could give one.
-    let (timeout, denial) = (Duration::from_secs(4), means.denial);
+    let (timeout, cool_down) = (Duration::from_secs(4), means.cool_down);
     let cloudflare = Cloudflare::new(
         CloudflareSettings {
             base_url: rig.world.cloudflare_url().parse().unwrap(),
@@ -269,7 +269,7 @@ fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, edge: Ipv4Add
             zone_id: rig.world.cloudflare().zone_id(),
             zone: zone.clone(),
             timeout,
-            denial,
+            cool_down,
         },
         means.clock.clone(),
     );
@@ -279,15 +279,19 @@ fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, edge: Ipv4Add
             token: means.technitium.clone(),
             zone: zone.clone(),
             timeout,
-            denial,
+            cool_down,
         },
         means.clock.clone(),
     );
-    let velocity = Velocity::new(&VelocitySettings {
-        base_url: rig.world.velocity_url().parse().unwrap(),
-        secret: Secret::new(rig.world.velocity().secret()),
-        timeout,
-    });
+    let velocity = Velocity::new(
+        &VelocitySettings {
+            base_url: rig.world.velocity_url().parse().unwrap(),
+            secret: Secret::new(rig.world.velocity().secret()).into(),
+            timeout,
+            cool_down,
+        },
+        means.clock.clone(),
+    );
     let targets = Targets {
         velocity: Some(Arc::new(velocity.unwrap())),
         technitium: Some(Arc::new(technitium.unwrap())),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use zpack::adapters::proxmox::{Proxmox, ProxmoxSettings};
 use zpack::db::entities::reservation::{self, ReservationState};
 use zpack::db::entities::{deleted_instance, instance};
-use zpack::kernel::{OperationId, Secret, VmId};
+use zpack::kernel::{Clock, OperationId, Secret, VmId};
 use zpack::teardown::{OrphanSweep, SweepDeps, SweepError};
 
 use super::kit::{PORT, Scene};
@@ -24,8 +24,8 @@ async fn scene(servers: std::ops::Range<i64>) -> (Scene, OrphanSweep) {
         scene.publish(vmid).await;
     }
     let base = scene.rig.world.proxmox_url().parse().unwrap();
-    let token = Secret::new(scene.rig.world.proxmox_token());
-    let hypervisor = Proxmox::new(&ProxmoxSettings { token, ..proxmox_kit::settings([base]) }).unwrap();
+    let token = Secret::new(scene.rig.world.proxmox_token()).into();
+    let hypervisor = Proxmox::new(&ProxmoxSettings { token, ..proxmox_kit::settings([base]) }, Clock::System).unwrap();
     let deps = SweepDeps {
         db: scene.db.db.clone(),
         hypervisor: Arc::new(hypervisor),

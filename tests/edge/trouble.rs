@@ -1,28 +1,26 @@
 //! Peers that refuse for long: rate limits, tokens, quotas, a zone that cannot be read, settings that lead elsewhere.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tracing::subscriber::NoSubscriber;
-use tracing::{Dispatch, Level};
-use tracing_subscriber::fmt::MakeWriter;
 use zpack::edge::{EDGE_KEY, EdgeRecord, EdgeState, Target, TargetState};
 use zpack::instances::quota::Quota;
 use zpack::jobs::Lists;
-use zpack::kernel::{DnsName, StoredSecret};
+use zpack::kernel::{DnsName, Secret, StoredSecret};
 use zpack::ports::ZoneError;
 use zpack::publishing::Scope;
 use zpack::servers::payload;
 
 use super::kit::{EDGE, Means, Others, Scene, fault};
 use crate::contracts::proxmox_kit;
-use crate::support::app::{FRESHNESS, INTERNAL};
+use crate::support::app::{BRIDGE, FRESHNESS, INTERNAL, no_agents};
 use crate::support::door::{Door, Ground};
+use crate::support::logs::Logs;
 use crate::support::{PrivateRedis, artifacts};
 
 /// How long a refused token is not tried again.
-const DENIAL: Duration = Duration::from_secs(3600);
+const COOL_DOWN: Duration = Duration::from_secs(3600);
 
 /// Case 9: the second call is refused, and told when to come back.
 #[tokio::test]
@@ -78,20 +76,16 @@ async fn a_rate_limit_is_kept_by_everybody_and_the_others_go_on() {
 /// Case 10: both DNS servers refuse our tokens, until there are others in their files.
 #[tokio::test]
 async fn a_lost_token_is_tried_once_and_works_again_when_it_is_good_again() {
-    let (said, folder) = (Said::default(), tempfile::tempdir().unwrap());
-    // A lone subscriber is not asked about events that a thread of another test, which has none, is the first to reach.
-    let _other = Dispatch::new(NoSubscriber::default());
-    let everything = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(said.clone()).finish();
-    let listening = tracing::subscriber::set_default(everything);
+    let (logs, folder) = (Logs::of_this_thread(), tempfile::tempdir().unwrap());
     let in_file = |stored: StoredSecret, name: &str| {
         let file = folder.path().join(name);
-        std::fs::write(&file, stored.secret.expose()).unwrap();
-        StoredSecret { file: Some(file), ..stored }
+        std::fs::write(&file, stored.secret().expose()).unwrap();
+        StoredSecret::in_file(stored.secret().clone(), file)
     };
     let scene = Scene::with(|means| Means {
         cloudflare: in_file(means.cloudflare, "cloudflare"),
         technitium: in_file(means.technitium, "technitium"),
-        denial: DENIAL,
+        cool_down: COOL_DOWN,
         ..means
     })
     .await;
@@ -131,7 +125,7 @@ async fn a_lost_token_is_tried_once_and_works_again_when_it_is_good_again() {
         let journal = scene.rig.journal("technitium").await;
         assert_eq!(journal.len(), spans * 2);
         assert!(journal.iter().all(|entry| entry["query"] == json!([])), "nothing in an address: {journal:?}");
-        scene.clock.advance(DENIAL);
+        scene.clock.advance(COOL_DOWN);
     }
     for peer in ["cloudflare", "technitium"] {
         let made = scene.rig.steer(&format!("/sim/{peer}/tokens"), json!({})).await;
@@ -147,8 +141,7 @@ async fn a_lost_token_is_tried_once_and_works_again_when_it_is_good_again() {
     for target in [Target::Cloudflare, Target::Technitium] {
         scene.publisher.targets.zone(target).unwrap().check().await.unwrap();
     }
-    drop(listening);
-    let said = said.text();
+    let said = logs.end();
     assert!(said.contains("called cloudflare") && said.contains("called technitium"), "the events were heard");
     let leak = said.lines().find(|line| tokens.iter().any(|token| line.contains(token)));
     assert_eq!(leak, None, "a token was logged");
@@ -167,41 +160,13 @@ async fn health(scene: &Scene) -> Value {
         freshness: FRESHNESS,
         publisher: scene.publisher.clone(),
         hypervisor: Arc::new(proxmox_kit::client(scene.rig.world.proxmox_url().parse().unwrap())),
-        agent: (scene.rig.world.agent_port(), None),
+        agent: no_agents(),
+        bridge: Secret::new(BRIDGE).into(),
     });
     let answer = door.get("/api/edge/health").header("x-internal-token", INTERNAL).send().await.unwrap();
     let health = answer.json().await.unwrap();
     door.close().await;
     health
-}
-
-/// Everything that was logged while it listened.
-#[derive(Clone, Default)]
-struct Said(Arc<Mutex<Vec<u8>>>);
-
-impl Said {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl std::io::Write for Said {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Said {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
 }
 
 /// Case 11: what fits is kept however often the rest is tried, and a person is told of it once.

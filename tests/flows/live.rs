@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zpack::db::entities::instance;
-use zpack::kernel::{Clock, InstanceId, OperationId, Secret};
+use zpack::kernel::{Clock, InstanceId, OperationId};
 use zpack::observe::facts::Freshness;
 use zpack::observe::live::LiveState;
 use zpack::observe::poller::{Poller, PollerSettings};
@@ -31,8 +31,6 @@ fn poll(company: &Company, stop: &CancellationToken) -> JoinHandle<()> {
             timeout: Duration::from_millis(500),
             concurrency: 8,
             host_interval: Duration::from_millis(400),
-            agent_port: company.world.agent_port(),
-            agent_token: Some(Secret::new(company.world.agent_token())),
         },
         metrics: company.metrics.clone(),
     };

@@ -15,7 +15,7 @@ use zpack::db::entities::instance::{self, InstanceKind};
 use zpack::discovery::ProxyCallback;
 use zpack::edge::{EdgeState, ProxyRecord, ProxyVerdict, Receipt, Registration, compare_proxy};
 use zpack::instances::readiness::{Connection, ConnectionReason, ConnectionState, Readiness, connection};
-use zpack::kernel::{Clock, DnsName, Secret};
+use zpack::kernel::{Clock, DnsName};
 use zpack::observe::facts::{Freshness, observe};
 use zpack::observe::live::LiveState;
 use zpack::observe::poller::{Poller, PollerSettings};
@@ -81,8 +81,6 @@ async fn a_server_is_connectable_once_everything_on_the_way_to_it_was_seen() {
             timeout: Duration::from_secs(1),
             concurrency: 8,
             host_interval: Duration::from_millis(400),
-            agent_port: company.world.agent_port(),
-            agent_token: Some(Secret::new(company.world.agent_token())),
         },
         metrics: company.metrics.clone(),
     };

@@ -35,7 +35,8 @@ async fn slots_taken(runtime: &Runtime) -> u64 {
 async fn an_operation_begun_for_later_waits_for_its_time(test: TestDb) {
     let runtime = Runtime::over(test);
     let db = &runtime.test.db;
-    let registry = Registry::for_queue(QUEUE).with(Arc::new(Script::new("later", |_| async { JobEnd::Succeeded }))).unwrap();
+    let registry =
+        Registry::for_queue(QUEUE).with(Arc::new(Script::new("later", |_| async { JobEnd::Succeeded }))).unwrap();
     let settings = JobSettings { slots: None, ..Runtime::settings() };
     let now = db::now(db).await.unwrap();
     let soon = Timestamp::from_millis(now.millis() + 400);

@@ -1,20 +1,26 @@
 //! `POST /internal/velocity/proxy-status`: who may say what of which server, and what is kept of it.
 
+use std::time::Duration;
+
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use zpack::db::entities::instance::InstanceKind;
 use zpack::edge::{PROXY_KEY, ProxyRecord};
-use zpack::kernel::Secret;
+use zpack::kernel::{Secret, StoredSecret};
 use zpack::servers::payload;
 
-use crate::support::app::{BRIDGE, INTERNAL, TestApp, problem};
+use crate::support::app::{AppOptions, BRIDGE, INTERNAL, TestApp, problem};
 
 const PATH: &str = "/internal/velocity/proxy-status";
 const NAME: &str = "mc-paper-5000.play.test";
 
 /// An app with one published server.
 async fn start() -> TestApp {
-    let app = TestApp::start().await;
+    start_with(AppOptions::default()).await
+}
+
+async fn start_with(options: AppOptions) -> TestApp {
+    let app = TestApp::start_with(options).await;
     let alice = app.register("alice").await;
     app.own(app.id_of(&alice).await, InstanceKind::Game, 5000).await;
     app.publish(5000).await;
@@ -79,6 +85,29 @@ async fn a_credential_that_is_wrong_is_refused_and_nothing_is_kept() {
     assert_eq!(kept(&app).await, None);
     // A bridge that sends both may change its secret.
     received(word(&app).bearer_auth(INTERNAL).header("x-zpack-secret", "another")).await;
+}
+
+/// No restart for a new secret, in either order of the switch; and a stranger has no file adopted.
+#[tokio::test]
+async fn a_secret_that_was_replaced_in_its_file_counts_once_the_bridge_sends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, BRIDGE).unwrap();
+    let bridge = Some(StoredSecret::in_file(Secret::new(BRIDGE), &file));
+    let app = start_with(AppOptions { bridge, ..AppOptions::default() }).await;
+    let sent = |secret: &str| word(&app).header("x-zpack-secret", Secret::new(secret).digest().expose()).send();
+    let status = async |secret: &str| sent(secret).await.unwrap().status();
+    let next = "the bridge secret that comes next";
+    // The bridge is first: refused, and the file is not read again at once.
+    assert_eq!(status(next).await, StatusCode::UNAUTHORIZED);
+    std::fs::write(&file, next).unwrap();
+    assert_eq!(status(next).await, StatusCode::UNAUTHORIZED);
+    app.clock.advance(Duration::from_secs(5));
+    assert_eq!(status("a stranger's guess").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(BRIDGE).await, StatusCode::ACCEPTED, "nobody sent the next one when the file was read");
+    app.clock.advance(Duration::from_secs(5));
+    assert_eq!(status(next).await, StatusCode::ACCEPTED);
+    assert_eq!(status(BRIDGE).await, StatusCode::UNAUTHORIZED, "only one counts");
 }
 
 #[tokio::test]

@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use reqwest::Response;
 use serde_json::Value;
+use zpack::adapters::agent::{AgentSettings, Agents};
 use zpack::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSettings};
 use zpack::adapters::tls::TlsVerify;
 use zpack::config::DatabaseKind;
 use zpack::edge::{EdgePolicy, Targets};
 use zpack::instances::quota::Quota;
 use zpack::jobs::Lists;
-use zpack::kernel::{Clock, Secret, Timestamp};
+use zpack::kernel::{Clock, Secret, StoredSecret, Timestamp};
 use zpack::observe::facts::Freshness;
-use zpack::ports::{CatalogSource, Hypervisor};
+use zpack::ports::{Agent, CatalogSource, Hypervisor};
 use zpack::publishing::Publisher;
 
 use super::door::{Door, Ground};
@@ -43,6 +44,8 @@ pub struct AppOptions {
     pub quota: Quota,
     /// Where the catalog comes from, if not from the simulated artifact server.
     pub source: Option<Arc<dyn CatalogSource>>,
+    /// The secret of the bridge, if not [`BRIDGE`].
+    pub bridge: Option<StoredSecret>,
 }
 
 /// A running API.
@@ -97,7 +100,8 @@ impl TestApp {
             freshness: FRESHNESS,
             publisher,
             hypervisor: nowhere(),
-            agent: (9, None),
+            agent: no_agents(),
+            bridge: options.bridge.unwrap_or_else(|| Secret::new(BRIDGE).into()),
         });
         Self { database, redis, lists, door, statements }
     }
@@ -137,15 +141,21 @@ pub async fn problem(answer: Response) -> Value {
     body
 }
 
+/// Agents of which none answers.
+pub fn no_agents() -> Arc<dyn Agent> {
+    let settings = AgentSettings { port: 9, token: None, timeout: Duration::from_secs(2), cool_down: Duration::ZERO };
+    Arc::new(Agents::new(settings, Clock::System).unwrap())
+}
+
 /// A cluster that nobody answers for.
 fn nowhere() -> Arc<dyn Hypervisor> {
     let base = "http://127.0.0.1:9/api2/json".parse().unwrap();
     let settings = ProxmoxSettings {
         endpoints: vec![Endpoint { base, node: None }],
-        token: Secret::new("nobody@pve!test=none"),
+        token: Secret::new("nobody@pve!test=none").into(),
         tls: TlsVerify::SystemRoots,
         cloning: Cloning::Linked,
         deadlines: Deadlines::default(),
     };
-    Arc::new(Proxmox::new(&settings).unwrap())
+    Arc::new(Proxmox::new(&settings, Clock::System).unwrap())
 }

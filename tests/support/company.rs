@@ -34,6 +34,7 @@ use zpack::sim::{SimConfig, World};
 use zpack::teardown::{TeardownDeps, TeardownJob};
 use zpack::telemetry::Metrics;
 
+use super::app::BRIDGE;
 use super::door::{Door, Ground};
 pub use super::worker::RunningWorker;
 use super::worker::renewer_connection;
@@ -74,6 +75,8 @@ pub const ZONE: &str = "play.zpack.test";
 const DEADLINE: Duration = Duration::from_secs(300);
 /// How long a peer at the edge may take; a loaded machine stands still for seconds.
 const PATIENCE: Duration = Duration::from_secs(6);
+/// How long a refused token is not sent again.
+const COOL_DOWN: Duration = Duration::from_millis(200);
 
 /// Everything a worker needs, started privately.
 pub struct Company {
@@ -136,8 +139,6 @@ impl Company {
             only_node: None,
             public_ports: 50_000..=50_999,
             pool: Some("zpack".to_owned()),
-            agent_port: self.world.agent_port(),
-            agent_token: Some(Secret::new(self.world.agent_token())),
             timings: Timings {
                 container: ContainerTimings {
                     task_poll: Duration::from_millis(20),
@@ -158,7 +159,7 @@ impl Company {
         let base = self.world.proxmox_url().parse().unwrap();
         let settings = ProxmoxSettings {
             endpoints: vec![Endpoint { base, node: None }],
-            token: Secret::new(self.world.proxmox_token()),
+            token: Secret::new(self.world.proxmox_token()).into(),
             tls: TlsVerify::SystemRoots,
             cloning: Cloning::Linked,
             deadlines: Deadlines {
@@ -169,22 +170,25 @@ impl Company {
                 ..Deadlines::default()
             },
         };
-        Proxmox::new(&settings).unwrap()
+        Proxmox::new(&settings, Clock::System).unwrap()
     }
 
     /// The client of the simulated agents; none may take longer than `timeout`.
     pub fn agents(&self, timeout: Duration) -> Agents {
-        Agents::new(AgentSettings { timeout }).unwrap()
+        let token = Some(Secret::new(self.world.agent_token()).into());
+        let settings = AgentSettings { port: self.world.agent_port(), token, timeout, cool_down: COOL_DOWN };
+        Agents::new(settings, Clock::System).unwrap()
     }
 
     /// The bridge of the simulated proxy.
     pub fn proxy(&self) -> Velocity {
-        Velocity::new(&VelocitySettings {
+        let settings = VelocitySettings {
             base_url: self.world.velocity_url().parse().unwrap(),
-            secret: Secret::new(self.world.velocity().secret()),
+            secret: Secret::new(self.world.velocity().secret()).into(),
             timeout: PATIENCE,
-        })
-        .unwrap()
+            cool_down: COOL_DOWN,
+        };
+        Velocity::new(&settings, Clock::System).unwrap()
     }
 
     /// The simulated public zone.
@@ -195,7 +199,7 @@ impl Company {
             zone_id: self.world.cloudflare().zone_id(),
             zone: ZONE.parse().unwrap(),
             timeout: PATIENCE,
-            denial: Duration::from_millis(200),
+            cool_down: COOL_DOWN,
         };
         Cloudflare::new(settings, Clock::System).unwrap()
     }
@@ -207,7 +211,7 @@ impl Company {
             token: Secret::new(self.world.technitium().token()).into(),
             zone: ZONE.parse().unwrap(),
             timeout: PATIENCE,
-            denial: Duration::from_millis(200),
+            cool_down: COOL_DOWN,
         };
         Technitium::new(settings, Clock::System).unwrap()
     }
@@ -254,7 +258,8 @@ impl Company {
             freshness,
             publisher: self.publisher(),
             hypervisor: Arc::new(self.hypervisor()),
-            agent: (self.world.agent_port(), Some(Secret::new(self.world.agent_token()))),
+            agent: Arc::new(self.agents(Duration::from_secs(2))),
+            bridge: Secret::new(BRIDGE).into(),
         })
     }
 
@@ -274,8 +279,6 @@ impl Company {
             db: self.db.db.clone(),
             hypervisor: Arc::new(self.hypervisor()),
             agent: Arc::new(self.agents(Duration::from_secs(1))),
-            agent_port: self.world.agent_port(),
-            agent_token: Some(Secret::new(self.world.agent_token())),
             timings: self.policy().timings.container,
             // Long enough for a simulated shutdown, which takes four seconds of simulated time.
             grace: Duration::from_secs(5),

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zpack::accounts::http::AccountsApi;
 use zpack::accounts::{Authenticator, Passwords, TokenSigner, admin};
-use zpack::adapters::agent::{AgentSettings, Agents};
+use zpack::adapters::velocity::BridgeProof;
 use zpack::audit::http::AuditApi;
 use zpack::catalog::Catalog;
 use zpack::cluster::http::ClusterApi;
@@ -22,12 +22,12 @@ use zpack::discovery::http::DiscoveryApi;
 use zpack::instances::ServersApi;
 use zpack::instances::quota::Quota;
 use zpack::jobs::{Failpoints, Lists};
-use zpack::kernel::{Clock, Secret};
+use zpack::kernel::{Clock, Secret, StoredSecret};
 use zpack::observe::facts::Freshness;
 use zpack::observe::live::LiveState;
 use zpack::operations::Acceptor;
 use zpack::operations::http::OperationsApi;
-use zpack::ports::{CatalogSource, Hypervisor};
+use zpack::ports::{Agent, CatalogSource, Hypervisor};
 use zpack::power::http::PowerApi;
 use zpack::provision::http::{ProvisionApi, ServerLimits};
 use zpack::publishing::Publisher;
@@ -38,7 +38,7 @@ use zpack::telemetry::Metrics;
 use zpack::web::sse::Streams;
 use zpack::web::{AllowedOrigins, Edge, RateLimiter};
 
-use super::app::{BRIDGE, DISCOVERY, INTERNAL, ORIGIN, PASSWORD, token_of};
+use super::app::{DISCOVERY, INTERNAL, ORIGIN, PASSWORD, token_of};
 
 /// How many event streams may be open at once.
 pub const MOST_STREAMS: usize = 8;
@@ -61,8 +61,10 @@ pub struct Ground {
     pub publisher: Publisher,
     /// The cluster.
     pub hypervisor: Arc<dyn Hypervisor>,
-    /// The port of agents, and what they accept as proof.
-    pub agent: (u16, Option<Secret>),
+    /// The agents.
+    pub agent: Arc<dyn Agent>,
+    /// The secret of the bridge.
+    pub bridge: StoredSecret,
 }
 
 /// A running API and a client of it.
@@ -81,7 +83,7 @@ pub struct Door {
 impl Door {
     /// Starts one on a free port; it counts requests in its process.
     pub fn open(ground: Ground) -> Self {
-        let Ground { db, lists, source, clock, quota, freshness, publisher, hypervisor, agent } = ground;
+        let Ground { db, lists, source, clock, quota, freshness, publisher, hypervisor, agent, bridge } = ground;
         let passwords = Passwords::new(2).unwrap();
         let secret = Secret::new("a signing secret of more than 32 bytes");
         let tokens = TokenSigner::new(&secret, Duration::from_secs(3600)).unwrap();
@@ -95,7 +97,7 @@ impl Door {
         let apis = Apis {
             edge: Edge { origins: AllowedOrigins::new([ORIGIN.to_owned()]), ..Edge::default() },
             authenticator: Authenticator::new(db.clone(), clock.clone(), tokens.clone(), internal, discovery)
-                .with_bridge(Some(Secret::new(BRIDGE))),
+                .with_bridge(Some(Arc::new(BridgeProof::new(bridge, clock.clone())))),
             limiter: limiter.clone(),
             health: HealthApi { clock: clock.clone(), probes: vec![Arc::new(DatabaseProbe(db.clone()))] },
             metrics: MetricsApi { metrics: Metrics::default(), db: db.clone() },
@@ -115,12 +117,7 @@ impl Door {
                 quota,
                 limits: ServerLimits { memory_mib: (512, 32_768), cpu_cores: (1, 16) },
             },
-            power: PowerApi {
-                acceptor: acceptor.clone(),
-                agent: Arc::new(Agents::new(AgentSettings { timeout: Duration::from_secs(2) }).unwrap()),
-                agent_port: agent.0,
-                agent_token: agent.1,
-            },
+            power: PowerApi { acceptor: acceptor.clone(), agent },
             cluster: ClusterApi { hypervisor: hypervisor.clone() },
             teardown: TeardownApi { acceptor: acceptor.clone(), hypervisor },
             discovery: DiscoveryApi { db: db.clone(), clock: clock.clone() },

@@ -16,6 +16,7 @@ pub mod company;
 pub mod database;
 pub mod door;
 pub mod guardian;
+pub mod logs;
 pub mod mariadb;
 pub mod postgres;
 pub mod proxy;

@@ -30,11 +30,16 @@ pub(super) fn refused(operation: String, answer: &Answer) -> AgentError {
     let said = Said::of(answer);
     let code = said.code.as_deref();
     match answer.status {
-        401 | 403 => AgentError::Unauthorized { operation },
+        401 | 403 => AgentError::Unauthorized { operation, detail: said.detail },
         404 | 405 | 501 if matches!(code, None | Some("unsupported")) => AgentError::Unsupported { operation },
         409 if matches!(code, None | Some("busy")) => AgentError::Busy { operation, detail: said.detail },
         status => AgentError::Refused { operation, status, detail: said.detail },
     }
+}
+
+/// The words of an answer that is not a success.
+pub(super) fn words(answer: &Answer) -> String {
+    Said::of(answer).detail
 }
 
 /// The words of a refusal: `{error:{code,message}}`, `{error:"…"}`, `{message:"…"}` or plain text.

@@ -1,76 +1,120 @@
 //! The agent inside each container, over HTTP (docs/contracts/agent.md).
 //!
 //! Speaks the complete contract and lives with today's smaller agents: what they lack is
-//! [`AgentError::Unsupported`], a state they invent is [`AgentState::Unknown`]. Reading answers is `answer`, and pure.
+//! [`AgentError::Unsupported`], a state they invent is [`AgentState::Unknown`]. All agents are shown one token; one of them
+//! that refuses it stops no call to another. Reading answers is `answer`, and pure.
 //! Not here: streams of files, backups and consoles.
 //!
 //! [`AgentState::Unknown`]: crate::ports::AgentState::Unknown
 
 mod answer;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use url::Url;
 
+use super::held_secret::HeldSecret;
 use super::http::{Answer, Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
 use super::tls::TlsVerify;
-use crate::kernel::Secret;
-use crate::ports::{Agent, AgentConfig, AgentEndpoint, AgentError, AgentReport, PowerAction};
+use super::token::{self, Token};
+use crate::kernel::{Clock, Secret, StoredSecret};
+use crate::ports::{Agent, AgentConfig, AgentError, AgentReport, PowerAction};
 
 const PEER: &str = "agent";
 const MAX_BODY: usize = 64 << 10;
 const KEEP_IDLE: Duration = Duration::from_secs(3);
 
 /// Settings of the agent client.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct AgentSettings {
+    /// The port of every agent.
+    pub port: u16,
+    /// The bearer token; one in a file is read again when it is refused. Today's small agents ask for it on `/config` only.
+    pub token: Option<StoredSecret>,
     /// The longest wait for an answer.
     pub timeout: Duration,
+    /// How long an agent that refused the token is not called again.
+    pub cool_down: Duration,
 }
 
-impl Default for AgentSettings {
-    fn default() -> Self {
-        Self { timeout: Duration::from_secs(2) }
-    }
+impl AgentSettings {
+    /// How long an agent that refused the token is not called again, unless it is set otherwise.
+    pub const COOL_DOWN: Duration = token::COOL_DOWN;
 }
 
-/// All agents; each call says which one.
+/// All agents; each call says which one. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Agents {
     reads: HttpClient,
     changes: HttpClient,
+    port: u16,
+    token: Arc<Token<IpAddr>>,
     timeout: Duration,
 }
 
 impl Agents {
     /// A client for agents; connects when it is first used.
-    pub fn new(settings: AgentSettings) -> Result<Self, ClientError> {
-        let client = |keep_idle| {
-            HttpClient::new(ClientSettings {
-                peer: PEER,
-                connect_timeout: settings.timeout / 2,
-                keep_idle,
-                tls: TlsVerify::Plain,
-            })
-        };
-        // Connections of their own for changes: a kept one may just be closing, which leaves the outcome open.
-        Ok(Self { reads: client(Some(KEEP_IDLE))?, changes: client(None)?, timeout: settings.timeout })
+    pub fn new(settings: AgentSettings, clock: Clock) -> Result<Self, ClientError> {
+        let AgentSettings { port, token, timeout, cool_down } = settings;
+        let (reads, changes) = clients(timeout)?;
+        // Without a token nothing is sent; an agent that demands one refuses that, too.
+        let held = Arc::new(HeldSecret::new(token.unwrap_or_else(|| Secret::new("").into())));
+        let token = Arc::new(Token::new(held, cool_down, clock, "authentication with agents"));
+        Ok(Self { reads, changes, port, token, timeout })
+    }
+
+    /// The same agents for calls that wait `timeout` at most; the token stays one.
+    pub fn within(&self, timeout: Duration) -> Result<Self, ClientError> {
+        let (reads, changes) = clients(timeout)?;
+        Ok(Self { reads, changes, timeout, ..self.clone() })
     }
 
     async fn send(
         &self,
-        at: &AgentEndpoint,
+        at: IpAddr,
         method: Method,
         path: &'static str,
         document: Option<Vec<u8>>,
     ) -> Result<Reply, AgentError> {
-        let operation = format!("{} {path} at {}", if method == Method::Get { "GET" } else { "POST" }, at.address);
-        let url =
-            address(at, path).map_err(|detail| AgentError::Unreachable { operation: operation.clone(), detail })?;
+        let operation = format!("{} {path} at {at}", if method == Method::Get { "GET" } else { "POST" });
+        let kept_back = |detail| AgentError::KeptBack { operation: operation.clone(), detail };
+        let mut attempt = self.token.admit(at).await.map_err(kept_back)?;
+        loop {
+            let reply = self.send_once(operation.clone(), at, method, path, attempt.secret(), document.clone()).await;
+            match &reply {
+                Ok(reply) if matches!(reply.answer.status, 401 | 403) => {
+                    let words = format!("{operation}: {}", answer::words(&reply.answer));
+                    if attempt.refused(&words).await {
+                        continue;
+                    }
+                }
+                // What the agent lacks it says without looking at the token.
+                Ok(reply) if matches!(reply.answer.status, 404 | 405 | 501..=504) => {}
+                Ok(_) => attempt.accepted(),
+                Err(_) => {}
+            }
+            return reply;
+        }
+    }
+
+    async fn send_once(
+        &self,
+        operation: String,
+        at: IpAddr,
+        method: Method,
+        path: &'static str,
+        token: &Secret,
+        document: Option<Vec<u8>>,
+    ) -> Result<Reply, AgentError> {
+        let url = match address(SocketAddr::new(at, self.port), path) {
+            Ok(url) => url,
+            Err(detail) => return Err(AgentError::Unreachable { operation, detail }),
+        };
         let mut call = Call::new(&operation, method, url).deadline(self.timeout).max_body(MAX_BODY);
-        if let Some(token) = &at.token {
+        if !token.expose().is_empty() {
             call = call.authorization(Secret::new(format!("Bearer {}", token.expose())));
         }
         if let Some(document) = document {
@@ -87,6 +131,16 @@ impl Agents {
     }
 }
 
+/// A client that keeps connections, for reads, and one that does not, for changes: a kept one may just be closing, which
+/// leaves the outcome open.
+fn clients(timeout: Duration) -> Result<(HttpClient, HttpClient), ClientError> {
+    let client = |keep_idle| {
+        let connect_timeout = timeout / 2;
+        HttpClient::new(ClientSettings { peer: PEER, connect_timeout, keep_idle, tls: TlsVerify::Plain })
+    };
+    Ok((client(Some(KEEP_IDLE))?, client(None)?))
+}
+
 /// An answer and the call it belongs to.
 struct Reply {
     operation: String,
@@ -99,18 +153,19 @@ impl Reply {
     }
 }
 
-fn address(at: &AgentEndpoint, path: &str) -> Result<Url, String> {
-    let socket = SocketAddr::new(at.address, at.port);
+fn address(socket: SocketAddr, path: &str) -> Result<Url, String> {
     Url::parse(&format!("http://{socket}{path}")).map_err(|error| error.to_string())
 }
 
 #[async_trait]
 impl Agent for Agents {
-    async fn health(&self, at: &AgentEndpoint) -> Result<(), AgentError> {
-        self.send(at, Method::Get, "/health", None).await?.accepted()
+    async fn health(&self, at: IpAddr) -> Result<(), AgentError> {
+        // An agent answers this to everyone, so the answer says nothing of the token.
+        let operation = format!("GET /health at {at}");
+        self.send_once(operation, at, Method::Get, "/health", &self.token.current(), None).await?.accepted()
     }
 
-    async fn ready(&self, at: &AgentEndpoint) -> Result<bool, AgentError> {
+    async fn ready(&self, at: IpAddr) -> Result<bool, AgentError> {
         let reply = self.send(at, Method::Get, "/ready", None).await?;
         if reply.answer.status == 503 {
             return Ok(false);
@@ -118,7 +173,7 @@ impl Agent for Agents {
         reply.accepted().map(|()| true)
     }
 
-    async fn status(&self, at: &AgentEndpoint) -> Result<AgentReport, AgentError> {
+    async fn status(&self, at: IpAddr) -> Result<AgentReport, AgentError> {
         let Reply { operation, answer } = self.send(at, Method::Get, "/status", None).await?;
         if !answer.is_success() {
             return Err(answer::refused(operation, &answer));
@@ -126,15 +181,15 @@ impl Agent for Agents {
         answer::report(&answer.body).map_err(|detail| AgentError::Protocol { operation, detail })
     }
 
-    async fn configure(&self, at: &AgentEndpoint, config: &AgentConfig) -> Result<(), AgentError> {
+    async fn configure(&self, at: IpAddr, config: &AgentConfig) -> Result<(), AgentError> {
         let document = serde_json::to_vec(config).map_err(|error| AgentError::Protocol {
-            operation: format!("POST /config at {}", at.address),
+            operation: format!("POST /config at {}", at),
             detail: format!("the configuration cannot be written: {error}"),
         })?;
         self.send(at, Method::Post, "/config", Some(document)).await?.accepted()
     }
 
-    async fn power(&self, at: &AgentEndpoint, action: PowerAction) -> Result<(), AgentError> {
+    async fn power(&self, at: IpAddr, action: PowerAction) -> Result<(), AgentError> {
         let path = match action {
             PowerAction::Start => "/start",
             PowerAction::Stop => "/stop",

@@ -17,10 +17,10 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::held_secret::HeldSecret;
 use super::http::{Call, ClientError, HttpClient, Method, TransportError};
 use super::stopwatch::Stopwatch;
-use super::token::Token;
-use super::token_gate::{Attempt, Gate};
+use super::token::{Attempt, Token};
 use super::zone_names::ZoneNames;
 use crate::kernel::{Clock, DnsName, Secret};
 use crate::ports::{DnsZone, ZoneChange, ZoneError, ZoneHealth, ZoneRecord};
@@ -54,7 +54,6 @@ struct Shared {
     token: Token,
     names: ZoneNames,
     watch: Stopwatch,
-    gate: Gate,
     budget: Mutex<Budget>,
 }
 
@@ -70,10 +69,11 @@ impl Cloudflare {
     /// A client for the zone of `settings`.
     pub fn new(settings: CloudflareSettings, clock: Clock) -> Result<Self, ClientError> {
         let client = HttpClient::new(settings.client())?;
-        let (token, names) = (Token::new(settings.token.clone()), ZoneNames::of(settings.zone.clone()));
-        let (watch, gate) = (Stopwatch::of(clock), Gate::new(settings.denial));
+        let held = Arc::new(HeldSecret::new(settings.token.clone()));
+        let token = Token::new(held, settings.cool_down, clock.clone(), "authentication with Cloudflare");
+        let (watch, names) = (Stopwatch::of(clock), ZoneNames::of(settings.zone.clone()));
         let budget = Mutex::new(Budget::new(watch.now()));
-        let shared = Shared { client, settings, token, names, watch, gate, budget };
+        let shared = Shared { client, settings, token, names, watch, budget };
         Ok(Self { shared: Arc::new(shared), background: false })
     }
 
@@ -87,32 +87,35 @@ impl Cloudflare {
         use_it(&mut self.shared.budget.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits for a call of the budget, unless the token is refused. A pause is not waited for: the caller has other
-    /// things to do. Whoever was let through before goes on with what it holds.
-    async fn turn<'a>(&'a self, operation: &str, held: Option<Attempt<'a>>) -> Result<Attempt<'a>, ZoneError> {
-        let (mut held, mut waited) = (held, Duration::ZERO);
+    /// Waits for a call of the budget. A pause is not waited for: the caller has other things to do. Neither is a token
+    /// that is kept back, unless the caller `has` an attempt with it already.
+    async fn turn(&self, operation: &str, has: Option<&Attempt<'_>>) -> Result<(), ZoneError> {
+        let (operation, mut waited) = (operation.to_owned(), Duration::ZERO);
         loop {
+            if has.is_none()
+                && let Some(detail) = self.shared.token.kept_back(())
+            {
+                return Err(ZoneError::Unauthorized { operation, detail });
+            }
             let now = self.shared.watch.now();
-            let operation = || operation.to_owned();
-            let attempt = match held.take() {
-                Some(held) => held,
-                None => {
-                    let admitted = self.shared.gate.admit(now);
-                    admitted.map_err(|detail| ZoneError::Unauthorized { operation: operation(), detail })?
-                }
-            };
             match self.budget(|budget| budget.take(now, self.background)) {
-                Turn::Yours => return Ok(attempt),
+                Turn::Yours => return Ok(()),
                 Turn::Wait(wait) if waited + wait <= MAX_WAIT => {
-                    drop(attempt);
                     waited += wait;
                     tokio::time::sleep(wait).await;
                 }
                 Turn::Wait(wait) | Turn::Paused(wait) => {
-                    return Err(ZoneError::RateLimited { operation: operation(), retry_after: wait });
+                    return Err(ZoneError::RateLimited { operation, retry_after: wait });
                 }
             }
         }
+    }
+
+    /// The token to send, once it is our turn.
+    async fn admit(&self, operation: &str) -> Result<Attempt<'_>, ZoneError> {
+        self.turn(operation, None).await?;
+        let unauthorized = |detail| ZoneError::Unauthorized { operation: operation.to_owned(), detail };
+        self.shared.token.admit(()).await.map_err(unauthorized)
     }
 
     async fn send(&self, operation: &str, request: &Request<'_>, token: &Secret) -> Result<Value, ZoneError> {
@@ -134,7 +137,7 @@ impl Cloudflare {
         };
         let sent = self.shared.client.send(call).await;
         let now = self.shared.watch.wall();
-        match sent {
+        let outcome = match sent {
             Ok(answer) => answer::read(operation, &answer, now),
             Err(TransportError::NotSent { detail }) => {
                 Err(ZoneError::Unreachable { operation: operation.to_owned(), detail })
@@ -143,46 +146,41 @@ impl Cloudflare {
             Err(ref error @ TransportError::Incomplete { status, ref retry_after, .. }) => {
                 Err(answer::cut_off(operation, status, retry_after.as_deref(), error.to_string(), now))
             }
-        }
-    }
-
-    /// What the server says, twice if the token was replaced in between. A wish to be left alone is kept by everybody.
-    async fn ask(
-        &self,
-        operation: &str,
-        request: &Request<'_>,
-    ) -> Result<(Attempt<'_>, Result<Value, ZoneError>), ZoneError> {
-        let mut attempt = self.turn(operation, None).await?;
-        let token = self.shared.token.current();
-        let mut outcome = self.send(operation, request, &token).await;
-        if matches!(outcome, Err(ZoneError::Unauthorized { .. })) && self.shared.token.was_replaced(&token).await {
-            attempt = self.turn(operation, Some(attempt)).await?;
-            outcome = self.send(operation, request, &self.shared.token.current()).await;
-        }
+        };
+        // A request to slow down is kept by all handles.
         if let Err(ZoneError::RateLimited { retry_after, .. }) = &outcome {
             self.budget(|budget| budget.pause(self.shared.watch.now(), *retry_after));
         }
-        Ok((attempt, outcome))
+        outcome
     }
 
-    /// The document of a call about the zone that succeeded. A refusal of the token is remembered.
+    /// The document of a call about the zone that succeeded. It is sent again if the token was refused and has been replaced
+    /// in its file.
     async fn call(&self, operation: &str, request: Request<'_>) -> Result<Value, ZoneError> {
-        let (attempt, outcome) = self.ask(operation, &request).await?;
-        match &outcome {
-            Err(ZoneError::Unauthorized { detail, .. }) => attempt.refused(self.shared.watch.now(), detail),
-            // Too many calls may have come from our address, and nothing was said of the token.
-            Err(ZoneError::RateLimited { .. } | ZoneError::Unreachable { .. } | ZoneError::NoAnswer { .. }) => {}
-            Ok(_)
-            | Err(
-                ZoneError::Busy { .. }
-                | ZoneError::Conflict { .. }
-                | ZoneError::Gone { .. }
-                | ZoneError::Misconfigured { .. }
-                | ZoneError::Quota { .. }
-                | ZoneError::Refused { .. },
-            ) => attempt.accepted(),
+        let mut attempt = self.admit(operation).await?;
+        loop {
+            let outcome = self.send(operation, &request, attempt.secret()).await;
+            match &outcome {
+                Err(ZoneError::Unauthorized { detail, .. }) => {
+                    if attempt.refused(detail).await {
+                        self.turn(operation, Some(&attempt)).await?;
+                        continue;
+                    }
+                }
+                // Too many calls may have come from our address, and nothing was said of the token.
+                Err(ZoneError::RateLimited { .. } | ZoneError::Unreachable { .. } | ZoneError::NoAnswer { .. }) => {}
+                Ok(_)
+                | Err(
+                    ZoneError::Busy { .. }
+                    | ZoneError::Conflict { .. }
+                    | ZoneError::Gone { .. }
+                    | ZoneError::Misconfigured { .. }
+                    | ZoneError::Quota { .. }
+                    | ZoneError::Refused { .. },
+                ) => attempt.accepted(),
+            }
+            return outcome;
         }
-        outcome
     }
 
     /// Reads a listing to its end: everything it announces, once, and only if its pages agree on how much that is.
@@ -379,14 +377,16 @@ impl DnsZone for Cloudflare {
         let path = ["zones", self.shared.settings.zone_id.as_str(), "dns_records"];
         let query = [("per_page", "1".to_owned())];
         self.call("look at the zone", reading(&path, &query)).await?;
-        if is_account_token(&self.shared.token.current()) {
+        // Only what the zone says counts for the other calls: the next answer neither proves nor refuses the token to them.
+        let operation = "verify the token";
+        let token = self.shared.token.current();
+        if is_account_token(&token) {
             // Verified below the account only, whose id is not among our settings.
             return Ok(ZoneHealth { token_expires_at: None });
         }
-        // Only what the zone says counts for the other calls: this answer neither proves nor refuses the token to them.
-        let operation = "verify the token";
         let request = reading(&["user", "tokens", "verify"], &[]);
-        let (_, outcome) = self.ask(operation, &request).await?;
-        Ok(ZoneHealth { token_expires_at: answer::token(operation, &outcome?)? })
+        self.turn(operation, None).await?;
+        let document = self.send(operation, &request, &token).await?;
+        Ok(ZoneHealth { token_expires_at: answer::token(operation, &document)? })
     }
 }

@@ -6,6 +6,7 @@ use url::Url;
 
 use crate::adapters::http::ClientSettings;
 use crate::adapters::tls::TlsVerify;
+use crate::adapters::token;
 use crate::kernel::{DnsName, StoredSecret};
 
 /// The settings of a client.
@@ -21,13 +22,13 @@ pub struct CloudflareSettings {
     pub zone: DnsName,
     /// How long a call may take.
     pub timeout: Duration,
-    /// How long nothing is sent after the token was refused.
-    pub denial: Duration,
+    /// How long a refused token is not sent again.
+    pub cool_down: Duration,
 }
 
 impl CloudflareSettings {
-    /// How long nothing is sent after the token was refused, unless it is set otherwise.
-    pub const DENIAL: Duration = Duration::from_secs(60);
+    /// How long a refused token is not sent again, unless it is set otherwise.
+    pub const COOL_DOWN: Duration = token::COOL_DOWN;
 
     pub(super) fn client(&self) -> ClientSettings {
         let tls = if self.base_url.scheme() == "http" { TlsVerify::Plain } else { TlsVerify::SystemRoots };

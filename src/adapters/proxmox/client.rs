@@ -3,24 +3,24 @@
 //! Changes go over connections of their own, so none can meet a kept connection that the hypervisor is just closing;
 //! such a meeting leaves open whether it was executed. Only a failed connection moves a request to the next endpoint.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::time::Instant;
 use url::Url;
 
 use super::answer::{self, Unreadable};
-use super::circuit::Circuit;
 use super::limits::Limits;
 use super::operation::Operation;
-use super::refusal::{Refusal, classify, lost};
+use super::refusal::{Refusal, classify, described, lost, says_nothing_of_the_token};
 use super::request::Request;
 use super::settings::{Deadlines, Endpoint, ProxmoxSettings};
+use crate::adapters::held_secret::HeldSecret;
 use crate::adapters::http::{Answer, Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
 use crate::adapters::tls::TlsVerify;
-use crate::kernel::Secret;
+use crate::adapters::token::Token;
+use crate::kernel::{Clock, Secret};
 use crate::ports::HypervisorError;
 
 const PEER: &str = "proxmox";
@@ -51,14 +51,13 @@ pub(super) struct Client {
     changes: HttpClient,
     endpoints: Vec<Endpoint>,
     preferred: AtomicUsize,
-    token: RwLock<Secret>,
-    circuit: Circuit,
+    token: Token,
     limits: Limits,
     deadlines: Deadlines,
 }
 
 impl Client {
-    pub(super) fn new(settings: &ProxmoxSettings) -> Result<Self, ProxmoxSetupError> {
+    pub(super) fn new(settings: &ProxmoxSettings, clock: Clock) -> Result<Self, ProxmoxSetupError> {
         let first = settings.endpoints.first().ok_or(ProxmoxSetupError::NoEndpoint)?;
         let is_http = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
         if let Some(wrong) = settings.endpoints.iter().find(|endpoint| !is_http(&endpoint.base)) {
@@ -75,17 +74,15 @@ impl Client {
             changes: client(None)?,
             endpoints: settings.endpoints.clone(),
             preferred: AtomicUsize::new(0),
-            token: RwLock::new(authorization(&settings.token)),
-            circuit: Circuit::new(settings.deadlines.cool_down),
+            token: Token::new(
+                Arc::new(HeldSecret::new(settings.token.clone())),
+                settings.deadlines.cool_down,
+                clock,
+                "authentication with Proxmox",
+            ),
             limits: Limits::new(),
             deadlines: settings.deadlines,
         })
-    }
-
-    /// Uses `token` from now on.
-    pub(super) fn replace_token(&self, token: &Secret) {
-        *self.token.write().unwrap_or_else(PoisonError::into_inner) = authorization(token);
-        self.circuit.reset();
     }
 
     /// Sends `request` and reads its answer with `read`.
@@ -109,37 +106,44 @@ impl Client {
             let detail = "not sent: too many requests are under way already".to_owned();
             return Err(HypervisorError::Unavailable { operation: operation.to_string(), detail });
         };
-        let Some(pass) = self.circuit.enter(Instant::now()) else {
-            let detail = "not sent: it was refused a moment ago".to_owned();
-            return Err(HypervisorError::Unauthorized { operation: operation.to_string(), detail });
-        };
-        let answer = match self.exchange(&request).await {
-            Ok(answer) => answer,
-            Err(TransportError::Incomplete { status, reason, .. }) if status >= 400 => {
-                Answer { status, reason, etag: None, retry_after: None, body: Vec::new() }
+        let unauthorized = |detail| HypervisorError::Unauthorized { operation: operation.to_string(), detail };
+        let mut attempt = self.token.admit(()).await.map_err(unauthorized)?;
+        let opened = loop {
+            let answer = match self.exchange(&request, attempt.secret()).await {
+                Ok(answer) => answer,
+                Err(TransportError::Incomplete { status, reason, .. }) if status >= 400 => {
+                    Answer { status, reason, etag: None, retry_after: None, body: Vec::new() }
+                }
+                Err(error) => return Err(unanswered(&operation, error)),
+            };
+            let opened = answer::open(&answer);
+            match &opened {
+                Err(refusal) if refusal.status == 401 => {
+                    if attempt.refused(&described(refusal)).await {
+                        continue;
+                    }
+                }
+                Err(refusal) if says_nothing_of_the_token(refusal) => {}
+                Ok(Err(_)) => {}
+                Ok(Ok(_)) | Err(_) => attempt.accepted(),
             }
-            Err(error) => return Err(unanswered(&operation, error)),
+            break opened;
         };
-        if answer.status == 401 {
-            pass.refused(Instant::now());
-        } else {
-            pass.accepted();
-        }
-        match answer::open(&answer) {
+        match opened {
             Ok(Ok(data)) => Ok(Ok(data)),
             Ok(Err(detail)) => Err(unreadable(&operation, detail)),
             Err(refusal) => Ok(Err(refusal)),
         }
     }
 
-    async fn exchange(&self, request: &Request) -> Result<Answer, TransportError> {
+    async fn exchange(&self, request: &Request, token: &Secret) -> Result<Answer, TransportError> {
         let count = self.endpoints.len();
         let preferred = self.preferred.load(Ordering::Relaxed);
         let mut last = TransportError::NotSent { detail: "no endpoint".to_owned() };
         for turn in 0..count {
             let index = preferred.wrapping_add(turn) % count;
             let Some(endpoint) = self.endpoints.get(index) else { continue };
-            match self.exchange_with(endpoint, request).await {
+            match self.exchange_with(endpoint, request, token).await {
                 Err(TransportError::NotSent { detail }) => last = TransportError::NotSent { detail },
                 done => {
                     self.preferred.store(index, Ordering::Relaxed);
@@ -150,7 +154,12 @@ impl Client {
         Err(last)
     }
 
-    async fn exchange_with(&self, endpoint: &Endpoint, request: &Request) -> Result<Answer, TransportError> {
+    async fn exchange_with(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request,
+        token: &Secret,
+    ) -> Result<Answer, TransportError> {
         let mut url = address(&endpoint.base, &request.path);
         let in_query = matches!(request.method, Method::Get | Method::Delete);
         if in_query && !request.parameters.is_empty() {
@@ -165,8 +174,10 @@ impl Client {
             (&self.reads, self.deadlines.remote_read, MAX_READ)
         };
         let name = request.operation.to_string();
-        let token = self.token.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut call = Call::new(&name, request.method, url).authorization(token).deadline(deadline).max_body(max_body);
+        let mut call = Call::new(&name, request.method, url)
+            .authorization(authorization(token))
+            .deadline(deadline)
+            .max_body(max_body);
         if !in_query {
             call = call.form(request.parameters.clone());
         }

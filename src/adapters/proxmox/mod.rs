@@ -6,7 +6,6 @@
 //! container that is there is ours.
 
 mod answer;
-mod circuit;
 mod client;
 mod limits;
 mod loose;
@@ -33,7 +32,7 @@ use self::refusal::{Refusal, classify, is_already_running, is_not_running, is_ta
 use self::request::Request;
 use self::task::Grace;
 use self::upid::Upid;
-use crate::kernel::{Secret, VmId};
+use crate::kernel::{Clock, VmId};
 use crate::ports::{
     CloneRequest, ContainerConfig, ContainerSettings, ContainerSummary, Hypervisor, HypervisorError, HypervisorVersion,
     Node, NodeName, PowerState, Started, Task, TaskState,
@@ -49,17 +48,12 @@ pub struct Proxmox {
 
 impl Proxmox {
     /// A client of the cluster of `settings`; connects when it is first used.
-    pub fn new(settings: &ProxmoxSettings) -> Result<Self, ProxmoxSetupError> {
+    pub fn new(settings: &ProxmoxSettings, clock: Clock) -> Result<Self, ProxmoxSetupError> {
         Ok(Self {
-            client: Client::new(settings)?,
+            client: Client::new(settings, clock)?,
             cloning: settings.cloning.clone(),
             grace: Grace::new(settings.deadlines.task_grace),
         })
-    }
-
-    /// Uses `token` from now on, at once even after the former one was refused.
-    pub fn replace_token(&self, token: &Secret) {
-        self.client.replace_token(token);
     }
 
     async fn begin(&self, request: Request) -> Result<Task, HypervisorError> {

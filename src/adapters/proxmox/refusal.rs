@@ -38,10 +38,13 @@ const TRY_LATER: &[&str] = &[
     "got no worker upid",
     "unable to fork worker",
     "no quorum",
-    "RPCEnvironment init request failed",
+    NOT_CHECKED,
     "unable to load access control list",
     "ipcc_send_rec",
 ];
+
+/// What is said while it cannot be checked who is asking.
+const NOT_CHECKED: &str = "RPCEnvironment init request failed";
 
 const NO_ROOM: &[&str] = &[
     "not enough free space",
@@ -97,6 +100,12 @@ pub(super) fn is_taken(refusal: &Refusal) -> bool {
 pub(super) fn is_unknown_task(refusal: &Refusal) -> bool {
     let named = |(_, words): &(String, String)| words.contains("no such task");
     refusal.status == 400 && (refusal.fields.iter().any(named) || refusal.text.contains("no such task"))
+}
+
+/// Whether a refusal leaves it open if the token is accepted: it came from a proxy in front of the API, or the cluster file
+/// system that knows the tokens was away.
+pub(super) fn says_nothing_of_the_token(refusal: &Refusal) -> bool {
+    matches!(refusal.status, 502..=504) || refusal.text.contains(NOT_CHECKED)
 }
 
 /// The error of a refused `operation`.
@@ -157,7 +166,8 @@ fn taken(operation: &Operation, detail: String) -> HypervisorError {
     }
 }
 
-fn described(refusal: &Refusal) -> String {
+/// The words of a refusal, for people.
+pub(super) fn described(refusal: &Refusal) -> String {
     let mut words = if refusal.text.is_empty() { format!("status {}", refusal.status) } else { refusal.text.clone() };
     for (field, message) in &refusal.fields {
         words.push_str(&format!("; {field}: {message}"));

@@ -5,7 +5,8 @@ use std::time::Duration;
 use url::Url;
 
 use crate::adapters::tls::TlsVerify;
-use crate::kernel::Secret;
+use crate::adapters::token;
+use crate::kernel::StoredSecret;
 use crate::ports::NodeName;
 
 /// Settings of the hypervisor client.
@@ -13,8 +14,8 @@ use crate::ports::NodeName;
 pub struct ProxmoxSettings {
     /// The doors to the cluster, tried in this order until one lets us in. At least one.
     pub endpoints: Vec<Endpoint>,
-    /// The API token, `USER@REALM!TOKENID=SECRET`.
-    pub token: Secret,
+    /// The API token, `USER@REALM!TOKENID=SECRET`; one in a file is read again when it is refused.
+    pub token: StoredSecret,
     /// What makes the certificate of an endpoint acceptable.
     pub tls: TlsVerify,
     /// How containers are cloned.
@@ -56,7 +57,7 @@ pub struct Deadlines {
     pub remote_read: Duration,
     /// A change.
     pub change: Duration,
-    /// How long a refused token is not tried again.
+    /// How long a refused token is not sent again.
     pub cool_down: Duration,
     /// How long a task that was just started may be unknown.
     pub task_grace: Duration,
@@ -69,7 +70,7 @@ impl Default for Deadlines {
             read: Duration::from_secs(15),
             remote_read: Duration::from_secs(35),
             change: Duration::from_secs(40),
-            cool_down: Duration::from_secs(30),
+            cool_down: token::COOL_DOWN,
             task_grace: Duration::from_secs(3),
         }
     }

@@ -7,6 +7,7 @@
 mod answer;
 mod record;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -14,11 +15,10 @@ use async_trait::async_trait;
 use serde_json::Value;
 use url::Url;
 
+use super::held_secret::HeldSecret;
 use super::http::{Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
-use super::stopwatch::Stopwatch;
 use super::tls::TlsVerify;
-use super::token::Token;
-use super::token_gate::Gate;
+use super::token::{self, Token};
 use super::zone_names::ZoneNames;
 use crate::kernel::{Clock, DnsName, Secret, StoredSecret};
 use crate::ports::{DnsZone, ZoneChange, ZoneError, ZoneHealth, ZoneRecord};
@@ -37,13 +37,13 @@ pub struct TechnitiumSettings {
     pub zone: DnsName,
     /// How long a call may take.
     pub timeout: Duration,
-    /// How long nothing is sent after the token was refused.
-    pub denial: Duration,
+    /// How long a refused token is not sent again.
+    pub cool_down: Duration,
 }
 
 impl TechnitiumSettings {
-    /// How long nothing is sent after the token was refused, unless it is set otherwise.
-    pub const DENIAL: Duration = Duration::from_secs(60);
+    /// How long a refused token is not sent again, unless it is set otherwise.
+    pub const COOL_DOWN: Duration = token::COOL_DOWN;
 }
 
 /// One zone.
@@ -52,8 +52,6 @@ pub struct Technitium {
     settings: TechnitiumSettings,
     token: Token,
     names: ZoneNames,
-    watch: Stopwatch,
-    gate: Gate,
     /// The server knows the token only as a field of the form, as releases up to 14 do.
     token_in_form: AtomicBool,
 }
@@ -70,39 +68,39 @@ impl Technitium {
             keep_idle: Some(Duration::from_secs(30)),
             tls,
         })?;
-        let (token, names) = (Token::new(settings.token.clone()), ZoneNames::of(settings.zone.clone()));
-        let (watch, gate) = (Stopwatch::of(clock), Gate::new(settings.denial));
-        Ok(Self { client, settings, token, names, watch, gate, token_in_form: AtomicBool::new(false) })
+        let held = Arc::new(HeldSecret::new(settings.token.clone()));
+        let token = Token::new(held, settings.cool_down, clock, "authentication with Technitium");
+        let names = ZoneNames::of(settings.zone.clone());
+        Ok(Self { client, settings, token, names, token_in_form: AtomicBool::new(false) })
     }
 
-    /// Makes a call and answers with its `response`. A refusal of the token is remembered for a while; the first one
-    /// may only mean that the server knows the older way to send it.
+    /// Makes a call and answers with its `response`. The first refusal of the token may only mean that the server knows the
+    /// older way to send it.
     async fn call(&self, operation: &str, route: &str, form: Form) -> Result<Value, ZoneError> {
         let unauthorized = |detail| ZoneError::Unauthorized { operation: operation.to_owned(), detail };
-        let attempt = self.gate.admit(self.watch.now()).map_err(unauthorized)?;
-        let token = self.token.current();
-        let mut outcome = self.try_both_ways(operation, route, &form, &token).await;
-        if matches!(outcome, Err(answer::Refusal::Token { .. })) && self.token.was_replaced(&token).await {
-            outcome = self.try_both_ways(operation, route, &form, &self.token.current()).await;
-        }
-        match outcome {
-            Ok(response) => {
-                attempt.accepted();
-                Ok(response)
-            }
-            Err(answer::Refusal::Token { detail }) => {
-                attempt.refused(self.watch.now(), &detail);
-                Err(unauthorized(detail))
-            }
-            // Nothing was said of the token.
-            Err(answer::Refusal::Other(error @ (ZoneError::Unreachable { .. } | ZoneError::NoAnswer { .. }))) => {
-                Err(error)
-            }
-            // A right the token lacks is one of its rights, too: the token itself was accepted.
-            Err(answer::Refusal::Other(error)) => {
-                attempt.accepted();
-                Err(error)
-            }
+        let mut attempt = self.token.admit(()).await.map_err(unauthorized)?;
+        loop {
+            return match self.try_both_ways(operation, route, &form, attempt.secret()).await {
+                Ok(response) => {
+                    attempt.accepted();
+                    Ok(response)
+                }
+                Err(answer::Refusal::Token { detail }) => {
+                    if attempt.refused(&detail).await {
+                        continue;
+                    }
+                    Err(unauthorized(detail))
+                }
+                // Nothing was said of the token.
+                Err(answer::Refusal::Other(error @ (ZoneError::Unreachable { .. } | ZoneError::NoAnswer { .. }))) => {
+                    Err(error)
+                }
+                // A right the token lacks is one of its rights, too: the token itself was accepted.
+                Err(answer::Refusal::Other(error)) => {
+                    attempt.accepted();
+                    Err(error)
+                }
+            };
         }
     }
 

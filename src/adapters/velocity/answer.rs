@@ -34,14 +34,15 @@ fn entry(server: &Value) -> Result<ProxyEntry, String> {
 
 /// The error of an answer that is not a success.
 pub(super) fn refused(operation: String, answer: &Answer) -> ProxyError {
+    let body = String::from_utf8_lossy(&answer.body);
+    let words = body.split_whitespace().collect::<Vec<_>>().join(" ");
+    let detail = cut(&if words.is_empty() { answer.reason.clone().unwrap_or_default() } else { words });
     match answer.status {
-        401 | 403 => ProxyError::Unauthorized { operation },
-        status => {
-            let body = String::from_utf8_lossy(&answer.body);
-            let words = body.split_whitespace().collect::<Vec<_>>().join(" ");
-            let detail = if words.is_empty() { answer.reason.clone().unwrap_or_default() } else { words };
-            ProxyError::Refused { operation, status, detail: cut(&detail) }
+        status @ (401 | 403) if detail.is_empty() => {
+            ProxyError::Unauthorized { operation, detail: format!("status {status}") }
         }
+        401 | 403 => ProxyError::Unauthorized { operation, detail },
+        status => ProxyError::Refused { operation, status, detail },
     }
 }
 

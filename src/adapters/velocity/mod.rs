@@ -4,10 +4,11 @@
 //! is looked up, removed in its own spelling, and made again. After every removal it is looked up what is left, because
 //! a 404 also comes when the name was registered in another form. A bridge without a listing is believed that a name is
 //! unknown only after it has answered a call with success in this process: whatever else `VELOCITY_URL` may lead to
-//! says 404 to everything. The secret goes as a hash, in a header only. Reading answers is [`answer`], and pure. Not
-//! here: which registrations there should be (`edge`).
+//! says 404 to everything. The secret goes as a hash, in a header only. Reading answers is [`answer`], and pure; what
+//! the bridge sends us is checked by [`proof`]. Not here: which registrations there should be (`edge`).
 
 mod answer;
+mod proof;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,9 +19,12 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use url::Url;
 
+pub use self::proof::BridgeProof;
+use super::held_secret::HeldSecret;
 use super::http::{Answer, Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
 use super::tls::TlsVerify;
-use crate::kernel::{DnsName, Secret};
+use super::token::{self, Token};
+use crate::kernel::{Clock, DnsName, Secret, StoredSecret};
 use crate::ports::{GameProxy, ProxyEntry, ProxyError, ProxyListing, Unregistered};
 
 const PEER: &str = "velocity";
@@ -32,10 +36,17 @@ const MAX_BODY: usize = 4 << 20;
 pub struct VelocitySettings {
     /// The root of the bridge, for example `http://10.70.0.241:8081`.
     pub base_url: Url,
-    /// What both sides know.
-    pub secret: Secret,
+    /// What both sides know; one in a file is read again when it is refused.
+    pub secret: StoredSecret,
     /// The longest wait for an answer.
     pub timeout: Duration,
+    /// How long a refused secret is not sent again.
+    pub cool_down: Duration,
+}
+
+impl VelocitySettings {
+    /// How long a refused secret is not sent again, unless it is set otherwise.
+    pub const COOL_DOWN: Duration = token::COOL_DOWN;
 }
 
 /// The bridge.
@@ -43,7 +54,8 @@ pub struct VelocitySettings {
 pub struct Velocity {
     client: HttpClient,
     base: Url,
-    proof: Secret,
+    secret: Arc<HeldSecret>,
+    token: Arc<Token>,
     timeout: Duration,
     /// It has answered a call as only a bridge does.
     is_bridge: Arc<AtomicBool>,
@@ -51,7 +63,7 @@ pub struct Velocity {
 
 impl Velocity {
     /// A client of the bridge; connects when it is first used.
-    pub fn new(settings: &VelocitySettings) -> Result<Self, ClientError> {
+    pub fn new(settings: &VelocitySettings, clock: Clock) -> Result<Self, ClientError> {
         let client = HttpClient::new(ClientSettings {
             peer: PEER,
             connect_timeout: settings.timeout / 2,
@@ -59,11 +71,25 @@ impl Velocity {
             keep_idle: None,
             tls: TlsVerify::SystemRoots.for_address(&settings.base_url),
         })?;
-        let base = settings.base_url.clone();
-        let (proof, is_bridge) = (settings.secret.digest(), Arc::new(AtomicBool::new(false)));
-        Ok(Self { client, base, proof, timeout: settings.timeout, is_bridge })
+        let secret = Arc::new(HeldSecret::new(settings.secret.clone()));
+        let token = Token::new(secret.clone(), settings.cool_down, clock, "authentication with Velocity");
+        Ok(Self {
+            client,
+            base: settings.base_url.clone(),
+            secret,
+            token: Arc::new(token),
+            timeout: settings.timeout,
+            is_bridge: Arc::new(AtomicBool::new(false)),
+        })
     }
 
+    /// What tells a callback of the bridge from one of another sender. The secret is the one of this client: another one
+    /// that either finds in the file is used by both.
+    pub fn proof(&self, clock: Clock) -> BridgeProof {
+        BridgeProof::of(self.secret.clone(), clock)
+    }
+
+    /// Calls `route`, again if the secret was refused and has been replaced in its file.
     async fn send(
         &self,
         operation: &str,
@@ -71,12 +97,37 @@ impl Velocity {
         route: &str,
         document: Option<&Value>,
     ) -> Result<Answer, ProxyError> {
+        let unauthorized = |detail| ProxyError::Unauthorized { operation: operation.to_owned(), detail };
+        let mut attempt = self.token.admit(()).await.map_err(unauthorized)?;
+        loop {
+            let answer = self.send_once(operation, method, route, document, attempt.secret()).await;
+            match &answer {
+                Err(ProxyError::Unauthorized { detail, .. }) => {
+                    if attempt.refused(detail).await {
+                        continue;
+                    }
+                }
+                Ok(answer) if shows_that_the_secret_is_accepted(route, answer) => attempt.accepted(),
+                Ok(_) | Err(_) => {}
+            }
+            return answer;
+        }
+    }
+
+    async fn send_once(
+        &self,
+        operation: &str,
+        method: Method,
+        route: &str,
+        document: Option<&Value>,
+        secret: &Secret,
+    ) -> Result<Answer, ProxyError> {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["zpack", route]);
         }
         let call = Call::new(operation, method, url)
-            .secret_header(SECRET_HEADER, self.proof.clone())
+            .secret_header(SECRET_HEADER, secret.digest())
             .deadline(self.timeout)
             .max_body(MAX_BODY);
         let call = match document {
@@ -85,9 +136,12 @@ impl Velocity {
         };
         let operation = operation.to_owned();
         match self.client.send(call).await {
+            Ok(answer) if matches!(answer.status, 401 | 403) => Err(answer::refused(operation, &answer)),
             Ok(answer) => Ok(answer),
             Err(TransportError::NotSent { detail }) => Err(ProxyError::Unreachable { operation, detail }),
-            Err(TransportError::Incomplete { status: 401 | 403, .. }) => Err(ProxyError::Unauthorized { operation }),
+            Err(error @ TransportError::Incomplete { status: 401 | 403, .. }) => {
+                Err(ProxyError::Unauthorized { operation, detail: error.to_string() })
+            }
             Err(error @ (TransportError::NoAnswer { .. } | TransportError::Incomplete { .. })) => {
                 Err(ProxyError::NoAnswer { operation, detail: error.to_string() })
             }
@@ -165,6 +219,12 @@ impl Velocity {
         }
         Ok(if same_key.is_empty() { InTheWay::Nothing } else { InTheWay::Removed })
     }
+}
+
+/// Whether only a bridge that accepted the secret answers so. Older bridges demand none for a listing, and what has no
+/// such route says so before it looks at the secret.
+fn shows_that_the_secret_is_accepted(route: &str, answer: &Answer) -> bool {
+    route != "list" && !matches!(answer.status, 404 | 405 | 501..=504)
 }
 
 /// What was found when a registration had been refused.

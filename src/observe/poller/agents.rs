@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::facts::{AgentFacts, AgentHistory};
 use super::Poller;
-use crate::ports::{AgentEndpoint, AgentError, AgentReport, AgentState};
+use crate::ports::{AgentError, AgentReport, AgentState};
 use crate::servers::store::PollTarget;
 use crate::telemetry::Outcome;
 
@@ -20,14 +20,17 @@ impl Poller {
             tracing::warn!(vmid = %target.vmid, "the address of {} is not an IP address", target.vmid);
             return;
         };
-        let endpoint =
-            AgentEndpoint { address, port: self.settings.agent_port, token: self.settings.agent_token.clone() };
         let started = Instant::now();
-        let heard = self.ask(&endpoint).await;
-        let outcome = if heard.is_some() { Outcome::Succeeded } else { Outcome::Failed };
+        let heard = self.ask(address).await;
+        let outcome = if matches!(heard, Heard::Answer { .. }) { Outcome::Succeeded } else { Outcome::Failed };
         self.metrics.poller.polled(outcome, started.elapsed());
         let now = self.clock.now();
-        let answer = heard.map(|(report, ready)| AgentFacts { observed_at: now, report, ready });
+        let answer = match heard {
+            Heard::Answer { report, ready } => Some(AgentFacts { observed_at: now, report, ready }),
+            Heard::Nothing => None,
+            // What was observed before stands until it is too old, and is unknown then: the agent may be well.
+            Heard::NotAsked => return,
+        };
         let history = AgentHistory::after(before, answer.as_ref(), now);
         if let Some(before) = before
             && history.crashes.total > before.crashes.total
@@ -40,13 +43,13 @@ impl Poller {
         }
     }
 
-    /// What the agent says of itself and whether its workload is ready; `None` when it does not answer in time.
-    async fn ask(&self, endpoint: &AgentEndpoint) -> Option<(Option<AgentReport>, Option<bool>)> {
+    /// Asks the agent at `address` what it says of itself, and whether its workload is ready.
+    async fn ask(&self, address: IpAddr) -> Heard {
         let deadline = Instant::now() + self.settings.timeout;
-        match timeout_at(deadline, self.agent.status(endpoint)).await {
+        match timeout_at(deadline, self.agent.status(address)).await {
             Ok(Ok(report)) => {
                 let ready = match report.state {
-                    AgentState::Running => timeout_at(deadline, self.agent.ready(endpoint)).await.ok(),
+                    AgentState::Running => timeout_at(deadline, self.agent.ready(address)).await.ok(),
                     AgentState::Idle
                     | AgentState::Installing
                     | AgentState::Starting
@@ -56,7 +59,7 @@ impl Poller {
                     | AgentState::Error
                     | AgentState::Unknown => None,
                 };
-                Some((Some(cut(report)), ready.and_then(Result::ok)))
+                Heard::Answer { report: Some(cut(report)), ready: ready.and_then(Result::ok) }
             }
             // It answered, if only to refuse.
             Ok(Err(
@@ -65,10 +68,21 @@ impl Poller {
                 | AgentError::Unsupported { .. }
                 | AgentError::Refused { .. }
                 | AgentError::Protocol { .. },
-            )) => Some((None, None)),
-            Ok(Err(AgentError::Unreachable { .. } | AgentError::NoAnswer { .. })) | Err(_) => None,
+            )) => Heard::Answer { report: None, ready: None },
+            Ok(Err(AgentError::KeptBack { .. })) => Heard::NotAsked,
+            Ok(Err(AgentError::Unreachable { .. } | AgentError::NoAnswer { .. })) | Err(_) => Heard::Nothing,
         }
     }
+}
+
+/// What came of one poll.
+enum Heard {
+    /// The agent answered, with or without saying something of itself.
+    Answer { report: Option<AgentReport>, ready: Option<bool> },
+    /// It did not answer in time.
+    Nothing,
+    /// It was not asked, because it refused our token a moment ago.
+    NotAsked,
 }
 
 fn cut(report: AgentReport) -> AgentReport {

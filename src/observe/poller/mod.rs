@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::live::LiveState;
 use crate::db;
-use crate::kernel::{Clock, Secret, VmId};
+use crate::kernel::{Clock, VmId};
 use crate::ports::{Agent, Hypervisor};
 use crate::servers::store::{self, PollTarget};
 use crate::telemetry::{Metrics, Outage};
@@ -44,10 +44,6 @@ pub struct PollerSettings {
     pub concurrency: usize,
     /// From one listing of the hypervisor to the next; its own facts lag ten seconds behind.
     pub host_interval: Duration,
-    /// The port of every agent.
-    pub agent_port: u16,
-    /// What agents accept as proof.
-    pub agent_token: Option<Secret>,
 }
 
 /// What the poller works with.

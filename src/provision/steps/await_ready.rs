@@ -23,16 +23,16 @@ impl Step<Run, Provisioning> for AwaitReady {
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         let (vmid, _) = state.decided_place()?;
-        let endpoint = run.endpoint(state.known_address()?);
+        let address = state.known_address()?;
         let timings = &run.deps.policy.timings;
         let mut patience = Patience::new(timings.agent_poll, timings.ready_timeout);
         loop {
-            let last = match run.deps.agent.status(&endpoint).await {
+            let last = match run.deps.agent.status(address).await {
                 Ok(report) => {
                     if let Some(words) = gave_up(&report) {
                         return Err(StepError::failed("agent_error", words));
                     }
-                    if report.state == AgentState::Running && is_ready(run.deps.agent.ready(&endpoint).await) {
+                    if report.state == AgentState::Running && is_ready(run.deps.agent.ready(address).await) {
                         return Ok(None);
                     }
                     in_words(&report)

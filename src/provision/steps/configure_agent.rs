@@ -23,7 +23,7 @@ impl Step<Run, Provisioning> for ConfigureAgent {
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         let (vmid, _) = state.decided_place()?;
-        let endpoint = run.endpoint(state.known_address()?);
+        let address = state.known_address()?;
         if state.admin_password.is_none() {
             state.admin_password = Some(uuid::Uuid::new_v4().simple().to_string());
             cx.checkpoint(state).await?;
@@ -32,7 +32,7 @@ impl Step<Run, Provisioning> for ConfigureAgent {
         let timings = &run.deps.policy.timings;
         let mut patience = Patience::new(timings.agent_poll, timings.ready_timeout);
         loop {
-            let sent = run.deps.agent.configure(&endpoint, &config).await;
+            let sent = run.deps.agent.configure(address, &config).await;
             run.hit("configure_agent.accepted").await;
             let error = match sent {
                 Ok(()) => return Ok(None),

@@ -12,7 +12,7 @@ use crate::db;
 use crate::db::migrate::{self, MigrationState};
 use crate::jobs::{Lists, Queue, RequirementError, check_redis};
 use crate::kernel::{Classify, Failure, VmId};
-use crate::ports::{AgentEndpoint, CatalogError, Fetched, Hypervisor, HypervisorError};
+use crate::ports::{Agent, CatalogError, Fetched, Hypervisor, HypervisorError};
 use crate::roles::wiring;
 use crate::servers::store;
 
@@ -221,18 +221,14 @@ pub(super) async fn agents((database, agent): (DatabaseConfig, AgentConfig)) -> 
         vec![Check::warn(NAME, format!("port {port}, {token}; no server is known to ask"), "mend the database first")]
     };
     let Ok(db) = connect(&database).await else { return unknown() };
+    let quick = AgentConfig { request_timeout: Duration::from_secs(2), ..agent };
     let servers = store::list_active(&db, SAMPLE).await;
-    let (Ok(servers), Ok(client)) = (servers, wiring::agents(Duration::from_secs(2))) else { return unknown() };
-    let endpoints: Vec<_> = servers
-        .iter()
-        .filter_map(|server| {
-            let address = server.address.parse().ok()?;
-            Some((server.vmid, AgentEndpoint { address, port, token: agent.token.clone() }))
-        })
-        .collect();
+    let (Ok(servers), Ok(client)) = (servers, wiring::agents(&quick)) else { return unknown() };
+    let endpoints: Vec<_> =
+        servers.iter().filter_map(|server| Some((server.vmid, server.address.parse().ok()?))).collect();
     let asked = endpoints.iter().map(|(vmid, at)| {
         let client = client.clone();
-        async move { (*vmid, client.health(at).await.is_ok()) }
+        async move { (*vmid, client.health(*at).await.is_ok()) }
     });
     let silent: Vec<String> =
         join_all(asked).await.into_iter().filter(|(_, alive)| !alive).map(|(vmid, _)| vmid.to_string()).collect();

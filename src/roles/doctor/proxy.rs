@@ -8,7 +8,7 @@ use crate::roles::wiring;
 
 pub(super) async fn velocity(config: VelocityConfig) -> Vec<Check> {
     const NAME: &str = "velocity";
-    let proxy = match wiring::game_proxy(&config) {
+    let proxy = match wiring::game_proxy(&config).map(|bridge| bridge.proxy) {
         Ok(Some(proxy)) => proxy,
         Ok(None) => {
             let detail = "no VELOCITY_URL: Minecraft servers are not registered with a proxy";

@@ -25,6 +25,8 @@ pub struct Levers {
     mode: Option<AgentMode>,
     /// Answer so much later, not scaled.
     slow_ms: Option<u64>,
+    /// Accept this token and no other.
+    token: Option<String>,
     /// Players on a Minecraft server.
     players: Option<u32>,
     /// The bytes the disk has.
@@ -51,7 +53,7 @@ impl Levers {
         if only_error && !self.crash && self.plant.is_none() && self.corrupt_backup.is_none() {
             return Ok(());
         }
-        let able = "the next agent takes state `error`, error, hang, mode, slowMs, players and diskBytes";
+        let able = "the next agent takes state `error`, error, hang, mode, slowMs, token, players and diskBytes";
         Err(ControlError::Invalid(able.to_owned()))
     }
 
@@ -90,6 +92,9 @@ impl Levers {
         agent.mode = self.mode.or(agent.mode);
         agent.hang = self.hang.unwrap_or(agent.hang);
         agent.slow_ms = self.slow_ms.unwrap_or(agent.slow_ms);
+        if let Some(token) = &self.token {
+            agent.token = Some(token.clone());
+        }
         agent.players = self.players.unwrap_or(agent.players);
         agent.disk_bytes = self.disk_bytes.unwrap_or(agent.disk_bytes);
     }

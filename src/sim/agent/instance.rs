@@ -56,6 +56,8 @@ pub struct Agent {
     pub hang: bool,
     /// Answer so much later (not scaled).
     pub slow_ms: u64,
+    /// The token this agent accepts, when it is not the world's.
+    pub token: Option<String>,
     /// The next install fails with these words.
     pub fail_install: Option<String>,
     /// The bytes the data root and the backups may take.
@@ -89,6 +91,7 @@ impl Agent {
             mode: None,
             hang: false,
             slow_ms: 0,
+            token: None,
             fail_install: None,
             disk_bytes: DISK_BYTES,
             players: 0,

@@ -35,7 +35,7 @@ pub struct Surroundings<'a> {
     pub scale: TimeScale,
     /// What can be downloaded.
     pub catalog: &'a Catalog,
-    /// The token that must be presented.
+    /// The token that must be presented, unless the agent has one of its own.
     pub token: &'a str,
 }
 
@@ -58,7 +58,7 @@ fn route(agent: &mut Agent, request: &SimRequest, around: &Surroundings<'_>) -> 
     if route == ("GET", &["health"]) {
         return Ok(Reply::json(200, &json!({"ok": true})));
     }
-    if !authorized(request, around.token) {
+    if !authorized(request, agent, around) {
         return Err(Problem::new(Code::Unauthorized, "a valid bearer token is required"));
     }
     if request.oversized {
@@ -93,7 +93,8 @@ fn route(agent: &mut Agent, request: &SimRequest, around: &Surroundings<'_>) -> 
     }
 }
 
-fn authorized(request: &SimRequest, token: &str) -> bool {
+fn authorized(request: &SimRequest, agent: &Agent, around: &Surroundings<'_>) -> bool {
+    let token = agent.token.as_deref().unwrap_or(around.token);
     request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")) == Some(token)
 }
 

@@ -55,7 +55,7 @@ fn state(agent: &Agent) -> &'static str {
 }
 
 fn configure(agent: &mut Agent, request: &SimRequest, around: &Surroundings<'_>) -> Reply {
-    if !authorized(request, around.token) {
+    if !authorized(request, agent, around) {
         return Reply::text(401, "unauthorized\n");
     }
     let Ok(config) = serde_json::from_slice::<Value>(&request.body) else {

@@ -1,0 +1,74 @@
+//! What tells a callback of the bridge from one of another sender.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::adapters::held_secret::HeldSecret;
+use crate::adapters::stopwatch::Stopwatch;
+use crate::kernel::{Clock, StoredSecret};
+use crate::ports::BridgeSecret;
+
+/// How often the file is read again at most: whoever sends something wrong has it read.
+const READ_AGAIN: Duration = Duration::from_secs(5);
+
+/// The secret of the bridge, for what the bridge sends. One in a file is read again when something else is sent, and
+/// replaces ours only if it is what was sent: so a stranger changes nothing.
+#[derive(Debug)]
+pub struct BridgeProof {
+    secret: Arc<HeldSecret>,
+    watch: Stopwatch,
+    /// When the file was read last; locked while it is read.
+    read_at: Mutex<Option<Instant>>,
+}
+
+impl BridgeProof {
+    /// The proof of a bridge that only calls us.
+    pub fn new(secret: StoredSecret, clock: Clock) -> Self {
+        Self::of(Arc::new(HeldSecret::new(secret)), clock)
+    }
+
+    pub(super) fn of(secret: Arc<HeldSecret>, clock: Clock) -> Self {
+        Self { secret, watch: Stopwatch::of(clock), read_at: Mutex::new(None) }
+    }
+
+    fn is_current(&self, sent: &str) -> bool {
+        self.secret.current().digest().matches(sent)
+    }
+}
+
+#[async_trait]
+impl BridgeSecret for BridgeProof {
+    async fn proves(&self, sent: &str) -> bool {
+        if self.is_current(sent) {
+            return true;
+        }
+        let mut read_at = self.read_at.lock().await;
+        if self.is_current(sent) {
+            return true;
+        }
+        let now = self.watch.now();
+        if read_at.is_some_and(|at| now < at + READ_AGAIN) {
+            return false;
+        }
+        let read = self.secret.in_file().await;
+        *read_at = Some(now);
+        match read {
+            Ok(Some(secret)) if secret.digest().matches(sent) => {
+                tracing::info!(
+                    "the bridge of Velocity sends the secret that is in the file now; it is used from now on"
+                );
+                self.secret.replace(secret);
+                true
+            }
+            Ok(_) => false,
+            Err(error) => {
+                tracing::debug!(%error, "the secret of a callback is wrong and cannot be read again: {error}");
+                false
+            }
+        }
+    }
+}
