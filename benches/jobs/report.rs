@@ -123,7 +123,7 @@ fn head(text: &mut String, facts: &Facts) {
     let _ = write!(
         text,
         "# The job runtime, measured\n\n\
-         Written by `make bench`; do not edit. [README.md](README.md) tells what each figure is and how to read it.\n\n\
+         Written by `make bench`; do not edit. [README.md](README.md) explains what each figure is and how to read it.\n\n\
          | | |\n|---|---|\n\
          | Day | {day} |\n\
          | Commit | {commit}{changed} |\n\

@@ -36,16 +36,16 @@ pub struct AccountsApi {
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct RegisterRequest {
-    /// An email address nobody else registered.
+    /// An email address that is not registered yet.
     #[schema(value_type = String, format = "email", max_length = 254)]
     email: EmailAddress,
-    /// A name nobody else registered.
+    /// A username that is not registered yet.
     #[schema(value_type = String, min_length = 3, max_length = 32, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     username: Username,
     /// 10 to 128 characters.
     #[schema(value_type = String, format = "password", min_length = 10, max_length = 128)]
     password: Secret,
-    /// Shown name.
+    /// Display name.
     #[schema(max_length = 128)]
     display_name: Option<String>,
     /// Given name.
@@ -75,7 +75,7 @@ impl FromFields for RegisterRequest {
     }
 }
 
-/// Who logs in.
+/// The credentials of a login.
 #[derive(Debug, ToSchema)]
 pub struct LoginRequest {
     /// Email address or username.
@@ -95,17 +95,17 @@ impl FromFields for LoginRequest {
     }
 }
 
-/// What to change about one's own account; what is missing stays, `null` clears.
+/// Changes to your account: absent fields stay, `null` clears a field.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct ProfileRequest {
-    /// An email address nobody else registered.
+    /// An email address that is not registered yet.
     #[schema(value_type = Option<String>, format = "email", max_length = 254)]
     email: Option<EmailAddress>,
-    /// A name nobody else registered.
+    /// A username that is not registered yet.
     #[schema(value_type = Option<String>, min_length = 3, max_length = 32)]
     username: Option<Username>,
-    /// Shown name.
+    /// Display name.
     #[schema(value_type = Option<String>, max_length = 128)]
     display_name: Change<String>,
     /// Given name.
@@ -129,11 +129,11 @@ impl FromFields for ProfileRequest {
     }
 }
 
-/// A new password, and the proof that it is the owner who sets it.
+/// A new password, and the present one as proof.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct PasswordRequest {
-    /// The password until now.
+    /// The present password.
     #[schema(value_type = String, format = "password", max_length = 1024)]
     current_password: Secret,
     /// 10 to 128 characters.
@@ -159,14 +159,14 @@ pub struct TokenResponse {
     token: String,
 }
 
-/// That the token has ended.
+/// The token is revoked.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LogoutResponse {
     /// Always true.
     ok: bool,
 }
 
-/// One's own account.
+/// Your account.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MeResponse {
     /// Always true.
@@ -185,7 +185,7 @@ pub struct Me {
     email: String,
     /// Its name.
     username: String,
-    /// Shown name.
+    /// Display name.
     #[serde(rename = "displayName")]
     display_name: Option<String>,
     /// Given name.
@@ -197,7 +197,7 @@ pub struct Me {
     /// `customer` or `admin`.
     #[schema(value_type = String)]
     role: Role,
-    /// What billing last said.
+    /// The state of billing.
     billing_status: Option<String>,
     /// Since when the account is suspended.
     #[schema(value_type = Option<String>, format = "date-time")]

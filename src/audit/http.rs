@@ -25,28 +25,28 @@ pub struct AuditPage {
     ok: bool,
     /// The entries, the newest first.
     events: Vec<AuditEvent>,
-    /// Where the next page begins.
+    /// The cursor of the next page; null at the end.
     next: Option<String>,
 }
 
-/// A privileged act, or the refusal of one.
+/// A privileged action, or the refusal of one.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEvent {
     /// Its id.
     #[schema(value_type = String)]
     id: AuditId,
-    /// Who: a user id, `internal` or `operator`.
+    /// The actor: a user id, `internal` or `operator`.
     actor: String,
-    /// What, for example `user.set_role`.
+    /// The action, for example `user.set_role`.
     action: String,
-    /// On what.
+    /// The subject of the action.
     subject: String,
     /// `done` or `refused`.
     outcome: String,
     /// The request it came with.
     request_id: Option<String>,
-    /// What matters about it.
+    /// Details of the action.
     detail: Option<Value>,
     /// When.
     #[schema(value_type = String, format = "date-time")]

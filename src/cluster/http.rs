@@ -21,7 +21,7 @@ pub struct ClusterApi {
     pub hypervisor: Arc<dyn Hypervisor>,
 }
 
-/// Whether the cluster answers.
+/// Whether the cluster responds.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Pong {
     /// Always true.
@@ -55,7 +55,7 @@ pub struct Nodes {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerView {
-    /// Its number.
+    /// Its VMID.
     vmid: i32,
     /// The node it is on.
     node: String,
@@ -82,7 +82,7 @@ pub struct Containers {
 pub struct TaskView {
     /// `running`, `succeeded`, `warned`, `failed` or `unknown`.
     status: &'static str,
-    /// The cluster's words.
+    /// The text of the cluster.
     message: Option<String>,
 }
 

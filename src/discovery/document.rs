@@ -11,18 +11,18 @@ use crate::edge::{Collision, EDGE_KEY, EdgeRecord, Intent, Route, TraefikDocumen
 use crate::servers::payload::{self, PayloadError};
 use crate::servers::store;
 
-/// A server the proxy should know.
+/// A server that should be registered at the proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DesiredServer {
     /// Its canonical name.
     pub name: String,
-    /// Where players are forwarded to.
+    /// The address players are forwarded to.
     pub address: String,
-    /// The port there.
+    /// The port at that address.
     pub port: u16,
 }
 
-/// Every server the proxy should know, by name.
+/// All servers that should be registered at the proxy, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DesiredServers {
     /// The servers.

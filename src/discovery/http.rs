@@ -31,15 +31,15 @@ pub struct ProxyStatusRequest {
     pub server_name: String,
     /// `registered_with_proxy`, `proxy_ping_ok` or `proxy_ping_failed`.
     pub status: String,
-    /// Where the proxy forwards to.
+    /// The address the proxy forwards to.
     pub address: Option<String>,
-    /// The port there.
+    /// The port at that address.
     pub port: Option<u16>,
     /// How long the ping took.
     pub latency_ms: Option<u64>,
     /// Why the ping failed.
     pub error: Option<String>,
-    /// The run of the proxy.
+    /// The id of this run of the proxy.
     pub boot_id: Option<String>,
     /// When it happened, by the clock of the proxy (RFC 3339).
     pub at: Option<String>,
@@ -50,7 +50,7 @@ pub struct ProxyStatusRequest {
 pub struct Received {
     /// Always true.
     ok: bool,
-    /// Whether it said something new of a server we know.
+    /// Whether it was stored: it was new and about a known server.
     kept: bool,
 }
 

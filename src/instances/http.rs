@@ -14,22 +14,22 @@ use crate::kernel::VmId;
 use crate::servers::store;
 use crate::web::{ApiResult, Page, Query};
 
-/// One's own servers.
+/// Your servers.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ServerList {
-    /// The servers, by number.
+    /// The servers, by VMID.
     servers: Vec<ServerView>,
     /// The cursor of the next page, when there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 
-/// Everybody's servers.
+/// All servers.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Inventory {
     /// Always true.
     ok: bool,
-    /// The servers, by number.
+    /// The servers, by VMID.
     rows: Vec<InventoryRow>,
     /// The cursor of the next page; null on the last.
     next: Option<String>,

@@ -128,22 +128,24 @@ impl ConnectionReason {
             Self::ServerStopping => "The server is stopping.",
             Self::ServerStopped => "The server is off. Start it to let players in.",
             Self::ServerNotInstalled => "Nothing is installed on the server yet.",
-            Self::ServerCrashed => "The server crashed and is started again by itself.",
-            Self::ServerFailed => "The server could not be started. Its console says why.",
+            Self::ServerCrashed => "The server crashed and is restarting automatically.",
+            Self::ServerFailed => "The server could not be started. Its console shows the reason.",
             Self::ServerDeleting => "The server is being deleted.",
-            Self::ServerNotSeen => "We have not heard from the server for a while.",
-            Self::AddressNotPublished => "The address of the server is not published yet.",
-            Self::AddressPublishing => "The address of the server is being published.",
-            Self::AddressIncomplete => "The address is not known everywhere yet. Some players may not find the server.",
-            Self::AddressFailed => "The address could not be published. We have been told and look into it.",
-            Self::AddressWithdrawn => "The address of the server is being withdrawn.",
-            Self::ProxyNotRegistered => {
-                "Our network does not lead players to the server at the moment. It is being mended."
+            Self::ServerNotSeen => "The server has not responded for a while.",
+            Self::AddressNotPublished => "The server's address is not published yet.",
+            Self::AddressPublishing => "The server's address is being published.",
+            Self::AddressIncomplete => {
+                "The server's address is not published everywhere yet. Some players may not find it."
             }
-            Self::ProxyNotSeen => "We are checking that our network leads players to the server.",
-            Self::PingFailed => "The server runs but does not answer yet.",
-            Self::PingHidden => "The server hides its status in the server list. Players can connect all the same.",
-            Self::PingPending => "We are checking that the server answers.",
+            Self::AddressFailed => {
+                "The server's address could not be published. We have been notified and are investigating."
+            }
+            Self::AddressWithdrawn => "The server's address is being removed.",
+            Self::ProxyNotRegistered => "Players cannot be routed to the server right now. A fix is in progress.",
+            Self::ProxyNotSeen => "We are checking that players are routed to the server.",
+            Self::PingFailed => "The server is running but does not respond yet.",
+            Self::PingHidden => "The server hides its status in the server list. Players can still connect.",
+            Self::PingPending => "We are checking that the server responds.",
         }
     }
 }

@@ -15,27 +15,27 @@ use crate::observe::facts::PowerSeen;
 use crate::ports::PowerState;
 use crate::web::ApiResult;
 
-/// Whether players reach a server, out of everything that is known of it.
+/// Whether players can connect to a server, from all observations of it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusView {
     /// The id of the server.
     #[schema(example = "5001")]
     id: String,
-    /// Whether its workload serves.
+    /// Whether its workload is ready.
     #[schema(value_type = String, example = "ready")]
     readiness: Readiness,
     /// Whether players can connect; null for a server that was not published.
     connection: Option<ConnectionView>,
     /// Its public name at each target; null for a server that was not published.
     edge: Option<EdgeView>,
-    /// Whether the proxy knows it: `registered`, `not_registered`, `unknown` or `not_needed`.
+    /// Whether it is registered at the proxy: `registered`, `not_registered`, `unknown` or `not_needed`.
     #[schema(value_type = String, example = "registered")]
     proxy: ProxyPresence,
-    /// How the last ping went: `answered`, `silent`, `failed`, `unknown` or `not_needed`.
+    /// The result of the last ping: `answered`, `silent`, `failed`, `unknown` or `not_needed`.
     #[schema(value_type = String, example = "answered")]
     ping: PingState,
-    /// What players connect to; null for a server that is not to be out.
+    /// The address players connect to; null when the server is not to be published.
     address: Option<String>,
     /// When the newest fact about its container and agent was observed.
     #[schema(value_type = Option<String>, format = "date-time")]
@@ -64,10 +64,10 @@ pub struct TargetView {
     /// `pending`, `published`, `retrying`, `blocked` or `withdrawn`.
     #[schema(value_type = String, example = "published")]
     state: TargetState,
-    /// When it is tried again.
+    /// When it is retried.
     #[schema(value_type = Option<String>, format = "date-time")]
     retry_at: Option<Timestamp>,
-    /// When this was found.
+    /// Since when it is in this state.
     #[schema(value_type = String, format = "date-time")]
     since: Timestamp,
 }
@@ -89,13 +89,13 @@ impl EdgeView {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PowerView {
-    /// `running`, `stopped`, or `unknown` when the last look at it failed or is too old.
+    /// `running`, `stopped`, or `unknown` when the last observation failed or is too old.
     #[schema(value_type = String, example = "running")]
     power_state: PowerState,
     /// When it was last observed.
     #[schema(value_type = Option<String>, format = "date-time")]
     observed_at: Option<Timestamp>,
-    /// Whether that is longer ago than it should be, or a later look failed.
+    /// Whether that is older than it should be, or a later observation failed.
     stale: bool,
 }
 

@@ -80,17 +80,17 @@ pub struct ConnectionView {
     /// `connectable`, `degraded`, `unknown`, `starting`, `unreachable`, `offline` or `failed`.
     #[schema(value_type = String, example = "connectable")]
     state: ConnectionState,
-    /// What stands out; empty when all is well.
+    /// The reasons; empty when players can connect without limits.
     reasons: Vec<ReasonView>,
 }
 
-/// Why a connection is as it is.
+/// A reason for the state of a connection.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ReasonView {
     /// The reason.
     #[schema(value_type = String, example = "server_starting")]
     code: ConnectionReason,
-    /// The same in words.
+    /// The reason as a sentence.
     message: &'static str,
 }
 
@@ -101,22 +101,22 @@ impl From<Connection> for ConnectionView {
     }
 }
 
-/// What was last observed of a server. Never waited for: `observedAt` and `stale` say how old it is.
+/// What was last observed of a server. A request never waits for it: `observedAt` and `stale` show its age.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LiveView {
-    /// What it is doing.
+    /// The status of the server.
     #[schema(value_type = String, example = "running")]
     status: ServerStatus,
     /// Whether its container is on: `online` or `offline`.
     #[schema(value_type = String, example = "online")]
     host_status: HostStatus,
-    /// What its agent says, `offline` when it does not answer.
+    /// The state its agent reports, `offline` when it does not answer.
     #[schema(value_type = String, example = "running")]
     agent_status: AgentStatus,
-    /// The installation step at work.
+    /// The installation step that is running.
     install_step: Option<String>,
-    /// How often its workload ended by itself.
+    /// How often its workload crashed.
     crash_count: u32,
     /// When its agent last answered.
     #[schema(value_type = Option<String>, format = "date-time")]
@@ -166,7 +166,7 @@ impl ServerView {
     }
 }
 
-/// A server as an operator sees it: what its owner sees, and whose it is and where.
+/// A server as an operator sees it: what its owner sees, its owner and its node.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InventoryRow {

@@ -180,7 +180,7 @@ mod tests {
     fn document() -> String {
         let mut text = String::from(
             "# The status of a server\n\n\
-             Written from `src/observe/status.rs` by its test; run it with `UPDATE_DOCS=1` to write it anew.\n\n\
+             Written from `src/observe/status.rs` by its test; run it with `UPDATE_DOCS=1` to write it again.\n\n\
              `silent` means no answer for three poll intervals, `not observed` that the live state cannot be read.\n\
              A listing that says `stopped` loses against an answer of the agent that is newer than the listing.\n\n\
              | kind | container | agent | status | hostStatus | agentStatus |\n|---|---|---|---|---|---|\n",

@@ -23,23 +23,23 @@ pub struct OperationView {
     /// `queued`, `running`, `succeeded`, `failed`, `cancelled` or `stale`.
     #[schema(value_type = String)]
     pub status: OperationState,
-    /// The step at work or last done.
+    /// The step that is running or was last done.
     pub phase: Option<String>,
-    /// How far it is.
+    /// Its progress.
     pub progress: Progress,
     /// Its steps so far, in order.
     pub steps: Vec<StepView>,
-    /// The server it is about, once known.
+    /// The server it concerns, once known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_id: Option<String>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<OperationFailure>,
-    /// What it left behind.
+    /// Its debts.
     pub cleanup: CleanupView,
-    /// Whether a cancel request can still change anything.
+    /// Whether it can still be cancelled.
     pub cancellable: bool,
-    /// When its worker was last heard of.
+    /// The last heartbeat of its worker.
     #[schema(value_type = Option<String>)]
     pub heartbeat_at: Option<Timestamp>,
     /// When it was accepted.
@@ -53,12 +53,12 @@ pub struct OperationView {
     #[schema(value_type = Option<String>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
-    /// What was asked for.
+    /// The request it carries out.
     #[schema(value_type = Object)]
     pub request: Value,
 }
 
-/// How far an operation is.
+/// The progress of an operation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Progress {
     /// Steps done.
@@ -93,39 +93,39 @@ pub struct StepView {
 pub struct OperationFailure {
     /// A code, snake_case.
     pub code: String,
-    /// The reason in words.
+    /// The reason.
     pub message: String,
     /// The step that failed.
     pub phase: Option<String>,
 }
 
-/// What an operation left behind in the outside world.
+/// The debts of an operation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CleanupView {
     /// `none`, `pending`, `done` or `required`.
     #[schema(value_type = String)]
     pub state: Cleanup,
-    /// What is or was left.
+    /// The debts, open and closed.
     pub items: Vec<CleanupItem>,
 }
 
-/// One thing left behind.
+/// A debt of an operation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CleanupItem {
     /// What it is.
     pub kind: String,
-    /// The server number it concerns.
+    /// The server it concerns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_id: Option<String>,
     /// `open`, `settled` or `released`.
     #[schema(value_type = String)]
     pub state: DebtState,
-    /// What and why, in words.
+    /// What it is, and why it remains.
     pub detail: String,
 }
 
-/// The answer to a request whose work outlives it.
+/// The answer to a request that began an operation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Accepted {
@@ -134,7 +134,7 @@ pub struct Accepted {
     /// The operation.
     #[schema(value_type = String)]
     pub operation_id: OperationId,
-    /// Where to ask how it goes.
+    /// Where to poll its state.
     pub status_url: String,
     /// The operation as it is now.
     pub operation: OperationView,

@@ -13,7 +13,7 @@ use crate::kernel::{UserId, VmId};
 /// How many steps provisioning takes.
 pub(super) const STEP_COUNT: usize = 9;
 
-/// The server that shall exist.
+/// The server to create.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerRequest {

@@ -33,7 +33,7 @@ pub struct EdgeApi {
     pub publisher: Publisher,
 }
 
-/// The server a request is about.
+/// The server the request is about.
 #[derive(Clone, Debug, ToSchema)]
 #[schema(as = EdgeRequest)]
 pub struct EdgeRequest {
@@ -53,32 +53,32 @@ impl FromFields for EdgeRequest {
     }
 }
 
-/// What is known of the peers and of all publications together.
+/// The state of the edge targets and of all publications together.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EdgeHealth {
-    /// Whether every configured peer answers and accepts us.
+    /// Whether every configured target answers and accepts our credentials.
     ok: bool,
-    /// The peers.
+    /// The targets.
     targets: Vec<TargetHealth>,
-    /// How many servers are not published as they should be, or being published now.
+    /// How many servers are not published as they should be, or are being published now.
     unsettled: u64,
 }
 
-/// One peer.
+/// One edge target.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetHealth {
-    /// Which.
+    /// The target.
     #[schema(value_type = String, example = "cloudflare")]
     target: Target,
     /// Whether it is configured.
     configured: bool,
-    /// Whether it answers and accepts us; null when it is not configured.
+    /// Whether it answers and accepts our credentials; null when it is not configured.
     healthy: Option<bool>,
-    /// What is wrong, and whether a person is needed.
+    /// What is wrong, and whether an operator has to act.
     detail: Option<String>,
-    /// When our token ends, where the peer tells.
+    /// When our token expires, if the target reports it.
     #[schema(value_type = Option<String>, format = "date-time")]
     token_expires_at: Option<Timestamp>,
 }
@@ -102,7 +102,7 @@ pub struct TargetFinding {
     /// `in_sync`, `missing`, `drifted`, `conflict` or `unknown`.
     #[schema(value_type = String, example = "in_sync")]
     verdict: TargetVerdict,
-    /// What stands out, a line each.
+    /// The differences, one per entry.
     details: Vec<String>,
 }
 

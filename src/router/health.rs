@@ -57,24 +57,24 @@ impl Probe for DatabaseProbe {
 
 const PROBE_TIME: Duration = Duration::from_secs(2);
 
-/// That the process lives.
+/// The liveness of the process.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
     /// Always `ok`.
     status: &'static str,
     /// Always `zpack`.
     service: &'static str,
-    /// The time of the process.
+    /// The clock of the process.
     #[schema(value_type = String, format = "date-time")]
     time: Timestamp,
 }
 
-/// That the process can work.
+/// The readiness of the process.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Ready {
-    /// `ready`, or `degraded` when something is away without which the work goes on.
+    /// `ready`, or `degraded` when something is unavailable that accepting requests does not need.
     status: &'static str,
-    /// What was asked, and `ok` for each.
+    /// What was checked, each `ok` or failing.
     parts: BTreeMap<&'static str, &'static str>,
 }
 

@@ -33,25 +33,25 @@ pub fn routes() -> Vec<Route> {
 
 fn system() -> Vec<Route> {
     vec![
-        options("/", Public, Free, health::alive).summary("Health check of the reverse proxy"),
+        options("/", Public, Free, health::alive).summary("Health check for a reverse proxy"),
         get("/healthz", Public, Free, health::alive)
-            .summary("Whether the process lives")
+            .summary("Liveness of the process")
             .answers_with(StatusCode::OK, "text/plain"),
-        options("/healthz", Public, Free, health::alive).summary("Whether the process lives"),
+        options("/healthz", Public, Free, health::alive).summary("Liveness of the process"),
         get("/readyz", Public, Free, health::ready)
-            .summary("Whether the process can work")
+            .summary("Readiness: whether the process can work")
             .answers::<Ready>(StatusCode::OK),
         get("/api/health", Public, Free, health::health)
-            .summary("Whether the process lives, and its time")
+            .summary("Liveness of the process, and its clock")
             .answers::<Health>(StatusCode::OK),
         get("/metrics", InternalOrDiscovery, Free, metrics::show)
-            .summary("What the process counts, for Prometheus")
+            .summary("Metrics for Prometheus")
             .answers_with(StatusCode::OK, "application/openmetrics-text"),
         get("/openapi.json", Public, Read, docs::openapi_json)
             .summary("This document")
             .answers_with(StatusCode::OK, "application/json"),
         get("/docs", Public, Read, docs::page)
-            .summary("This document, to read")
+            .summary("This document as a page")
             .answers_with(StatusCode::OK, "text/html"),
     ]
 }
@@ -59,7 +59,7 @@ fn system() -> Vec<Route> {
 fn auth() -> Vec<Route> {
     vec![
         post("/api/auth/register", Public, Auth, accounts::register)
-            .summary("Open an account")
+            .summary("Create an account")
             .takes::<accounts::RegisterRequest>()
             .answers::<accounts::TokenResponse>(StatusCode::CREATED),
         post("/api/auth/login", Public, Auth, accounts::login)
@@ -67,17 +67,17 @@ fn auth() -> Vec<Route> {
             .takes::<accounts::LoginRequest>()
             .answers::<accounts::TokenResponse>(StatusCode::OK),
         post("/api/auth/logout", PublicOrCustomer, Write, accounts::logout)
-            .summary("End the token this is called with")
+            .summary("Revoke the token of this request")
             .answers::<accounts::LogoutResponse>(StatusCode::OK),
         get("/api/auth/me", Customer, Read, accounts::me)
-            .summary("One's own account")
+            .summary("Your account")
             .answers::<accounts::MeResponse>(StatusCode::OK),
         patch("/api/auth/me", Customer, Write, accounts::update_me)
-            .summary("Change one's own account")
+            .summary("Change your account")
             .takes::<accounts::ProfileRequest>()
             .answers::<accounts::MeResponse>(StatusCode::OK),
         post("/api/auth/password", Customer, Auth, accounts::change_password)
-            .summary("Set a new password and end all other tokens")
+            .summary("Set a new password and revoke all other tokens")
             .takes::<accounts::PasswordRequest>()
             .answers::<accounts::TokenResponse>(StatusCode::OK),
     ]
@@ -92,22 +92,22 @@ fn servers() -> Vec<Route> {
             .summary("Runtimes and versions that can be provisioned")
             .answers::<catalog::DevCatalog>(StatusCode::OK),
         get("/api/instances", Admin, Read, instances::inventory)
-            .summary("Everybody's servers")
+            .summary("All servers")
             .paged()
             .answers::<instances::Inventory>(StatusCode::OK),
         get("/api/servers", Customer, Read, instances::list)
-            .summary("One's own servers")
-            .query("limit", "How many servers to answer with: 1 to 200, 200 when missing.")
-            .query("cursor", "Where to go on: the `next` of the page before.")
+            .summary("Your servers")
+            .query("limit", "The number of servers in the answer: 1 to 200, 200 when absent.")
+            .query("cursor", "Where to continue: the `next` of the previous page.")
             .answers::<instances::ServerList>(StatusCode::OK),
         get("/api/servers/{id}", Owner, Read, instances::show)
-            .summary("One of one's own servers")
+            .summary("One of your servers")
             .answers::<view::ServerView>(StatusCode::OK),
         get("/api/servers/{id}/status", Owner, Read, status_view::status)
-            .summary("Whether players reach a server, and what is in the way")
+            .summary("Whether players can connect to a server, and why not")
             .answers::<status_view::StatusView>(StatusCode::OK),
         get("/api/servers/{id}/host/status", Owner, Read, status_view::host_status)
-            .summary("The power of a server's container, as it was last observed")
+            .summary("The power of a server's container, as last observed")
             .answers::<status_view::PowerView>(StatusCode::OK),
     ]
 }
@@ -115,29 +115,29 @@ fn servers() -> Vec<Route> {
 fn edge() -> Vec<Route> {
     vec![
         get("/api/edge/health", InternalOrAdmin, Read, edge::health)
-            .summary("Whether the peers of the edge answer, and how many servers are not published as they should be")
+            .summary("Whether the edge targets answer, and how many servers are not published as they should be")
             .answers::<edge::EdgeHealth>(StatusCode::OK),
         post("/api/edge/publish", InternalOrAdmin, Write, edge::publish)
             .summary("Publish a server at every target")
             .takes::<edge::EdgeRequest>()
             .answers::<Accepted>(StatusCode::ACCEPTED),
         post("/api/edge/unpublish", InternalOrAdmin, Write, edge::unpublish)
-            .summary("Take a server back from every target")
+            .summary("Unpublish a server from every target")
             .takes::<edge::EdgeRequest>()
             .answers::<Accepted>(StatusCode::ACCEPTED),
         post("/api/edge/verify", InternalOrAdmin, Read, edge::verify)
-            .summary("Compare what every target has of a server with what it should have")
+            .summary("Compare each target with what it should have for a server")
             .takes::<edge::EdgeRequest>()
             .answers::<edge::EdgeFindings>(StatusCode::OK),
         post("/internal/velocity/proxy-status", InternalOrBridge, Free, discovery::proxy_status)
-            .summary("What the proxy says by itself of a server")
+            .summary("Status callback from the game proxy")
             .takes::<discovery::ProxyStatusRequest>()
             .answers::<discovery::Received>(StatusCode::ACCEPTED),
         get("/internal/velocity/desired", Internal, Free, discovery::desired)
-            .summary("Every server the proxy should know")
+            .summary("All servers that should be registered at the proxy")
             .answers::<DesiredServers>(StatusCode::OK),
         get("/internal/traefik/config", Internal, Free, discovery::traefik)
-            .summary("The routes of games without a proxy, for Traefik's HTTP provider")
+            .summary("Routes of games without a proxy, for Traefik's HTTP provider")
             .answers_with(StatusCode::OK, "application/json"),
     ]
 }
@@ -171,7 +171,7 @@ fn power() -> Vec<Route> {
 fn cluster() -> Vec<Route> {
     vec![
         get("/api/proxmox/ping", InternalOrAdmin, Read, cluster::ping)
-            .summary("Whether the cluster answers")
+            .summary("Whether the cluster responds")
             .answers::<cluster::Pong>(StatusCode::OK),
         get("/api/proxmox/nodes", InternalOrAdmin, Read, cluster::nodes)
             .summary("The nodes of the cluster")
@@ -180,7 +180,7 @@ fn cluster() -> Vec<Route> {
             .summary("The containers of the cluster")
             .answers::<cluster::Containers>(StatusCode::OK),
         get("/api/proxmox/tasks/{upid}", InternalOrAdmin, Read, cluster::task)
-            .summary("What became of a task of the cluster")
+            .summary("The status of a task of the cluster")
             .answers::<cluster::TaskView>(StatusCode::OK),
     ]
 }
@@ -188,17 +188,17 @@ fn cluster() -> Vec<Route> {
 fn teardown() -> Vec<Route> {
     vec![
         delete("/api/servers/{id}", Owner, Write, teardown::delete_server)
-            .summary("Delete a server with all its data")
+            .summary("Delete a server and all its data")
             .answers::<Accepted>(StatusCode::ACCEPTED),
         get("/api/containers/orphans", InternalOrAdmin, Read, teardown::orphans)
-            .summary("Containers without a server and servers without a container, by a complete listing")
+            .summary("Orphaned containers, and servers whose container is missing")
             .answers::<teardown::Orphans>(StatusCode::OK),
         delete("/api/containers/{vmid}", InternalOrAdmin, Write, teardown::delete_container)
-            .summary("Delete a server, or a container of ours that no server is in")
+            .summary("Delete a server or an orphaned container")
             .answers::<Accepted>(StatusCode::ACCEPTED),
         get("/api/admin/debts", Admin, Read, teardown::debts)
-            .summary("What was left behind and has to be removed, the newest first")
-            .query("state", "Only those that are `open`, `settled` or `released`.")
+            .summary("Debts: what has to be removed later, newest first")
+            .query("state", "Only debts in this state: `open`, `settled` or `released`.")
             .paged()
             .answers::<teardown::DebtPage>(StatusCode::OK),
     ]
@@ -207,8 +207,8 @@ fn teardown() -> Vec<Route> {
 fn admin() -> Vec<Route> {
     vec![
         get("/api/audit", Admin, Read, audit::list)
-            .summary("Privileged acts and refusals, the newest first")
-            .query("subject", "Only acts on this.")
+            .summary("Privileged actions and refusals, newest first")
+            .query("subject", "Only entries about this subject.")
             .paged()
             .answers::<audit::AuditPage>(StatusCode::OK),
     ]
@@ -217,17 +217,17 @@ fn admin() -> Vec<Route> {
 fn operations() -> Vec<Route> {
     vec![
         get("/api/operations", Customer, Read, operations::list)
-            .summary("One's own operations, the newest first; all of them for an admin")
+            .summary("Your operations, newest first; all operations for an admin")
             .paged()
             .answers::<operations::OperationList>(StatusCode::OK),
         get("/api/operations/{id}", Customer, Read, operations::show)
-            .summary("What became of accepted work")
+            .summary("The state of an operation")
             .answers::<OperationView>(StatusCode::OK),
         get("/api/operations/{id}/events", Customer, Read, operations::follow)
-            .summary("Progress as it happens, resumable by Last-Event-ID")
+            .summary("Progress of an operation as server-sent events, resumable by Last-Event-ID")
             .answers_with(StatusCode::OK, "text/event-stream"),
         post("/api/operations/{id}/cancel", Customer, Write, operations::stop)
-            .summary("Stop an operation while it waits, or between two steps")
+            .summary("Cancel an operation before it starts or between two steps")
             .answers::<Accepted>(StatusCode::ACCEPTED),
     ]
 }
@@ -235,7 +235,7 @@ fn operations() -> Vec<Route> {
 fn provisioning() -> Vec<Route> {
     vec![
         post("/api/instances", Customer, Write, provision::create)
-            .summary("Ask for a game server or a dev container")
+            .summary("Create a game server or a dev container")
             .idempotent()
             .takes::<ServerRequest>()
             .answers::<Accepted>(StatusCode::ACCEPTED),

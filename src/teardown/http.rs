@@ -84,17 +84,17 @@ pub async fn delete_container(
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Orphan {
-    /// Its number.
+    /// Its VMID.
     #[schema(value_type = i32)]
     vmid: VmId,
     /// The node it is on.
     node: String,
-    /// The operation it says it was made by.
+    /// The operation that created it, by its nonce.
     #[schema(value_type = String)]
     operation_id: OperationId,
-    /// Whether it may be removed.
+    /// Whether it can be deleted.
     removable: bool,
-    /// Why, or why not.
+    /// The reason why it can or cannot.
     evidence: String,
 }
 
@@ -104,17 +104,17 @@ pub struct Orphan {
 pub struct Hollow {
     /// The id of the server.
     server_id: String,
-    /// The node it was last seen on.
+    /// The node it was last observed on.
     node: String,
 }
 
-/// What the cluster and our rows disagree on, by a complete listing of both.
+/// Differences between the cluster and the servers, from complete listings of both.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Orphans {
-    /// Containers that say that we made them and that no server is in.
+    /// Containers with a nonce of ours that belong to no server.
     containers: Vec<Orphan>,
-    /// Servers without a container.
+    /// Servers whose container is missing.
     servers: Vec<Hollow>,
 }
 
@@ -146,7 +146,7 @@ pub async fn orphans(_: Caller, api: web::Data<TeardownApi>) -> ApiResult<web::J
     Ok(web::Json(Orphans { containers: found.into_iter().flatten().collect(), servers }))
 }
 
-/// Something that was left behind.
+/// Something that has to be removed later.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DebtView {
@@ -164,16 +164,16 @@ pub struct DebtView {
     /// `open`, `settled` or `released`.
     #[schema(value_type = String, example = "open")]
     state: DebtState,
-    /// What and why, in words.
+    /// What it is, and why it remains.
     detail: String,
-    /// How often its removal was tried again.
+    /// How often its removal was attempted.
     attempts: i32,
     /// Why the last attempt failed.
     last_error: Option<String>,
-    /// When it is tried again; null for one that waits for an operator.
+    /// When it is retried; null when it waits for an operator.
     #[schema(value_type = Option<String>, format = "date-time")]
     next_attempt_at: Option<Timestamp>,
-    /// When it was left.
+    /// When it was recorded.
     #[schema(value_type = String, format = "date-time")]
     created_at: Timestamp,
 }

@@ -14,11 +14,11 @@ use crate::servers::payload;
 /// A server, or a container that has none, as it has to be removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
-    /// Its number.
+    /// Its VMID.
     pub vmid: VmId,
     /// The operation that made it; its container says so, and its names and numbers are held by it.
     pub nonce: OperationId,
-    /// The node it was last seen on.
+    /// The node it was last observed on.
     pub node: NodeName,
     /// What it has at the edge, as it was persisted.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -60,7 +60,7 @@ codes! {
     InvalidHeader = "invalid_header", BAD_REQUEST, No, "Invalid header";
     /// No credential was sent, or it is unknown, expired or revoked.
     Unauthenticated = "unauthenticated", UNAUTHORIZED, No, "Not authenticated";
-    /// The account does not exist or the password is wrong; which of the two is not told.
+    /// The account does not exist or the password is wrong; which of the two is not disclosed.
     InvalidCredentials = "invalid_credentials", UNAUTHORIZED, No, "Wrong identifier or password";
     /// A payment is late; new servers wait for it.
     BillingPastDue = "billing_past_due", PAYMENT_REQUIRED, No, "Payment is past due";
@@ -82,21 +82,21 @@ codes! {
     AccountHold = "account_hold", FORBIDDEN, No, "Account on hold";
     /// The request would exceed a limit of the account, named in `detail`.
     QuotaExceeded = "quota_exceeded", FORBIDDEN, No, "Quota exceeded";
-    /// No such route, or no such thing that the caller may see.
+    /// No such route, or no such resource that the caller may see.
     NotFound = "not_found", NOT_FOUND, No, "Not found";
     /// The path exists, the method does not; `Allow` lists those that do.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, No, "Method not allowed";
     /// The client sent its request too slowly.
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, Now, "Request timeout";
-    /// The thing is not in a state that allows this.
+    /// The resource is not in a state that allows this.
     StateConflict = "state_conflict", CONFLICT, No, "State conflict";
-    /// Another operation holds the thing; `operation` names it.
+    /// Another operation is changing the resource; `operation` names it.
     OperationInProgress = "operation_in_progress", CONFLICT, AfterOperation, "Operation in progress";
-    /// Another host power operation holds the server; `operation` names it.
+    /// Another host power operation is running for the server; `operation` names it.
     HostOperationInProgress = "host_operation_in_progress", CONFLICT, AfterOperation, "Host operation in progress";
-    /// An account with this email or this username exists; which of the two is not told.
+    /// An account with this email or this username exists; which of the two is not disclosed.
     AccountExists = "account_exists", CONFLICT, No, "Account exists";
-    /// The thing has changed since the client read it.
+    /// The resource has changed since the client read it.
     RevisionMismatch = "revision_mismatch", PRECONDITION_FAILED, No, "Revision mismatch";
     /// The body is larger than this route takes.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, No, "Body too large";
@@ -108,23 +108,23 @@ codes! {
     ValidationFailed = "validation_failed", UNPROCESSABLE_ENTITY, No, "Validation failed";
     /// The `Idempotency-Key` was used before with another body.
     IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, No, "Idempotency key reused";
-    /// Too many requests; `Retry-After` tells when to come back.
+    /// Too many requests; `Retry-After` is the time to wait.
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, After, "Rate limited";
     /// The headers are larger than 32 KiB together.
     HeadersTooLarge = "headers_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, No, "Headers too large";
-    /// Something unforeseen; the log knows it by the request id in `instance`.
+    /// An unforeseen failure; the log has it under the request id in `instance`.
     Internal = "internal", INTERNAL_SERVER_ERROR, No, "Internal error";
     /// A system behind zpack answered with an error.
     UpstreamFailed = "upstream_failed", BAD_GATEWAY, After, "Upstream failed";
     /// The agent of the server answered with an error, quoted in `detail`.
     AgentFailed = "agent_failed", BAD_GATEWAY, After, "Agent failed";
-    /// Something zpack needs, such as its database, cannot be reached now.
+    /// Something zpack needs, such as its database, is unavailable.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, After, "Unavailable";
     /// The disk of the database is full, and nothing was written.
     StorageFull = "storage_full", SERVICE_UNAVAILABLE, After, "Storage full";
-    /// More of this kind of work is under way than zpack takes at once.
+    /// More work of this kind is running than zpack accepts at a time.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, After, "Overloaded";
-    /// The catalog of games and runtimes cannot be read, and there is no copy of it that is young enough.
+    /// The catalog of games and runtimes cannot be read, and there is no recent copy of it.
     CatalogUnavailable = "catalog_unavailable", SERVICE_UNAVAILABLE, After, "Catalog unavailable";
     /// This installation has no payment provider.
     BillingNotConfigured = "billing_not_configured", SERVICE_UNAVAILABLE, No, "Billing not configured";

@@ -50,24 +50,24 @@ struct Facts {
 /// A problem document (RFC 9457) as it is sent.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem<'a> {
-    /// Where this kind of problem is described.
+    /// Where the code is described.
     #[serde(rename = "type")]
     #[schema(value_type = String)]
     kind: String,
-    /// The name of the kind.
+    /// The title of the code.
     title: &'a str,
     /// The HTTP status.
     status: u16,
-    /// What happened, for a person.
+    /// What happened, as a sentence.
     detail: &'a str,
     /// The id of the request, as in `X-Request-Id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<&'a str>,
-    /// The kind, for a program.
+    /// The code, for programs.
     code: &'a str,
     /// What the client may do: `no`, `now`, `after` (see `Retry-After`) or `after_operation`.
     retryable: &'a str,
-    /// The operation that is in the way.
+    /// The operation that prevents the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     operation: Option<OperationId>,

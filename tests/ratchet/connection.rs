@@ -68,20 +68,20 @@ fn the_table_of_connection_states_is_up_to_date() {
 const HEAD: &str = "\
 # Whether players can connect
 
-Made from `src/instances/readiness.rs` by `UPDATE_EXPECTED=1 cargo test ratchet`.
+Generated from `src/instances/readiness.rs` by `UPDATE_EXPECTED=1 cargo test ratchet`.
 
-Four observations decide. None of them is what zpack asked for; each is what somebody saw.
+Four observations decide, never what zpack requested.
 
-- **server**: what the agent and the hypervisor say of the workload (`/health`, `/ready`, `/status`); `deleting` once it is
-  being deleted, whatever they say.
-- **address**: how far the public names are, over all targets together.
-- **proxy**: whether the game proxy knows the server: the newer of its callbacks and its listing, for two minutes.
-- **ping**: how the last Server List Ping of the server went, the proxy's or our own, for two minutes. An answer that the
-  proxy gave in place of the server is none.
+- **server**: what the agent and the hypervisor report about the workload (`/health`, `/ready`, `/status`); `deleting` once the server
+  is being deleted, whatever they report.
+- **address**: the state of the publication, over all targets together.
+- **proxy**: whether the server is registered at the game proxy: by the newer of its callbacks and its listing, for two minutes.
+- **ping**: the result of the last Server List Ping of the server, by the proxy or by zpack, for two minutes. An answer of the
+  proxy itself does not count.
 
-`not_needed` stands where a game has no proxy or no such ping. The states, the best first:
+`not_needed` means that the game has no proxy or no such ping. The states, best first:
 {states}.
 
-| reason | what the customer reads |
+| reason | text for the customer |
 |---|---|
 ";

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde_json::Value;
 use syn::visit::Visit;
 
 use super::sources::{comments, files, is_for_tests, root, rust_files};
@@ -11,10 +12,10 @@ use super::sources::{comments, files, is_for_tests, root, rust_files};
 const PAGE: &str = "docs/vocabulary.md";
 
 /// Documents that are searched: files, or folders with a final slash. The list only grows.
-const DOCUMENTS: &[&str] = &["CONTRIBUTING.md", "docs/contracts/", "docs/invariants.md"];
+const DOCUMENTS: &[&str] = &["CHANGELOG.md", "CONTRIBUTING.md", "README.md", "docs/"];
 
 /// Rust files whose texts (the literals, such as messages and log lines) are searched. The list only grows.
-const TEXTS: &[&str] = &["src/web/readers.rs"];
+const TEXTS: &[&str] = &["src/instances/readiness.rs", "src/telemetry/metrics/", "src/web/readers.rs"];
 
 /// Rust files whose comments are searched. The list only grows.
 const COMMENTS: &[&str] = &["tests/ratchet/"];
@@ -38,9 +39,10 @@ fn rejected(page: &str) -> Vec<Rejected> {
     .collect()
 }
 
-/// Letters in lower case, and one space for whatever stands between words.
+/// Letters in lower case, one space between words, and no code spans: the names in them are those of the code.
 fn plain(text: &str) -> String {
-    text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
+    let prose = text.lines().flat_map(|line| line.split('`').step_by(2));
+    prose.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
 /// Whether `phrase` stands in `text` as words of their own: not inside a longer word, a name with `_` or a path.
@@ -53,11 +55,13 @@ fn contains(text: &str, phrase: &str) -> bool {
     })
 }
 
-/// The texts of a Rust file: its literals, those handed to macros too, but no attributes and no tests.
+/// The texts of a Rust file: its literals of several words, those in macros and attributes too, but no comments and no
+/// tests. A literal of one word is a name, such as the label of a metric.
 fn literals(text: &str) -> Vec<String> {
     let file = syn::parse_file(text).unwrap();
     let mut found = Literals(Vec::new());
     found.visit_file(&file);
+    found.0.retain(|text| text.trim().contains(' '));
     found.0
 }
 
@@ -86,10 +90,16 @@ impl<'ast> Visit<'ast> for Literals {
     }
 }
 
+fn is_comment(group: &proc_macro2::Group) -> bool {
+    matches!(group.stream().into_iter().next(), Some(proc_macro2::TokenTree::Ident(name)) if name == "doc")
+}
+
 impl Literals {
     fn tokens(&mut self, tokens: proc_macro2::TokenStream) {
         for token in tokens {
             match token {
+                // A comment inside a macro is an attribute of this name.
+                proc_macro2::TokenTree::Group(group) if is_comment(&group) => {}
                 proc_macro2::TokenTree::Group(group) => self.tokens(group.stream()),
                 proc_macro2::TokenTree::Literal(literal) => {
                     if let Ok(syn::Lit::Str(text)) = syn::parse_str(&literal.to_string()) {
@@ -112,6 +122,16 @@ fn read(places: &[&str], end: &str) -> Vec<(String, String)> {
     });
     let named = |path: &Path| path.strip_prefix(root()).unwrap().display().to_string();
     all.map(|path| (named(&path), std::fs::read_to_string(&path).unwrap())).filter(|(path, _)| path != PAGE).collect()
+}
+
+/// Every text of a JSON document, keys aside.
+fn texts_of(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) => found.push(text.clone()),
+        Value::Array(all) => all.iter().for_each(|one| texts_of(one, found)),
+        Value::Object(fields) => fields.values().for_each(|one| texts_of(one, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// Fails with every rejected word in `texts`.
@@ -137,6 +157,14 @@ fn assert_plain(texts: &[(String, String)]) {
 #[test]
 fn documents_use_the_words_of_the_vocabulary() {
     assert_plain(&read(DOCUMENTS, "md"));
+}
+
+#[test]
+fn the_openapi_document_uses_the_words_of_the_vocabulary() {
+    let document = std::fs::read_to_string(root().join("docs/openapi.json")).unwrap();
+    let mut texts = Vec::new();
+    texts_of(&serde_json::from_str(&document).unwrap(), &mut texts);
+    assert_plain(&texts.into_iter().map(|text| ("docs/openapi.json".to_owned(), text)).collect::<Vec<_>>());
 }
 
 #[test]
@@ -184,11 +212,13 @@ fn phrases_are_found_as_whole_words() {
     assert_eq!(words.iter().map(|word| word.phrase.as_str()).collect::<Vec<_>>(), ["owed", "by itself"]);
     assert!(contains(&plain("It is Owed."), "owed") && contains(&plain("goes on by\n itself"), "by itself"));
     assert!(!contains("it allowed a by_itself_test", "owed") && !contains("works_by itself", "by itself"));
+    assert_eq!(plain("One `Lists::ring`\n  and *Two*"), "one and *two*");
 }
 
 #[test]
 fn literals_are_those_people_read() {
-    let text = "//! told\n#[error(\"a {b}\")]\nstruct E;\nfn f() { warn!(x = %y, \"c\"); let d = \"d\"; }\n\
-                #[cfg(test)]\nmod tests { const T: &str = \"told\"; }\n";
-    assert_eq!(literals(text), ["a {b}", "c", "d"]);
+    let text = "//! is told\n#[error(\"a {b}\")]\nstruct E;\nfn f() { warn!(x = %y, \"c c\"); let d = \"d d\"; let e = \"e\"; }\n\
+                text_enum! {\n/// Is told.\npub enum A { B = \"b\" }\n}\n\
+                #[cfg(test)]\nmod tests { const T: &str = \"is told\"; }\n";
+    assert_eq!(literals(text), ["a {b}", "c c", "d d"]);
 }

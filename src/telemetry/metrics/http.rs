@@ -20,8 +20,7 @@ pub struct HttpMetrics {
 impl HttpMetrics {
     pub(super) fn register(book: &mut Book) -> Self {
         let requests = Family::new_with_constructor(BUCKETS);
-        let help =
-            "Time until the head of an answer to a request, by the pattern of its route and the class of its status";
+        let help = "Time until the head of the answer, by the pattern of the route and the class of the status";
         Self { requests: book.seconds("http_request", &["method", "route", "status"], help, requests) }
     }
 

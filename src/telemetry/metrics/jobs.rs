@@ -111,7 +111,7 @@ impl JobFamilies {
             claims: book.counter(
                 "queue_claims",
                 &["queue", "purpose"],
-                "Operations this worker became the owner of, which is also how often it started one",
+                "Operations that this worker claimed",
                 Family::default(),
             ),
             misses: book.counter(
@@ -123,37 +123,37 @@ impl JobFamilies {
             refusals: book.counter(
                 "queue_fence_refusals",
                 &["queue", "at"],
-                "Writes refused because another owner is current; one lost operation may be refused at more than one place",
+                "Writes refused because another owner is current; one operation can be refused at more than one place",
                 Family::default(),
             ),
             renewals: book.counter(
                 "queue_renewals",
                 &["queue", "outcome"],
-                "Renewals of leases; `late` came more than two intervals after the one before",
+                "Renewals of leases; `late` means more than two intervals after the one before",
                 Family::default(),
             ),
             stopped: book.counter(
                 "queue_leases_overdue",
                 QUEUE,
-                "Operations this worker stopped by itself because their lease could not be renewed in time",
+                "Operations that this worker stopped because their lease could not be renewed in time",
                 Family::default(),
             ),
             offered: book.counter(
                 "queue_offered",
                 QUEUE,
-                "Due operations the sweeper put on the ready list, or found there",
+                "Due operations that the sweeper put on the ready list, or found there",
                 Family::default(),
             ),
             sweeps: book.counter(
                 "queue_sweeps",
                 &["queue", "outcome"],
-                "Rounds of the sweeper, which is what makes an accepted operation certain to run",
+                "Rounds of the sweeper, which guarantees that accepted operations run",
                 Family::default(),
             ),
             recovered: book.counter(
                 "queue_recovered",
                 QUEUE,
-                "Operations taken from an owner whose lease ran out",
+                "Operations recovered from an owner whose lease expired",
                 Family::default(),
             ),
             reaped: book.counter(
@@ -165,13 +165,13 @@ impl JobFamilies {
             dropped: book.counter(
                 "queue_entries_dropped",
                 QUEUE,
-                "Received entries that are no ids, or ids this worker is handling already",
+                "Received entries that are not ids, or ids that this worker is handling already",
                 Family::default(),
             ),
             keys_removed: book.counter(
                 "queue_keys_removed",
                 QUEUE,
-                "Keys under the names of the queue that held something else and were removed",
+                "Keys of the queue that had the wrong type and were removed",
                 Family::default(),
             ),
             receive_failures: book.counter(
@@ -187,8 +187,8 @@ impl JobFamilies {
                  the worker is busy",
                 Family::default(),
             ),
-            running: book.gauge("queue_jobs_running", QUEUE, "Operations this worker is at work on", Family::default()),
-            runs: book.seconds("job_run", &["queue", "end"], "Ended runs and undos of operations", runs),
+            running: book.gauge("queue_jobs_running", QUEUE, "Operations that this worker is running", Family::default()),
+            runs: book.seconds("job_run", &["queue", "end"], "Duration of ended runs and undos of operations", runs),
         }
     }
 }

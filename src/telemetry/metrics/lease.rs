@@ -37,14 +37,14 @@ impl LeaseFamilies {
         let ticks = Family::new_with_constructor(TICKS);
         let round_trips = Family::new_with_constructor(ROUND_TRIPS);
         let leader = "1 while this process leads; the sum over all processes is 1";
-        let transitions = "Times that this process began or ceased to lead";
-        let lost = "Times that this process ceased to lead against its will";
-        let lock = "Commands to Redis about the lock";
+        let transitions = "How often this process became the leader or ceased to be it";
+        let lost = "How often this process lost the leadership involuntarily";
+        let lock = "Duration of commands to Redis about the lock";
         Self {
             leader: book.gauge("lease_leader", &["lease"], leader, Family::default()),
             transitions: book.counter("lease_transitions", &["lease"], transitions, Family::default()),
             lost: book.counter("lease_lost", &["lease", "why"], lost, Family::default()),
-            ticks: book.seconds("lease_tick", &["lease", "outcome"], "Rounds of the leader's work", ticks),
+            ticks: book.seconds("lease_tick", &["lease", "outcome"], "Duration of the leader's ticks", ticks),
             round_trips: book.seconds("lease_lock_rtt", &["lease", "outcome"], lock, round_trips),
         }
     }

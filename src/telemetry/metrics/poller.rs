@@ -24,12 +24,12 @@ pub struct PollerMetrics {
 impl PollerMetrics {
     pub(super) fn register(book: &mut Book) -> Self {
         let polls = Family::new_with_constructor(BUCKETS);
-        let overlaps = "Agents that were due for a look while the one before was still waiting or under way";
-        let skipped = "Rounds that the database or Redis did not allow";
-        let round = "When the last round over all agents was begun without trouble, in Unix time";
-        let listings = "Listings of all containers that the hypervisor did not answer";
+        let overlaps = "Agents that were due while their last poll was still waiting or running";
+        let skipped = "Rounds skipped because the database or Redis was unavailable";
+        let round = "When the last successful round over all agents began, in Unix time";
+        let listings = "Failed listings of all containers at the hypervisor";
         Self {
-            polls: book.seconds("agent_poll", &["outcome"], "Looks at agents", polls),
+            polls: book.seconds("agent_poll", &["outcome"], "Duration of polls of agents", polls),
             overlaps: book.counter("agent_polls_overlapped", &[], overlaps, Counter::default()),
             skipped_rounds: book.counter("agent_poll_rounds_skipped", &[], skipped, Counter::default()),
             round: book.gauge("agent_poll_round_timestamp_seconds", &[], round, Family::default()),

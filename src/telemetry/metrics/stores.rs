@@ -39,17 +39,17 @@ macro_rules! queue_gauges {
 
 queue_gauges! {
     Ready "queue_ready" "Ids on the ready list in Redis";
-    Processing "queue_processing" "Ids that workers on record have received and not let go";
-    Workers "queue_workers" "Workers that gave a sign of life in time";
-    DeadWorkers "queue_workers_dead" "Workers on record past their deadline, until the reaper has emptied their lists";
+    Processing "queue_processing" "Ids that registered workers have received and not acknowledged";
+    Workers "queue_workers" "Workers with a heartbeat in time";
+    DeadWorkers "queue_workers_dead" "Registered workers without a heartbeat in time, until the reaper has emptied their lists";
     Due "queue_due" "Operations that may start now, undos included";
-    OldestDue "queue_oldest_due_age_seconds" "For how long the oldest of them may; 0 when none is due";
-    Running "queue_running" "Operations that some worker owns, undos included";
-    Slots "queue_slots" "Operations that may run at a time over all workers";
+    OldestDue "queue_oldest_due_age_seconds" "How long the oldest of them has been due; 0 when none is";
+    Running "queue_running" "Operations that a worker owns, undos included";
+    Slots "queue_slots" "Operations that may run at a time, over all workers";
     SlotsTaken "queue_slots_taken" "How many of those slots are taken";
     Paused "queue_paused" "1 while the queue hands out nothing";
-    Dead "queue_dead" "Operations that no worker goes on with by itself, and stale ones that are not undone yet";
-    Debts "queue_debts" "Operations with leftovers on record that nobody has given up";
+    Dead "queue_dead" "Dead operations, and stale ones that are not undone yet";
+    Debts "queue_debts" "Operations with open debts";
 }
 
 /// What is seen of the stores. A process that never looks has no series of them.
@@ -70,11 +70,10 @@ pub struct StoreMetrics {
 
 impl StoreMetrics {
     pub(super) fn register(book: &mut Book) -> Self {
-        let observed =
-            "When the gauges about this store were last read, in Unix time; while it is away they keep their value";
+        let observed = "When the gauges about this store were last read, in Unix time; while the store is unavailable they keep their value";
         let queues = QueueGauge::ALL;
         let connections =
-            "Connections of the process's pool to the database: `idle`, or `busy` in a query or transaction";
+            "Connections of the pool of the process to the database: `idle`, or `busy` in a query or transaction";
         Self {
             observed: book.gauge("observed_timestamp_seconds", &["store"], observed, Family::default()),
             queues: queues.iter().map(|of| book.gauge(of.name(), &["queue"], of.help(), Family::default())).collect(),
@@ -98,28 +97,18 @@ impl StoreMetrics {
                 "1 while Redis keeps every key when memory is short, as queues demand",
                 Family::default(),
             ),
-            purged: book.counter(
-                "rows_purged",
-                &["table"],
-                "Rows removed because their time was over",
-                Family::default(),
-            ),
-            debts: book.gauge(
-                "debts_open",
-                &["kind"],
-                "What operations left outside and nobody has removed or released",
-                Family::default(),
-            ),
+            purged: book.counter("rows_purged", &["table"], "Expired rows that were deleted", Family::default()),
+            debts: book.gauge("debts_open", &["kind"], "Open debts", Family::default()),
             debt_age: book.gauge(
                 "debts_oldest_age_seconds",
                 &["kind"],
-                "For how long the oldest of them is owed; 0 when none is",
+                "Age of the oldest open debt; 0 when there is none",
                 Family::default(),
             ),
             blocked: book.gauge(
                 "edge_servers_blocked",
                 &["target"],
-                "Servers that a target of the edge does not publish or take back until somebody has mended something",
+                "Servers that an edge target does not publish or unpublish until an operator acts",
                 Family::default(),
             ),
         }

@@ -25,9 +25,9 @@ impl TaskMetrics {
         let labels = &["task", "subject"];
         let succeeded =
             "When a pass of the task last succeeded, in Unix time; before the first one, when the task began";
-        let period = "How often the task has a pass";
+        let period = "Time between two passes of the task";
         let passes = Family::new_with_constructor(PASSES);
-        let done = "What passes of the task have done, in items of its own kind: servers, debts, records, rows";
+        let done = "Items that passes of the task have handled: servers, debts, records or rows";
         Self {
             succeeded: book.gauge("task_last_success_timestamp_seconds", labels, succeeded, Family::default()),
             period: book.gauge("task_period_seconds", labels, period, Family::default()),

@@ -56,7 +56,7 @@ impl Report<'_> {
         };
         let mut text = format!(
             "# A campaign on {database}\n\n\
-             Written by `make crash-campaign`; do not edit. [testing.md](../testing.md#the-campaign) tells what happens in it.\n\n\
+             Written by `make crash-campaign`; do not edit. [testing.md](../testing.md#the-campaign) explains what happens in it.\n\n\
              `make crash-campaign DATABASE={database} TIME={seconds} OPERATIONS={operations} SEED={seed} \
              REPORT=docs/benchmarks`\n\n\
              {workers} workers; {day}, commit {commit}; {took:.0} s until everything had settled.\n\n\
