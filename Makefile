@@ -33,17 +33,26 @@ dev: ## Run the whole company on this machine, with simulated peers (ARGS="--por
 	@packaging/install-packages.sh dev
 	@cargo run --locked -- dev $(ARGS)
 
-# The longest step stands last, so that the test runner's own summary ends the output.
+# Tests wait for processes and peers more than they compute: more threads than processors.
+export RUST_TEST_THREADS ?= 8
+
+STEP := packaging/step.sh
+
 .PHONY: test
 test: ## Run every check and every test, exactly as CI does.
 	@packaging/install-packages.sh test
-	cargo fmt --check
-	cargo clippy --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --lib --no-deps --document-private-items --locked
-	packaging/check-dependencies.sh
-	systemd/check.sh
-	cargo test --locked --doc
-	cargo test --locked --no-fail-fast --lib --bins --test it
+	@$(STEP) --begin
+	@$(STEP) format cargo fmt --check
+	@$(STEP) lints cargo clippy --all-targets --locked -- -D warnings
+	@RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
+		$(STEP) docs cargo doc --lib --no-deps --document-private-items --locked
+	@$(STEP) dependencies packaging/check-dependencies.sh
+	@$(STEP) units systemd/check.sh
+	@$(STEP) release cargo build --release --locked --bin zpack
+	@$(STEP) build cargo test --locked --no-run --lib --bins --test it
+	@$(STEP) doctests cargo test --locked --doc
+	@$(STEP) tests cargo test --locked --no-fail-fast --lib --bins --test it
+	@$(STEP) --summary
 
 .PHONY: crash
 crash: ## Cross every edge of the job runtime with every fault (CELL=effect:stop:postgres for one, SEED=1 to repeat).

@@ -230,12 +230,21 @@ mod tests {
             node: NodeName::new("pve1"),
             memory_mib: 2048,
         });
-        // 2048 by our record, 1024 by the cluster, 2048 about to be made: 3072 of 8192 MiB are left.
-        assert!(place(&nodes, &containers, &ours, want(3072), &policy()).choice.is_some());
-        assert!(place(&nodes, &containers, &ours, want(3073), &policy()).choice.is_none());
+        // 2048 three times, of which one container is listed with less and one is not listed yet: 2048 of 8192 MiB are left.
+        assert!(place(&nodes, &containers, &ours, want(2048), &policy()).choice.is_some());
+        assert!(place(&nodes, &containers, &ours, want(2049), &policy()).choice.is_none());
         // Without a record the assumption counts.
         assert!(place(&nodes, &containers, &[], want(3072), &policy()).choice.is_some());
         assert!(place(&nodes, &containers, &[], want(3073), &policy()).choice.is_none());
+    }
+
+    #[test]
+    fn a_clone_that_still_has_the_limit_of_its_template_counts_what_it_will_have() {
+        let nodes = [node("pve1", 4)];
+        let containers = [template(9000, "pve1", None), container(5000, "pve1", Some(512))];
+        let ours = [Commitment { vmid: vmid(5000), node: NodeName::new("pve1"), memory_mib: 3072 }];
+        assert!(place(&nodes, &containers, &ours, want(1024), &policy()).choice.is_some());
+        assert!(place(&nodes, &containers, &ours, want(1025), &policy()).choice.is_none());
     }
 
     #[test]

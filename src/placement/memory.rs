@@ -16,8 +16,8 @@ pub(super) fn budget_mib(node: &Node, policy: &PlacementPolicy) -> Option<u64> {
 
 /// What is promised on every node, to running and stopped containers alike: a stopped one may be started at any time.
 ///
-/// The cluster's word counts first. Our records fill what it does not tell: the limit of a container it has not measured
-/// yet, and containers that are about to be made.
+/// The larger of the cluster's figure and our record counts. A clone has the limit of its template until it is
+/// configured, and a container that was just created may have none yet.
 pub(super) fn promised_mib<'a>(
     containers: &'a [ContainerSummary],
     ours: &'a [Commitment],
@@ -30,9 +30,9 @@ pub(super) fn promised_mib<'a>(
         if container.template {
             continue;
         }
-        let told = container.memory_bytes.filter(|bytes| *bytes > 0).map(|bytes| bytes.div_ceil(MIB));
+        let listed = container.memory_bytes.filter(|bytes| *bytes > 0).map(|bytes| bytes.div_ceil(MIB));
         let recorded = record.map(|record| u64::from(record.memory_mib));
-        let mib = told.or(recorded).unwrap_or(policy.assumed_container_mib.into());
+        let mib = listed.max(recorded).unwrap_or(policy.assumed_container_mib.into());
         *promised.entry(&container.node).or_insert(0) += mib;
     }
     for record in records.into_values() {

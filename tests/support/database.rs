@@ -11,6 +11,7 @@ use zpack::kernel::Secret;
 
 use super::mariadb::PrivateMariaDb;
 use super::postgres::PrivatePostgres;
+use super::scratch;
 
 /// A database of its own for one test.
 pub struct TestDb {
@@ -31,7 +32,7 @@ impl TestDb {
     pub async fn empty(kind: DatabaseKind) -> Self {
         match kind {
             DatabaseKind::Sqlite => {
-                let dir = tempfile::Builder::new().prefix("zpack-sqlite-").tempdir().unwrap();
+                let dir = scratch::folder("zpack-sqlite-");
                 let url = format!("sqlite://{}/zpack.db", dir.path().display());
                 let db = db::connect(&Secret::new(&url), 10).await.unwrap();
                 Self { db, kind, url, socket: None, name: String::new(), _file: Some(dir) }

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::scratch;
+
 const SCRIPT: &str = r#"
 dir=$1; signal=$2; shift 2
 "$@" </dev/null >>"$dir/server.log" 2>&1 &
@@ -90,7 +92,7 @@ impl Drop for Guardian {
 
 /// A new folder for a server, short enough for the path of a Unix socket. Its guardian removes it.
 pub fn server_dir(kind: &str) -> PathBuf {
-    tempfile::Builder::new().prefix(&format!("zpack-{kind}-")).tempdir().expect("a folder").keep()
+    scratch::folder(&format!("zpack-{kind}-")).keep()
 }
 
 /// `command`, run as `user` when we are root, who must not run database servers.

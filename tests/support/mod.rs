@@ -23,6 +23,7 @@ pub mod proxy;
 pub mod redis;
 pub mod rows;
 pub mod runtime;
+pub mod scratch;
 pub mod servers;
 pub mod sse;
 pub mod worker;
