@@ -9,10 +9,10 @@ use super::values::time_scale;
 /// The examples of `zpack dev`.
 pub(super) const DEV_EXAMPLES: &str = "\
 Examples:
-  zpack dev                                       the API on port 4000, the simulator on port 4001
-  zpack dev --port 0 --sim-port 0                 beside another one, on free ports
-  zpack dev --time-scale 1                        as slowly as the real peers
-  zpack dev --roles serve                         without a worker; run one yourself:
+  zpack dev                               API on port 4000, simulator on 4001
+  zpack dev --port 0 --sim-port 0         on free ports, beside another one
+  zpack dev --time-scale 1                as slowly as the real peers
+  zpack dev --roles serve                 without a worker; start one with
   zpack --env-file .zpack/zpack.env worker provision";
 
 /// The roles `zpack dev` can run inside its own process.

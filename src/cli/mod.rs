@@ -18,19 +18,20 @@ pub use self::operator::{LeaseCommand, MigrateCommand, OpsCommand, QueueCommand,
 
 const EXAMPLES: &str = "\
 Examples:
-  zpack dev                                      run the whole company on this machine
-  zpack migrate up                               create or update the tables
-  zpack doctor                                   find what is wrong with settings and peers
-  zpack --env-file .zpack/zpack.env ops list     inspect the company that `zpack dev` runs
-  zpack worker provision                         run provisioning jobs until SIGTERM";
+  zpack dev                                   run everything on this machine
+  zpack --env-file .zpack/zpack.env ops list  inspect what `zpack dev` runs
+  zpack migrate up                            create or update the tables
+  zpack doctor                                check every setting and peer
+  zpack worker provision                      run jobs until SIGTERM";
 
 const EXIT_STATUS: &str = "\
 Exit status:
   0   success
-  1   failure; or doctor, or migrate check, found something wrong
+  1   failure; `doctor` and `migrate check`: something is wrong
   2   the command line is wrong
-  70  a part of a role panicked or ended; systemd restarts the role
-  75  the database or Redis did not answer, the same command may succeed later; or a leader could not end its tasks";
+  70  a part of a role panicked or ended; a restart brings it back
+  75  the database or Redis did not answer, or a leader could not end its
+      tasks; the same command may succeed later";
 
 /// The heading of the arguments that every command has.
 const GLOBAL: &str = "Global options";
@@ -43,11 +44,12 @@ const GLOBAL: &str = "Global options";
     max_term_width = 100,
     arg_required_else_help = true,
     disable_help_flag = true,
+    disable_version_flag = true,
     after_help = EXAMPLES,
     after_long_help = format!("{EXAMPLES}\n\n{EXIT_STATUS}")
 )]
 pub struct Cli {
-    /// Read settings from a file of NAME=value lines; of several files the last one wins, the environment wins over all.
+    /// Read settings from this file of NAME=value lines; may be repeated, the last one has priority.
     #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     pub env_file: Vec<PathBuf>,
 
@@ -55,13 +57,17 @@ pub struct Cli {
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
 
-    /// Log from this level on (error, warn, info, debug, trace), or by directives such as `info,zpack::jobs=debug`.
+    /// Log level (error, warn, info, debug, trace), or directives such as `info,zpack::jobs=debug`.
     #[arg(long, global = true, value_name = "LEVEL", help_heading = GLOBAL)]
     pub log_level: Option<String>,
 
     /// Print help; `--help` prints more than `-h`.
     #[arg(short, long, global = true, action = ArgAction::Help, help_heading = GLOBAL)]
     help: Option<bool>,
+
+    /// Print the version.
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = GLOBAL)]
+    version: Option<bool>,
 
     /// What to do.
     #[command(subcommand)]

@@ -12,23 +12,23 @@ use crate::kernel::{DebtId, OperationId};
 /// The examples of `zpack ops`.
 pub(super) const OPS_EXAMPLES: &str = "\
 Examples:
-  zpack ops list --state failed --limit 10       the last ten operations that failed
-  zpack ops show op_01a2...                      the steps of one operation, and its debts
-  zpack ops debts                                what still has to be removed
+  zpack ops list --state failed --limit 10   the last ten that failed
+  zpack ops show op_01a2...                  its steps and debts
+  zpack ops debts                            what still has to be removed
   zpack ops release debt_01a2... --reason \"removed manually\"";
 
 /// The examples of `zpack queue`.
 pub(super) const QUEUE_EXAMPLES: &str = "\
 Examples:
-  zpack queue list              the length of each queue, and who works on it
-  zpack queue pause provision   no new servers until `zpack queue resume provision`
-  zpack queue dead              operations that wait for an operator";
+  zpack queue list             the length of each queue, and its workers
+  zpack queue pause provision  no new servers until `queue resume provision`
+  zpack queue dead             operations that wait for an operator";
 
 /// The examples of `zpack user`.
 pub(super) const USER_EXAMPLES: &str = "\
 Examples:
   zpack user create --email alice@example.com
-  zpack user create --email root@example.com --role admin --password-stdin < password.txt
+  zpack user create --email root@example.com --role admin
   zpack user set-role alice@example.com admin";
 
 /// What to do with the schema of the database.

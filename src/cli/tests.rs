@@ -102,6 +102,10 @@ fn every_command_and_argument_has_help_without_rejected_words() {
             assert!(!text(argument.get_help()).is_empty(), "{name} {argument} has no help");
         }
         let help = command.render_long_help().to_string();
+        for extra in [command.get_after_help(), command.get_after_long_help()] {
+            let wide = text(extra).lines().find(|line| line.chars().count() > 80).map(str::to_owned);
+            assert_eq!(wide, None, "{name}: too wide for 80 columns");
+        }
         let lower = help.to_lowercase();
         let found: Vec<&String> = rejected.iter().filter(|word| has_word(&lower, word)).collect();
         assert!(found.is_empty(), "{name}: {found:?} in\n{help}");

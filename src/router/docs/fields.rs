@@ -38,7 +38,10 @@ impl<'d> Schemas<'d> {
         if depth == 0 {
             return;
         }
-        for part in list(schema, "allOf") {
+        // What holds for every case comes before the cases.
+        let has_cases = |part: &&Value| self.resolve(part).get("oneOf").is_some();
+        let parts = || list(schema, "allOf");
+        for part in parts().filter(|part| !has_cases(part)).chain(parts().filter(has_cases)) {
             self.walk(part, path, mark, depth, rows);
         }
         // The null of a field that may be absent is no alternative of its own.
@@ -126,6 +129,8 @@ mod tests {
         }}});
         let schema = json!({"$ref": "#/components/schemas/Order"});
         let rows = Schemas(&document).rows(&schema, Mark::Required);
+        let (size, game) = (rows.find("<code>size</code>").unwrap(), rows.find("A game.").unwrap());
+        assert!(size < game, "what both have in common comes first: {rows}");
         for part in [
             "A game.",
             "<code>game</code><td>string<td>",

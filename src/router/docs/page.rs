@@ -31,7 +31,7 @@ const BEGINNING: &str = r##"<section id="beginning"><h2>How to begin</h2>
 as <code>Authorization: Bearer</code>:
 <pre>curl -sS $api/api/auth/login -H 'Content-Type: application/json' \
   -d '{"identifier":"demo@zpack.local","password":"…"}'</pre>
-<p>Ask for a server. It is accepted with <code>202</code> and an operation; ask its <code>statusUrl</code> until its
+<p>Request a server. It is accepted with <code>202</code> and an operation; poll its <code>statusUrl</code> until its
 <code>status</code> is no longer <code>queued</code> or <code>running</code>:
 <pre>curl -sS $api/api/instances -H "Authorization: Bearer $token" \
   -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first-server' \
@@ -65,7 +65,7 @@ pub(super) fn of(document: &Value, style: &str) -> String {
             html.push_str(&operation.section(document));
         }
     }
-    html.push_str("<h2 id=\"errors\">errors</h2><table class=\"errors\"><tr><th>code<th>status<th>when\n");
+    html.push_str("<h2 id=\"errors\">errors</h2><table><col class=\"name\"><col class=\"status\"><col><tr><th>code<th>status<th>when\n");
     for code in Code::ALL {
         let (status, meaning) = (code.status().as_u16(), prose(code.meaning()));
         _ = writeln!(html, "<tr id=\"{code}\"><td><code>{code}</code><td>{status}<td>{meaning}");
@@ -148,7 +148,11 @@ fn other_answer(title: &str, answer: &Value) -> String {
 }
 
 fn table(title: &str, rows: &str) -> String {
-    if rows.is_empty() { String::new() } else { format!("<table><tr><th colspan=\"3\">{title}\n{rows}</table>\n") }
+    if rows.is_empty() {
+        String::new()
+    } else {
+        format!("<table><col class=\"name\"><col class=\"type\"><col><tr><th colspan=\"3\">{title}\n{rows}</table>\n")
+    }
 }
 
 fn sentence(text: &str) -> String {
