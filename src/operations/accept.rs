@@ -13,7 +13,7 @@ use super::view::OperationView;
 use crate::audit;
 use crate::db;
 use crate::jobs::{Failpoints, Lists, Work};
-use crate::kernel::{Clock, Timestamp};
+use crate::kernel::{Clock, Timestamp, VmId};
 use crate::web::{ApiError, ApiResult, Code};
 
 /// How often a request is repeated that lost a race against an equal one.
@@ -111,12 +111,30 @@ impl Acceptor {
         }
         tx.commit().await?;
         if begun.fresh {
+            log(&order, by, &begun);
             self.failpoints.hit("enqueue.committed").await;
             offer(&self.lists, &order, &begun).await;
             self.failpoints.hit("enqueue.rung").await;
         }
         Ok(Some(answer))
     }
+}
+
+/// The fields of a request that are choices from a list; free text of customers is not logged.
+const CHOICES: [&str; 5] = ["action", "game", "variant", "runtime", "version"];
+
+/// A line for an operation that is committed.
+fn log<W: Work>(order: &Order<W>, by: &Requester, begun: &Begun) {
+    let (id, kind, vmid) = (begun.operation.id, W::KIND, order.work.vmid());
+    let server = vmid.map(|vmid| format!(" of {vmid}")).unwrap_or_default();
+    let shown = order.work.shown();
+    let choices = CHOICES.iter().filter_map(|name| shown.get(name)?.as_str());
+    let choices = choices.collect::<Vec<_>>().join(" ");
+    let (vmid, actor) = (vmid.map(VmId::get), by.name.as_str());
+    tracing::info!(
+        operation.id = %id, operation.kind = kind, vmid, actor,
+        "accepted {id}: {kind}{server} ({choices}) for {actor}"
+    );
 }
 
 /// A new operation has neither steps nor debts to read.

@@ -111,15 +111,16 @@ fn check_story(log: &[Value], id: &str) {
     let messages: Vec<&str> = log.iter().map(|line| line["message"].as_str().expect("a message")).collect();
     let mut rest = messages.iter();
     for part in [
+        ": provision (minecraft paper 1.21.1) for usr_",
         "POST /api/instances answered 202",
         ": provision",
         &format!("provision of {id}: clone_container done in "),
         &format!("provision of {id}: await_ready done in "),
         &format!("provision of {id}: publish_edge done in "),
         ": provision succeeded after ",
-        &format!("DELETE /api/servers/{id} answered 202"),
-        ": destroy_container done in ",
-        " succeeded after ",
+        &format!(": teardown of {id} (delete_server) for usr_"),
+        &format!("teardown of {id}: destroy_container done in "),
+        &format!(": teardown of {id} succeeded after "),
     ] {
         assert!(rest.any(|message| message.contains(part)), "{part} is missing, or too early: {messages:#?}");
     }
