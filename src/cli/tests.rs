@@ -93,7 +93,7 @@ fn an_argument_that_is_one_of_a_few_texts_shows_them() {
 #[test]
 fn every_command_and_argument_has_help_without_rejected_words() {
     let rejected = rejected_words();
-    assert!(rejected.iter().any(|word| word == "by itself") && rejected.len() > 30, "{rejected:?}");
+    assert!(rejected.len() > 30, "hardly any word is rejected: {rejected:?}");
     let text = |styled: Option<&StyledStr>| styled.map(ToString::to_string).unwrap_or_default();
     for mut command in all_commands() {
         let name = command.get_name().to_owned();

@@ -18,7 +18,7 @@ use crate::saga::{Journal, Lost, Reach, Record, RecordStatus, StepRef};
 
 use super::events::{self, EventKind};
 
-/// The step log of the operation a job runs.
+/// The journal of the operation that a job runs.
 pub struct StepJournal {
     cx: JobContext,
     clock: Clock,
@@ -26,7 +26,7 @@ pub struct StepJournal {
     step_started: AtomicI64,
 }
 
-/// One change of the step log.
+/// One change of the journal.
 struct Change<'a> {
     step: StepRef,
     status: StepStatus,

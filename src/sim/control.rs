@@ -1,4 +1,4 @@
-//! The control listener: what the peers hold, planned faults, the journal, and the peers' own control routes.
+//! The control listener: the state of the peers, planned faults, the journal, and the peers' own control routes.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What all peers of one world share: time, faults, journal, and the word that something is worth saving.
+//! What all peers of one world share: clock, faults, journal, and the signal that there is something to save.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -13,17 +13,17 @@ use super::network::Network;
 use super::peer::ContainerObserver;
 use crate::kernel::Clock;
 
-/// Seconds of simulated work are multiplied by this before they are waited for.
+/// The factor by which seconds of simulated work are multiplied.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeScale(f64);
 
 impl TimeScale {
-    /// A scale; what is not a number from 0 up counts as 1.
+    /// A scale; a value that is no number from 0 up counts as 1.
     pub fn new(scale: f64) -> Self {
         Self(if scale.is_finite() && scale >= 0.0 { scale.min(1000.0) } else { 1.0 })
     }
 
-    /// How long `simulated` takes on this machine.
+    /// How long `simulated` work takes on this machine.
     pub fn real(self, simulated: Duration) -> Duration {
         simulated.mul_f64(self.0)
     }
@@ -39,11 +39,11 @@ pub struct Core {
     pub network: Network,
     /// The planned faults.
     pub faults: FaultPlan,
-    /// The requests seen.
+    /// The requests that were received.
     pub journal: Journal,
-    /// Background work of peers; the world waits for it when it shuts down.
+    /// The background work of peers; a shutdown waits for it.
     pub tasks: TaskTracker,
-    /// Set when the world shuts down; background work stops then.
+    /// Cancelled when the world shuts down, which ends background work.
     pub stopping: CancellationToken,
     pub(super) changed: Notify,
     observers: RwLock<Vec<Arc<dyn ContainerObserver>>>,
@@ -64,7 +64,7 @@ impl Core {
         }
     }
 
-    /// Says that a peer's state has changed and is to be written to the state file soon.
+    /// Signals that a peer's state has changed, so that the state file is written soon.
     pub fn changed(&self) {
         self.changed.notify_one();
     }
@@ -74,12 +74,12 @@ impl Core {
         tokio::time::sleep(self.scale.real(simulated)).await;
     }
 
-    /// Registers somebody who wants to know when containers start and stop.
+    /// Registers an observer that is notified when containers start, stop and are destroyed.
     pub fn observe_containers(&self, observer: Arc<dyn ContainerObserver>) {
         self.observers.write().unwrap_or_else(PoisonError::into_inner).push(observer);
     }
 
-    /// Those who want to know.
+    /// The registered observers.
     pub fn observers(&self) -> Vec<Arc<dyn ContainerObserver>> {
         self.observers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

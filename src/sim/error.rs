@@ -27,7 +27,7 @@ pub enum SimError {
         #[source]
         source: io::Error,
     },
-    /// The state file is there, but is no state of a simulator.
+    /// The state file exists, but does not hold the state of a simulator.
     #[error("the simulator's state file {} is damaged; move it away to start with an empty world", path.display())]
     DamagedState {
         /// The file.
@@ -36,7 +36,7 @@ pub enum SimError {
         #[source]
         source: serde_json::Error,
     },
-    /// What a peer keeps in the state file cannot be read.
+    /// A peer's part of the state file cannot be read.
     #[error("the saved state of the simulated {peer} is damaged")]
     DamagedPeer {
         /// The peer.
@@ -54,7 +54,7 @@ pub enum SimError {
         #[source]
         source: io::Error,
     },
-    /// A file that is built into the program is wrong.
+    /// A file that is built into the program cannot be read.
     #[error("the built-in Proxmox schema is damaged")]
     Schema(#[source] serde_json::Error),
 }

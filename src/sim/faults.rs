@@ -1,8 +1,8 @@
-//! The fault plan: which request of which peer goes wrong, and how.
+//! The fault plan: which request to which peer fails, and how.
 //!
-//! A fault matches by peer, method and path. The `nth` match (1 when absent) and those after it are hit, `times`
-//! (1 when absent) in all; then the fault is used up. Faults are asked in the order of their creation; the first that
-//! is due takes the request, and later ones do not see it.
+//! A fault matches by peer, method and path. It hits the `nth` match (1 when absent) and those after it, `times` (1
+//! when absent) in all; then it is used up. Faults are tried in the order of their creation; the first that is due
+//! takes the request, and later ones do not count it.
 //!
 //! A path without `*` matches every path that begins with it; with `*` (any characters, slashes included) it matches
 //! the whole path. The peer's base path, such as `/api2/json`, may be left out.
@@ -18,17 +18,17 @@ use super::wire::{Delivery, Reply, ReplyBody};
 /// The most faults that can be planned at one time.
 const MAX_FAULTS: usize = 1000;
 
-/// Whether the peer carries the request out first.
+/// Whether the peer executes the request first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum When {
-    /// The peer never sees the request.
+    /// The peer never receives the request.
     Before,
-    /// The peer carries the request out, then its answer is replaced.
+    /// The peer executes the request, then its answer is replaced.
     After,
 }
 
-/// What goes wrong.
+/// What the client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
@@ -38,9 +38,9 @@ pub enum Action {
     Timeout,
     /// The connection is reset.
     Reset,
-    /// The answer breaks off in the middle of its body. Always carries the request out.
+    /// The answer breaks off in the middle of its body. The request is always executed.
     Truncate,
-    /// An HTML error page, as a proxy in between would send (status 502 unless given).
+    /// An HTML error page, as a reverse proxy would send it (status 502 unless given).
     Html,
     /// The right answer, `delayMs` late.
     Delay,
@@ -55,7 +55,7 @@ pub struct FaultSpec {
     /// The method; any when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// The path, see the module; any when absent.
+    /// The path, as described in the module; any when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// The first match that is hit.
@@ -64,9 +64,9 @@ pub struct FaultSpec {
     /// How many matches are hit.
     #[serde(default = "one")]
     pub times: u64,
-    /// Before or after the peer has acted.
+    /// Before or after the peer has executed the request.
     pub when: When,
-    /// What goes wrong.
+    /// What the client gets.
     pub action: Action,
     /// The status for `status` and `html`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,7 +77,7 @@ pub struct FaultSpec {
     /// The body for `status` and `html`: text as it is, anything else as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
-    /// Wait so long (not scaled) before the answer.
+    /// How long to wait before the answer, not scaled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
 }
@@ -125,7 +125,7 @@ impl Fault {
         spec.peer == peer && method_fits && path_fits
     }
 
-    /// A fault that is used up leaves the plan at once, so only the beginning has to be checked.
+    /// A fault that is used up leaves the plan at once, so only the first match has to be checked.
     fn is_due(&self) -> bool {
         self.seen >= self.spec.nth
     }
@@ -134,11 +134,11 @@ impl Fault {
         self.seen >= self.spec.nth.saturating_sub(1).saturating_add(self.spec.times)
     }
 
-    /// The answer this fault makes of `reply`.
+    /// The answer that this fault makes out of `reply`.
     pub fn reply(&self, reply: Reply) -> Reply {
         match self.spec.action {
             Action::Status => self.status_reply(),
-            Action::Timeout => reply.delivered(Delivery::Silence),
+            Action::Timeout => reply.delivered(Delivery::NoAnswer),
             Action::Reset => reply.delivered(Delivery::Reset),
             Action::Truncate => match reply.body {
                 ReplyBody::Full(ref bytes) if bytes.len() > 1 => reply.delivered(Delivery::Truncated).closing(),
@@ -167,7 +167,7 @@ impl Fault {
     }
 }
 
-/// The statuses Proxmox's own HTTP client makes up when it cannot reach the node that owns a path.
+/// The statuses that Proxmox's own HTTP client uses when it cannot reach the node that owns a path.
 fn gateway_reason(status: u16) -> Option<&'static str> {
     match status {
         595 => Some("No route to host"),
@@ -182,7 +182,7 @@ fn body_text(body: &Value) -> String {
     body.as_str().map_or_else(|| body.to_string(), str::to_owned)
 }
 
-/// Whether `path` fits `pattern`; see the module for the rules.
+/// Whether `path` matches `pattern`, by the rules of the module.
 fn path_matches(pattern: &str, path: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else { return path.starts_with(pattern) };
     let Some(mut rest) = path.strip_prefix(head) else { return false };
@@ -233,7 +233,7 @@ impl FaultPlan {
         Ok(id)
     }
 
-    /// Removes one fault; whether it was there.
+    /// Removes one fault; false when there was none with this id.
     pub fn remove(&self, id: u64) -> bool {
         let mut plan = self.lock();
         let before = plan.faults.len();
@@ -251,7 +251,7 @@ impl FaultPlan {
         self.lock().faults.clone()
     }
 
-    /// Counts one request and returns the fault it meets.
+    /// Counts one request and returns the fault that hits it.
     pub fn due(&self, peer: &str, method: &Method, path: &str, base: &str) -> Option<Fault> {
         let mut plan = self.lock();
         let mut hit = None;

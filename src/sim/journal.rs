@@ -1,4 +1,4 @@
-//! The requests the peers have seen, newest last, without secrets.
+//! The last requests to the peers, newest last, without secrets.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,7 +17,7 @@ const CREDENTIALS: [&str; 2] = ["authorization", "x-zpack-secret"];
 /// One request and its answer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
-    /// Counts all requests of the world.
+    /// The number of the request in this world.
     pub seq: u64,
     /// When it arrived.
     pub at: Timestamp,
@@ -33,16 +33,16 @@ pub struct Entry {
     pub query: Vec<(String, String)>,
     /// The body as text, secrets masked, cut.
     pub body: String,
-    /// Whether it carried credentials.
+    /// Whether it had credentials.
     pub authorization: bool,
     /// The status of the answer; absent when none was sent.
     pub status: Option<u16>,
-    /// The fault it met.
+    /// The fault that hit it.
     pub fault: Option<u64>,
 }
 
 impl Entry {
-    /// The record of a request that has just arrived.
+    /// The entry of a request that has just arrived.
     pub fn of(request: &SimRequest, at: Timestamp) -> Self {
         Self {
             seq: 0,
@@ -63,7 +63,7 @@ impl Entry {
     pub fn answered(&mut self, reply: &Reply) {
         self.status = match reply.delivery {
             Delivery::Whole | Delivery::Truncated => Some(reply.status),
-            Delivery::Reset | Delivery::Silence => None,
+            Delivery::Reset | Delivery::NoAnswer => None,
         };
     }
 }

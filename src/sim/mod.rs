@@ -1,12 +1,13 @@
 //! The simulated peers: real wires on loopback, for `zpack dev` and for the tests. Shares no code with `adapters`.
 //!
-//! [`World::start`] starts every [`Peer`] with its own listener and the control listener. Around each peer stands a
-//! gate that applies planned faults ([`faults`]) and keeps a journal of requests ([`journal`]), so that peers know
-//! nothing of either. What a peer wants to keep over a restart it hands to the state file ([`state_file`]).
+//! [`World::start`] starts every [`Peer`] with its own listener and the control listener. Each peer is wrapped by a
+//! [`FaultLayer`] that applies planned faults ([`faults`]) and records requests ([`journal`]), so that peers know nothing
+//! of either. What a peer keeps over a restart is written to the state file ([`state_file`]). Everything that grows has
+//! a bound (`docs/simulator.md`).
 //!
-//! The peers: [`proxmox`], [`agent`], [`artifacts`], [`velocity`], [`cloudflare`], [`technitium`], [`traefik`]; the records of
-//! the two DNS services are also served over [`dns`]. The game protocol is [`minecraft`]. The wire itself (HTTP/1.1 with
-//! arbitrary reason phrases, resets, silence) is [`wire`].
+//! The peers: [`proxmox`], [`agent`], [`artifacts`], [`velocity`], [`cloudflare`], [`technitium`], [`traefik`]; the
+//! records of the two DNS services are also served over [`dns`]. The game protocol is [`minecraft`]. The wire itself
+//! (HTTP/1.1 with arbitrary reason phrases, resets, no answer at all) is [`wire`].
 
 pub mod agent;
 pub mod artifacts;
@@ -24,7 +25,7 @@ pub mod wire;
 mod control;
 mod core;
 mod error;
-mod gate;
+mod fault_layer;
 mod network;
 mod peer;
 mod redact;
@@ -34,7 +35,7 @@ mod world;
 
 pub use core::{Core, TimeScale};
 pub use error::SimError;
-pub use gate::Gate;
+pub use fault_layer::FaultLayer;
 pub use network::Network;
 pub use peer::{Boot, ContainerObserver, ControlError, ControlRequest, Peer};
 pub use world::{SimConfig, World};

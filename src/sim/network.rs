@@ -1,4 +1,4 @@
-//! The loopback network the simulated containers live in.
+//! The loopback network of the simulated containers.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::error::SimError;
 
-/// How many networks are tried that turn out to be taken.
+/// How many networks that turn out to be in use are tried.
 const ATTEMPTS: u32 = 100;
 
-/// A `127.x.y.0/24` of one world. Many worlds run on one machine at a time, so each has its own, never `127.0.y.0`.
+/// The `127.x.y.0/24` of one world, never `127.0.y.0`. Many worlds run on one machine at a time, and each has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network(pub [u8; 2]);
 
@@ -18,18 +18,18 @@ impl Network {
     /// The length of the network prefix.
     pub const PREFIX: u8 = 24;
 
-    /// A network picked at random.
+    /// A random network.
     pub fn random() -> Self {
         Self([rand::random_range(1..=254), rand::random_range(0..=255)])
     }
 
-    /// The host numbered `host`; containers use 2 to 254.
+    /// The address with the last byte `host`; containers use 2 to 254.
     pub const fn host(self, host: u8) -> Ipv4Addr {
         let Self([second, third]) = self;
         Ipv4Addr::new(127, second, third, host)
     }
 
-    /// The address that plays the gateway.
+    /// The address of the gateway.
     pub const fn gateway(self) -> Ipv4Addr {
         self.host(1)
     }
@@ -40,8 +40,8 @@ impl Network {
     }
 }
 
-/// A network that no other world of this machine has, whichever process it is in, for as long as this lives: whoever
-/// listens on the gateway's port has it. Two worlds in one network would reach one another's agents.
+/// A network that no other world on this machine has, in any process, until this is dropped: the listener on the
+/// gateway's port claims it. Two worlds in one network would reach each other's agents.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) network: Network,
@@ -49,7 +49,7 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// Claims `wanted`, or any network that is free. `port` is the one agents listen on.
+    /// Claims `wanted`, or any free network. `port` is the port of the agents.
     pub(super) fn of(wanted: Option<Network>, port: u16) -> Result<Self, SimError> {
         let mut attempts = 0;
         loop {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_is_claimed_once_until_it_is_let_go() {
+    fn a_network_is_claimed_once_until_it_is_released() {
         let first = Claim::of(None, 18_888).unwrap();
         let taken = Claim::of(Some(first.network), 18_888).unwrap_err();
         assert!(taken.to_string().contains(&first.network.gateway().to_string()), "{taken}");

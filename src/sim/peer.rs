@@ -1,4 +1,4 @@
-//! What a simulated peer is to the world, and what peers tell one another about containers.
+//! What a simulated peer is to the world, and the notifications about containers between peers.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::dns::ZoneView;
 use super::wire::{Reply, ServerOptions, SimRequest};
 
-/// A simulated service. The world puts the gate (faults, journal) around [`Peer::handle`].
+/// A simulated service. The world wraps [`Peer::handle`] with a `FaultLayer` (faults, journal).
 #[async_trait]
 pub trait Peer: Send + Sync + 'static {
     /// The name in faults and in the journal, such as `proxmox`.
@@ -22,15 +22,15 @@ pub trait Peer: Send + Sync + 'static {
         self.name()
     }
 
-    /// The listener the world opens for it; `None` when the peer opens its own.
+    /// The listener that the world opens for it; `None` when the peer opens its own.
     fn listener(&self) -> Option<ServerOptions>;
 
-    /// What its paths begin with; faults may leave it out of their path.
+    /// The prefix of its paths; the path of a fault may leave it out.
     fn base_path(&self) -> &'static str {
         ""
     }
 
-    /// Carries out one request.
+    /// Executes one request.
     async fn handle(&self, request: SimRequest) -> Reply;
 
     /// The records it publishes; the world serves them over DNS on a port of their own.
@@ -41,7 +41,7 @@ pub trait Peer: Send + Sync + 'static {
     /// What `/sim/state` shows of it.
     fn state(&self) -> Value;
 
-    /// What is to survive a restart; `Null` when nothing is.
+    /// What is kept over a restart; `Null` when nothing is.
     fn save(&self) -> Value;
 
     /// Called once after all peers listen, before the world is ready.
@@ -50,13 +50,13 @@ pub trait Peer: Send + Sync + 'static {
     /// Called once when the world shuts down, after the world's listeners are closed.
     async fn end(&self) {}
 
-    /// Carries out a control request below `/sim/<key>/`. Routes it does not have are [`ControlError::NoRoute`].
+    /// Executes a control request below `/sim/<key>/`. Other routes are [`ControlError::NoRoute`].
     async fn control(&self, request: ControlRequest) -> Result<Value, ControlError> {
         Err(request.no_route())
     }
 }
 
-/// A request on the control listener that belongs to a peer.
+/// A request on the control listener for one peer.
 #[derive(Debug)]
 pub struct ControlRequest {
     /// The method.
@@ -92,7 +92,7 @@ pub enum ControlError {
     /// There is no such route.
     #[error("the simulator has no control route `{0}`")]
     NoRoute(String),
-    /// What the path names does not exist.
+    /// The object named in the path does not exist.
     #[error("{0} does not exist")]
     Unknown(String),
     /// The body or query is wrong.
@@ -110,30 +110,32 @@ impl ControlError {
     }
 }
 
-/// A container that runs and has its address.
+/// A container that is running and has its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boot {
-    /// Its number.
+    /// Its VMID.
     pub vmid: u32,
-    /// Grows with every container created, so a reused number is told from its predecessor: its disk is a new one.
+    /// Grows with every container created: with a reused VMID it shows that this is another container with another
+    /// disk.
     pub incarnation: u64,
-    /// Its address, when it lies in the simulator's loopback network.
+    /// Its address, when it is in the loopback network of the world.
     pub address: Option<Ipv4Addr>,
     /// Its host name.
     pub hostname: String,
     /// Its memory in MiB.
     pub memory: u64,
-    /// Its description: where the control plane leaves its marker.
+    /// Its description, where the control plane writes its nonce.
     pub description: String,
 }
 
-/// Somebody who lives inside containers: the simulated agent.
+/// Observes containers: the simulated agent does.
 #[async_trait]
 pub trait ContainerObserver: Send + Sync + 'static {
-    /// The container runs and has its address. Also called for each running container when the world starts again.
+    /// The container is running and has its address. Also called for each running container when the world starts
+    /// again.
     async fn started(&self, boot: Boot);
 
-    /// The container no longer runs; its disk stays.
+    /// The container has stopped; its disk stays.
     async fn stopped(&self, vmid: u32);
 
     /// The container and its disk are gone.

@@ -1,11 +1,11 @@
-//! Takes secrets out of what the journal keeps.
+//! Removes secrets from what the journal keeps.
 
 use serde_json::Value;
 
 const MASK: &str = "***";
 /// The longest text the journal keeps of a path, a value or a body.
 const MAX_TEXT: usize = 4096;
-/// A field whose name contains one of these words is not kept.
+/// The value of a field whose name contains one of these words is masked.
 const SECRET_WORDS: [&str; 8] =
     ["password", "passwd", "secret", "token", "authorization", "admin_pass", "private", "apikey"];
 

@@ -1,4 +1,4 @@
-//! What a world keeps over a restart: one JSON file, replaced whole.
+//! What a world keeps over a restart: one JSON file that is replaced as a whole.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -46,7 +46,7 @@ impl StateFile {
         serde_json::from_slice(&bytes).map(Some).map_err(|source| SimError::DamagedState { path, source })
     }
 
-    /// Replaces the state: a reader sees the old file or the new one, never a part.
+    /// Replaces the file: a reader gets the old one or the new one, never a part.
     pub async fn store(&self, world: &SavedWorld) -> Result<(), SimError> {
         let failed = |source| SimError::WriteState { path: self.path.clone(), source };
         let bytes = serde_json::to_vec(world).map_err(|error| failed(error.into()))?;

@@ -1,4 +1,4 @@
-//! The whole simulated world: starts every peer, keeps its state, stops in order.
+//! The whole simulated world: starts every peer, saves the state, stops in order.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,7 +15,7 @@ use super::control::Control;
 use super::core::{Core, TimeScale};
 use super::dns::{DnsServer, ZoneView};
 use super::error::SimError;
-use super::gate::Gate;
+use super::fault_layer::FaultLayer;
 use super::network::{Claim, Network};
 use super::peer::Peer;
 use super::proxmox::{Proxmox, PveProfile};
@@ -26,29 +26,29 @@ use super::velocity::Velocity;
 use super::wire::{Handler, Server, ServerOptions};
 use crate::kernel::Clock;
 
-/// Changes that follow one another so fast are written together.
+/// Changes within this time are written together.
 const SAVE_DEBOUNCE: Duration = Duration::from_millis(100);
-/// The longest a shutdown waits for background work, all of which hurries when the world stops.
-const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+/// The longest a shutdown waits for background work, which ends early when the world stops.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a world is started.
 #[derive(Clone, Debug)]
 pub struct SimConfig {
     /// Where the control listener listens; port 0 picks a free one.
     pub control: SocketAddr,
-    /// The state file; without one the world forgets everything when it stops.
+    /// The state file; without one nothing is kept when the world stops.
     pub state_file: Option<PathBuf>,
     /// Seconds of simulated work are multiplied by this.
     pub time_scale: f64,
-    /// The Proxmox release that is imitated.
+    /// The Proxmox release that is simulated.
     pub profile: PveProfile,
-    /// The second and third byte of the containers' `127.x.y.0/24`; random when absent. A saved network wins.
+    /// The second and third byte of the containers' `127.x.y.0/24`; random when absent. A saved network has priority.
     pub agent_network: Option<[u8; 2]>,
     /// The port every agent listens on, on its container's own address.
     pub agent_port: u16,
-    /// Which agent is imitated.
+    /// Which agent is simulated.
     pub agent_mode: AgentMode,
-    /// The zone both DNS services hold; a saved one wins.
+    /// The zone of both DNS services; a saved one has priority.
     pub zone: String,
     /// The clock of the world.
     pub clock: Clock,
@@ -83,7 +83,7 @@ pub struct World {
     technitium: Arc<Technitium>,
     dns: BTreeMap<&'static str, DnsServer>,
     agent_port: u16,
-    keeper: Keeper,
+    saver: Saver,
     _claim: Claim,
 }
 
@@ -132,9 +132,9 @@ impl World {
                 dns.insert(peer.key(), serve_dns(peer.name(), port, view).await?);
             }
             if let Some(options) = peer.listener() {
-                let gate = Arc::new(Gate::new(core.clone(), peer.clone()));
+                let layer = Arc::new(FaultLayer::new(core.clone(), peer.clone()));
                 let port = saved.ports.get(peer.key()).copied().unwrap_or(0);
-                servers.insert(peer.key(), listen(port, options, gate).await?);
+                servers.insert(peer.key(), listen(port, options, layer).await?);
             }
         }
         let control_options = ServerOptions { max_body: 8 * 1024 * 1024, ..ServerOptions::new("control") };
@@ -149,9 +149,9 @@ impl World {
         let mut ports: BTreeMap<String, u16> =
             servers.iter().map(|(key, server)| ((*key).to_owned(), server.address().port())).collect();
         ports.extend(dns.iter().map(|(key, server)| (dns_key(key), server.address().port())));
-        let keeper = Keeper { file, world: SavedWorld { ports, ..saved }, peers: peers.clone() };
-        keeper.store().await?;
-        core.tasks.spawn(keeper.clone().keep(core.clone()));
+        let saver = Saver { file, world: SavedWorld { ports, ..saved }, peers: peers.clone() };
+        saver.store().await?;
+        core.tasks.spawn(saver.clone().run(core.clone()));
         Ok(Self {
             core,
             control,
@@ -164,7 +164,7 @@ impl World {
             technitium,
             dns,
             agent_port: config.agent_port,
-            keeper,
+            saver,
             _claim: claim,
         })
     }
@@ -243,10 +243,10 @@ impl World {
 
     /// The token every agent accepts.
     pub fn agent_token(&self) -> &str {
-        &self.keeper.world.agent_token
+        &self.saver.world.agent_token
     }
 
-    /// The network the containers live in.
+    /// The network of the containers.
     pub fn network(&self) -> Network {
         self.core.network
     }
@@ -256,7 +256,7 @@ impl World {
         &self.core
     }
 
-    /// Stops every listener and all background work, then writes the state a last time.
+    /// Stops every listener and all background work, then writes the state one last time.
     pub async fn shutdown(self) -> Result<(), SimError> {
         self.core.stopping.cancel();
         self.control.stop().await;
@@ -270,14 +270,18 @@ impl World {
             peer.end().await;
         }
         self.core.tasks.close();
-        if tokio::time::timeout(SHUTDOWN_PATIENCE, self.core.tasks.wait()).await.is_err() {
-            tracing::warn!(tasks = self.core.tasks.len(), "simulated work goes on after the shutdown");
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.core.tasks.wait()).await.is_err() {
+            tracing::warn!(
+                tasks = self.core.tasks.len(),
+                "{} simulated tasks continue after the shutdown",
+                self.core.tasks.len()
+            );
         }
-        self.keeper.store().await
+        self.saver.store().await
     }
 }
 
-/// Listens on the port of the last run when it is still free: clients keep the address in their settings.
+/// Listens on the port of the last run if it is still free: clients have the address in their settings.
 async fn listen(port: u16, options: ServerOptions, handler: Arc<dyn Handler>) -> Result<Server, SimError> {
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     if port != 0
@@ -289,12 +293,12 @@ async fn listen(port: u16, options: ServerOptions, handler: Arc<dyn Handler>) ->
     bound.map_err(|source| SimError::Bind { peer: options.peer, address: address(0), source })
 }
 
-/// The name under which the port of a peer's DNS server is kept.
+/// The key of the port of a peer's DNS server in the state file.
 fn dns_key(key: &str) -> String {
     format!("{key}-dns")
 }
 
-/// Serves DNS on the port of the last run when it is still free.
+/// Serves DNS on the port of the last run if it is still free.
 async fn serve_dns(peer: &'static str, port: u16, view: Arc<dyn ZoneView>) -> Result<DnsServer, SimError> {
     if port != 0
         && let Ok(server) = DnsServer::bind(port, view.clone()).await
@@ -307,20 +311,20 @@ async fn serve_dns(peer: &'static str, port: u16, view: Arc<dyn ZoneView>) -> Re
 
 /// Writes the state file.
 #[derive(Clone)]
-struct Keeper {
+struct Saver {
     file: Option<StateFile>,
     world: SavedWorld,
     peers: Vec<Arc<dyn Peer>>,
 }
 
-impl Keeper {
+impl Saver {
     async fn store(&self) -> Result<(), SimError> {
         let Some(file) = &self.file else { return Ok(()) };
         let peers = self.peers.iter().map(|peer| (peer.key().to_owned(), peer.save())).collect();
         file.store(&SavedWorld { peers, ..self.world.clone() }).await
     }
 
-    async fn keep(self, core: Arc<Core>) {
+    async fn run(self, core: Arc<Core>) {
         loop {
             tokio::select! {
                 () = core.changed.notified() => {}
@@ -328,7 +332,10 @@ impl Keeper {
             }
             tokio::time::sleep(SAVE_DEBOUNCE).await;
             if let Err(error) = self.store().await {
-                tracing::error!(error = &error as &dyn std::error::Error, "could not keep the simulator's state");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the state of the simulator was not saved: {error}"
+                );
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The outermost layer of the HTTP server: what every answer has in common, whoever wrote it.
+//! The outermost layer of the HTTP server: what every answer has in common, whichever handler wrote it.
 //!
 //! It names the request, opens its tracing span, finds the client's address, answers preflights, turns every failure
 //! into a problem document that carries the request's name, and adds the security headers.

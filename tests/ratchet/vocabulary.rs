@@ -15,10 +15,20 @@ const PAGE: &str = "docs/vocabulary.md";
 const DOCUMENTS: &[&str] = &["CHANGELOG.md", "CONTRIBUTING.md", "README.md", "docs/"];
 
 /// Rust files whose texts (the literals, such as messages and log lines) are searched. The list only grows.
-const TEXTS: &[&str] = &["src/instances/readiness.rs", "src/telemetry/metrics/", "src/web/readers.rs"];
+const TEXTS: &[&str] = &[
+    "src/cli/",
+    "src/instances/readiness.rs",
+    "src/roles/dev/",
+    "src/router/docs/",
+    "src/sim/",
+    "src/telemetry/human.rs",
+    "src/telemetry/metrics/",
+    "src/web/readers.rs",
+];
 
 /// Rust files whose comments are searched. The list only grows.
-const COMMENTS: &[&str] = &["tests/ratchet/"];
+const COMMENTS: &[&str] =
+    &["src/cli/", "src/roles/dev/", "src/router/docs/", "src/sim/", "src/telemetry/human.rs", "tests/ratchet/"];
 
 /// A word or phrase that is not written, and what is written instead.
 #[derive(Debug, PartialEq, Eq)]

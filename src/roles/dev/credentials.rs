@@ -1,4 +1,4 @@
-//! The secrets of a development company: made once, kept in its directory, shown at every start.
+//! The secrets of a development company: generated once, kept in its directory, shown at every start.
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub(super) struct Logins {
     pub(super) demo: Login,
 }
 
-/// Everything secret. Not the world's secrets: the world keeps those itself.
+/// All secrets, except those of the simulated world, which keeps its own.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Credentials {
@@ -35,13 +35,13 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Those of `dir`; made and kept when there are none. Returns whether they are new.
+    /// Reads those of `dir`, or generates and keeps new ones. Returns whether they are new.
     pub(super) fn load_or_make(dir: &DataDir) -> anyhow::Result<(Self, bool)> {
         let path = dir.file(FILE);
         match std::fs::read(&path) {
             Ok(bytes) => {
                 let kept = serde_json::from_slice(&bytes)
-                    .with_context(|| format!("{} is damaged; remove it to have new secrets made", path.display()))?;
+                    .with_context(|| format!("{} is damaged; remove it to get new secrets", path.display()))?;
                 Ok((kept, false))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_made_once() {
+    fn secrets_are_generated_once() {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::open(folder.path()).unwrap();
         let (first, new) = Credentials::load_or_make(&dir).unwrap();

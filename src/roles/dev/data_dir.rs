@@ -1,4 +1,4 @@
-//! The directory a development company lives in: owned by one `zpack dev` at a time, readable by its user only.
+//! The data directory of a development company: locked by one `zpack dev` at a time, readable by its user only.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-/// The directory, held until this is dropped. The system gives the lock back when the process ends, however it ends.
+/// The directory, locked until this is dropped. The system releases the lock when the process ends, however it ends.
 pub(super) struct DataDir {
     path: PathBuf,
     _lock: File,
 }
 
 impl DataDir {
-    /// Creates the directory when it is not there and locks it.
+    /// Creates the directory if it does not exist, and locks it.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         DirBuilder::new()
@@ -35,11 +35,11 @@ impl DataDir {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut owner = String::new();
-                // Only to be more helpful; the lock alone decides.
+                // Only for the message; the lock decides.
                 let _ = lock.read_to_string(&mut owner);
                 let process = owner.trim().parse::<u32>().map(|pid| format!(" (process {pid})")).unwrap_or_default();
                 bail!(
-                    "another zpack dev{process} runs in {shown}; stop it, join it with --env-file {}, or choose \
+                    "another zpack dev{process} is running in {shown}; stop it, connect to it with --env-file {}, or choose \
                      another directory with --data-dir",
                     path.join("zpack.env").display()
                 );
@@ -57,7 +57,7 @@ impl DataDir {
         self.path.join(name)
     }
 
-    /// Replaces the file `name` by one that only this user can read. A reader sees the old text or the new one.
+    /// Replaces the file `name` by one that only this user can read. A reader gets the old text or the new one.
     pub(super) fn write_private(&self, name: &str, text: &str) -> anyhow::Result<()> {
         let (path, temporary) = (self.file(name), self.file(&format!("{name}.tmp")));
         let written = || -> std::io::Result<()> {

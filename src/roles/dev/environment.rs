@@ -6,7 +6,7 @@ use crate::config::{MapSource, Source, env_line, groups};
 
 use super::credentials::Credentials;
 
-/// Settings that describe how fast and how much, not where: those of the shell are taken over.
+/// Settings about how fast and how much, not where: those of the shell are used.
 const TUNABLE: &[&str] = &[
     "LOG_",
     "RUST_LOG",
@@ -59,7 +59,7 @@ pub(super) struct Places {
 pub(super) struct DevEnvironment(Vec<(String, String)>);
 
 impl DevEnvironment {
-    /// The settings for `places`. `shell` may tune them, but never lead elsewhere.
+    /// The settings for `places`. `shell` may tune them, but cannot point to other stores or peers.
     pub(super) fn new(places: &Places, credentials: &Credentials, time_scale: f64, shell: &dyn Source) -> Self {
         let api = format!("http://127.0.0.1:{}", places.port);
         let fixed = [
@@ -114,12 +114,12 @@ impl DevEnvironment {
 
     /// The text of `zpack.env`.
     pub(super) fn file(&self) -> String {
-        let head = "# Settings of a running `zpack dev`, written anew at every start.\n";
+        let head = "# Settings of a running `zpack dev`; rewritten at every start.\n";
         self.0.iter().fold(head.to_owned(), |text, (name, value)| text + &env_line(name, value))
     }
 }
 
-/// Waits that follow the simulated work, each with a floor below which the machine itself is the limit.
+/// Waits that depend on the time scale, each with a minimum, below which the machine is the limit.
 fn scaled(scale: f64) -> impl Iterator<Item = (String, String)> {
     let millis = [
         ("PROXMOX_TASK_POLL_MS", 1000, 50),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_tunes_but_does_not_lead_elsewhere() {
+    fn a_shell_tunes_but_does_not_point_elsewhere() {
         let shell = MapSource::default().with("PROVISION_SLOTS", "8").with("DATABASE_URL", "postgres://prod/zpack");
         let dev = DevEnvironment::new(&places(), &credentials(), 0.1, &shell).file();
         assert!(dev.contains("PROVISION_SLOTS=8") && !dev.contains("prod"), "{dev}");

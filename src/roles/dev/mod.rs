@@ -1,7 +1,7 @@
 //! `zpack dev`: the whole company in one process on one machine, like `nomad agent -dev`.
 //!
 //! A private Redis, SQLite, the simulated world and the roles, all in one data directory that survives a restart and
-//! belongs to one process at a time. `zpack.env` in it holds every setting, so that any other command can join.
+//! belongs to one process at a time. `zpack.env` in it has every setting, so that any other command can connect.
 
 mod credentials;
 mod data_dir;
@@ -41,7 +41,7 @@ use crate::telemetry::Metrics;
 const TEMPLATES: &str = "9000,9001";
 const ENV_FILE: &str = "zpack.env";
 
-/// What a start was given and found.
+/// The arguments of a start, and what it found.
 struct Start {
     args: DevArgs,
     dir: DataDir,
@@ -50,7 +50,7 @@ struct Start {
     output: Output,
 }
 
-/// Runs the company until a signal comes. `shell` may tune it, but nothing of it leads elsewhere.
+/// Runs the company until a signal comes. `shell` may tune it, but cannot point it to other stores or peers.
 pub async fn run(shell: &dyn Source, args: DevArgs, output: Output) -> anyhow::Result<()> {
     if is_production(shell) {
         bail!(
@@ -123,7 +123,7 @@ async fn company(
     let source = environment.source();
     prepare_database(start, &source).await?;
     let roles = start_roles(&start.args.roles, &source, listener, stop.child_token()).await?;
-    meet(world, port, &start.credentials.internal_token)?;
+    connect_peers(world, port, &start.credentials.internal_token)?;
     let ready = Ready::new(format!("http://127.0.0.1:{port}"), world.control_url(), &start.credentials);
     let guide = Guide {
         program: &std::env::args().next().unwrap_or_else(|| "zpack".to_owned()),
@@ -136,8 +136,8 @@ async fn company(
     Ok(roles.run().await?)
 }
 
-/// Tells the simulated proxy where its callbacks go, and the simulated router where its routes are.
-fn meet(world: &World, port: u16, internal_token: &str) -> anyhow::Result<()> {
+/// Configures where the simulated proxy sends its callbacks and where the simulated Traefik polls.
+fn connect_peers(world: &World, port: u16, internal_token: &str) -> anyhow::Result<()> {
     let url = |path: &str| Url::parse(&format!("http://127.0.0.1:{port}{path}")).context("the API has no address");
     let token = || Some(internal_token.to_owned());
     let callbacks = CallbackSettings {
@@ -153,7 +153,7 @@ fn meet(world: &World, port: u16, internal_token: &str) -> anyhow::Result<()> {
 async fn prepare_database(start: &Start, source: &MapSource) -> anyhow::Result<()> {
     let db = wiring::any_database(&DatabaseConfig::load(source)?).await?;
     db::migrate::up(&db).await.context("the schema could not be brought up to date")?;
-    let now = db::now(&db).await.context("the database did not tell the time")?;
+    let now = db::now(&db).await.context("the time of the database could not be read")?;
     users::ensure(&db, &start.credentials.users, start.new_credentials, now).await?;
     db.close().await.context("the database did not close")
 }

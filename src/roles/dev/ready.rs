@@ -1,4 +1,4 @@
-//! What `zpack dev` prints once everything runs: one line for programs, a short page for people.
+//! What `zpack dev` prints once everything is running: one line for programs, a short page for people.
 
 use serde::Serialize;
 
@@ -17,9 +17,9 @@ pub(super) struct Ready<'a> {
     users: &'a Logins,
 }
 
-/// How a person goes on from here.
+/// What the page for people needs beside that.
 pub(super) struct Guide<'a> {
-    /// The program, as it was called.
+    /// The program, as it was started.
     pub(super) program: &'a str,
     /// The data directory, as it was given.
     pub(super) data_dir: &'a str,

@@ -1,7 +1,7 @@
 //! The private Redis of a development company: a child that ends with its parent, however the parent ends.
 //!
-//! A thread of its own starts it and waits for it, because the kernel ends such a child with the *thread* that started
-//! it. When Redis dies by itself it is started again on the same port, with what its append-only file holds.
+//! A separate thread starts it and waits for it, because the kernel ends such a child with the *thread* that started
+//! it. When Redis dies it is started again on the same port, with the content of its append-only file.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
@@ -29,14 +29,14 @@ const RESTART_WAIT: Duration = Duration::from_millis(300);
 pub(super) struct PrivateRedis {
     url: String,
     child: Arc<Supervised>,
-    keeper: JoinHandle<()>,
+    supervisor: JoinHandle<()>,
 }
 
-/// What the thread that waits for the child shares with those that stop it.
+/// What the thread that waits for the child shares with the rest.
 #[derive(Default)]
 struct Supervised {
     stopping: AtomicBool,
-    /// It answered once: an end from now on is an accident, no failed start.
+    /// Whether it has answered once: after that its end is a crash, not a failed start.
     answered: AtomicBool,
     process: Mutex<Option<OwnedFd>>,
 }
@@ -45,7 +45,7 @@ impl Supervised {
     fn signal(&self, signal: Signal) {
         let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(process) = process.as_ref() {
-            // It may have ended this very moment.
+            // It may just have ended.
             let _ = pidfd_send_signal(process, signal);
         }
     }
@@ -64,13 +64,13 @@ impl PrivateRedis {
         let port_file = home.join("port");
         let last = std::fs::read_to_string(&port_file).ok().and_then(|text| text.trim().parse::<u16>().ok());
         let mut failure = None;
-        // Between finding a free port and Redis taking it, somebody else may.
+        // Another process may take a free port before Redis does.
         for wanted in [last, None, None] {
             let port = free_port(wanted)?;
             let config = write_config(dir, &home, port, password)?;
             match Self::launch(&home, config, port, password).await {
                 Ok(redis) => {
-                    std::fs::write(&port_file, port.to_string()).context("cannot note the port of Redis")?;
+                    std::fs::write(&port_file, port.to_string()).context("cannot write the port of Redis")?;
                     return Ok(redis);
                 }
                 Err(error) => failure = Some(error),
@@ -83,15 +83,15 @@ impl PrivateRedis {
         let child = Arc::new(Supervised::default());
         let (report, started) = tokio::sync::oneshot::channel();
         let (shared, log) = (child.clone(), home.join("redis.log"));
-        let keeper = std::thread::Builder::new()
-            .name("redis-keeper".to_owned())
+        let supervisor = std::thread::Builder::new()
+            .name("redis-supervisor".to_owned())
             .spawn({
                 let log = log.clone();
-                move || keep(&shared, &config, &log, report)
+                move || supervise(&shared, &config, &log, report)
             })
-            .context("cannot start the thread that keeps Redis")?;
-        started.await.context("the thread that keeps Redis ended")??;
-        let redis = Self { url: format!("redis://:{password}@127.0.0.1:{port}/0"), child, keeper };
+            .context("cannot start the thread that supervises Redis")?;
+        started.await.context("the thread that supervises Redis ended")??;
+        let redis = Self { url: format!("redis://:{password}@127.0.0.1:{port}/0"), child, supervisor };
         match redis.answers().await {
             Ok(()) => {
                 redis.child.answered.store(true, Ordering::SeqCst);
@@ -124,7 +124,7 @@ impl PrivateRedis {
                 Err(error) if Instant::now() > deadline => {
                     return Err(error).context("the private Redis does not answer");
                 }
-                Err(_) if self.keeper.is_finished() => bail!("the private Redis ended at once"),
+                Err(_) if self.supervisor.is_finished() => bail!("the private Redis ended at once"),
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
@@ -135,7 +135,7 @@ impl PrivateRedis {
         self.child.stopping.store(true, Ordering::SeqCst);
         self.child.signal(Signal::TERM);
         let deadline = Instant::now() + STOP_LIMIT;
-        while !self.keeper.is_finished() {
+        while !self.supervisor.is_finished() {
             if Instant::now() > deadline {
                 self.child.signal(Signal::KILL);
             }
@@ -144,8 +144,8 @@ impl PrivateRedis {
     }
 }
 
-/// Starts the child again and again until it is told to stop. Reports how the first start went.
-fn keep(child: &Supervised, config: &Path, log: &Path, report: tokio::sync::oneshot::Sender<anyhow::Result<()>>) {
+/// Starts the child again whenever it ends, until it is stopped. Reports the result of the first start.
+fn supervise(child: &Supervised, config: &Path, log: &Path, report: tokio::sync::oneshot::Sender<anyhow::Result<()>>) {
     let mut report = Some(report);
     loop {
         let mut process = match spawn(config, log) {
@@ -153,7 +153,7 @@ fn keep(child: &Supervised, config: &Path, log: &Path, report: tokio::sync::ones
             Err(error) => {
                 match report.take() {
                     Some(report) => drop(report.send(Err(error))),
-                    None => tracing::error!(error = format!("{error:#}"), "the private Redis cannot be started again"),
+                    None => tracing::error!(error = format!("{error:#}"), "the private Redis cannot be restarted"),
                 }
                 return;
             }
@@ -161,10 +161,10 @@ fn keep(child: &Supervised, config: &Path, log: &Path, report: tokio::sync::ones
         let handle = Pid::from_raw(i32::try_from(process.id()).unwrap_or(0));
         child.note(handle.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()));
         if let Some(report) = report.take() {
-            // Whoever asked may have given up.
+            // The starter may no longer wait.
             let _ = report.send(Ok(()));
         }
-        // A stop may have been asked for before there was anything to signal.
+        // A stop may have been requested before there was a process to signal.
         if child.stopping.load(Ordering::SeqCst) {
             child.signal(Signal::TERM);
         }
@@ -173,7 +173,7 @@ fn keep(child: &Supervised, config: &Path, log: &Path, report: tokio::sync::ones
         if child.stopping.load(Ordering::SeqCst) || !child.answered.load(Ordering::SeqCst) {
             return;
         }
-        tracing::warn!(status = ?ended, "the private Redis ended; starting it again");
+        tracing::warn!(status = ?ended, "the private Redis ended; restarting it");
         std::thread::sleep(RESTART_WAIT);
     }
 }
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_answers_comes_back_when_killed_and_keeps_its_keys() {
+    async fn it_answers_is_restarted_when_killed_and_keeps_its_keys() {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::open(folder.path()).unwrap();
         let server = PrivateRedis::start(&dir, "pass").await.unwrap();
@@ -255,7 +255,7 @@ mod tests {
             .unwrap();
         let _: () = redis::cmd("SET").arg("k2").arg("v").query_async(&mut connection).await.unwrap();
         server.child.signal(Signal::KILL);
-        server.keeper_restarted(&client).await;
+        server.restarted(&client).await;
         let mut connection = connect(&client).await.unwrap();
         let kept: Option<String> = redis::cmd("GET").arg("k2").query_async(&mut connection).await.unwrap();
         assert_eq!(kept.as_deref(), Some("v"));
@@ -263,16 +263,16 @@ mod tests {
         assert!(connect(&client).await.is_err());
     }
 
-    /// A connection for a loaded machine, where writing through to the disk takes its time.
+    /// A connection with long timeouts: on a loaded machine writes to the disk take long.
     async fn connect(client: &redis::Client) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
-        let patient = redis::AsyncConnectionConfig::new()
+        let slow = redis::AsyncConnectionConfig::new()
             .set_connection_timeout(Some(Duration::from_secs(10)))
             .set_response_timeout(Some(Duration::from_secs(60)));
-        client.get_multiplexed_async_connection_with_config(&patient).await
+        client.get_multiplexed_async_connection_with_config(&slow).await
     }
 
     impl PrivateRedis {
-        async fn keeper_restarted(&self, client: &redis::Client) {
+        async fn restarted(&self, client: &redis::Client) {
             let deadline = Instant::now() + Duration::from_secs(60);
             let mut gone = false;
             loop {

@@ -1,5 +1,5 @@
-//! A Redis that an earlier `zpack dev` left behind. It is stopped only when it is surely ours: a redis-server that
-//! works in our directory.
+//! A Redis that an earlier `zpack dev` left behind. It is stopped only if it is certainly ours: a redis-server whose
+//! working directory is ours.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use tokio::time::Instant;
 
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Stops the Redis whose process id is on record in `home`, when it still runs there.
+/// Stops the Redis whose process id is in `home`, if it is still running there.
 pub(super) async fn stop_left_behind(home: &Path) -> anyhow::Result<()> {
     let Some(number) = std::fs::read_to_string(home.join("redis.pid")).ok().and_then(|text| text.trim().parse().ok())
     else {
         return Ok(());
     };
     let Some(pid) = Pid::from_raw(number) else { return Ok(()) };
-    // The handle is opened before the check: a number that is given to another process later does not reach it.
+    // The handle is opened before the check: it never reaches a later process with the same id.
     let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(()) };
     if !is_ours(number, home) {
         return Ok(());
@@ -31,7 +31,7 @@ pub(super) async fn stop_left_behind(home: &Path) -> anyhow::Result<()> {
         }
         if Instant::now() > deadline {
             if signal == Signal::KILL {
-                bail!("the Redis of an earlier run (process {number}) cannot be stopped; end it by hand");
+                bail!("the Redis of an earlier run (process {number}) cannot be stopped; kill it manually");
             }
             signal = Signal::KILL;
         }

@@ -9,8 +9,8 @@ use crate::accounts::{AccountError, Passwords, store};
 use crate::db::entities::user::Role;
 use crate::kernel::{Secret, Timestamp};
 
-/// Creates those of `logins` that are not there. `renew` also gives the others the password in `logins`, which was made
-/// anew after the old one was thrown away.
+/// Creates those of `logins` that do not exist. `renew` also gives the others the password in `logins`, which was generated
+/// again after the old one was removed.
 pub(super) async fn ensure(
     db: &DatabaseConnection,
     logins: &Logins,
@@ -21,7 +21,7 @@ pub(super) async fn ensure(
     for (login, role) in [(&logins.admin, Role::Admin), (&logins.demo, Role::Customer)] {
         one(db, &passwords, login, role, renew, now)
             .await
-            .with_context(|| format!("the account {} could not be made", login.email))?;
+            .with_context(|| format!("the account {} could not be created", login.email))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Backups of one agent: a copy of the data root each, with a checksum that a restore believes in.
+//! Backups of one agent: each is a copy of the data root, with a checksum that a restore verifies.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,15 +12,15 @@ use crate::kernel::{Timestamp, text_enum};
 pub const QUOTA: usize = 5;
 
 text_enum! {
-    /// What a backup is good for.
+    /// The state of a backup.
     pub enum BackupState {
         /// Its archive is being written.
         Creating = "creating",
         /// It can be restored.
         Ready = "ready",
-        /// Its archive was never finished.
+        /// Its archive was not finished.
         Failed = "failed",
-        /// It is being put back.
+        /// It is being restored.
         Restoring = "restoring",
     }
 }
@@ -70,7 +70,7 @@ impl Backups {
         Err(Problem::new(Code::Conflict, format!("the quota of {QUOTA} backups is used up")))
     }
 
-    /// Begins a backup with the content the disk has now.
+    /// Begins a backup of the current content of the disk.
     pub fn begin(&mut self, id: String, note: Option<String>, content: Disk, now: Timestamp) {
         let (size, sha256) = (content.used(), checksum(&content));
         let state = BackupState::Creating;
@@ -84,7 +84,8 @@ impl Backups {
         }
     }
 
-    /// The job on an archive was cut off: what was written is lost, what was read is as good as before.
+    /// The job on an archive was interrupted: an archive that was being written is lost, one that was being read is
+    /// unchanged.
     pub fn abort(&mut self) {
         for backup in &mut self.all {
             backup.state = match backup.state {
@@ -94,7 +95,7 @@ impl Backups {
         }
     }
 
-    /// Whether the backup can be restored: there, ready, and its bytes what they were.
+    /// Whether the backup can be restored: it exists, is ready, and its checksum is right.
     pub fn demand_restorable(&mut self, id: &str) -> Result<(), Problem> {
         let backup = self.find(id).ok_or_else(|| missing(id))?;
         if backup.state != BackupState::Ready {
@@ -114,7 +115,7 @@ impl Backups {
         }
     }
 
-    /// Swaps the content of the backup in.
+    /// Replaces the content of the disk by that of the backup, or adds to it.
     pub fn restore_into(&mut self, id: &str, disk: &mut Disk) {
         if let Some(backup) = self.find(id) {
             backup.state = BackupState::Ready;
@@ -140,7 +141,7 @@ impl Backups {
         }
     }
 
-    /// Damages the bytes of a backup, as a bad disk would; false when there is none of this name.
+    /// Damages the content of a backup, as a bad disk would; false when there is no such backup.
     pub fn corrupt(&mut self, id: &str) -> bool {
         let found = self.find(id);
         found.map(|backup| backup.sha256 = "0".repeat(64)).is_some()

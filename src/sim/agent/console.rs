@@ -14,7 +14,7 @@ text_enum! {
     pub enum Stream {
         /// The workload's output.
         Stdout = "stdout",
-        /// What was typed.
+        /// Commands that were entered.
         Stdin = "stdin",
         /// The agent itself.
         System = "system",
@@ -44,7 +44,7 @@ impl Console {
         self.next += 1;
     }
 
-    /// With `after`, the `count` oldest lines behind that number, to read on from; without, the `count` newest.
+    /// With `after`, the `count` oldest lines after that number, to continue reading; without it, the `count` newest.
     pub fn history(&self, count: usize, after: Option<u64>) -> Value {
         let lines: Vec<&Line> = match after {
             Some(seq) => self.lines.iter().filter(|line| line.seq > seq).take(count).collect(),
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn history_is_bounded_and_can_be_read_on() {
+    fn the_history_is_bounded_and_can_be_continued() {
         let mut console = Console::default();
         for number in 0..1500 {
             console.push(Timestamp::from_millis(number), Stream::Stdout, format!("line {number}"));

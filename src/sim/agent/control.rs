@@ -1,4 +1,4 @@
-//! The levers a test has on an agent: `POST /sim/agents/{vmid}` and `POST /sim/agents/next`.
+//! The controls of an agent for tests: `POST /sim/agents/{vmid}` and `POST /sim/agents/next`.
 
 use serde::Deserialize;
 
@@ -8,32 +8,32 @@ use super::state::State;
 use crate::kernel::Timestamp;
 use crate::sim::{ControlError, TimeScale};
 
-/// What is to be changed; what is absent stays.
+/// The changes to make; a field that is absent changes nothing.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Levers {
     /// Hold the workload in this state; for the next agent only `error`, which fails its install.
     state: Option<State>,
-    /// The words that go with state `error`.
+    /// The message of state `error`.
     error: Option<String>,
     /// End the workload as a crash does, with the automatic restarts.
     #[serde(default)]
     crash: bool,
     /// Accept connections and never answer.
     hang: Option<bool>,
-    /// Which agent is imitated.
+    /// Which agent is simulated.
     mode: Option<AgentMode>,
-    /// Answer so much later, not scaled.
+    /// How much later it answers, in milliseconds, not scaled.
     slow_ms: Option<u64>,
-    /// Accept this token and no other.
+    /// The only token that it accepts.
     token: Option<String>,
     /// Players on a Minecraft server.
     players: Option<u32>,
-    /// The bytes the disk has.
+    /// The size of the disk.
     disk_bytes: Option<u64>,
     /// Damage this backup.
     corrupt_backup: Option<String>,
-    /// Put something on the disk that the wire cannot create.
+    /// Put an entry on the disk that cannot be created over the wire.
     plant: Option<Plant>,
 }
 
@@ -47,17 +47,17 @@ struct Plant {
 }
 
 impl Levers {
-    /// Checks what can be asked of an agent that does not exist yet.
+    /// Checks that this can be prepared for an agent that does not exist yet.
     pub fn check_next(&self) -> Result<(), ControlError> {
         let only_error = self.state.is_none_or(|state| state == State::Error);
         if only_error && !self.crash && self.plant.is_none() && self.corrupt_backup.is_none() {
             return Ok(());
         }
-        let able = "the next agent takes state `error`, error, hang, mode, slowMs, token, players and diskBytes";
+        let able = "the next agent can be given: state `error`, error, hang, mode, slowMs, token, players, diskBytes";
         Err(ControlError::Invalid(able.to_owned()))
     }
 
-    /// Prepares an agent that was just made: state `error` waits for its install.
+    /// Prepares a new agent: state `error` takes effect when it installs.
     pub fn prepare(&self, agent: &mut Agent) {
         if self.state == Some(State::Error) || self.error.is_some() {
             agent.fail_install = Some(self.error.clone().unwrap_or_else(|| "forced by the simulator".to_owned()));
@@ -65,12 +65,15 @@ impl Levers {
         self.set(agent);
     }
 
-    /// Pulls the levers on an agent.
+    /// Applies the changes to an agent.
     pub fn apply(&self, agent: &mut Agent, now: Timestamp, scale: TimeScale) -> Result<(), ControlError> {
         let plant = self.plant.as_ref().map(Plant::node).transpose()?;
         if self.crash && !agent.machine.crash(now, scale) {
             let state = agent.machine.state();
-            return Err(ControlError::Invalid(format!("agent {} is {state}; only what runs can crash", agent.vmid)));
+            return Err(ControlError::Invalid(format!(
+                "agent {} is {state}; only a running workload can crash",
+                agent.vmid
+            )));
         }
         if let Some(id) = &self.corrupt_backup
             && !agent.backups.corrupt(id)

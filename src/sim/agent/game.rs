@@ -1,7 +1,8 @@
-//! The game ports: a container whose Minecraft server runs answers the Server List Ping on its own address.
+//! The game ports: a container with a running Minecraft server answers the Server List Ping on its own address.
 //!
-//! A port is open while the workload is `running` and closed otherwise. `server.properties` on the disk of the container
-//! is obeyed: `motd`, `max-players`, and `enable-status=false`, with which the server accepts and says nothing.
+//! A port is open while the workload is `running` and closed otherwise. `server.properties` on the disk of the
+//! container is obeyed: `motd`, `max-players`, and `enable-status=false`, with which the server accepts connections and
+//! sends nothing.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -20,16 +21,16 @@ use crate::sim::minecraft::{Hello, StatusAnswer, StatusListener, StatusSource, p
 /// The port of Minecraft where the configuration names none.
 const DEFAULT_PORT: u16 = 25_565;
 const DEFAULT_PLAYERS: i64 = 20;
-/// When nothing is due; a change wakes earlier.
+/// The pause when nothing is due; a change ends it.
 const IDLE: Duration = Duration::from_secs(60);
-/// How soon a port that could not be opened is tried again: its last listener may just be closing.
+/// How soon opening a port is retried: its last listener may just be closing.
 const RETRY: Duration = Duration::from_millis(50);
 
 /// The open game ports by container.
 type GamePorts = BTreeMap<u32, StatusListener>;
 
 impl Agent {
-    /// Where its Minecraft server listens, while it runs.
+    /// The address of its Minecraft server, while that is running.
     fn game_address(&self) -> Option<SocketAddr> {
         let runs = self.up && self.machine.state() == State::Running && self.payload()?.is_minecraft();
         let port = self.config.as_ref()?.pointer("/ports/0").and_then(Value::as_u64);
@@ -45,7 +46,7 @@ impl Agent {
         lines.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
     }
 
-    /// What its Minecraft server says to a status request.
+    /// The answer of its Minecraft server to a status request.
     fn game_status(&self) -> StatusAnswer {
         if self.property("enable-status").as_deref() == Some("false") {
             return StatusAnswer::Silent;
@@ -81,7 +82,7 @@ impl Agents {
         }
     }
 
-    /// Brings the open ports in line with what runs; returns when to look again.
+    /// Opens and closes ports so that they match the running workloads; returns when to check again.
     async fn settle_game_ports(self: &Arc<Self>, open: &mut GamePorts) -> Duration {
         let now = self.core.clock.now();
         let (wanted, mut next) = {

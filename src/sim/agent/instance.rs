@@ -1,4 +1,4 @@
-//! One agent: its workload, its disk, and what a test has told it to do.
+//! One agent: its workload, its disk, and what a test has set.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use super::state::State;
 use crate::kernel::{Timestamp, text_enum};
 use crate::sim::{Boot, TimeScale};
 
-/// The bytes a data root and its backups may take, unless a test says otherwise.
+/// The size of a data root with its backups, unless a test sets another.
 const DISK_BYTES: u64 = 64 * 1024 * 1024;
 /// How long code-server takes to answer.
 const CODE_SERVER_START: Duration = Duration::from_secs(1);
 
 text_enum! {
-    /// Which agent is imitated.
+    /// Which agent is simulated.
     pub enum AgentMode {
         /// The complete contract (docs/contracts/agent.md D3).
         Full = "full",
@@ -33,34 +33,34 @@ text_enum! {
 /// code-server in a dev container.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct CodeServer {
-    /// The port it was told to listen on.
+    /// The port it listens on.
     pub port: u16,
     /// When it was started; `None` while it is stopped.
     pub started_at: Option<Timestamp>,
 }
 
-/// The agent of one container. Its disk is that of the container, so it outlives every restart.
+/// The agent of one container. Its disk is that of the container, and survives every restart.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Agent {
     /// The container.
     pub vmid: u32,
-    /// Tells the container from earlier ones of the same number.
+    /// Distinguishes the container from earlier ones with the same VMID.
     pub incarnation: u64,
-    /// Where the container is on the network.
+    /// The address of the container.
     pub address: Option<Ipv4Addr>,
-    /// Whether the container runs.
+    /// Whether the container is running.
     pub up: bool,
-    /// The imitated agent, when it is not the world's choice.
+    /// The simulated agent, when it is not the one of the world.
     pub mode: Option<AgentMode>,
     /// Accept connections and never answer.
     pub hang: bool,
-    /// Answer so much later (not scaled).
+    /// How much later it answers, in milliseconds, not scaled.
     pub slow_ms: u64,
-    /// The token this agent accepts, when it is not the world's.
+    /// The token that this agent accepts, when it is not the one of the world.
     pub token: Option<String>,
-    /// The next install fails with these words.
+    /// The next install fails with this message.
     pub fail_install: Option<String>,
-    /// The bytes the data root and the backups may take.
+    /// The size of the data root with the backups.
     pub disk_bytes: u64,
     /// Players on a Minecraft server.
     pub players: u32,
@@ -110,7 +110,7 @@ impl Agent {
         Payload::parse(self.config.as_ref()?).ok()
     }
 
-    /// Its place in the order of configurations.
+    /// The generation of the configuration.
     pub fn generation(&self) -> Option<u64> {
         self.payload()?.generation
     }
@@ -129,7 +129,7 @@ impl Agent {
         }
     }
 
-    /// Catches up with everything that was due until `now`.
+    /// Applies everything that was due until `now`.
     pub fn catch_up(&mut self, now: Timestamp) {
         let happened = self.machine.advance(now);
         self.record(happened);
@@ -194,7 +194,7 @@ impl Agent {
                 }
                 Happening::ArchiveJobLost => {
                     self.backups.abort();
-                    (Stream::System, "the job on a backup was cut off".to_owned())
+                    (Stream::System, "the job on a backup was interrupted".to_owned())
                 }
                 Happening::GaveUp => (Stream::System, "crashed too often, giving up".to_owned()),
             };
@@ -202,7 +202,7 @@ impl Agent {
         }
     }
 
-    /// What an installed server finds on its first start; files that are there stay.
+    /// Writes what a server needs for its first start; existing files stay.
     fn write_installed_files(&mut self, now: Timestamp) {
         let Some(payload) = self.payload() else { return };
         let files: &[(&str, &[u8])] = if payload.is_dev() {

@@ -1,17 +1,17 @@
-//! The exclusive job of an agent: install, backup, restore or power, never two at a time.
+//! The exclusive job of an agent: install, backup, restore or power, one at a time.
 
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::{Timestamp, text_enum};
 
 text_enum! {
-    /// What kind of exclusive job runs.
+    /// What an exclusive job does.
     pub enum JobKind {
         /// A configuration is being installed.
         Install = "install",
         /// An archive is being written.
         Backup = "backup",
-        /// An archive is being put back.
+        /// An archive is being restored.
         Restore = "restore",
         /// The workload is being started or stopped.
         Power = "power",
@@ -31,8 +31,8 @@ pub struct Job {
 /// Why a command was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Another job runs.
-    #[error("a job of kind {} runs since {}", .0.kind, .0.started_at)]
+    /// Another job is running.
+    #[error("a job of kind {} has been running since {}", .0.kind, .0.started_at)]
     Busy(Job),
     /// There is nothing to start.
     #[error("nothing is installed")]
@@ -44,6 +44,6 @@ pub enum Refusal {
 pub enum Accepted {
     /// Work began.
     Begun,
-    /// The workload is already in the wanted state.
+    /// The workload is already in the requested state.
     Already,
 }

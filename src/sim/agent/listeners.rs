@@ -1,4 +1,4 @@
-//! Which agents listen: a listener per running container, opened when it has booted and closed with it.
+//! The listeners of agents: one for each running container, opened when it has booted and closed when it stops.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,15 +8,15 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::sim::core::Core;
-use crate::sim::gate::Gate;
+use crate::sim::fault_layer::FaultLayer;
 use crate::sim::peer::Peer;
 use crate::sim::wire::{Server, ServerOptions};
 
-/// How often, and how long apart, an address in use is tried: the listener of the last run may just be closing.
+/// How often, and at what interval, an address in use is tried: the listener of the last run may just be closing.
 const BIND_ATTEMPTS: u32 = 20;
 const BIND_PAUSE: Duration = Duration::from_millis(50);
 
-/// A container that is booting. It is off when the container stops before its agent listens.
+/// A container that is booting; cancelled when it stops before its agent listens.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     vmid: u32,
@@ -43,7 +43,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Makes room for the listener of a container that starts; one that was there is closed.
+    /// Prepares the listener of a container that starts; an earlier one is closed.
     pub async fn expect(&self, vmid: u32) -> Arrival {
         self.close(vmid).await;
         let off = CancellationToken::new();
@@ -51,7 +51,7 @@ impl Listeners {
         Arrival { vmid, off }
     }
 
-    /// Opens the listener; false when the container stopped meanwhile or the address cannot be had.
+    /// Opens the listener; false when the container has stopped or the address cannot be bound.
     pub async fn open(
         &self,
         arrival: Arrival,
@@ -60,13 +60,13 @@ impl Listeners {
         core: &Arc<Core>,
         peer: Arc<dyn Peer>,
     ) -> bool {
-        let gate = Arc::new(Gate::new(core.clone(), peer));
+        let layer = Arc::new(FaultLayer::new(core.clone(), peer));
         let mut attempt = 1;
         let server = loop {
-            match Server::bind(address, options, gate.clone()).await {
+            match Server::bind(address, options, layer.clone()).await {
                 Ok(server) => break server,
                 Err(error) if attempt == BIND_ATTEMPTS => {
-                    tracing::error!(%address, vmid = arrival.vmid, %error, "the agent cannot listen");
+                    tracing::error!(%address, vmid = arrival.vmid, %error, "the agent of {} cannot listen on {address}: {error}", arrival.vmid);
                     return false;
                 }
                 Err(_) => attempt += 1,

@@ -1,7 +1,7 @@
-//! The timed machine of one agent: what was asked for, what is due when, and what that does to the state.
+//! The state machine of one agent with its times: what was requested, what is due when, and how that changes the state.
 //!
-//! Nothing runs in the background. Work is a queue of due moments; [`Machine::advance`] catches up to `now` and tells
-//! what happened on the way, so every run is repeatable and survives a restart of the simulator.
+//! Nothing runs in the background. Work is a queue of events that are due at a time; [`Machine::advance`] applies those
+//! that are due by `now` and returns them, so every run is repeatable and survives a restart of the simulator.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,36 +20,36 @@ const BACKUP: Duration = Duration::from_secs(2);
 const RESTORE: Duration = Duration::from_secs(2);
 const CRASH_WINDOW: Duration = Duration::from_secs(600);
 
-/// How long a crashed workload waits before it is launched again; one crash more in the window is the end.
+/// How long a crashed workload waits before it is launched again; after one more crash in the window it stays down.
 const RESTART_BACKOFF: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
-/// Something that took place at a moment.
+/// An event in the life of the workload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Happening {
-    /// An accepted install begins.
+    /// An accepted install starts.
     InstallBegun,
     /// The install reached the next step.
     Step {
         /// Its name on the wire.
         name: String,
-        /// How much of the install lies behind, in percent.
+        /// How much of the install is done, in percent.
         progress: u8,
     },
-    /// The install ended well.
+    /// The install succeeded.
     Installed,
-    /// The install ended badly.
+    /// The install failed.
     InstallFailed {
-        /// What to tell a person.
+        /// The message for a person.
         error: String,
     },
     /// The process was launched.
     Launched,
-    /// The process serves.
+    /// The process is ready.
     Serving,
-    /// The process ended because it was asked to.
+    /// The process ended as requested.
     Exited {
-        /// Whether this ends the power job; false where a launch or a restore follows.
+        /// Whether this ends the power job; false when a launch or a restore follows.
         last: bool,
     },
     /// The archive `id` is complete.
@@ -57,16 +57,16 @@ pub enum Happening {
         /// The backup.
         id: String,
     },
-    /// The files of the archive `id` were swapped in.
+    /// The files of the archive `id` were restored.
     Restored {
         /// The backup.
         id: String,
-        /// Whether this ends the job; false where a launch follows.
+        /// Whether this ends the job; false when a launch follows.
         last: bool,
     },
-    /// A job on an archive was cut off.
+    /// A job on an archive was interrupted.
     ArchiveJobLost,
-    /// The process is left alone after too many crashes.
+    /// The process is not launched again after too many crashes.
     GaveUp,
 }
 
@@ -120,17 +120,17 @@ impl Default for Machine {
 }
 
 impl Machine {
-    /// The present state.
+    /// The current state.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// The state that was asked for, `running` or `stopped`.
+    /// The requested state, `running` or `stopped`.
     pub fn desired(&self) -> State {
         if self.wants_running { State::Running } else { State::Stopped }
     }
 
-    /// The exclusive job that runs.
+    /// The exclusive job that is running.
     pub fn job(&self) -> Option<Job> {
         self.job
     }
@@ -140,12 +140,12 @@ impl Machine {
         self.step.as_ref().map(|(name, progress)| (name.as_str(), *progress))
     }
 
-    /// Crashes since the workload was last installed or started by hand.
+    /// Crashes since the workload was last installed or started on request.
     pub fn crash_count(&self) -> u32 {
         self.crash_count
     }
 
-    /// What to tell a person about state `error`.
+    /// The message of state `error`.
     pub fn error(&self) -> Option<&str> {
         self.error.as_deref()
     }
@@ -155,17 +155,17 @@ impl Machine {
         self.last_exit
     }
 
-    /// How long the workload has been serving.
+    /// How long the workload has been running.
     pub fn uptime(&self, now: Timestamp) -> Duration {
         self.running_since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
-    /// When something happens by itself next.
+    /// When the next event is due.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.due.front().map(|due| due.at)
     }
 
-    /// Catches up to `now`; returns what happened, in order.
+    /// Applies what is due by `now`; returns it, in order.
     pub fn advance(&mut self, now: Timestamp) -> Vec<(Timestamp, Happening)> {
         let mut happened = Vec::new();
         while let Some(due) = self.due.pop_front_if(|due| due.at <= now) {
@@ -208,7 +208,7 @@ impl Machine {
         self.relaunch(now, scale)
     }
 
-    /// Ends the workload and starts it again; one that does not run is started.
+    /// Ends the workload and starts it again; a stopped one is started.
     pub fn restart(&mut self, now: Timestamp, scale: TimeScale) -> Result<Accepted, Refusal> {
         self.relaunch(now, scale)
     }
@@ -246,7 +246,7 @@ impl Machine {
         Ok(Accepted::Begun)
     }
 
-    /// Ends the process at once. The only command that may cut a power job short: that is what it is for.
+    /// Ends the process at once. It is the only command that may interrupt a power job.
     pub fn kill(&mut self, now: Timestamp) -> Result<Accepted, Refusal> {
         match self.job {
             Some(job) if job.kind != JobKind::Power => return Err(Refusal::Busy(job)),
@@ -272,7 +272,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Stops the workload, puts the archive `id` back, and starts again what ran before.
+    /// Stops the workload, restores the archive `id`, and starts the workload again if it was running.
     pub fn restore(&mut self, id: &str, now: Timestamp, scale: TimeScale) -> Result<(), Refusal> {
         let ran = matches!(self.state, State::Running | State::Crashed);
         self.claim(JobKind::Restore, now)?;
@@ -284,7 +284,7 @@ impl Machine {
         Ok(())
     }
 
-    /// The process ends by itself; false when there is none that could.
+    /// The process crashes; false when none is running.
     pub fn crash(&mut self, now: Timestamp, scale: TimeScale) -> bool {
         if !self.change(Event::Crash, now) {
             return false;
@@ -302,7 +302,7 @@ impl Machine {
         true
     }
 
-    /// The container stopped under the agent; returns what that cut off.
+    /// The container has stopped; returns what that interrupted.
     pub fn power_loss(&mut self, now: Timestamp) -> Vec<(Timestamp, Happening)> {
         let cut_off = self.job.take().map(|job| job.kind);
         self.due.clear();
@@ -322,7 +322,7 @@ impl Machine {
         }
     }
 
-    /// The agent came up in a started container: what ran before runs again.
+    /// The agent has started in a container that was started: a workload that was running is launched again.
     pub fn boot(&mut self, now: Timestamp, scale: TimeScale) {
         let at_rest = matches!(self.state, State::Idle | State::Stopped);
         if self.wants_running && self.installed && at_rest && self.job.is_none() {
@@ -331,7 +331,7 @@ impl Machine {
         }
     }
 
-    /// Puts the workload into `state` and holds it there: nothing is due afterwards. A test's lever, not an event.
+    /// Puts the workload into `state` and keeps it there: nothing is due afterwards. For tests; not an event.
     pub fn force(&mut self, state: State, error: Option<String>, now: Timestamp) -> Vec<(Timestamp, Happening)> {
         let lost = matches!(self.job.map(|job| job.kind), Some(JobKind::Backup | JobKind::Restore));
         self.due.clear();
@@ -353,7 +353,7 @@ impl Machine {
         if lost { vec![(now, Happening::ArchiveJobLost)] } else { Vec::new() }
     }
 
-    /// Claims the exclusive job and drops a restart that was due.
+    /// Starts the exclusive job and drops a restart that was due.
     fn claim(&mut self, kind: JobKind, now: Timestamp) -> Result<(), Refusal> {
         if let Some(job) = self.job {
             return Err(Refusal::Busy(job));
@@ -363,7 +363,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Makes sure that no process is left; returns when that is so.
+    /// Stops the process if there is one; returns when it has ended.
     fn stop_process(&mut self, now: Timestamp, scale: TimeScale) -> Timestamp {
         let ran = self.state == State::Running;
         self.change(Event::Stop, now);
@@ -432,7 +432,7 @@ impl Machine {
         }
     }
 
-    /// Takes the legal step for `event`; false where there is none.
+    /// Changes the state by `event`; false when that is not allowed.
     fn change(&mut self, event: Event, now: Timestamp) -> bool {
         let Some(next) = self.state.after(event) else { return false };
         self.enter(next, now);

@@ -24,7 +24,7 @@ fn running() -> Machine {
 }
 
 #[test]
-fn an_install_goes_through_its_steps_and_starts_by_itself() {
+fn an_install_goes_through_its_steps_and_starts_automatically() {
     let scale = TimeScale::new(1.0);
     let mut machine = Machine::default();
     machine.install(plan(None), at(0), scale).unwrap();
@@ -42,7 +42,7 @@ fn an_install_goes_through_its_steps_and_starts_by_itself() {
 }
 
 #[test]
-fn a_failed_install_keeps_its_words_and_cannot_be_started() {
+fn a_failed_install_keeps_its_message_and_cannot_be_started() {
     let scale = TimeScale::new(1.0);
     let mut machine = Machine::default();
     machine.install(plan(Some("artifact x: 404 Not Found")), at(0), scale).unwrap();
@@ -52,7 +52,7 @@ fn a_failed_install_keeps_its_words_and_cannot_be_started() {
 }
 
 #[test]
-fn three_crashes_are_restarted_and_the_fourth_is_the_end() {
+fn three_crashes_are_followed_by_a_restart_and_the_fourth_by_an_error() {
     let scale = TimeScale::new(1.0);
     let mut machine = running();
     let mut now = at(5_000);
@@ -72,7 +72,7 @@ fn three_crashes_are_restarted_and_the_fourth_is_the_end() {
 }
 
 #[test]
-fn crashes_far_apart_are_restarted_for_ever() {
+fn crashes_far_apart_are_always_followed_by_a_restart() {
     let scale = TimeScale::new(1.0);
     let mut machine = running();
     for round in 1..=8 {
@@ -84,7 +84,7 @@ fn crashes_far_apart_are_restarted_for_ever() {
 }
 
 #[test]
-fn a_kill_cuts_a_stop_short_but_not_a_backup() {
+fn a_kill_interrupts_a_stop_but_not_a_backup() {
     let scale = TimeScale::new(1.0);
     let mut machine = running();
     machine.stop(at(6_000), scale).unwrap();
@@ -96,7 +96,7 @@ fn a_kill_cuts_a_stop_short_but_not_a_backup() {
 }
 
 #[test]
-fn a_restore_starts_again_only_what_ran() {
+fn a_restore_starts_only_what_was_running() {
     let scale = TimeScale::new(1.0);
     let mut machine = running();
     machine.restore("b", at(6_000), scale).unwrap();
@@ -113,7 +113,7 @@ fn a_restore_starts_again_only_what_ran() {
 }
 
 #[test]
-fn what_ran_before_a_power_loss_runs_again_after_it() {
+fn what_was_running_before_a_power_loss_is_started_after_it() {
     let scale = TimeScale::new(1.0);
     let mut machine = running();
     machine.power_loss(at(6_000));
@@ -232,7 +232,7 @@ proptest! {
     }
 }
 
-/// Whether `to` follows from `from` by at most two legal events, the most one command takes at once.
+/// Whether `to` can be reached from `from` by at most three legal events, the most that one command causes.
 fn reachable(from: State, to: State) -> bool {
     const EVENTS: [Event; 10] = [
         Event::Install,

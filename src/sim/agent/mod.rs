@@ -1,11 +1,11 @@
 //! The simulated in-container agent (docs/contracts/agent.md): one per running container, on the container's own
 //! address.
 //!
-//! [`Agents`] learns from the hypervisor when a container runs ([`ContainerObserver`]). A booted container's agent
-//! listens; a stopped one's does not, and its disk stays. An accepted configuration is installed by a script of steps
-//! ([`script`]) and started; everything an agent does by itself is a due moment in its [`machine`], so nothing is lost
-//! when the simulator restarts. A Minecraft server that runs answers the Server List Ping ([`game`]). Two agents are
-//! imitated: the complete contract and today's small one ([`AgentMode`]).
+//! The hypervisor notifies [`Agents`] when a container starts and stops ([`ContainerObserver`]). The agent of a booted
+//! container listens; that of a stopped one does not, and its disk stays. An accepted configuration is installed by a
+//! script of steps ([`script`]) and started; everything that happens without a request is an event with a due time in
+//! its [`machine`], so nothing is lost when the simulator restarts. A running Minecraft server answers the Server List
+//! Ping ([`game`]). Two agents are simulated: the complete contract and today's small one ([`AgentMode`]).
 //!
 //! Not here: the WebSocket console stream, and real downloads (an install asks the simulated catalog in-process).
 
@@ -45,7 +45,7 @@ use super::error::SimError;
 use super::peer::{Boot, ContainerObserver, ControlError, ControlRequest, Peer};
 use super::wire::{Delivery, Reply, ServerOptions, SimRequest};
 
-/// How long a container takes from its start until its agent listens.
+/// The time from the start of a container until its agent listens.
 const BOOT: Duration = Duration::from_secs(1);
 /// The longest body an agent reads.
 const MAX_BODY: usize = 16 * 1024 * 1024;
@@ -59,7 +59,7 @@ pub struct AgentOptions {
     pub port: u16,
     /// The token each accepts.
     pub token: String,
-    /// The imitated agent, unless a test chose another for one of them.
+    /// The simulated agent, unless a test chose another one.
     pub mode: AgentMode,
 }
 
@@ -76,7 +76,7 @@ pub struct Agents {
 }
 
 impl Agents {
-    /// The agents that were `saved`, listening for containers of `core`.
+    /// The agents that were `saved`, as an observer of the containers of `core`.
     pub fn new(
         core: Arc<Core>,
         options: AgentOptions,
@@ -110,7 +110,7 @@ impl Agents {
         self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records that the container runs; returns how long its agent takes to answer.
+    /// Records that the container is running; returns how long its agent takes to answer.
     fn arrive(&self, boot: &Boot) -> Duration {
         let mut agents = self.agents();
         let known = agents.remove(&boot.vmid).filter(|agent| agent.incarnation == boot.incarnation);
@@ -121,7 +121,7 @@ impl Agents {
             }
             agent
         });
-        // An agent that was up stays up over a restart of the simulator.
+        // An agent that was up when the simulator stopped answers at once when it starts again.
         let delay = if agent.up { Duration::ZERO } else { BOOT };
         agent.up = true;
         agent.address = boot.address;
@@ -196,7 +196,7 @@ impl Peer for Agents {
             };
             agent.requests += 1;
             if agent.hang {
-                return Reply::new(200).delivered(Delivery::Silence);
+                return Reply::new(200).delivered(Delivery::NoAnswer);
             }
             let outlook = |agent: &Agent| (agent.machine.state(), agent.machine.next_due());
             let before = outlook(agent);
@@ -266,7 +266,11 @@ impl ContainerObserver for Agents {
                 self.core.tasks.spawn(me.listen(boot.vmid, address, delay, arrival));
             }
             (None, _) => {
-                tracing::warn!(vmid = boot.vmid, "container has no address in the simulator's network: no agent")
+                tracing::warn!(
+                    vmid = boot.vmid,
+                    "container {} has no address in the network of the simulator, so it has no agent",
+                    boot.vmid
+                )
             }
             (Some(_), None) => {}
         }

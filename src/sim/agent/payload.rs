@@ -1,14 +1,14 @@
-//! The body of `POST /config`: what must be in it, and what of it may be shown.
+//! The body of `POST /config`: what it must contain, and which part of it may be shown.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A configuration the agent can work with.
+/// A valid configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payload {
-    /// The container it is meant for.
+    /// The container it is for.
     pub vmid: i64,
-    /// Its place in the order of configurations; today's small agents know none.
+    /// Its generation; today's small agents have none.
     pub generation: Option<u64>,
     /// What to install.
     pub workload: Workload,
@@ -97,7 +97,7 @@ impl Payload {
         Ok(Self { vmid: common.vmid, generation: common.generation, workload })
     }
 
-    /// Whether this is Minecraft, the one game whose players the agent counts.
+    /// Whether this is Minecraft, the only game whose players the agent counts.
     pub fn is_minecraft(&self) -> bool {
         matches!(&self.workload, Workload::Game { game, .. } if game == "minecraft")
     }

@@ -1,4 +1,4 @@
-//! Errors as the full agent words them: a code, a status, a message for people.
+//! Errors of the full agent: a code, a status, a message for people.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ text_enum! {
         Unauthorized = "unauthorized",
         /// The request cannot be understood.
         BadRequest = "bad_request",
-        /// The path leaves the data root or is none.
+        /// The path leaves the data root or is not a path.
         BadPath = "bad_path",
         /// There is no such file, directory or backup.
         NotFound = "not_found",
@@ -25,13 +25,13 @@ text_enum! {
         NotDirectory = "not_directory",
         /// The directory holds something.
         NotEmpty = "not_empty",
-        /// More bytes than the agent takes or shows at once.
+        /// More bytes than the agent reads or shows at once.
         TooLarge = "too_large",
         /// The disk is full.
         NoSpace = "no_space",
-        /// Another exclusive job runs.
+        /// Another exclusive job is running.
         Busy = "busy",
-        /// The workload does not run.
+        /// The workload is not running.
         NotRunning = "not_running",
         /// There is nothing to start.
         NotInstalled = "not_installed",
@@ -41,7 +41,7 @@ text_enum! {
         PreconditionFailed = "precondition_failed",
         /// This agent has no such feature.
         Unsupported = "unsupported",
-        /// The document is well-formed and wrong.
+        /// The document is well-formed, but its content is wrong.
         Invalid = "invalid",
     }
 }
@@ -62,13 +62,13 @@ impl Code {
     }
 }
 
-/// A request the agent does not carry out.
+/// Why the agent refuses a request.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Problem {
     /// What kind of error.
     pub code: Code,
-    /// The HTTP status; that of the code unless said otherwise.
+    /// The HTTP status: that of the code, unless it was replaced.
     pub status: u16,
     /// For people.
     pub message: String,

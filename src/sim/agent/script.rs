@@ -1,4 +1,4 @@
-//! The script of an install: its steps, how long each takes, and whether it can succeed at all.
+//! The script of an install: its steps, how long each takes, and whether it succeeds.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::sim::artifacts::Catalog;
 pub struct Step {
     /// The `installStep` on the wire.
     pub name: &'static str,
-    /// Its length in simulated time.
+    /// Its duration in simulated time.
     pub takes: Duration,
 }
 
-/// What an accepted configuration leads to.
+/// What an accepted configuration causes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstallPlan {
     /// The steps, in order.
@@ -30,7 +30,7 @@ const EXTRACT: Step = Step { name: "extracting", takes: Duration::from_millis(1_
 const WRITE: Step = Step { name: "writing_config", takes: Duration::from_millis(500) };
 const RUNTIME: Step = Step { name: "downloading_runtime", takes: Duration::from_millis(1_000) };
 
-/// Plans the install of `payload` from what `catalog` holds.
+/// Plans the install of `payload` with the files of `catalog`.
 pub fn plan_install(payload: &Payload, catalog: &Catalog) -> InstallPlan {
     match &payload.workload {
         Workload::Game { game, variant: _, version, artifact_path, java_path } => {
@@ -60,7 +60,7 @@ pub fn plan_install(payload: &Payload, catalog: &Catalog) -> InstallPlan {
     }
 }
 
-/// A plan that fails with `message` at the first download, whatever was asked for.
+/// A plan that fails with `message` at the first download.
 pub fn plan_failure(message: String) -> InstallPlan {
     failing(vec![ARTIFACT], message)
 }

@@ -1,23 +1,23 @@
-//! The states of a simulated agent and the only changes that are legal between them. Pure; time lives in `machine`.
+//! The states of a simulated agent and the legal changes between them. Pure; times are in `machine`.
 
 use crate::kernel::text_enum;
 
 text_enum! {
-    /// What the workload of one container is doing, in the words of the wire.
+    /// The state of the workload of one container, as on the wire.
     pub enum State {
-        /// Nothing was installed yet, or an install just ended and the workload was not started.
+        /// Nothing is installed, or an install has just ended and the workload is not started.
         Idle = "idle",
-        /// A configuration was accepted and its files are being fetched.
+        /// A configuration was accepted and is being installed.
         Installing = "installing",
-        /// The process was launched and does not serve yet.
+        /// The process was launched and is not ready yet.
         Starting = "starting",
-        /// The workload serves.
+        /// The workload is ready.
         Running = "running",
-        /// The process was asked to end.
+        /// The process was requested to end.
         Stopping = "stopping",
-        /// The process ended because somebody wanted it to.
+        /// The process ended as requested.
         Stopped = "stopped",
-        /// The process ended by itself; a restart is due.
+        /// The process crashed; a restart is due.
         Crashed = "crashed",
         /// An install failed, or the workload crashed too often.
         Error = "error",
@@ -29,34 +29,34 @@ text_enum! {
 pub enum Event {
     /// An install begins.
     Install,
-    /// The install ended well.
+    /// The install succeeded.
     Installed,
-    /// The install cannot go on.
+    /// The install failed.
     InstallFailed,
     /// The process is launched.
     Start,
-    /// The process reports that it serves.
+    /// The process reports that it is ready.
     Started,
-    /// The process is asked to end.
+    /// The process is requested to end.
     Stop,
-    /// The asked-for end happened.
+    /// The process has ended as requested.
     Exited,
-    /// The process is ended without asking it; also what losing the container does to it.
+    /// The process is killed, or its container has stopped.
     Kill,
-    /// The process ended by itself.
+    /// The process crashed.
     Crash,
-    /// The crashes have used up the automatic restarts.
+    /// There were too many crashes for another automatic restart.
     GiveUp,
 }
 
 impl State {
-    /// The states that end by themselves.
+    /// The states that end without a request.
     pub const PASSING: &'static [Self] = &[Self::Installing, Self::Starting, Self::Stopping];
 
-    /// The states in which no process exists, so that a stop has nothing to do.
+    /// The states without a process, in which a stop has nothing to do.
     pub const AT_REST: &'static [Self] = &[Self::Idle, Self::Stopped, Self::Error];
 
-    /// The state after `event`, or `None` where the event cannot happen.
+    /// The state after `event`, or `None` when the event is not possible.
     pub const fn after(self, event: Event) -> Option<Self> {
         match event {
             Event::Install => match self {
@@ -95,8 +95,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documented_road_is_legal() {
-        let road = [
+    fn the_documented_sequence_is_legal() {
+        let sequence = [
             (Event::Install, State::Installing),
             (Event::Installed, State::Idle),
             (Event::Start, State::Starting),
@@ -108,7 +108,7 @@ mod tests {
             (Event::Exited, State::Stopped),
         ];
         let mut state = State::Idle;
-        for (event, expected) in road {
+        for (event, expected) in sequence {
             state = state.after(event).unwrap();
             assert_eq!(state, expected);
         }

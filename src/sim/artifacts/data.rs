@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 type Versions = &'static [&'static str];
 type Variants = &'static [(&'static str, Versions)];
 
-/// Game, variants, versions: all of these can be downloaded.
+/// Games, variants and versions, all of which can be downloaded.
 pub const GAMES: &[(&str, Variants)] = &[
     (
         "minecraft",
@@ -58,7 +58,7 @@ pub fn server_file(game: &str, variant: &str) -> &'static str {
     }
 }
 
-/// `/_catalog.json`, dirt included.
+/// `/_catalog.json`, including its invalid entries.
 pub fn games_document() -> Value {
     let games = GAMES.iter().map(|(game, variants)| {
         let mut listed: Vec<Value> =

@@ -1,8 +1,8 @@
 //! The simulated artifact catalog: two static JSON documents and the files they list, over plain HTTP.
 //!
-//! The documents carry the dirt the real ones have (docs/contracts/edge.md F): versions unsorted and doubled, a variant
-//! without an id, one with an id that is a path, one misspelt, one without versions, keys nobody knows. The files are
-//! small and made up; what the catalog does not list is 404.
+//! The documents have the invalid entries of the real ones (docs/contracts/edge.md F): versions unsorted and repeated,
+//! a variant without an id, one with an id that is a path, one misspelt, one without versions, unknown keys. The files
+//! are small and made up; a file that the catalog does not list is 404.
 
 mod data;
 
@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use super::peer::Peer;
 use super::wire::{Reply, ReplyBody, ServerOptions, SimRequest};
 
-/// What is there to download.
+/// What can be downloaded.
 #[derive(Debug)]
 pub struct Catalog {
     files: BTreeSet<String>,
@@ -59,7 +59,7 @@ impl Catalog {
         self.files.contains(path)
     }
 
-    /// Whether the runtime can be installed in this version.
+    /// Whether this version of the runtime can be installed.
     pub fn holds_runtime(&self, runtime: &str, version: &str) -> bool {
         self.runtimes.contains(&(runtime.to_owned(), version.to_owned()))
     }

@@ -1,4 +1,4 @@
-//! What a test, or a person at the dashboard, does to the zone behind the API's back.
+//! What a test, or a person at the dashboard, changes in the zone without the API.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -20,7 +20,7 @@ struct NewToken {
     of_account: bool,
 }
 
-/// Carries out a request about the zone.
+/// Executes a control request about the zone.
 pub(super) fn control(request: &ControlRequest, model: &mut Model, now: Timestamp) -> Result<Value, ControlError> {
     match request.route() {
         ("POST", path) if path == ["records"] => plant(&request.body, model, now),
@@ -64,7 +64,7 @@ pub(super) fn control(request: &ControlRequest, model: &mut Model, now: Timestam
     }
 }
 
-/// A record as the body says, with nothing checked against the others. `view` changes how it is shown.
+/// Adds the record in the body without checking it against the others. `view` changes how it is shown.
 fn plant(body: &Value, model: &mut Model, now: Timestamp) -> Result<Value, ControlError> {
     demand_room(model.records.len(), MAX_RECORDS, "records")?;
     let invalid = |error: String| ControlError::Invalid(error);

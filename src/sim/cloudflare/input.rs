@@ -10,7 +10,7 @@ use crate::kernel::Timestamp;
 
 const KINDS: [&str; 6] = ["A", "AAAA", "CNAME", "NS", "SRV", "TXT"];
 
-/// Where a record is to live.
+/// The zone and plan that a record is read for.
 pub(super) struct Place<'a> {
     pub(super) zone: &'a str,
     pub(super) plan: Plan,
@@ -18,7 +18,7 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// A record from all that is in `body`. Fields left out come from `base`, or are the defaults without one.
+    /// The record in `body`. Fields that are left out come from `base`, or are the defaults without one.
     pub(super) fn record(&self, body: &Value, base: Option<&Record>) -> Result<Record, Problem> {
         let kind = match text(body, "type")? {
             Some(kind) => kind.to_ascii_uppercase(),
@@ -105,7 +105,7 @@ impl Place<'_> {
         Ok(tags)
     }
 
-    /// The full name in the zone: a name that does not end in the zone is taken for a relative one.
+    /// The full name in the zone: a name that does not end in the zone is relative to it.
     pub(super) fn name(&self, text: &str) -> Result<String, Problem> {
         let name = text.trim().trim_end_matches('.').to_ascii_lowercase();
         let name = match name.as_str() {

@@ -1,4 +1,4 @@
-//! `GET …/dns_records`: filters in both spellings, order, pages.
+//! `GET …/dns_records`: filters in both spellings, order and pages.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::sim::wire::SimRequest;
 
 const MAX_PER_PAGE: usize = 5_000_000;
 
-/// One page of what the query wants, and what it says about itself.
+/// One page of the records that the query selects, and its `result_info`.
 pub(super) fn page(request: &SimRequest, records: &[Record]) -> Result<(Value, Value), Problem> {
     let number = |key: &str, default: usize, most: usize| match request.query_value(key) {
         None => Ok(default),
@@ -19,7 +19,7 @@ pub(super) fn page(request: &SimRequest, records: &[Record]) -> Result<(Value, V
             .ok_or_else(|| Problem::new(400, 1004, format!("Invalid parameter {key}: must be from 1 to {most}."))),
     };
     let (page, per_page) = (number("page", 1, usize::MAX)?, number("per_page", 100, MAX_PER_PAGE)?);
-    // Filters look at what is held, not at how it is shown.
+    // Filters compare what is stored, not what is shown.
     let wanted = records.iter().filter(|record| is_wanted(request, &record.held()));
     let mut rows: Vec<Value> = wanted.map(Record::show).collect();
     if let Some(field) = request.query_value("order") {

@@ -1,7 +1,7 @@
 //! The simulated Cloudflare: one zone behind API v4, and the same records over DNS (docs/contracts/edge.md A and G).
 //!
-//! [`input`] validates and normalises, [`store`] decides what may stand beside what and makes batches whole, [`list`]
-//! filters and pages, [`rate`] limits, [`view`] is what resolvers see. Not simulated: other zones, other record types,
+//! [`input`] validates and normalises, [`store`] checks a record against the others and makes batches atomic, [`list`]
+//! filters and pages, [`rate`] limits, [`view`] is what resolvers get. Not simulated: other zones, other record types,
 //! imports and exports, tag filters beyond their text.
 
 mod control;
@@ -60,7 +60,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a request leads to: a result, and for lists what the page says about itself.
+/// The outcome of a request: a result, and for a list its `result_info`.
 type Outcome = Result<(Value, Option<Value>), Problem>;
 
 impl Cloudflare {
@@ -86,7 +86,7 @@ impl Cloudflare {
         self.model().zone.clone()
     }
 
-    /// A token that may do everything in the zone.
+    /// A token with every permission in the zone.
     pub fn token(&self) -> String {
         self.model().tokens.first().map(|token| token.value.clone()).unwrap_or_default()
     }
@@ -95,7 +95,7 @@ impl Cloudflare {
         lock(&self.inner)
     }
 
-    /// The token of the request, whether it may do anything or not.
+    /// The token of the request, whatever its permissions.
     fn token_of(&self, model: &Model, request: &SimRequest) -> Result<Option<Token>, Problem> {
         let Some(header) = request.header("authorization") else {
             let message = "Missing X-Auth-Key, X-Auth-Email or Authorization headers";
@@ -212,7 +212,7 @@ impl Peer for Cloudflare {
         }
         let reply = match self.route(&request) {
             Ok((result, info)) => {
-                // A token that is good is greeted with the number that elsewhere means that it is not.
+                // For a valid token the message has the code that elsewhere means an invalid one.
                 let greets = request.segments.last().is_some_and(|last| last == "verify");
                 let messages = if greets {
                     json!([{"code": 10_000, "message": "This API Token is valid and active"}])

@@ -1,4 +1,4 @@
-//! What the service holds: one zone, its records, the tokens, the limits of the plan.
+//! The data of the service: one zone, its records, the tokens, the limits of the plan.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -21,7 +21,7 @@ pub(super) struct SrvData {
     pub(super) target: String,
 }
 
-/// A stored record, normalised unless a person planted it.
+/// A stored record, normalised unless it was added at the dashboard.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) id: String,
@@ -35,7 +35,7 @@ pub(super) struct Record {
     pub(super) tags: Vec<String>,
     pub(super) created_on: Timestamp,
     pub(super) modified_on: Timestamp,
-    /// Laid over what is shown; null takes a field away. For the spellings of other releases of the API.
+    /// Replaces fields of what is shown; null removes a field. For the spellings of other releases of the API.
     pub(super) view: Map<String, Value>,
 }
 
@@ -44,12 +44,12 @@ impl Record {
         matches!(self.kind.as_str(), "A" | "AAAA" | "CNAME")
     }
 
-    /// Whether this is the same record for the store: an identical one is refused.
+    /// Whether the store counts it as the same record: an identical one is refused.
     pub(super) fn equals(&self, other: &Self) -> bool {
         (&self.kind, &self.name, &self.content, &self.data) == (&other.kind, &other.name, &other.content, &other.data)
     }
 
-    /// The record as it is held.
+    /// The record as it is stored.
     pub(super) fn held(&self) -> Value {
         let mut shown = json!({
             "id": self.id, "type": self.kind, "name": self.name, "content": self.content, "ttl": self.ttl,
@@ -63,7 +63,7 @@ impl Record {
         shown
     }
 
-    /// The record as the API shows it: as it is held, with what a test laid over it.
+    /// The record as the API shows it: as it is stored, with the fields that a test has replaced.
     pub(super) fn show(&self) -> Value {
         let mut shown = self.held();
         if let Some(fields) = shown.as_object_mut() {
@@ -79,7 +79,7 @@ impl Record {
     }
 }
 
-/// A token and what it may do in the zone.
+/// A token and its permissions in the zone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Token {
     pub(super) id: String,
@@ -91,7 +91,7 @@ pub(super) struct Token {
 }
 
 impl Token {
-    /// A token with every right; one that belongs to an account is recognised by its beginning.
+    /// A token with every permission; one that belongs to an account is recognised by its prefix.
     pub(super) fn new(of_account: bool) -> Self {
         let prefix = if of_account { "cfat_" } else { "" };
         Self {
@@ -113,7 +113,7 @@ impl Token {
     }
 }
 
-/// What the plan of the zone allows; these are those of a free one.
+/// The limits of the plan of the zone; the defaults are those of a free one.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct Plan {
@@ -129,7 +129,7 @@ impl Default for Plan {
     }
 }
 
-/// Everything that survives a restart.
+/// Everything that is kept over a restart.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Model {
     pub(super) account: String,

@@ -1,10 +1,10 @@
-//! The refusals of the API, in its envelope. The real code of a validation failure is often only in the chain.
+//! The errors of the API, in its envelope. The actual code of a failed validation is often only in the chain.
 
 use serde_json::{Value, json};
 
 use crate::sim::wire::put;
 
-/// A refusal.
+/// An error answer.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {
     pub(super) status: u16,
@@ -18,7 +18,7 @@ impl Problem {
         Self { status, code, message: message.into(), chain: Vec::new() }
     }
 
-    /// A failed validation: a general code outside, the real one in the chain.
+    /// A failed validation: a general code outside, the actual one in the chain.
     pub(super) fn invalid(code: u32, message: impl Into<String>) -> Self {
         Self { chain: vec![(code, message.into())], ..Self::new(400, 1004, "DNS Validation Error") }
     }
@@ -28,7 +28,7 @@ impl Problem {
         Self { chain: vec![(code, message.to_owned())], ..Self::new(400, 6003, "Invalid request headers") }
     }
 
-    /// An id in the path that is none.
+    /// An id in the path that is not an id.
     pub(super) fn no_route(path: &str) -> Self {
         let message = format!("Could not route to {path}, perhaps your object identifier is invalid?");
         Self { chain: vec![(7000, "No route for that URI".to_owned())], ..Self::new(400, 7003, message) }

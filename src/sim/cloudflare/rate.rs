@@ -1,4 +1,5 @@
-//! The rate limit: so many requests in a window on the clock of the world; past them every call is refused to its end.
+//! The rate limit: a number of requests in a window, by the clock of the world; beyond it every call is refused until
+//! the window ends.
 
 use std::time::Duration;
 
@@ -7,18 +8,18 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::{Timestamp, text_enum};
 
 text_enum! {
-    /// How a refusal says when to come back.
+    /// How a refusal says when to retry.
     pub enum RetryAfter {
         /// In seconds, rounded up.
         Seconds = "seconds",
         /// As an HTTP date.
         Date = "date",
-        /// Not at all, which happens.
+        /// Not at all, as sometimes happens.
         Absent = "absent",
     }
 }
 
-/// The limit; what is absent in a control request stays.
+/// The limit; a field that is absent in a control request changes nothing.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Levers {
@@ -27,7 +28,7 @@ pub(super) struct Levers {
     pub(super) retry_after: Option<RetryAfter>,
 }
 
-/// The window and what was used of it.
+/// The window and how much of it is used.
 #[derive(Debug)]
 pub(super) struct Rate {
     requests: u32,
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_that_is_used_up_refuses_to_its_end() {
+    fn a_window_that_is_used_up_refuses_until_it_ends() {
         let mut rate = Rate::new(Duration::from_secs(300));
         rate.set(&Levers { requests: Some(2), ..Levers::default() });
         let at = |second: i64| Timestamp::from_millis(second * 1000);

@@ -1,4 +1,4 @@
-//! Changes of the zone: what may stand beside what, the quota, and batches that happen whole or not at all.
+//! Changes of the zone: conflicts between records, the quota, and batches that are applied completely or not at all.
 
 use serde_json::{Value, json};
 
@@ -7,14 +7,14 @@ use super::model::{MAX_RECORDS, Model, Plan, Record, is_id};
 use super::problem::Problem;
 use crate::kernel::Timestamp;
 
-/// The records of a zone under change. A batch works on a copy and gives it back when all went well.
+/// The records of a zone under change: a copy, which replaces the original when everything succeeded.
 pub(super) struct Store<'a> {
     pub(super) records: Vec<Record>,
     place: Place<'a>,
 }
 
 impl<'a> Store<'a> {
-    /// A copy of the zone to work on.
+    /// A copy of the zone.
     pub(super) fn of(model: &'a Model, now: Timestamp) -> Self {
         Self { records: model.records.clone(), place: Place { zone: &model.zone, plan: model.plan, now } }
     }
@@ -34,7 +34,7 @@ impl<'a> Store<'a> {
         Ok(shown)
     }
 
-    /// Rewrites a record; a whole one forgets what the body leaves out.
+    /// Changes a record; with `whole` the fields that the body leaves out get their defaults.
     pub(super) fn update(&mut self, id: &str, body: &Value, whole: bool) -> Result<Value, Problem> {
         let at = self.position(id)?;
         let base = self.records.get(at).cloned().ok_or_else(Problem::no_record)?;
@@ -59,7 +59,7 @@ impl<'a> Store<'a> {
         self.records.get(at).map(Record::show).ok_or_else(Problem::no_record)
     }
 
-    /// Deletes, patches, puts, posts, in this order; the first refusal ends it.
+    /// Deletes, patches, puts and posts, in this order; the first error ends it.
     pub(super) fn batch(&mut self, body: &Value) -> Result<Value, Problem> {
         let list = |key: &str| body.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
         let (deletes, patches, puts, posts) = (list("deletes"), list("patches"), list("puts"), list("posts"));
@@ -93,7 +93,7 @@ impl<'a> Store<'a> {
         self.records.iter().position(|record| record.id == id).ok_or_else(Problem::no_record)
     }
 
-    /// Whether `record` may stand beside the others at its name.
+    /// Whether `record` may exist beside the others at its name.
     fn admit(&self, record: &Record) -> Result<(), Problem> {
         let others = || self.records.iter().filter(|other| other.id != record.id && other.name == record.name);
         if others().any(|other| other.equals(record)) {

@@ -1,5 +1,5 @@
-//! The zone as resolvers see it: a proxied name answers with addresses of the proxy, and an SRV record that points at
-//! one gets a rewritten target, which is how host routing breaks (docs/contracts/edge.md A3).
+//! The zone as resolvers get it: a proxied name answers with the addresses of Cloudflare's proxy, and an SRV record
+//! that points to one gets another target, which breaks routing by host name (docs/contracts/edge.md A3).
 
 use std::net::Ipv4Addr;
 
@@ -8,12 +8,12 @@ use sha2::{Digest, Sha256};
 use super::model::{Model, Record};
 use crate::sim::dns::{Served, ServedData};
 
-/// Where every proxied name leads.
+/// The address of every proxied name.
 const PROXY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 200);
-/// What automatic means.
+/// The TTL `automatic`.
 const AUTO_TTL: u32 = 300;
 
-/// What is served.
+/// The records that are served.
 pub(super) fn served(model: &Model) -> Vec<Served> {
     let is_proxied = |name: &str| {
         model

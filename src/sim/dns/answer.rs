@@ -1,5 +1,5 @@
-//! What an authoritative server answers: RFC 1034 section 4.3.2, with wildcards (RFC 4592) and negative answers that
-//! carry the SOA (RFC 2308).
+//! The answers of an authoritative server: RFC 1034 section 4.3.2, with wildcards (RFC 4592) and negative answers with
+//! the SOA (RFC 2308).
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use super::{Served, ServedData, ZoneView};
 
 /// How many aliases are followed within the zones.
 const MAX_ALIASES: usize = 8;
-/// How long a negative answer may be kept.
+/// How long a negative answer may be cached.
 const NEGATIVE_TTL: u32 = 60;
 
-/// The answer to the bytes of a query; `None` when there is nobody to answer. Over UDP an answer that is too long is cut.
+/// The answer to the bytes of a query; `None` when they are not a query. Over UDP an answer that is too long is cut.
 pub(super) fn answer(bytes: &[u8], view: &dyn ZoneView, udp: bool) -> Option<Vec<u8>> {
     let Ok(query) = Message::from_vec(bytes) else { return malformed(bytes) };
     if query.metadata.message_type == MessageType::Response {
@@ -42,18 +42,18 @@ pub(super) fn answer(bytes: &[u8], view: &dyn ZoneView, udp: bool) -> Option<Vec
 
 fn malformed(bytes: &[u8]) -> Option<Vec<u8>> {
     let id = bytes.first_chunk::<2>().map(|id| u16::from_be_bytes(*id))?;
-    // The third byte begins with the mark of an answer, which is never answered.
+    // The first bit of the third byte marks an answer, which is never answered.
     if bytes.get(2).is_some_and(|flags| flags & 0x80 != 0) {
         return None;
     }
     Message::error_msg(id, OpCode::Query, ResponseCode::FormErr).to_vec().ok()
 }
 
-/// All that is served, names in lower case.
+/// Everything that is served, with names in lower case.
 struct Zones {
     apexes: Vec<String>,
     records: Vec<Served>,
-    /// Every name that exists, those included that only lead to others.
+    /// Every name that exists, including those that only have names below them.
     names: BTreeSet<String>,
 }
 
@@ -61,7 +61,7 @@ struct Zones {
 enum Found<'a> {
     /// These records, or none of the type.
     Node(Vec<&'a Served>),
-    /// Somebody else answers for it.
+    /// The name is delegated to another server.
     Delegated(Vec<&'a Served>),
     Nothing,
 }
@@ -154,7 +154,7 @@ impl Zones {
         if wild.is_empty() { Found::Nothing } else { Found::Node(wild) }
     }
 
-    /// The addresses of the hosts that SRV records name, which saves their readers a question.
+    /// The addresses of the hosts that SRV records name, which saves the client a query.
     fn add_targets(&self, answers: &[&Served], reply: &mut Message) {
         for served in answers {
             let ServedData::Srv { target, .. } = &served.data else { continue };
@@ -194,7 +194,7 @@ fn record(served: &Served) -> Option<Record> {
     named(&absolute(&served.name)?, served)
 }
 
-/// The record with the spelling of its name that was asked for.
+/// The record, with its name in the spelling of the query.
 fn named(owner: &Name, served: &Served) -> Option<Record> {
     Some(Record::from_rdata(owner.clone(), served.ttl, data(&served.data)?))
 }

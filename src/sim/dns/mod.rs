@@ -1,7 +1,7 @@
 //! The records of a simulated DNS service over real DNS: authoritative answers on a loopback port, UDP and TCP.
 //!
-//! A peer hands out a [`ZoneView`], which is asked anew for every query, so a change is served at once. What is
-//! answered is [`answer`], and pure. Not here: recursion, DNSSEC, zone transfers.
+//! A peer provides a [`ZoneView`], which is read for every query, so a change is served at once. The answers are
+//! decided in [`answer`], which is pure. Not here: recursion, DNSSEC, zone transfers.
 
 mod answer;
 
@@ -20,10 +20,10 @@ const IDLE: Duration = Duration::from_secs(10);
 const MAX_CONNECTIONS: usize = 64;
 /// The longest datagram that is read.
 const MAX_DATAGRAM: usize = 4096;
-/// A free UDP port may be taken for TCP; another one is tried then.
+/// A free UDP port may be in use for TCP; then another one is tried.
 const BIND_ATTEMPTS: usize = 20;
 
-/// A record as resolvers see it. Names are absolute and without a final dot.
+/// A record as resolvers get it. Names are absolute and without a final dot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
     /// The owner.
@@ -43,7 +43,7 @@ pub enum ServedData {
     Aaaa(Ipv6Addr),
     /// A service.
     Srv {
-        /// Lower ones first.
+        /// Lower values first.
         priority: u16,
         /// The share among equals.
         weight: u16,
@@ -60,7 +60,7 @@ pub enum ServedData {
     Txt(String),
 }
 
-/// What a DNS service would answer from.
+/// The records of a DNS service.
 pub trait ZoneView: Send + Sync + 'static {
     /// The zones it is authoritative for.
     fn zones(&self) -> Vec<String>;
@@ -69,7 +69,7 @@ pub trait ZoneView: Send + Sync + 'static {
     fn served(&self) -> Vec<Served>;
 }
 
-/// A DNS server at work. Dropping it stops it.
+/// A running DNS server. Dropping it stops it.
 pub struct DnsServer {
     address: SocketAddr,
     datagrams: Tasks,
@@ -84,7 +84,7 @@ impl DnsServer {
         let datagrams = Tasks::running(|_| serve_udp(udp, view.clone()));
         let connections = Tasks::accepting(tcp, MAX_CONNECTIONS, move |stream| {
             let view = view.clone();
-            // The client has left, or said nothing for too long.
+            // The client has disconnected, or was idle for too long.
             async move { drop(converse(stream, view).await) }
         });
         Ok(Self { address, datagrams, connections })
@@ -117,7 +117,7 @@ async fn sockets(port: u16) -> io::Result<(UdpSocket, TcpListener)> {
 async fn serve_udp(socket: UdpSocket, view: Arc<dyn ZoneView>) {
     let mut datagram = vec![0; MAX_DATAGRAM];
     loop {
-        // An error is the complaint of an earlier client that has closed its socket.
+        // An error here is about an earlier client that has closed its socket.
         let Ok((size, client)) = socket.recv_from(&mut datagram).await else { continue };
         let query = datagram.get(..size).unwrap_or_default();
         if let Some(reply) = answer::answer(query, view.as_ref(), true) {

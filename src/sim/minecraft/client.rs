@@ -10,12 +10,12 @@ use tokio::net::TcpStream;
 
 use super::codec::{packet, put_text, put_var_int, read_packet, take_var_int};
 
-/// The longest status, as long as three bytes a character can make it.
+/// The longest status: the most characters, with three bytes each.
 const MAX_STATUS: usize = 3 * 32_767 + 8;
 
-/// Asks the server at `address` for its status, presenting `host`; gives up after `patience`.
-pub async fn ask(address: SocketAddr, host: &str, protocol: i32, patience: Duration) -> io::Result<Value> {
-    let asked = tokio::time::timeout(patience, exchange(address, host, protocol)).await;
+/// Asks the server at `address` for its status, with `host` as the virtual host, within `timeout`.
+pub async fn ask(address: SocketAddr, host: &str, protocol: i32, timeout: Duration) -> io::Result<Value> {
+    let asked = tokio::time::timeout(timeout, exchange(address, host, protocol)).await;
     asked.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the read timed out")))
 }
 

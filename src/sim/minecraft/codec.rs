@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// The longest packet a server takes before login.
+/// The longest packet that a server reads before login.
 const MAX_PACKET: usize = 4096;
-/// How long a server waits after `FE 01` whether the newer of the old pings follows.
+/// How long a server waits after `FE 01` for the rest of the newer of the old pings.
 const LEGACY_PAUSE: Duration = Duration::from_millis(100);
 /// How long it waits after a lone `FE`.
 const OLDEST_PAUSE: Duration = Duration::from_secs(1);
@@ -17,14 +17,14 @@ const OLDEST_PAUSE: Duration = Duration::from_secs(1);
 pub enum Hello {
     /// The handshake of 1.7 and later.
     Modern {
-        /// The protocol of the client, -1 when it does not tell.
+        /// The protocol of the client, -1 when it does not say.
         protocol: i32,
-        /// The address as the client was given it.
+        /// The address that the client connects to, as it was entered.
         host: String,
         /// 1 for a status, 2 for a login, 3 for a transfer.
         next: i32,
     },
-    /// `FE 01` of 1.4 and 1.5, and the ping of 1.6 which also names the host.
+    /// `FE 01` of 1.4 and 1.5, and the ping of 1.6, which also names the host.
     Legacy {
         /// The host, when it is named.
         host: Option<String>,
@@ -34,7 +34,7 @@ pub enum Hello {
 }
 
 impl Hello {
-    /// The virtual host as Velocity takes it: up to the first NUL, without a final dot, in lower case.
+    /// The virtual host as Velocity reads it: up to the first NUL, without a final dot, in lower case.
     pub fn virtual_host(&self) -> Option<String> {
         let host = match self {
             Self::Modern { host, .. } | Self::Legacy { host: Some(host) } => host,
@@ -49,7 +49,7 @@ fn malformed(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// Reads the beginning of a connection.
+/// Reads the first packet of a connection.
 pub async fn read_hello<R: AsyncRead + Unpin>(stream: &mut R) -> io::Result<Hello> {
     let first = stream.read_u8().await?;
     if first == 0xfe {
@@ -64,7 +64,7 @@ pub async fn read_hello<R: AsyncRead + Unpin>(stream: &mut R) -> io::Result<Hell
     let length = usize::try_from(take_var_int(&mut rest)?).map_err(|_| malformed("a negative length"))?;
     let host = rest.get(..length).ok_or_else(|| malformed("the host is cut off"))?;
     let host = String::from_utf8(host.to_vec()).map_err(|_| malformed("the host is no text"))?;
-    // The port follows in two bytes; nobody routes by it.
+    // The port follows in two bytes; it is not used for routing.
     let mut rest = rest.get(length + 2..).ok_or_else(|| malformed("the port is cut off"))?;
     Ok(Hello::Modern { protocol, host, next: take_var_int(&mut rest)? })
 }
@@ -132,7 +132,7 @@ async fn read_var_int_from<R: AsyncRead + Unpin>(stream: &mut R, first: u8) -> i
     take_var_int(&mut bytes.as_slice())
 }
 
-/// Takes a VarInt off the front: groups of seven bits, the least significant first, at most five.
+/// Removes a VarInt from the front: groups of seven bits, the least significant first, at most five.
 pub fn take_var_int(bytes: &mut &[u8]) -> io::Result<i32> {
     let mut value = 0u32;
     for shift in [0, 7, 14, 21, 28] {

@@ -13,21 +13,21 @@ use super::codec::{Hello, packet, put_text, read_hello, read_packet};
 use super::status::{StatusAnswer, legacy_answer, oldest_answer};
 use crate::sim::wire::Tasks;
 
-/// How long a connection may last: Minecraft drops who has not logged in by then.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a connection may last: Minecraft closes one without a login after this time.
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections at one time; further ones wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 1024;
 /// The longest packet that is read.
 const MAX_PACKET: usize = 4096;
 
-/// Knows what is answered.
+/// Decides the answers.
 #[async_trait]
 pub trait StatusSource: Send + Sync + 'static {
     /// The answer to `hello`, which came in at `local`.
     async fn status(&self, local: SocketAddr, hello: &Hello) -> StatusAnswer;
 }
 
-/// A listener at work. Dropping it closes the port and breaks its connections.
+/// A running listener. Dropping it closes the port and breaks its connections.
 #[derive(Debug)]
 pub struct StatusListener {
     address: SocketAddr,
@@ -55,8 +55,8 @@ impl StatusListener {
 }
 
 async fn serve(stream: TcpStream, source: Arc<dyn StatusSource>) {
-    // An error is the client's departure or its mistake: a server closes then.
-    let _ = tokio::time::timeout(PATIENCE, converse(stream, source)).await;
+    // An error here is a client that disconnected or broke the protocol; a server closes the connection then.
+    let _ = tokio::time::timeout(TIMEOUT, converse(stream, source)).await;
 }
 
 async fn converse(mut stream: TcpStream, source: Arc<dyn StatusSource>) -> io::Result<()> {

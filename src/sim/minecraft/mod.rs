@@ -1,8 +1,8 @@
 //! The Server List Ping of Minecraft as servers and the proxy speak it (docs/contracts/edge.md C5): the listener and a
 //! client.
 //!
-//! What is answered is the business of a [`StatusSource`]: a simulated game container or the simulated Velocity. Logins
-//! are closed without an answer. Not here: the ping client of zpack, which shares no code with this.
+//! A [`StatusSource`] decides the answers: a simulated game container or the simulated Velocity. Logins are closed
+//! without an answer. Not here: the ping client of zpack, which shares no code with this.
 
 mod client;
 mod codec;

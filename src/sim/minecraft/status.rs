@@ -1,4 +1,4 @@
-//! What a server says of itself, in the three forms in which it is asked.
+//! The status of a server in the three forms of the protocol.
 
 use serde_json::Value;
 
@@ -7,13 +7,13 @@ use serde_json::Value;
 pub enum StatusAnswer {
     /// It answers with this document.
     Status(Value),
-    /// It keeps the connection and says nothing, as with `enable-status=false`.
+    /// It keeps the connection open and sends nothing, as with `enable-status=false`.
     Silent,
-    /// It breaks the connection: nothing serves behind it.
+    /// It breaks the connection: no server is running.
     Reset,
 }
 
-/// The number of the protocol that a version of the game speaks; 0 for those nobody needs here.
+/// The protocol number of a version of the game; 0 for versions that are not needed here.
 pub fn protocol_of(version: &str) -> i32 {
     match version {
         "1.8.8" => 47,
@@ -27,14 +27,14 @@ pub fn protocol_of(version: &str) -> i32 {
     }
 }
 
-/// The answer of 1.4 to 1.6: a kick whose reason has its fields between NULs.
+/// The answer of 1.4 to 1.6: a kick whose reason has fields separated by NUL.
 pub fn legacy_answer(status: &Value) -> Vec<u8> {
     let (version, protocol) = (text(status, "/version/name"), number(status, "/version/protocol"));
     let (motd, online, max) = summary(status);
     kick(&format!("§1\0{protocol}\0{version}\0{motd}\0{online}\0{max}"))
 }
 
-/// The answer before 1.4: three fields with a section sign between them.
+/// The answer before 1.4: three fields separated by a section sign.
 pub fn oldest_answer(status: &Value) -> Vec<u8> {
     let (motd, online, max) = summary(status);
     kick(&format!("{motd}§{online}§{max}"))

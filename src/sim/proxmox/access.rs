@@ -1,4 +1,4 @@
-//! Who calls, and what they may do.
+//! Authentication and permissions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::model::Cluster;
 use super::profile::PveProfile;
 use crate::sim::wire::{SimRequest, percent_decode};
 
-/// The rights of a control plane that may do its work on every container, pool, storage and bridge.
+/// The privileges of a control plane on every container, pool, storage and bridge.
 pub const CONTROL_PLANE: [&str; 22] = [
     "Datastore.AllocateSpace",
     "Datastore.Audit",
@@ -42,11 +42,11 @@ pub struct Token {
     pub id: String,
     /// Its secret.
     pub secret: String,
-    /// Its rights, by path; they hold below the path as well.
+    /// Its privileges, by path; they also apply below the path.
     pub acl: Vec<AclEntry>,
 }
 
-/// Rights on a path.
+/// Privileges on a path.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AclEntry {
@@ -62,7 +62,7 @@ fn control_plane() -> BTreeSet<String> {
 }
 
 impl Token {
-    /// A token with the rights of a control plane on everything.
+    /// A token with the privileges of a control plane on everything.
     pub fn control_plane(id: &str, secret: String) -> Self {
         let everywhere = AclEntry { path: "/".to_owned(), privileges: control_plane() };
         Self { id: id.to_owned(), secret, acl: vec![everywhere] }
@@ -112,7 +112,7 @@ pub fn authenticate(request: &SimRequest, cluster: &Cluster, profile: PveProfile
 }
 
 impl Cluster {
-    /// Whether `token` holds any of `privileges` on `path`; a container also lends those of its pool.
+    /// Whether `token` has any of `privileges` on `path`; those on the pool of a container count for the container.
     pub fn may(&self, token: &Token, path: &str, privileges: &[&str]) -> bool {
         let mut held = token.privileges(path);
         let vmid = path.strip_prefix("/vms/").and_then(|rest| rest.parse().ok());
@@ -122,7 +122,7 @@ impl Cluster {
         privileges.iter().any(|privilege| held.contains(privilege))
     }
 
-    /// Demands one of `privileges` on `path`.
+    /// Requires one of `privileges` on `path`.
     pub fn demand(&self, token: &Token, path: &str, privileges: &[&str]) -> Result<(), Refusal> {
         if self.may(token, path, privileges) {
             return Ok(());
@@ -130,7 +130,7 @@ impl Cluster {
         Err(Refusal::Forbidden(format!("{path}, {}", privileges.join("|"))))
     }
 
-    /// Demands the right to create container `vmid`: on its path or on the pool it is to join.
+    /// Requires the privilege to create container `vmid`: on its path or on the pool it joins.
     pub fn demand_allocate(&self, token: &Token, vmid: u64, pool: Option<&str>) -> Result<(), Refusal> {
         if let Some(pool) = pool.filter(|pool| !self.pools.contains_key(*pool)) {
             return Err(Refusal::Forbidden(format!("pool '{pool}' does not exist")));
@@ -141,7 +141,7 @@ impl Cluster {
         if by_path || by_pool { Ok(()) } else { Err(Refusal::Forbidden(String::new())) }
     }
 
-    /// Demands the use of a bridge.
+    /// Requires the privilege to use a bridge.
     pub fn demand_bridge(&self, token: &Token, net: &super::net::NetOption) -> Result<(), Refusal> {
         let Some(bridge) = net.get("bridge") else { return Ok(()) };
         let path = match net.get("tag") {
@@ -152,7 +152,7 @@ impl Cluster {
     }
 }
 
-/// The rule a method states in front of everything else, checked before its parameters and before existence.
+/// The permission rule of a method, which is checked before its parameters and before the object exists.
 pub fn check_rule(
     cluster: &Cluster,
     token: &Token,

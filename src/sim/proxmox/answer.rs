@@ -27,16 +27,16 @@ impl From<Value> for Answer {
     }
 }
 
-/// Why a request is not answered with data.
+/// Why a request gets no data.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// 400: parameters are wrong.
+    /// 400: wrong parameters.
     #[error("Parameter verification failed.")]
     Parameters(Problems),
     /// 401: no or wrong credentials.
     #[error("{0}")]
     Unauthorized(String),
-    /// 403: not permitted. Without detail when an alternative failed.
+    /// 403: not permitted. Without detail when the rule has alternatives.
     #[error("Permission check failed{}", detail(.0))]
     Forbidden(String),
     /// 500: the method died with this text.
@@ -45,7 +45,7 @@ pub enum Refusal {
     /// 501: no such method.
     #[error("{0}")]
     NotImplemented(String),
-    /// The HTTP server refuses the request before the API sees it: no body.
+    /// The HTTP server refuses the request before the API gets it: no body.
     #[error("{1}")]
     Transport(u16, String),
     /// 595, 596: the owner node cannot be reached: no body.

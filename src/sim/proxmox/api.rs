@@ -1,4 +1,5 @@
-//! The road of a request: transport rules, route, credentials, permission, owner node, parameters, operation.
+//! The checks of a request, in order: transport rules, route, credentials, permission, owner node, parameters,
+//! operation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,14 +15,14 @@ use super::answer::{Answer, Refusal, reply};
 use super::validate::{Given, Params, Problems, validate};
 use crate::sim::wire::{Reply, SimRequest};
 
-/// How long the server holds back a 401, in simulated time.
+/// How long the server delays a 401, in simulated time.
 const AUTH_DELAY: Duration = Duration::from_secs(3);
 /// How long a node waits for the daemon of the owner node, in simulated time, and never less than `GATEWAY_FLOOR`.
 const GATEWAY_LIMIT: Duration = Duration::from_secs(30);
-/// A machine under load must not turn into gateway errors nobody planned.
+/// A loaded machine must not cause gateway errors that are not planned.
 const GATEWAY_FLOOR: Duration = Duration::from_secs(3);
 
-/// A request that may be carried out.
+/// A request that may be executed.
 pub struct Call {
     /// The method.
     pub method: String,
@@ -29,7 +30,7 @@ pub struct Call {
     pub template: String,
     /// The path as it was sent.
     pub path: String,
-    /// Who calls.
+    /// The caller's token.
     pub token: Token,
     /// The parameters.
     pub params: Params,
@@ -67,7 +68,7 @@ impl Proxmox {
         let is_login = request.method == Method::POST && segments == ["access", "ticket"];
         let token = match authenticate(&request, &self.cluster(), profile) {
             Ok(token) => token,
-            // The one call that needs no credentials; no password is ever right here.
+            // The only call that needs no credentials; every password is wrong here.
             Err(_) if is_login => return Err(Refusal::Unauthorized("authentication failure".to_owned())),
             Err(refusal) => return Err(refusal),
         };
@@ -93,7 +94,7 @@ impl Proxmox {
         let worker = node.filter(|_| matched.spec.protected).and_then(|node| self.workers.get(node)).cloned();
         let me = self.clone();
         let work = self.core.tasks.spawn(async move {
-            // The permit stands for one of the node's daemon processes, blocked while it waits for a lock.
+            // The permit stands for one of the node's daemon processes, which is blocked while it waits for a lock.
             let _worker = match worker {
                 Some(worker) => worker.acquire_owned().await.ok(),
                 None => None,
@@ -108,7 +109,7 @@ impl Proxmox {
         }
     }
 
-    /// Any node answers for all, but must reach the node a path belongs to.
+    /// Any node answers for all of them, but has to reach the node that owns the path.
     fn reach(&self, node: &str) -> Result<(), Refusal> {
         match self.cluster().nodes.get(node) {
             Some(node) if node.online => Ok(()),
@@ -144,7 +145,7 @@ fn check_transport(request: &SimRequest, max_body: usize) -> Result<(), Refusal>
     Ok(())
 }
 
-/// Puts path, query and body together; the query wins over the body, nothing may contradict the path.
+/// Merges path, query and body; the query has priority over the body, and nothing may contradict the path.
 fn gather(request: &SimRequest, path: &BTreeMap<String, String>) -> Result<BTreeMap<String, Given>, Refusal> {
     let is_json = request.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
     let mut given = if is_json && !request.body.is_empty() {

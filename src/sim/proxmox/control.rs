@@ -1,4 +1,4 @@
-//! `/sim/proxmox/...`: what an operator, an accident or another release would do.
+//! `/sim/proxmox/...`: the actions of an operator, failures of nodes, and other releases.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ const MAX_TOKENS: usize = 100;
 #[serde(deny_unknown_fields)]
 struct NodeEdit {
     online: bool,
-    /// The node loses its power: its tasks die where they are, its containers stop, locks stay.
+    /// The node loses its power: its tasks end where they are, its containers stop, locks stay.
     #[serde(default)]
     crash: bool,
 }
@@ -43,7 +43,7 @@ struct TokenEdit {
     acl: Vec<AclEntry>,
 }
 
-/// `lock: null` differs from no `lock`.
+/// `lock: null` removes the lock; without `lock` it stays.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct ContainerEdit {
@@ -53,7 +53,7 @@ struct ContainerEdit {
     description: Option<String>,
     ha: Option<bool>,
     ignores_shutdown: Option<bool>,
-    /// It is moved there as it is, running or not.
+    /// The container is moved there as it is, running or not.
     node: Option<String>,
 }
 
@@ -69,7 +69,7 @@ fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Opt
 }
 
 impl Proxmox {
-    /// Carries out a control request.
+    /// Executes a control request.
     pub(super) async fn carry_out(self: Arc<Self>, request: ControlRequest) -> Result<Value, ControlError> {
         let (_, path) = request.route();
         match (&request.method, path.as_slice()) {
@@ -111,7 +111,7 @@ impl Proxmox {
             self.kill(&upid, LOST);
         }
         for notice in notices {
-            self.tell(notice).await;
+            self.notify(notice).await;
         }
         Ok(json!({"node": name, "online": edit.online}))
     }
@@ -157,7 +157,7 @@ impl Proxmox {
             }
         })?;
         for notice in notices {
-            self.tell(notice).await;
+            self.notify(notice).await;
         }
         let cluster = self.cluster();
         cluster.containers.get(&vmid).map(super::view::ledger_row).ok_or_else(|| unknown(vmid))
@@ -176,7 +176,7 @@ impl Proxmox {
             Ok(notices)
         })?;
         for notice in notices {
-            self.tell(notice).await;
+            self.notify(notice).await;
         }
         Ok(json!({"removed": vmid}))
     }

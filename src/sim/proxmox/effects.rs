@@ -1,5 +1,5 @@
-//! What each task changes: its checks and locks when the work begins, its effect when the work is done, and what is
-//! cleaned up when it fails. Pure: no waiting, no I/O.
+//! What each task changes: its checks and locks when it begins, its effect when it is done, and what is cleaned up when
+//! it fails. Pure: no waiting, no I/O.
 
 use super::model::{BRIDGES, Backup, Cluster, Container, Run, Snapshot};
 use super::task::Job;
@@ -9,12 +9,12 @@ use crate::sim::network::Network;
 /// How many snapshots a container may have.
 const MAX_SNAPSHOTS: usize = 100;
 
-/// Something observers of containers want to know.
+/// A notification for observers of containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The container has started; the number tells this start from others.
+    /// The container has started; the number identifies this start.
     Up(u32, u64),
-    /// The container no longer runs.
+    /// The container has stopped.
     Down(u32),
     /// The container is gone.
     Gone(u32),
@@ -26,12 +26,12 @@ pub fn no_config(node: &str, vmid: u32) -> String {
 }
 
 impl Cluster {
-    /// A container on a node, or the text Proxmox dies with.
+    /// A container on a node, or the error text of Proxmox.
     pub fn on_node(&mut self, node: &str, vmid: u32) -> Result<&mut Container, String> {
         self.containers.get_mut(&vmid).filter(|ct| ct.node == node).ok_or_else(|| no_config(node, vmid))
     }
 
-    /// The container of a task; refuses when it is gone or locked.
+    /// The container of a task; an error when it is gone or locked.
     fn unlocked(&mut self, node: &str, vmid: u32) -> Result<&mut Container, String> {
         let container = self.on_node(node, vmid)?;
         match container.lock_refusal() {
@@ -45,7 +45,7 @@ impl Cluster {
         self.containers.values().any(|container| container.root_volume().contains(&base))
     }
 
-    /// The checks a task makes, and the locks it takes, when its work begins.
+    /// The checks and the locks of a task when it begins.
     pub fn begin(&mut self, node: &str, job: &Job) -> Result<(), String> {
         match job {
             Job::Clone { .. } | Job::Create { .. } | Job::HaRequest { .. } => Ok(()),
@@ -135,7 +135,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// The effect of a task whose work is done.
+    /// The effect of a task that is done.
     pub fn apply(&mut self, node: &str, job: &Job, network: Network, now: Timestamp) -> Result<Vec<Notice>, String> {
         match job {
             Job::Clone { source, newid, pool, target, .. } => {
@@ -223,7 +223,7 @@ impl Cluster {
         }
     }
 
-    /// Gives the power; a container that asks DHCP is promised an address.
+    /// Starts a container; one that uses DHCP gets a lease.
     pub fn start(&mut self, node: &str, vmid: u32, network: Network, now: Timestamp) -> Result<Vec<Notice>, String> {
         self.last_boot += 1;
         let boot = self.last_boot;
@@ -236,7 +236,7 @@ impl Cluster {
         Ok(vec![Notice::Up(vmid, boot)])
     }
 
-    /// Takes the power away; nothing happens when the container does not run.
+    /// Stops a container; nothing happens when it is not running.
     pub fn halt(&mut self, vmid: u32, now: Timestamp) -> Vec<Notice> {
         match self.containers.get_mut(&vmid).and_then(|container| container.run.take()) {
             Some(_) => {
@@ -285,7 +285,7 @@ impl Cluster {
         self.note(now, "backup", vmid);
     }
 
-    /// What a failed task cleans up behind itself.
+    /// What a failed task cleans up.
     pub fn undo(&mut self, job: &Job, now: Timestamp) {
         match job {
             Job::Clone { source, newid, .. } => {

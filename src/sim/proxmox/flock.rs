@@ -1,4 +1,4 @@
-//! The file lock of each container's configuration: held for an instant by most calls, for their whole time by tasks.
+//! The file lock of each container's configuration: most calls hold it for a moment, tasks hold it until they end.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use crate::sim::core::TimeScale;
 /// How long a caller waits for the lock, in simulated time.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// From this many locks on, those that are not held make room: every number that was ever asked for has one.
+/// Above this many locks, those that are not held are dropped: a lock is created for every VMID that is requested.
 const MOST_IDLE: usize = 1000;
 
 /// The locks of all containers.
@@ -20,7 +20,7 @@ pub struct Flocks {
     locks: Mutex<HashMap<u32, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// The lock is held by somebody else for too long.
+/// The lock was not free in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("can't lock file '/run/lock/lxc/pve-config-{0}.lock' - got timeout")]
 pub struct FlockTimeout(u32);
@@ -31,7 +31,7 @@ impl Flocks {
         Self { scale, locks: Mutex::default() }
     }
 
-    /// Takes the lock of `vmid`; given back when the guard is dropped.
+    /// Takes the lock of `vmid`; released when the guard is dropped.
     pub async fn take(&self, vmid: u32) -> Result<OwnedMutexGuard<()>, FlockTimeout> {
         let lock = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn locks_nobody_holds_make_room_and_a_held_one_stays_held() {
+    async fn locks_that_are_not_held_are_dropped_and_a_held_one_stays() {
         let flocks = Flocks::new(TimeScale::new(0.0));
         let held = flocks.take(100).await.unwrap();
         for vmid in 1000..3500 {

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// What is wrong with `text` as a `name`; formats that are not modelled accept everything.
+/// What is wrong with `text` in the format `name`; a format that is not modelled accepts everything.
 pub fn problem(name: &str, text: &str) -> Option<String> {
     if let Some(item) = name.strip_suffix("-list") {
         let mut items = text.split([',', ';', ' ', '\0']).filter(|part| !part.is_empty());

@@ -1,10 +1,9 @@
 //! The simulated Proxmox VE cluster: nodes `pve1` and `pve2`, a template on each, one API for both.
 //!
 //! A request goes through [`api`] (transport rules, credentials, the schema, permissions, the owner node) to one
-//! function in [`ops`]. What takes time is a task: [`task`] says what tasks are, [`effects`] what they
-//! change, [`runner`] carries them out.
-//! [`model`] is the data, and it is saved whole, so tasks that were under way are finished after a restart.
-//! `docs/simulator.md` lists what is imitated and what is not.
+//! function in [`ops`]. Long work is a task: [`task`] defines tasks, [`effects`] what they change, [`runner`] executes them.
+//! [`model`] is the data, which is saved as a whole, so tasks that were running are finished after a restart.
+//! `docs/simulator.md` lists what is simulated and what is not.
 
 mod access;
 mod answer;
@@ -45,9 +44,9 @@ use schema::Schema;
 
 pub use profile::PveProfile;
 
-/// The id of the token the control plane uses.
+/// The id of the control plane's token.
 const TOKEN_ID: &str = "zpack@pve!ctl";
-/// Privileged daemon processes per node: so many protected calls run at one time on it.
+/// Privileged daemon processes of a node, which is the number of protected calls that run on it at one time.
 const WORKERS_PER_NODE: usize = 3;
 
 /// The cluster.
@@ -59,9 +58,9 @@ pub struct Proxmox {
     cluster: Mutex<Cluster>,
     flocks: Flocks,
     workers: BTreeMap<String, Arc<Semaphore>>,
-    /// The running tasks, and how to end one before its time: with the exit status it is to have.
+    /// The running tasks; sending an exit status kills the worker of one.
     workers_alive: Mutex<HashMap<String, oneshot::Sender<&'static str>>>,
-    /// Orders what observers of containers are told.
+    /// Keeps the notifications of observers in order.
     notices: tokio::sync::Mutex<()>,
 }
 
@@ -99,7 +98,7 @@ impl Proxmox {
         token.map(|token| format!("{}={}", token.id, token.secret)).unwrap_or_default()
     }
 
-    /// The release that is imitated now.
+    /// The release that is simulated now.
     fn profile(&self) -> PveProfile {
         *self.profile.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -109,14 +108,14 @@ impl Proxmox {
         self.cluster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the cluster; the change is saved soon.
+    /// Changes the cluster; the state file is written soon after.
     fn change<R>(&self, change: impl FnOnce(&mut Cluster) -> R) -> R {
         let result = change(&mut self.cluster());
         self.core.changed();
         result
     }
 
-    /// Works for `seconds` of simulated time; a world that shuts down hurries to the end.
+    /// Works for `seconds` of simulated time; a world that shuts down ends it early.
     async fn work(&self, seconds: f64) {
         tokio::select! {
             () = self.core.wait(Duration::from_secs_f64(seconds)) => {}

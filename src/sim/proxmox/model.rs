@@ -1,4 +1,4 @@
-//! What the cluster holds: plain data, saved whole.
+//! The data of the cluster, which is saved as a whole.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -31,9 +31,9 @@ pub const BRIDGES: [&str; 2] = ["vmbr2", "vmbr3"];
 /// The whole cluster.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cluster {
-    /// Counts containers ever created.
+    /// The number of containers ever created.
     pub last_incarnation: u64,
-    /// Counts container starts.
+    /// The number of container starts.
     pub last_boot: u64,
     /// The nodes by name.
     pub nodes: BTreeMap<String, Node>,
@@ -45,13 +45,13 @@ pub struct Cluster {
     pub tokens: Vec<Token>,
     /// The tasks.
     pub tasks: TaskLog,
-    /// How coming tasks are to end.
+    /// How the next tasks end.
     pub planned_endings: Vec<PlannedEnding>,
-    /// What has been carried out.
+    /// What has been executed.
     pub ledger: Ledger,
     /// The backups on the storage `local`, oldest first.
     pub backups: Ring<Backup, BACKUP_CAPACITY>,
-    /// What the status daemons have broadcast last; late by design.
+    /// What the status daemons have broadcast last; it lags on purpose.
     #[serde(skip)]
     pub broadcast: BTreeMap<u32, Broadcast>,
 }
@@ -59,26 +59,26 @@ pub struct Cluster {
 /// One node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Node {
-    /// The others can reach it.
+    /// Whether the others can reach it.
     pub online: bool,
 }
 
 /// One container.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Container {
-    /// Its number.
+    /// Its VMID.
     pub vmid: u32,
-    /// The node that holds its configuration.
+    /// The node that has its configuration.
     pub node: String,
-    /// Which container this is of all that were ever created.
+    /// The number of this container among all that were ever created.
     pub incarnation: u64,
     /// When it was created.
     pub created_at: Timestamp,
-    /// Its options as in the configuration file, without lock.
+    /// Its options as in the configuration file, without the lock.
     pub config: BTreeMap<String, String>,
     /// The configuration lock.
     pub lock: Option<String>,
-    /// Changes that wait for the next start; `None` deletes the option.
+    /// Changes that are pending until the next start; `None` deletes the option.
     pub pending: BTreeMap<String, Option<String>>,
     /// Its snapshots, oldest first.
     pub snapshots: Vec<Snapshot>,
@@ -86,11 +86,11 @@ pub struct Container {
     pub pool: Option<String>,
     /// Set while it runs.
     pub run: Option<Run>,
-    /// The high-availability manager looks after it.
+    /// Whether the high-availability manager controls it.
     pub ha: bool,
-    /// It does not react to a shutdown.
+    /// Whether it ignores a shutdown.
     pub ignores_shutdown: bool,
-    /// The address DHCP has given it; kept for as long as it exists.
+    /// Its DHCP lease, which it keeps as long as it exists.
     pub lease: Option<Ipv4Addr>,
 }
 
@@ -99,9 +99,9 @@ pub struct Container {
 pub struct Run {
     /// Since when.
     pub since: Timestamp,
-    /// Which start this is of all starts.
+    /// The number of this start among all starts.
     pub boot: u64,
-    /// It has its address.
+    /// Whether it has its address.
     pub addressed: bool,
 }
 
@@ -121,11 +121,11 @@ pub struct Snapshot {
 /// A backup archive.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Backup {
-    /// The node it lies on.
+    /// The node it is stored on.
     pub node: String,
     /// The volume.
     pub volid: String,
-    /// The container it was made of.
+    /// The container it is a backup of.
     pub vmid: u32,
     /// When it was made.
     pub at: Timestamp,
@@ -135,12 +135,12 @@ pub struct Backup {
     pub config: BTreeMap<String, String>,
 }
 
-/// One container as `/cluster/resources` knows it.
+/// One container as `/cluster/resources` reports it.
 #[derive(Clone, Debug)]
 pub struct Broadcast {
-    /// Which container it was.
+    /// Which container this is about.
     pub incarnation: u64,
-    /// Whether it ran.
+    /// Whether it was running.
     pub running: bool,
     /// Its name.
     pub name: String,
@@ -151,7 +151,7 @@ pub struct Broadcast {
 }
 
 impl Container {
-    /// The host name, `CT<vmid>` when none is set.
+    /// The host name; `CT<vmid>` when none is set.
     pub fn hostname(&self) -> String {
         self.config.get("hostname").cloned().unwrap_or_else(|| format!("CT{}", self.vmid))
     }
@@ -196,7 +196,7 @@ impl Container {
         self.net0().is_some_and(|net| net.get("ip") == Some("dhcp"))
     }
 
-    /// The text of the refusal when it is locked.
+    /// The error text when it is locked.
     pub fn lock_refusal(&self) -> Option<String> {
         self.lock.as_ref().map(|lock| format!("CT is locked ({lock})"))
     }
@@ -216,7 +216,7 @@ impl Container {
             .unwrap_or(8)
     }
 
-    /// Makes the pending changes real.
+    /// Applies the pending changes.
     pub fn apply_pending(&mut self) {
         for (option, value) in std::mem::take(&mut self.pending) {
             match value {
@@ -228,7 +228,7 @@ impl Container {
 }
 
 impl Cluster {
-    /// Two nodes with a template each.
+    /// Two nodes, each with a template.
     pub fn fresh(token: Token, now: Timestamp) -> Self {
         let mut cluster = Self {
             last_incarnation: 0,
@@ -251,7 +251,7 @@ impl Cluster {
         cluster
     }
 
-    /// Whether the storage has room for one more container; the text Proxmox dies with when it has not.
+    /// Whether the storage has room for one more container; the error text of Proxmox when it has not.
     pub fn demand_room(&self, vmid: u32) -> Result<(), String> {
         if self.containers.len() < MAX_CONTAINERS {
             return Ok(());
@@ -259,7 +259,7 @@ impl Cluster {
         Err(format!("zfs error: cannot create 'rpool/data/subvol-{vmid}-disk-0': out of space"))
     }
 
-    /// A stopped container that is not yet among the others.
+    /// A new, stopped container, which is not yet in the cluster.
     pub fn new_container(
         &mut self,
         vmid: u32,
@@ -285,7 +285,7 @@ impl Cluster {
         }
     }
 
-    /// Gives a container that asks DHCP its address, when one is free.
+    /// Gives a container that uses DHCP an address, if one is free.
     pub fn lease_address(&mut self, vmid: u32, network: Network) -> Option<Ipv4Addr> {
         if let Some(address) = self.containers.get(&vmid)?.lease {
             return Some(address);
@@ -318,7 +318,7 @@ fn template_config(vmid: u32) -> BTreeMap<String, String> {
     .into()
 }
 
-/// What the cluster has carried out: the last effects, in order.
+/// What the cluster has executed: the last effects, in order.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Ledger {
     seq: u64,
@@ -328,7 +328,7 @@ pub struct Ledger {
 /// One executed effect.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LedgerEntry {
-    /// Counts all effects.
+    /// The number of the effect.
     pub seq: u64,
     /// When.
     pub at: Timestamp,

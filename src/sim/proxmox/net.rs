@@ -10,7 +10,7 @@ use super::validate::split_property_string;
 pub struct NetOption(BTreeMap<String, String>);
 
 impl NetOption {
-    /// Reads an option that has passed the schema; what is no option reads as empty.
+    /// Reads an option that has passed the schema; other text reads as empty.
     pub fn parse(text: &str) -> Self {
         Self(split_property_string(text, None).unwrap_or_default())
     }
@@ -20,7 +20,7 @@ impl NetOption {
         self.0.get(field).map(String::as_str)
     }
 
-    /// With a new random hardware address of Proxmox's own prefix.
+    /// The same with a new random hardware address that has Proxmox's prefix.
     pub fn with_random_mac(mut self) -> Self {
         let [a, b, c]: [u8; 3] = rand::random();
         self.0.insert("hwaddr".to_owned(), format!("BC:24:11:{a:02X}:{b:02X}:{c:02X}"));

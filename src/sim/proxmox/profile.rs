@@ -1,4 +1,4 @@
-//! The Proxmox releases that can be imitated, and what differs between them on the wire.
+//! The Proxmox releases that can be simulated, and how they differ on the wire.
 
 use crate::kernel::text_enum;
 
@@ -39,7 +39,7 @@ impl PveProfile {
         self >= Self::V8_4
     }
 
-    /// A container is unprivileged unless said otherwise, and a privileged one needs Sys.Modify (9.0).
+    /// A container is unprivileged by default, and a privileged one needs Sys.Modify (9.0).
     pub fn unprivileged_by_default(self) -> bool {
         self >= Self::V9_1
     }

@@ -1,4 +1,4 @@
-//! The status daemons: `/cluster/resources` knows of containers only what they have broadcast last.
+//! The status daemons: `/cluster/resources` shows of containers only what they have broadcast last.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use super::model::Broadcast;
 
 /// The period of the daemons, in simulated time.
 const PERIOD: Duration = Duration::from_secs(10);
-/// A world without simulated time must not spin.
+/// The shortest period, so that a world with time scale 0 does not spin.
 const SHORTEST: Duration = Duration::from_millis(20);
 
 impl Proxmox {
-    /// Broadcasts the state of all containers on reachable nodes, again and again until the world stops.
+    /// Broadcasts the state of all containers on reachable nodes periodically until the world stops.
     pub(super) async fn broadcast(self: Arc<Self>) {
         let period = self.core.scale.real(PERIOD).max(SHORTEST);
         loop {

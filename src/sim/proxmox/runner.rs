@@ -1,4 +1,4 @@
-//! Carries tasks out: waits as long as the real thing takes, then makes the effect, in a worker nobody can hurry.
+//! Executes tasks: a worker waits as long as the real work takes, then makes the effect.
 
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -12,28 +12,29 @@ use crate::sim::peer::Boot;
 
 /// How long DHCP takes to give a container its address.
 const DHCP_SECONDS: f64 = 2.0;
-/// How long the high-availability manager takes to act on a request.
+/// How long the high-availability manager takes to start or stop a container.
 const HA_SECONDS: f64 = 5.0;
-/// How long a container takes to end when it is asked to.
+/// How long a container takes to shut down.
 const SHUTDOWN_SECONDS: f64 = 4.0;
 
-/// How a task went.
+/// How a task ended.
 enum Outcome {
-    /// The effect was made; the exit status says `OK` or warns.
+    /// The effect was made; the exit status is `OK` or a warning.
     Done(String, Vec<Notice>),
     /// It failed and cleaned up.
     Failed(String),
-    /// Nothing is cleaned up: it was refused before it changed anything, or its worker was killed.
+    /// Nothing is cleaned up: it failed before it changed anything, or its worker was killed.
     Left(String),
 }
 
 impl Proxmox {
-    /// Starts the worker of a task that is in the task log. `flock` is the container's lock, when the caller has it.
+    /// Starts the worker of a task in the task log. `flock` is the container's lock, when the caller holds it.
     pub(super) fn launch(&self, upid: String, flock: Option<OwnedMutexGuard<()>>) {
         self.spawn_worker(upid, flock, false);
     }
 
-    /// After a restart of the world: finishes the tasks that were under way, and tells who runs.
+    /// After a restart of the world: finishes the tasks that were running, and notifies observers of the running
+    /// containers.
     pub(super) async fn resume(&self) {
         let (unfinished, running) = {
             let cluster = self.cluster();
@@ -50,7 +51,7 @@ impl Proxmox {
         }
     }
 
-    /// Kills the worker of a running task; whether there was one.
+    /// Kills the worker of a running task; false when there is none.
     pub(super) fn kill(&self, upid: &str, exitstatus: &'static str) -> bool {
         let worker = self.workers_alive.lock().unwrap_or_else(PoisonError::into_inner).remove(upid);
         worker.is_some_and(|worker| worker.send(exitstatus).is_ok())
@@ -85,7 +86,7 @@ impl Proxmox {
         let exitstatus = match outcome {
             Outcome::Done(exitstatus, notices) => {
                 for notice in notices {
-                    self.tell(notice).await;
+                    self.notify(notice).await;
                 }
                 exitstatus
             }
@@ -95,7 +96,7 @@ impl Proxmox {
             }
             Outcome::Left(exitstatus) => exitstatus,
         };
-        // The lock is free before the task is seen to have ended, or the client's next call would find it held.
+        // The lock is released before the end of the task is visible, or the client's next call would find it held.
         drop(lock);
         self.workers_alive.lock().unwrap_or_else(PoisonError::into_inner).remove(&upid);
         let requested = exitstatus == "OK";
@@ -145,20 +146,20 @@ impl Proxmox {
         }
     }
 
-    /// Works as long as the job takes. A container that does not end when asked is the one job that can run out of
-    /// time: the error, unless it is then killed.
+    /// Works as long as the job takes. Only a shutdown can run out of time: that is an error, unless the container is
+    /// then killed.
     async fn shut_down_in_time(&self, job: &Job) -> Option<String> {
         let Job::Shutdown { vmid, timeout, force_stop } = job else {
             self.work(job.seconds()).await;
             return None;
         };
-        let patience = f64::from(u32::try_from(*timeout).unwrap_or(u32::MAX));
+        let timeout = f64::from(u32::try_from(*timeout).unwrap_or(u32::MAX));
         let ignores = self.cluster().containers.get(vmid).is_some_and(|container| container.ignores_shutdown);
-        if !ignores && patience >= SHUTDOWN_SECONDS {
+        if !ignores && timeout >= SHUTDOWN_SECONDS {
             self.work(SHUTDOWN_SECONDS).await;
             return None;
         }
-        self.work(patience).await;
+        self.work(timeout).await;
         (!force_stop).then(|| "container did not stop".to_owned())
     }
 
@@ -187,8 +188,8 @@ impl Proxmox {
         }
     }
 
-    /// Tells the observers of containers.
-    pub(super) async fn tell(&self, notice: Notice) {
+    /// Notifies the observers of containers.
+    pub(super) async fn notify(&self, notice: Notice) {
         match notice {
             Notice::Up(vmid, boot) => {
                 let waits = self.cluster().containers.get(&vmid).is_some_and(|container| container.uses_dhcp());
@@ -217,7 +218,8 @@ impl Proxmox {
         }
     }
 
-    /// The container has its address. Nothing is said when it has been stopped, or started anew, meanwhile.
+    /// Notifies the observers that the container has its address, unless it was stopped or started again in the
+    /// meantime.
     async fn announce(&self, vmid: u32, boot: u64) {
         let _order = self.notices.lock().await;
         let announcement = self.change(|cluster| {

@@ -24,13 +24,13 @@ struct Route {
 /// One method of one path.
 #[derive(Deserialize)]
 pub struct MethodSpec {
-    /// API tokens may call it.
+    /// Whether API tokens may call it.
     #[serde(default, rename = "allowtoken", deserialize_with = "flag")]
     pub allow_token: bool,
-    /// It runs in the privileged daemon of its node.
+    /// Whether it runs in the privileged daemon of its node.
     #[serde(default, deserialize_with = "flag")]
     pub protected: bool,
-    /// Its parameters, those of the path included.
+    /// Its parameters, including those of the path.
     pub parameters: Parameters,
 }
 
@@ -42,13 +42,13 @@ pub struct Parameters {
     pub properties: BTreeMap<String, Property>,
 }
 
-/// What a parameter may be.
+/// What values a parameter accepts.
 #[derive(Deserialize)]
 pub struct Property {
     /// `string`, `integer`, `number`, `boolean` or `array`.
     #[serde(rename = "type")]
     pub kind: Option<String>,
-    /// It may be left out.
+    /// Whether it may be left out.
     #[serde(default, deserialize_with = "flag")]
     pub optional: bool,
     /// A named format, or the fields of a property string.
@@ -138,7 +138,7 @@ fn match_path(template: &str, segments: &[String]) -> Option<BTreeMap<String, St
     Some(params)
 }
 
-/// Finds the property for a parameter name, `net3` being of the family `net[n]`.
+/// Finds the property of a parameter name; `net3` belongs to the family `net[n]`.
 pub fn property<'a>(properties: &'a BTreeMap<String, Property>, name: &str) -> Option<&'a Property> {
     properties.get(name).or_else(|| {
         let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! Tasks: what they do, how they end, how long they are remembered.
+//! Tasks: what they do, how they end, how long they are kept.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,17 +15,17 @@ pub const LOST: &str = "unexpected status";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "job", rename_all = "snake_case")]
 pub enum Job {
-    /// Copies a template or container; the new configuration exists already.
+    /// Copies a template or container; the new configuration already exists.
     Clone { source: u32, newid: u32, full: bool, pool: Option<String>, target: Option<String> },
-    /// Unpacks an archive into a container whose configuration exists already.
+    /// Unpacks an archive into a container whose configuration already exists.
     Create { vmid: u32, pool: Option<String>, start: bool, restored: bool },
     /// Starts.
     Start { vmid: u32 },
     /// Kills.
     Stop { vmid: u32, overrule_shutdown: bool },
-    /// Asks the container to end.
+    /// Shuts the container down.
     Shutdown { vmid: u32, timeout: u64, force_stop: bool },
-    /// Ends and starts.
+    /// Shuts down and starts.
     Reboot { vmid: u32 },
     /// Freezes.
     Suspend { vmid: u32 },
@@ -74,7 +74,7 @@ impl Job {
         }
     }
 
-    /// The container the UPID names; a clone names its source.
+    /// The container in the UPID; a clone has its source there.
     pub fn vmid(&self) -> Option<u32> {
         match self {
             Self::Clone { source, .. } => Some(*source),
@@ -96,10 +96,10 @@ impl Job {
         }
     }
 
-    /// The container whose flock the task holds while it runs.
+    /// The container whose flock the task holds until it ends.
     pub fn flocked(&self) -> Option<u32> {
         match self {
-            // These took what they need before the task began, or leave locking to others.
+            // These took their lock before the task began, or do not lock.
             Self::Clone { .. } | Self::Create { .. } | Self::Backup { .. } | Self::HaRequest { .. } => None,
             Self::Start { .. }
             | Self::Stop { .. }
@@ -116,7 +116,7 @@ impl Job {
         }
     }
 
-    /// How long it works, in seconds of simulated time.
+    /// How long it takes, in seconds of simulated time.
     pub fn seconds(&self) -> f64 {
         match self {
             Self::Clone { full: false, .. } => 8.0,
@@ -136,12 +136,12 @@ impl Job {
     }
 }
 
-/// How a coming task is to end.
+/// How a future task ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedEnding {
-    /// The exit status. `WARNINGS: n` does the work; `unexpected status` kills the worker half-way and leaves its
-    /// locks; any other text fails cleanly.
+    /// The exit status. With `WARNINGS: n` the work is done; `unexpected status` kills the worker half-way and leaves
+    /// its locks; any other text is a failure that cleans up.
     pub exitstatus: String,
     /// The task type; any when absent.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
@@ -157,7 +157,7 @@ pub struct Task {
     pub node: String,
     /// Its type.
     pub kind: String,
-    /// Its object.
+    /// The object it works on.
     pub id: String,
     /// The token or user that started it.
     pub user: String,
@@ -225,7 +225,7 @@ impl Task {
         row
     }
 
-    /// The log with its last line; a killed worker wrote none.
+    /// The log with its last line, which a killed worker does not write.
     pub fn lines(&self) -> Vec<String> {
         let last = self.ended.as_ref().and_then(|ended| match ended.exitstatus.as_str() {
             "OK" => Some("TASK OK".to_owned()),
@@ -237,7 +237,7 @@ impl Task {
     }
 }
 
-/// The tasks that are remembered, oldest first.
+/// The tasks that are kept, oldest first.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TaskLog {
     last_pid: u32,
@@ -280,7 +280,7 @@ impl TaskLog {
         }
     }
 
-    /// Ends a task and forgets the oldest finished ones beyond the retention.
+    /// Ends a task and drops the oldest finished ones beyond the retention.
     pub fn end(&mut self, upid: &str, exitstatus: impl Into<String>, now: Timestamp) {
         if let Some(task) = self.tasks.iter_mut().find(|task| task.upid == upid && task.ended.is_none()) {
             task.ended = Some(Ended { at: now, exitstatus: exitstatus.into() });
@@ -304,7 +304,7 @@ impl TaskLog {
         self.tasks.iter()
     }
 
-    /// Forgets finished tasks, all or one; how many there were.
+    /// Drops finished tasks, all or one; returns how many.
     pub fn forget(&mut self, upid: Option<&str>) -> usize {
         let before = self.tasks.len();
         self.tasks.retain(|task| task.ended.is_none() || upid.is_some_and(|upid| upid != task.upid));

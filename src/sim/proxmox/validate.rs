@@ -1,4 +1,4 @@
-//! Checks parameters against the schema and words the problems as Proxmox does.
+//! Checks parameters against the schema and reports problems in the words of Proxmox.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ impl Params {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The text of a parameter that the schema demands.
+    /// The text of a parameter that the schema requires.
     pub fn text(&self, name: &str) -> &str {
         self.get(name).unwrap_or_default()
     }
@@ -153,7 +153,7 @@ fn check(name: &str, text: &str, property: &Property, problems: &mut Problems) {
     }
 }
 
-/// What is wrong with `text`, the lines of a property string's problems included.
+/// What is wrong with `text`, including the lines about the fields of a property string.
 fn format_problem(format: &Format, text: &str) -> Option<String> {
     match format {
         Format::Named(name) => format::problem(name, text),

@@ -1,4 +1,4 @@
-//! How containers look from outside.
+//! Containers as the API shows them.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -88,7 +88,7 @@ pub fn status(container: &Container, now: Timestamp, profile: PveProfile, list: 
     Value::Object(row)
 }
 
-/// The row of `/cluster/resources`: placement, lock and tags are fresh, the rest is what was broadcast last.
+/// The row of `/cluster/resources`: placement, lock and tags are current, the rest is what was broadcast last.
 pub fn resource(container: &Container, cluster: &Cluster) -> Value {
     let online = cluster.nodes.get(&container.node).is_some_and(|node| node.online);
     let known = cluster.broadcast.get(&container.vmid).filter(|row| online && row.incarnation == container.incarnation);
@@ -147,7 +147,7 @@ fn option(key: &str, value: &str, profile: PveProfile) -> Value {
     }
 }
 
-/// Whole numbers are numbers in newer releases and texts in older ones.
+/// Whole numbers are numbers in newer releases and text in older ones.
 fn loose(value: &str, profile: PveProfile) -> Value {
     match value.parse::<i64>() {
         Ok(number) if profile.error_text_in_body() => json!(number),
@@ -165,7 +165,7 @@ pub fn digest(container: &Container) -> String {
     hex::encode(hash.finalize()).chars().take(40).collect()
 }
 
-/// The network interfaces; a stopped container has none to show.
+/// The network interfaces; none for a stopped container.
 pub fn interfaces(container: &Container, profile: PveProfile) -> Value {
     let Some(run) = &container.run else { return Value::Null };
     let loopback = address_row("lo", "00:00:00:00:00:00", &[("127.0.0.1", 8), ("::1", 128)], profile);

@@ -1,6 +1,6 @@
 //! The simulated Technitium DNS Server: its HTTP API, and the same records over DNS (docs/contracts/edge.md B and G).
 //!
-//! All answers are HTTP 200; only a path that does not exist is 404, and empty. [`records`] holds the rules of B3. Not
+//! All answers are HTTP 200; only an unknown path is 404, and empty. [`records`] implements the rules of B3. Not
 //! simulated: DNSSEC, reverse zones (a deleted A takes no PTR with it), user accounts, settings, other record types.
 
 mod model;
@@ -48,7 +48,7 @@ fn lock(mutex: &Mutex<Model>) -> MutexGuard<'_, Model> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the API answers.
+/// The outcome of a call.
 enum Outcome {
     Done(Value),
     Refused(String),
@@ -83,7 +83,7 @@ struct Levers {
     auth: Auth,
 }
 
-/// A record to switch off or on.
+/// A record to disable or enable.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Switch {
@@ -104,7 +104,7 @@ impl Technitium {
         Ok(Arc::new(Self { core, inner: Arc::new(Mutex::new(model)) }))
     }
 
-    /// A token that may do everything.
+    /// A token with every permission.
     pub fn token(&self) -> String {
         self.model().tokens.first().map(|token| token.value.clone()).unwrap_or_default()
     }
@@ -156,7 +156,7 @@ impl Technitium {
     }
 }
 
-/// The zone a call is about: the one it names, or the one its domain lies in.
+/// The zone of a call: the one it names, or the one that contains its domain.
 fn zone_of<'a>(model: &'a mut Model, call: &Call, allowed: bool) -> Result<&'a mut Zone, String> {
     let domain = call.domain()?;
     let within = |zone: &Zone| is_within(&domain, &zone.name);
@@ -272,7 +272,7 @@ impl Peer for Technitium {
     }
 }
 
-/// Adds a record as a person at the console would: the parameters of `zones/records/add`, as a JSON object.
+/// Adds a record as a person at the console would: the body has the parameters of `zones/records/add`.
 fn plant(model: &mut Model, request: &ControlRequest, now: Timestamp) -> Result<Value, ControlError> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let fields = request.body.as_object().into_iter().flatten();

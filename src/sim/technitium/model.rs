@@ -1,4 +1,4 @@
-//! What the server holds: zones, records in the case they were written in, tokens.
+//! The data of the server: zones, records in their original case, tokens.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -18,7 +18,7 @@ pub(super) const MAX_TOKENS: usize = 100;
 pub(super) const MAX_RECORDS: usize = 10_000;
 
 text_enum! {
-    /// Which release's way to show a token is known.
+    /// Where a token is accepted, which depends on the release.
     pub enum Auth {
         /// `Authorization: Bearer` and the parameter `token`.
         Current = "current",
@@ -50,7 +50,7 @@ impl Rdata {
         }
     }
 
-    /// Whether both say the same; names are compared without case.
+    /// Whether both are the same value; names are compared without case.
     pub(super) fn equals(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::A(a), Self::A(b)) => a == b,
@@ -133,7 +133,7 @@ pub(super) struct Zone {
     pub(super) records: Vec<Record>,
 }
 
-/// A token and its rights in every zone.
+/// A token and its permissions in every zone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Token {
     pub(super) value: String,
@@ -148,7 +148,7 @@ impl Token {
     }
 }
 
-/// Everything that survives a restart.
+/// Everything that is kept over a restart.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Model {
     pub(super) zones: Vec<Zone>,
@@ -165,7 +165,7 @@ impl Model {
         }
     }
 
-    /// What is served: not the records that are switched off.
+    /// The records that are served: those that are not disabled.
     pub(super) fn served(&self) -> Vec<Served> {
         let records = self.zones.iter().flat_map(|zone| &zone.records).filter(|record| !record.disabled);
         records

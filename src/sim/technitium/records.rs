@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::model::{MAX_RECORDS, Rdata, Record, Zone};
 use crate::kernel::Timestamp;
 
-/// The SOA's expire, which no record may outlive.
+/// The expire value of the SOA; a TTL may not be greater.
 const EXPIRE: u32 = 604_800;
 const DEFAULT_TTL: u32 = 3600;
 
@@ -40,11 +40,11 @@ impl Call {
         if self.get(key).is_none() { Ok(default) } else { self.read(key) }
     }
 
-    /// A name: dots at both ends go, its case stays.
+    /// A name: dots at both ends are removed, its case stays.
     pub(super) fn domain(&self) -> Result<String, String> {
         let domain = self.required("domain")?.trim_matches('.');
         let encoded = idna::domain_to_ascii(domain).map_err(|_| format!("Invalid domain name: {domain}"))?;
-        // The encoder lowers the case, which the server keeps.
+        // The encoder changes to lower case, but the server keeps the case.
         Ok(if encoded.eq_ignore_ascii_case(domain) { domain.to_owned() } else { encoded })
     }
 
@@ -80,7 +80,7 @@ impl Call {
         })
     }
 
-    /// The value after an update: what has no new value keeps its present one.
+    /// The value after an update: a field without a new value stays.
     fn new_rdata(&self, old: &Rdata) -> Result<Rdata, String> {
         Ok(match old {
             Rdata::A(address) => Rdata::A(self.or("newIpAddress", *address)?),
@@ -111,7 +111,7 @@ pub(super) fn add(zone: &mut Zone, call: &Call) -> Result<Value, String> {
     insert(zone, record, call.flag("overwrite"))
 }
 
-/// Adds a record to its RRset, or puts it in the place of the whole RRset.
+/// Adds a record to its RRset, or replaces the whole RRset.
 fn insert(zone: &mut Zone, record: Record, overwrite: bool) -> Result<Value, String> {
     let kind = record.rdata.kind();
     beside_alias(zone, &record.name, kind)?;
@@ -180,7 +180,7 @@ pub(super) fn update(zone: &mut Zone, call: &Call) -> Result<Value, String> {
         name: name.clone(),
         ttl,
         disabled: call.flag("disable"),
-        // What is not sent is not kept.
+        // A field that is not sent is cleared.
         comments: call.comments(),
         expiry_ttl: call.or("expiryTtl", 0)?,
         rdata: new,

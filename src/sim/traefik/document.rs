@@ -1,4 +1,4 @@
-//! Reads a dynamic configuration as Traefik does: what it routes, and what it warns of and leaves out. Pure.
+//! Reads a dynamic configuration as Traefik does: the routes, and the warnings about what is left out. Pure.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -32,34 +32,34 @@ impl EntryPoint {
     }
 }
 
-/// Where an entry point leads.
+/// Where an entry point forwards to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Destination {
-    /// The router that won the entry point.
+    /// The router that has the entry point.
     pub router: String,
     /// Where it forwards to.
     pub backend: SocketAddr,
 }
 
-/// What a configuration makes of the entry points.
+/// The entry points of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routing {
-    /// Where each leads.
+    /// Where each forwards to.
     pub routes: BTreeMap<EntryPoint, Destination>,
-    /// What Traefik would write to its log.
+    /// The warnings in Traefik's log.
     pub warnings: Vec<String>,
 }
 
-/// Reads a configuration; what is no JSON object is refused as a whole.
+/// Reads a configuration; anything but a JSON object is refused as a whole.
 pub fn read(body: &[u8]) -> Result<Routing, String> {
     let document: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let document = document.as_object().ok_or("the configuration is no object")?;
+    let document = document.as_object().ok_or("the configuration is not an object")?;
     let mut routing = Routing::default();
     for (kind, udp) in [("tcp", false), ("udp", true)] {
         let Some(section) = document.get(kind) else { continue };
         let part = |name: &str| section.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
         let (routers, services) = (part("routers"), part("services"));
-        // By name, so that the last one wins whatever the order in the document.
+        // In the order of their names, so that the last name wins, not the last in the document.
         let routers: BTreeMap<&String, &Value> = routers.iter().collect();
         for (name, router) in routers {
             match destination(name, router, &services, udp) {

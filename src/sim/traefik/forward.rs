@@ -10,33 +10,33 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use crate::sim::wire::{Spawner, Tasks};
 
-/// How long a UDP session lives without an answer, as Traefik has it by default.
+/// How long a UDP session stays without an answer: Traefik's default.
 const SESSION: Duration = Duration::from_secs(3);
 /// The most TCP connections, and the most UDP sessions, of an entry point.
 const MAX_SESSIONS: usize = 1024;
 const MAX_DATAGRAM: usize = 65_535;
 
-/// A forwarding entry point. Dropping it closes the port and what goes through it.
+/// A forwarding entry point. Dropping it closes the port and its connections.
 #[derive(Debug)]
 pub struct Forward(Tasks);
 
 impl Forward {
-    /// Takes connections on `address` and leads them to `backend`.
+    /// Accepts connections on `address` and forwards them to `backend`.
     pub async fn tcp(address: SocketAddr, backend: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         Ok(Self(Tasks::accepting(listener, MAX_SESSIONS, move |client| async move {
-            // An error is the departure of one side.
+            // An error here is one side that disconnected.
             let _ = connect(client, backend).await;
         })))
     }
 
-    /// Takes datagrams on `address`, leads them to `backend`, and its answers back to who sent them.
+    /// Receives datagrams on `address`, forwards them to `backend`, and returns its answers to the sender.
     pub async fn udp(address: SocketAddr, backend: SocketAddr) -> io::Result<Self> {
         let socket = Arc::new(UdpSocket::bind(address).await?);
         Ok(Self(Tasks::running(move |spawner| sessions(socket, backend, spawner))))
     }
 
-    /// Closes the port and everything that goes through it; afterwards the port is free.
+    /// Closes the port and its connections; afterwards the port is free.
     pub async fn stop(self) {
         self.0.stop().await;
     }
@@ -52,7 +52,7 @@ async fn sessions(socket: Arc<UdpSocket>, backend: SocketAddr, spawner: Spawner)
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
         let Ok((length, client)) = socket.recv_from(&mut buffer).await else { continue };
-        // A session that has ended is held by nobody but this map.
+        // Only this map holds a session that has ended.
         open.retain(|_, session| Arc::strong_count(session) > 1);
         let session = match open.get(&client) {
             Some(session) => session.clone(),

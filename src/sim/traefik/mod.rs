@@ -1,10 +1,10 @@
-//! The simulated Traefik: polls a dynamic configuration over HTTP, and forwards what comes in (docs/contracts/edge.md
+//! The simulated Traefik: polls a dynamic configuration over HTTP, and forwards connections (docs/contracts/edge.md
 //! E2).
 //!
-//! It has no API; zpack is what it asks. A configuration is applied when its bytes have changed; on an error of any
-//! kind the last good one stays and the polls become rarer. An entry point that a router uses is open on the gateway of
-//! the world's network (`127.x.y.1`), so worlds do not take ports from one another. Like Traefik it forgets the
-//! configuration when it is restarted, and asks again.
+//! It has no API; it polls zpack. A configuration is applied when its bytes have changed; after any error the last good
+//! one stays and the interval grows. An entry point that a router uses is open on the gateway of the world's network
+//! (`127.x.y.1`), so worlds do not compete for ports. Like Traefik it loses the configuration when it is restarted, and
+//! polls again.
 //!
 //! Not here: HTTP routers, TLS, middlewares, the other providers.
 
@@ -31,14 +31,14 @@ use super::error::SimError;
 use super::peer::{ControlError, ControlRequest, Peer};
 use super::wire::{Reply, ServerOptions, SimRequest, exchange};
 
-/// From one poll to the next, unless a test says otherwise.
+/// From one poll to the next, unless a test sets another interval.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// The shortest pause, however fast simulated time goes.
 const MIN_INTERVAL: Duration = Duration::from_millis(20);
-/// After errors polls become rarer, up to so many intervals.
+/// The longest pause after errors, in intervals.
 const MAX_BACKOFF: u32 = 8;
 /// How long an answer may take, in real time.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the configuration comes from: the `http` provider of Traefik's static configuration.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -94,7 +94,7 @@ impl Traefik {
         self.core.changed();
     }
 
-    /// Where the entry point with this port is.
+    /// The address of the entry point with this port.
     pub fn entry_address(&self, port: u16) -> SocketAddr {
         SocketAddr::new(IpAddr::V4(self.core.network.gateway()), port)
     }
@@ -103,7 +103,7 @@ impl Traefik {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets the configuration, as a restart does; it is asked for again at once.
+    /// Drops the configuration, as a restart does; it is polled again at once.
     fn restart(&self) {
         let mut state = self.locked();
         let provider = state.provider.clone();
@@ -142,7 +142,7 @@ impl Traefik {
         self.core.scale.real(interval).max(MIN_INTERVAL).saturating_mul(rarer)
     }
 
-    /// Takes in an answer: only other bytes than before are applied, and nothing of an answer that is wrong.
+    /// Applies an answer if its bytes are new; a wrong answer changes nothing.
     fn take(&self, asked: Result<Bytes, String>) {
         let mut state = self.locked();
         state.polls += 1;
@@ -169,7 +169,7 @@ impl Traefik {
         }
     }
 
-    /// Opens and closes entry points until they are as routed.
+    /// Opens and closes entry points so that they match the routes.
     async fn settle(&self, open: &mut BTreeMap<EntryPoint, (Destination, Forward)>) {
         let routes = self.locked().routing.routes.clone();
         let leads_there =
@@ -203,7 +203,7 @@ impl Traefik {
 async fn fetch(url: &Url, token: Option<&str>) -> Result<Bytes, String> {
     let mut headers = vec![("accept", "application/json".to_owned())];
     headers.extend(token.map(|token| ("authorization", format!("Bearer {token}"))));
-    match exchange(Method::GET, url, &headers, Bytes::new(), PATIENCE).await {
+    match exchange(Method::GET, url, &headers, Bytes::new(), TIMEOUT).await {
         Ok((200, body)) => Ok(body),
         Ok((status, _)) => Err(format!("received non-ok response code: {status}")),
         Err(error) => Err(error.to_string()),

@@ -1,4 +1,5 @@
-//! What the bridge tells zpack by itself (docs/contracts/edge.md C1), and how that goes wrong on its way.
+//! The callbacks of the bridge to zpack (docs/contracts/edge.md C1), and how they are delayed, repeated, reordered and
+//! lost.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,30 +20,30 @@ use crate::sim::wire::exchange;
 const CAPACITY: usize = 1000;
 /// The longest event that a control request may send.
 const MAX_EVENT: usize = 64 * 1024;
-/// How long an event that is to be overtaken waits for the next one.
+/// How long an event that the next one overtakes waits for it.
 const OVERTAKING: Duration = Duration::from_secs(5);
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where callbacks go, and what happens to them.
+/// Where callbacks are sent, and the faults on the way.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CallbackSettings {
-    /// The route they are sent to; without it none is.
+    /// The URL they are sent to; without it none is sent.
     pub url: Option<Url>,
     /// Sent as a bearer token, beside the secret of the bridge.
     pub token: Option<String>,
-    /// Each is sent so much later, not scaled.
+    /// The delay of each, in milliseconds, not scaled.
     pub delay_ms: u64,
-    /// Each is sent so many times more.
+    /// How many more times each is sent.
     pub duplicates: u32,
-    /// Each second one overtakes the one before it.
+    /// Whether every second one overtakes the one before it.
     pub reorder: bool,
-    /// So many of the next ones are lost.
+    /// How many of the next ones are lost.
     pub drop: u32,
 }
 
-/// A callback that left, or was lost.
+/// A callback that was sent or lost.
 #[derive(Clone, Debug, Serialize)]
 struct Sent {
     body: Value,
@@ -83,7 +84,7 @@ impl Outbox {
         self.wake.notify_one();
     }
 
-    /// Hands over an event; without a URL to send it to it is dropped.
+    /// Adds an event; without a URL to send it to it is dropped.
     pub fn push(&self, event: Value) {
         let mut inner = self.lock();
         if inner.settings.url.is_none() {
@@ -94,7 +95,7 @@ impl Outbox {
         self.wake.notify_one();
     }
 
-    /// Hands over an event of a control request, unless it is too long to be kept.
+    /// Adds the event of a control request, unless it is too long to be kept.
     pub fn push_planned(&self, event: Value) -> Result<(), ControlError> {
         if event.to_string().len() > MAX_EVENT {
             return Err(ControlError::Invalid(format!("an event has at most {MAX_EVENT} bytes")));
@@ -113,7 +114,7 @@ impl Outbox {
         json!({"settings": settings, "waiting": inner.waiting.len(), "sent": *inner.sent})
     }
 
-    /// Delivers until the world stops. `proof` gives the value of the secret header.
+    /// Sends the events until the world stops. `proof` is the value of the secret header.
     pub async fn deliver(&self, core: &Core, proof: impl Fn() -> String) {
         let mut held: Option<Value> = None;
         loop {
@@ -164,7 +165,7 @@ impl Outbox {
         headers.extend(settings.token.map(|token| ("authorization", format!("Bearer {token}"))));
         for _ in 0..=settings.duplicates {
             tokio::time::sleep(Duration::from_millis(settings.delay_ms)).await;
-            let answer = exchange(Method::POST, url, &headers, Bytes::from(body.to_string()), PATIENCE).await;
+            let answer = exchange(Method::POST, url, &headers, Bytes::from(body.to_string()), TIMEOUT).await;
             let (status, error) = match answer {
                 Ok((status, _)) => (Some(status), None),
                 Err(error) => (None, Some(error.to_string())),

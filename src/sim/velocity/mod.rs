@@ -1,9 +1,10 @@
 //! The simulated Velocity proxy with the zpack bridge in it (docs/contracts/edge.md C).
 //!
-//! The bridge is a peer like the others: register, unregister, status and list over HTTP. Its registrations are in
-//! memory only: `POST /sim/velocity/restart` loses them all and begins a run with another boot id, while the state file
-//! keeps them over a restart of the simulator, which is no restart of the proxy. The proxy has a TCP port of its own
-//! that answers the Server List Ping, pings the servers behind it, and tells zpack how that went ([`callbacks`]).
+//! The bridge is a peer like the others: register, unregister, status and list over HTTP. Registrations are in the
+//! memory of the proxy: `POST /sim/velocity/restart` loses them all and begins a run with another boot id, while the
+//! state file keeps them over a restart of the simulator, which does not restart the proxy. The proxy has its own TCP
+//! port that answers the Server List Ping; it pings the servers behind it and reports the results to zpack
+//! ([`callbacks`]).
 //!
 //! Not here: logins and the game itself, `[servers]` and `[forced-hosts]` of velocity.toml.
 
@@ -36,15 +37,15 @@ use crate::kernel::Timestamp;
 
 /// From one ping of the servers behind the proxy to the next.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
-/// The shortest pause between them, however fast simulated time goes.
+/// The shortest pause between them, at any time scale.
 const MIN_PING_INTERVAL: Duration = Duration::from_millis(100);
 /// How long Velocity waits for the answer of a server, in real time.
-const PING_PATIENCE: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest name and address of a server: a DNS name has at most 253 characters.
 const MAX_NAME: usize = 1024;
 
-/// What survives a restart of the simulator.
+/// What is kept over a restart of the simulator.
 #[derive(Serialize, Deserialize)]
 struct State {
     secrets: Vec<String>,
@@ -111,7 +112,7 @@ impl Velocity {
         Ok(velocity)
     }
 
-    /// The port of the last run when it is still free: players keep the address.
+    /// Listens on the port of the last run if it is still free: players keep the address.
     async fn listen(self: &Arc<Self>, port: u16) -> Result<StatusListener, SimError> {
         let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         if port != 0
@@ -128,7 +129,7 @@ impl Velocity {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.locked().port))
     }
 
-    /// The secret the bridge accepts; the first when there are several.
+    /// The secret that the bridge accepts; the first one when there are several.
     pub fn secret(&self) -> String {
         self.locked().secrets.first().cloned().unwrap_or_default()
     }
@@ -216,21 +217,21 @@ impl Velocity {
         Reply::json(200, &json!({"servers": names}))
     }
 
-    /// Tells that a server was registered, and pings it for the first time.
+    /// Reports that a server was registered, and pings it for the first time.
     fn greet(&self, name: &str) {
         let server = self.locked().registry.find(name).cloned();
         let (Some(server), Some(me)) = (server, self.me.upgrade()) else { return };
-        self.tell(&server, "registered_with_proxy", json!({}));
+        self.report(&server, "registered_with_proxy", json!({}));
         self.core.tasks.spawn(async move { me.ping(server).await });
     }
 
-    /// Pings one server, keeps the outcome and tells it.
+    /// Pings one server, keeps the result and reports it.
     async fn ping(&self, server: Server) {
         let begun = Instant::now();
         let asked = async {
             let address: IpAddr = server.address.parse().map_err(|_| "the address is no IP address".to_owned())?;
             let target = SocketAddr::new(address, server.port);
-            ask(target, &server.name, -1, PING_PATIENCE).await.map(drop).map_err(|error| error.to_string())
+            ask(target, &server.name, -1, PING_TIMEOUT).await.map(drop).map_err(|error| error.to_string())
         };
         let outcome = tokio::select! {
             outcome = asked => outcome.map(|()| begun.elapsed()),
@@ -241,13 +242,13 @@ impl Velocity {
         match outcome {
             Ok(took) => {
                 let latency = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-                self.tell(&server, "proxy_ping_ok", json!({"latency_ms": latency}));
+                self.report(&server, "proxy_ping_ok", json!({"latency_ms": latency}));
             }
-            Err(error) => self.tell(&server, "proxy_ping_failed", json!({"error": error})),
+            Err(error) => self.report(&server, "proxy_ping_failed", json!({"error": error})),
         }
     }
 
-    fn tell(&self, server: &Server, status: &str, more: Value) {
+    fn report(&self, server: &Server, status: &str, more: Value) {
         let mut event = json!({
             "server_name": server.name,
             "status": status,
@@ -298,7 +299,7 @@ impl Velocity {
     }
 }
 
-/// What the bridge demands in `X-Zpack-Secret`.
+/// The value of `X-Zpack-Secret` that the bridge requires.
 fn proof(secret: &str) -> String {
     hex::encode(Sha256::digest(secret.as_bytes()))
 }
@@ -395,7 +396,7 @@ impl StatusSource for Velocity {
         let protocol = if let Hello::Modern { protocol, .. } = hello { (*protocol).max(0) } else { 0 };
         if let Some(server) = behind
             && let Ok(address) = server.address.parse()
-            && let Ok(status) = ask(SocketAddr::new(address, server.port), &server.name, protocol, PING_PATIENCE).await
+            && let Ok(status) = ask(SocketAddr::new(address, server.port), &server.name, protocol, PING_TIMEOUT).await
         {
             return StatusAnswer::Status(status);
         }

@@ -1,4 +1,4 @@
-//! The servers a running proxy knows: a map by lower-cased name that compares what is in it with its case.
+//! The servers of a running proxy: a map by lower-case name, which compares with the case of the name.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub struct LastPing {
 /// A registered server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
-    /// The name in the spelling of its registration.
+    /// The name as it was registered.
     pub name: String,
     /// The host part of its address, as it was sent.
     pub address: String,
@@ -44,7 +44,7 @@ pub enum NotRegistered {
         "java.lang.IllegalArgumentException: A server with the name {0} is already registered with another address"
     )]
     Taken(String),
-    /// The simulator keeps no more.
+    /// The simulator has no room for another one.
     #[error("the simulated proxy knows {MAX_SERVERS} servers already")]
     Full,
 }
@@ -54,7 +54,7 @@ pub enum NotRegistered {
 pub struct Registry(BTreeMap<String, Server>);
 
 impl Registry {
-    /// Registers a server; true when it is new, false when exactly this one was there.
+    /// Registers a server; true when it is new, false when exactly this one is registered.
     pub fn register(&mut self, name: &str, address: &str, port: u16, now: Timestamp) -> Result<bool, NotRegistered> {
         let key = name.to_lowercase();
         match self.0.get(&key) {
@@ -79,12 +79,12 @@ impl Registry {
         is_it
     }
 
-    /// The server players of this virtual host are sent to; the name ignores case here.
+    /// The server for players of this virtual host; the name is compared without case.
     pub fn find(&self, name: &str) -> Option<&Server> {
         self.0.get(&name.to_lowercase())
     }
 
-    /// Keeps how a ping went, unless the server was replaced meanwhile.
+    /// Keeps the result of a ping, unless the server was replaced in the meantime.
     pub fn pinged(&mut self, server: &Server, now: Timestamp, outcome: Result<Duration, String>) {
         let Some(known) = self.0.get_mut(&server.name.to_lowercase()) else { return };
         if known.registered_at == server.registered_at && known.address == server.address && known.port == server.port {
@@ -98,7 +98,7 @@ impl Registry {
         self.0.values()
     }
 
-    /// Forgets everything, as a restart of the proxy does.
+    /// Removes every server, as a restart of the proxy does.
     pub fn clear(&mut self) {
         self.0.clear();
     }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ping_of_a_server_that_was_replaced_says_nothing_of_its_successor() {
+    fn a_ping_of_a_server_that_was_replaced_is_not_kept_for_the_new_one() {
         let mut registry = Registry::default();
         registry.register("a", "10.0.0.1", 1, NOW).unwrap();
         let old = registry.find("a").unwrap().clone();

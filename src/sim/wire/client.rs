@@ -1,4 +1,4 @@
-//! The requests peers make of their own accord: callbacks of the proxy, polls of the router. Plain HTTP, one connection each.
+//! The requests that peers send: callbacks of the proxy, polls of Traefik. Plain HTTP, one connection each.
 
 use std::io;
 use std::time::Duration;
@@ -15,22 +15,22 @@ use url::Url;
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
-/// One request; answers with the status and the body. Gives up after `patience`.
+/// Sends one request and returns the status and the body, within `timeout`.
 pub async fn exchange(
     method: Method,
     url: &Url,
     headers: &[(&str, String)],
     body: Bytes,
-    patience: Duration,
+    timeout: Duration,
 ) -> io::Result<(u16, Bytes)> {
-    let done = tokio::time::timeout(patience, send(method, url, headers, body)).await;
+    let done = tokio::time::timeout(timeout, send(method, url, headers, body)).await;
     done.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")))
 }
 
 async fn send(method: Method, url: &Url, headers: &[(&str, String)], body: Bytes) -> io::Result<(u16, Bytes)> {
     let refused = |what: &'static str| io::Error::new(io::ErrorKind::InvalidInput, what);
     if url.scheme() != "http" {
-        return Err(refused("only plain HTTP is simulated"));
+        return Err(refused("only plain HTTP is supported"));
     }
     let host = url.host_str().ok_or_else(|| refused("the address has no host"))?;
     let port = url.port_or_known_default().unwrap_or(80);
@@ -42,7 +42,7 @@ async fn send(method: Method, url: &Url, headers: &[(&str, String)], body: Bytes
         request = request.header(*name, value);
     }
     let request = request.body(Full::new(body)).map_err(io::Error::other)?;
-    // It owns the sender: the connection ends once that is dropped.
+    // It owns the sender; the connection ends once that is dropped.
     let exchange = async move {
         let mut response = sender.send_request(request).await.map_err(io::Error::other)?;
         let mut answer = BytesMut::new();

@@ -1,7 +1,7 @@
-//! HTTP/1.1 as a simulated peer needs it: any status, any reason phrase, and every way a connection can go wrong.
+//! HTTP/1.1 for simulated peers: any status, any reason phrase, and every way in which a connection can fail.
 //!
-//! [`Server`] owns one listener and hands each request to its [`Handler`]. The handler runs in a task of its own, so
-//! work that has begun is finished even when the client has left: that is how real peers behave.
+//! [`Server`] owns one listener and passes each request to its [`Handler`]. The handler runs in its own task, so work
+//! that has started is finished even when the client disconnects, as real peers do.
 
 mod client;
 mod reply;

@@ -1,4 +1,4 @@
-//! One answer, and how it leaves (or does not leave) the machine.
+//! One answer, and how it is delivered, or not.
 
 use std::fmt;
 use std::io;
@@ -22,19 +22,19 @@ const TRUNCATION_FLUSH: Duration = Duration::from_millis(50);
 pub enum Delivery {
     /// The whole answer is sent.
     Whole,
-    /// The head promises the whole body, half of it is sent, then the connection breaks.
+    /// The head announces the whole body, half of it is sent, then the connection breaks.
     Truncated,
     /// The connection is reset without an answer.
     Reset,
-    /// Nothing is ever sent; the connection stays open until the client gives up.
-    Silence,
+    /// Nothing is sent; the connection stays open until the client closes it.
+    NoAnswer,
 }
 
 /// The body of an answer.
 pub enum ReplyBody {
-    /// Known in full; sent with its length.
+    /// Complete; sent with its length.
     Full(Bytes),
-    /// Made while it is sent; an error breaks the connection.
+    /// Produced while it is sent; an error breaks the connection.
     Stream(BoxStream<'static, io::Result<Bytes>>),
 }
 
@@ -42,7 +42,7 @@ pub enum ReplyBody {
 pub struct Reply {
     /// The status, 100 to 999.
     pub status: u16,
-    /// The reason phrase; the usual one when absent. Bytes HTTP forbids there become spaces.
+    /// The reason phrase; the usual one when absent. Bytes that HTTP forbids there become spaces.
     pub reason: Option<String>,
     /// The headers.
     pub headers: HeaderMap,
@@ -50,7 +50,7 @@ pub struct Reply {
     pub body: ReplyBody,
     /// Close the connection afterwards.
     pub close: bool,
-    /// Wait before anything is sent.
+    /// How long to wait before anything is sent.
     pub delay: Duration,
     /// How it is sent.
     pub delivery: Delivery,
@@ -86,7 +86,7 @@ impl Reply {
         self.with_header(CONTENT_TYPE, content_type)
     }
 
-    /// Sets a header; a value HTTP forbids is left out.
+    /// Sets a header; a value that HTTP forbids is left out.
     pub fn with_header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.insert(name, value);
@@ -100,7 +100,7 @@ impl Reply {
         self
     }
 
-    /// Sends nothing before `delay` has passed.
+    /// Sends the answer after `delay`.
     pub fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
@@ -118,7 +118,7 @@ impl Reply {
         self
     }
 
-    /// The answer in hyper's terms.
+    /// The answer as a response of hyper.
     pub(super) fn into_response(self) -> Response<UnsyncBoxBody<Bytes, io::Error>> {
         let truncated = self.delivery == Delivery::Truncated;
         let mut headers = self.headers;
@@ -162,7 +162,8 @@ async fn cut() -> io::Result<Bytes> {
 fn printable(reason: &str) -> String {
     reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
-/// Adds a field to a JSON object; anything else stays as it is.
+
+/// Adds a field to a JSON object; any other value stays as it is.
 pub fn put(document: &mut Value, key: &str, value: Value) {
     if let Some(fields) = document.as_object_mut() {
         fields.insert(key.to_owned(), value);

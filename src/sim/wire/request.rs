@@ -1,4 +1,4 @@
-//! One request as a peer sees it.
+//! One request as a peer receives it.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use hyper::{Method, Request};
 pub struct SimRequest {
     /// The name of the peer it was sent to.
     pub peer: &'static str,
-    /// The address it was sent to; tells apart the agents, which share a port.
+    /// The address it was sent to; the agents share a port and differ by it.
     pub local: SocketAddr,
     /// The method.
     pub method: Method,
@@ -26,11 +26,11 @@ pub struct SimRequest {
     pub query: Vec<(String, String)>,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, or its beginning when [`oversized`](Self::oversized).
+    /// The body, or its first part when [`oversized`](Self::oversized).
     pub body: Bytes,
-    /// The body was longer than the listener reads.
+    /// Whether the body was longer than the listener reads.
     pub oversized: bool,
-    /// The way to a WebSocket: a handler that answers 101 takes it and awaits it in a task of its own.
+    /// The upgrade to a WebSocket: a handler that answers 101 takes it and awaits it in its own task.
     pub upgrade: Option<OnUpgrade>,
 }
 
@@ -76,7 +76,7 @@ impl SimRequest {
         format!("/{}", self.segments.join("/"))
     }
 
-    /// A header as text, when it is there and is text.
+    /// A header, when it is present and is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
@@ -93,7 +93,7 @@ impl fmt::Debug for SimRequest {
     }
 }
 
-/// Decodes `%XX` once; a stray `%` stays as it is, bytes that are no UTF-8 become the replacement character.
+/// Decodes `%XX` once; a `%` without two digits stays as it is, bytes that are not UTF-8 become the replacement character.
 pub fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

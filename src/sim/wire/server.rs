@@ -1,4 +1,4 @@
-//! One listener: accepts, reads, hands over, delivers.
+//! One listener: accepts connections, reads requests, delivers the answers of its handler.
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ const MAX_HEAD: usize = 64 * 1024;
 /// Answers the requests of one listener.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// Carries the request out and answers it. Runs to its end even when the client has left.
+    /// Executes the request and answers it. Runs to its end even when the client disconnects.
     async fn answer(&self, request: SimRequest) -> Reply;
 }
 
@@ -40,7 +40,7 @@ pub struct ServerOptions {
     pub peer: &'static str,
     /// The largest body that is read.
     pub max_body: usize,
-    /// How long a connection may stay without a request, and how long a request head may take.
+    /// How long a connection may be idle, and how long a request head may take.
     pub idle: Duration,
     /// Requests after which the connection is closed.
     pub requests_per_connection: usize,
@@ -61,7 +61,7 @@ impl ServerOptions {
     }
 }
 
-/// A listener at work. Dropping it closes the listener and breaks its connections.
+/// A running listener. Dropping it closes the listener and breaks its connections.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -69,7 +69,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on `address` and answers with `handler`.
+    /// Listens on `address`; `handler` answers.
     pub async fn bind(address: SocketAddr, options: ServerOptions, handler: Arc<dyn Handler>) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
@@ -103,7 +103,7 @@ async fn serve(stream: TcpStream, site: Arc<Site>) {
     let service = service_fn(move |request| exchange(request, site.clone(), connection.clone()));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(idle).max_headers(64).max_buf_size(MAX_HEAD);
-    // An error here is the client's departure or a fault played on purpose.
+    // An error here is a client that disconnected, or a planned fault.
     let _ = builder.serve_connection(io, service).with_upgrades().await;
 }
 
@@ -116,7 +116,7 @@ struct Connection {
 /// Why an exchange ends without an answer.
 #[derive(Debug, thiserror::Error)]
 enum Unanswered {
-    #[error("the connection is reset on purpose")]
+    #[error("the connection is reset by a planned fault")]
     Reset,
     #[error("the request could not be read")]
     Unread(#[source] hyper::Error),
@@ -133,7 +133,7 @@ async fn exchange(
         .map_err(Unanswered::Unread)?;
     let oversized = request.oversized;
     let work = tokio::spawn(async move { site.handler.answer(request).await });
-    let mut reply = work.await.unwrap_or_else(|_| Reply::text(500, "the simulated peer failed").closing());
+    let mut reply = work.await.unwrap_or_else(|_| Reply::text(500, "the simulated peer panicked").closing());
     tokio::time::sleep(reply.delay).await;
     let served = connection.served.fetch_add(1, Ordering::Relaxed) + 1;
     reply.close |= oversized || served >= options.requests_per_connection;
@@ -143,7 +143,7 @@ async fn exchange(
             connection.reset.store(true, Ordering::Relaxed);
             Err(Unanswered::Reset)
         }
-        Delivery::Silence => std::future::pending().await,
+        Delivery::NoAnswer => std::future::pending().await,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a listener has under way: ends with the listener, however that ends.
+//! The tasks of a listener: they end with it, however it ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl Spawner {
 pub struct Tasks(Spawner);
 
 impl Tasks {
-    /// Serves the connections of `listener`, each in a task of its own and `most` at a time.
+    /// Serves the connections of `listener`, each in its own task and at most `most` at a time.
     pub fn accepting<F: Future<Output = ()> + Send + 'static>(
         listener: TcpListener,
         most: usize,
@@ -51,7 +51,7 @@ impl Tasks {
                             serving.await;
                         });
                     }
-                    // Out of file descriptors, or the client left before it was accepted.
+                    // Out of file descriptors, or the client disconnected before it was accepted.
                     Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
                 }
             }
@@ -65,7 +65,7 @@ impl Tasks {
         tasks
     }
 
-    /// Ends them and waits for it; afterwards the port is free.
+    /// Ends them and waits until they have ended; then the port is free.
     pub async fn stop(self) {
         self.0.stop.cancel();
         self.0.tracker.close();

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::{Kind, Node};
 
 const BLOCK: usize = 512;
-/// A stored deflate block carries at most this many bytes.
+/// The most bytes in a stored deflate block.
 const STORED: usize = 65_535;
 
-/// Packs entries under the directory `name`. What is neither file nor directory is left out, as are paths over 255
-/// bytes, which ustar cannot name.
+/// Packs entries under the directory `name`. Entries that are neither file nor directory are left out, as are paths of
+/// more than 255 bytes, which ustar cannot represent.
 pub fn tar_gz(name: &str, entries: &BTreeMap<String, Node>) -> Vec<u8> {
     gzip(&tar(name, entries))
 }

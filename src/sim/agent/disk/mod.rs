@@ -1,6 +1,6 @@
-//! The data root of one agent, in memory: files, directories, links, with a limit on their bytes.
+//! The data root of one agent, in memory: files, directories and links, with a limit on their size.
 //!
-//! A link that points outside is listed and never followed; one that points inside is followed a few times.
+//! A link that points outside is listed and never followed; links that point inside are followed, up to 8 of them.
 //! Not here: which requests may do what (`routes`), archives of the data root (`backups`).
 
 mod archive;
@@ -25,18 +25,18 @@ const MAX_LISTED: usize = 5000;
 const MAX_NODES: usize = 20_000;
 const MAX_HOPS: usize = 8;
 
-/// What must hold for a file before it is written.
+/// The condition for writing a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// Nothing.
     Any,
     /// It has this entity tag (`*`: it exists).
     Match(String),
-    /// It does not exist; the error for when it does.
+    /// It does not exist; the code of the error when it does.
     Absent(Code),
 }
 
-/// The tree, by normalised path. Every entry's directory is in it too, except the root.
+/// The tree, by normalised path. The directory of every entry is in it too, except the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
     nodes: BTreeMap<String, Node>,
@@ -58,7 +58,7 @@ impl Disk {
         Self { nodes: self.nodes.iter().filter(|(path, _)| keep(path)).map(|(p, n)| (p.clone(), n.clone())).collect() }
     }
 
-    /// Puts every entry of `other` over this tree.
+    /// Adds every entry of `other` to this tree, replacing existing ones.
     pub fn overlay(&mut self, other: &Self) {
         for (path, node) in &other.nodes {
             if matches!(node.kind, Kind::Dir) && self.is_dir(path) {
@@ -69,7 +69,7 @@ impl Disk {
         }
     }
 
-    /// Puts `node` at `path` with the directories above it, unless something is there. For installs and tests.
+    /// Adds `node` at `path`, with the directories above it, unless the path exists. For installs and tests.
     pub fn plant(&mut self, path: &str, node: Node) {
         let mut above = String::new();
         for name in path::split(path).0.split('/').filter(|name| !name.is_empty()) {
@@ -200,7 +200,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Makes a directory; false when it was there.
+    /// Creates a directory; false when it exists.
     pub fn make_dir(&mut self, path: &str, parents: bool, now: Timestamp) -> Result<bool, Problem> {
         let key = self.resolve(path)?;
         if self.is_dir(&key) {
@@ -254,7 +254,7 @@ impl Disk {
             })
     }
 
-    /// The key `path` names after following links that stay inside.
+    /// The key of `path` after following links that stay inside.
     fn resolve(&self, path: &str) -> Result<String, Problem> {
         let mut rest: Vec<String> = path::parse(path)?.split('/').rev().map(str::to_owned).collect();
         let mut key = String::new();
@@ -265,7 +265,7 @@ impl Disk {
                 Some(Kind::Symlink(target)) => {
                     hops += 1;
                     if hops > MAX_HOPS || target.starts_with('/') {
-                        return Err(Problem::new(Code::BadPath, format!("{next} is a link out of the data root")));
+                        return Err(Problem::new(Code::BadPath, format!("{next} is a link that leaves the data root")));
                     }
                     let inside = path::join(&key, target)?;
                     rest.extend(inside.split('/').rev().map(str::to_owned));
@@ -282,7 +282,7 @@ impl Disk {
         Ok(key)
     }
 
-    /// Like [`Disk::resolve`], but the last name is taken as it is.
+    /// Like [`Disk::resolve`], but a link in the last name is not followed.
     fn resolve_parent(&self, path: &str) -> Result<String, Problem> {
         let path = path::parse(path)?;
         let (dir, name) = path::split(&path);

@@ -1,4 +1,4 @@
-//! Paths relative to the data root, as text without `.`, `..` and doubled slashes.
+//! Paths relative to the data root, as text without `.`, `..` and double slashes.
 
 use super::super::problem::{Code, Problem};
 
@@ -32,7 +32,7 @@ pub fn join(base: &str, relative: &str) -> Result<String, Problem> {
     Ok(parts.join("/"))
 }
 
-/// The directory a path lies in and its last name.
+/// The directory of a path, and its last name.
 pub fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }

@@ -1,4 +1,4 @@
-//! Backups: written and put back as exclusive jobs.
+//! Backups: written and restored as exclusive jobs.
 
 use serde::Deserialize;
 use serde_json::json;

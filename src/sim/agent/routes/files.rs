@@ -12,7 +12,7 @@ use super::{flag, json_body, required};
 use crate::kernel::Timestamp;
 use crate::sim::wire::{Reply, SimRequest};
 
-/// The longest text an editor is given or may save.
+/// The longest text that an editor gets or may save.
 const MAX_TEXT: usize = 2 * 1024 * 1024;
 const X_SIZE: HeaderName = HeaderName::from_static("x-size");
 const OCTETS: &str = "application/octet-stream";
@@ -59,7 +59,7 @@ pub fn write(agent: &mut Agent, request: &SimRequest, now: Timestamp) -> Result<
         (None, None) => Condition::Any,
         (Some(tag), None) => Condition::Match(tag.to_owned()),
         (None, Some("*")) => Condition::Absent(Code::PreconditionFailed),
-        (_, Some(_)) => return Err(Problem::new(Code::BadRequest, "If-None-Match must be * and stand alone")),
+        (_, Some(_)) => return Err(Problem::new(Code::BadRequest, "If-None-Match must be *, without If-Match")),
     };
     store(agent, request, &condition, now)?;
     let tag = etag(&request.body);
@@ -71,7 +71,7 @@ pub fn upload(agent: &mut Agent, request: &SimRequest, now: Timestamp) -> Result
     let condition = if flag(request, "overwrite")? { Condition::Any } else { Condition::Absent(Code::Exists) };
     let sum = sha256(&request.body);
     if request.header("x-content-sha256").is_some_and(|expected| !expected.eq_ignore_ascii_case(&sum)) {
-        return Err(Problem::new(Code::Invalid, "the body does not have the checksum in X-Content-Sha256"));
+        return Err(Problem::new(Code::Invalid, "the checksum of the body is not the one in X-Content-Sha256"));
     }
     store(agent, request, &condition, now)?;
     Ok(Reply::json(201, &json!({"size": request.body.len(), "sha256": sum})))
@@ -98,7 +98,7 @@ pub fn download(agent: &Agent, request: &SimRequest) -> Result<Reply, Problem> {
             part.with_header(CONTENT_RANGE, &format!("bytes {first}-{last}/{}", bytes.len()))
         }
         Range::Unsatisfiable => {
-            let mut problem = Problem::new(Code::BadRequest, "the file does not have the range").with_status(416);
+            let mut problem = Problem::new(Code::BadRequest, "the range is outside the file").with_status(416);
             problem.details = Some(json!({"size": bytes.len()}));
             return Err(problem);
         }

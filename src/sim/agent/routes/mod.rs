@@ -1,8 +1,8 @@
-//! What an agent answers: the full contract here and in the files by subject, today's small agent in [`small`].
+//! The answers of an agent: the full contract here and in one file for each subject, today's small agent in [`small`].
 //!
-//! Handlers are plain functions of the agent, the request and the time. Not here: hanging and slowness, which
-//! concern the connection and not the answer (see the peer in the parent module). The WebSocket console stream does
-//! not exist; asking for it is answered like any other unknown route.
+//! Handlers are plain functions of the agent, the request and the time. Not here: hanging and slow agents, which
+//! concern the connection and not the answer (see the peer in the parent module). There is no WebSocket console stream;
+//! it is answered like any other unknown route.
 
 mod backups;
 mod files;
@@ -27,19 +27,19 @@ use crate::sim::wire::{Reply, SimRequest};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 128;
 
-/// What a handler may know of the world.
+/// What a handler knows about the world.
 pub struct Surroundings<'a> {
-    /// The present moment.
+    /// The current time.
     pub now: Timestamp,
-    /// How long work takes.
+    /// The scale of simulated time.
     pub scale: TimeScale,
     /// What can be downloaded.
     pub catalog: &'a Catalog,
-    /// The token that must be presented, unless the agent has one of its own.
+    /// The token that a request must have, unless the agent has its own.
     pub token: &'a str,
 }
 
-/// Carries out `request` on `agent` as an agent of this mode does.
+/// Executes `request` as an agent of this mode does.
 pub fn answer(agent: &mut Agent, mode: AgentMode, request: &SimRequest, around: &Surroundings<'_>) -> Reply {
     match mode {
         AgentMode::Small => small::answer(agent, request, around),

@@ -1,6 +1,6 @@
 //! The `Range` header (RFC 9110, section 14), one range of bytes.
 
-/// What a `Range` header asks for.
+/// What a `Range` header requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Range {
     /// Everything: no header, several ranges, or one that cannot be read.
@@ -12,7 +12,7 @@ pub enum Range {
         /// The last byte.
         last: usize,
     },
-    /// Nothing the content has.
+    /// A range outside the content.
     Unsatisfiable,
 }
 

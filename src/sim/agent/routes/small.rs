@@ -41,7 +41,7 @@ fn status(agent: &Agent) -> Value {
     status
 }
 
-/// The state in the five words today's agent has.
+/// The state in the five words of today's agent.
 fn state(agent: &Agent) -> &'static str {
     let installing = agent.machine.job().is_some_and(|job| job.kind == JobKind::Install);
     match agent.machine.state() {

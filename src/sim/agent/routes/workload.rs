@@ -17,7 +17,7 @@ use crate::sim::wire::{Reply, SimRequest};
 const MAX_PLAYERS: u32 = 20;
 const MAX_COMMAND: usize = 1024;
 const DEFAULT_LINES: usize = 100;
-/// The room an install needs.
+/// The disk space that an install needs.
 const INSTALL_BYTES: u64 = 1024 * 1024;
 
 #[derive(Deserialize)]
@@ -94,7 +94,8 @@ pub fn configure(agent: &mut Agent, request: &SimRequest, around: &Surroundings<
             return Ok(Reply::json(200, &json!({"generation": generation})));
         }
         Some(known) if generation <= known => {
-            let message = format!("generation {generation} is not newer than {known}, which has another content");
+            let message =
+                format!("generation {generation} is not newer than generation {known}, which has other content");
             return Err(Problem::new(Code::Conflict, message));
         }
         Some(_) | None => {}
@@ -106,7 +107,7 @@ pub fn configure(agent: &mut Agent, request: &SimRequest, around: &Surroundings<
     Ok(Reply::json(202, &json!({"generation": generation})))
 }
 
-/// Accepts a checked configuration and begins to install it.
+/// Accepts a valid configuration and begins to install it.
 pub fn install(agent: &mut Agent, config: Value, payload: &Payload, around: &Surroundings<'_>) -> Result<(), Refusal> {
     let plan = match &agent.fail_install {
         Some(error) => plan_failure(error.clone()),
@@ -133,7 +134,7 @@ pub fn power(
     Ok(Reply::json(status, &json!({"state": agent.machine.state()})))
 }
 
-/// Carries out a power action by its name on the wire.
+/// Executes a power action by its name on the wire.
 pub fn power_action(agent: &mut Agent, action: &str, around: &Surroundings<'_>) -> Result<Accepted, Refusal> {
     match action {
         "start" => agent.machine.start(around.now, around.scale),
@@ -161,7 +162,7 @@ pub fn command(agent: &mut Agent, request: &SimRequest, around: &Surroundings<'_
         return Err(Problem::new(Code::BadRequest, "command: one line of at most 1024 bytes"));
     }
     if agent.machine.state() != State::Running {
-        return Err(Problem::new(Code::NotRunning, "the workload does not run"));
+        return Err(Problem::new(Code::NotRunning, "the workload is not running"));
     }
     agent.console.push(around.now, Stream::Stdin, command.as_str());
     let output = match command.split_once(' ') {

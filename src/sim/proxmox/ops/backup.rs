@@ -1,4 +1,4 @@
-//! `POST …/vzdump` and what lies on a storage.
+//! `POST …/vzdump`, and the content of a storage.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use super::super::task::Job;
 use super::create::ARCHIVE;
 
 impl Proxmox {
-    /// Backs containers up. With no container of that number on the node there is nothing to do: the text `OK`.
+    /// Backs containers up. When none of them is on the node there is nothing to do, and the answer is the text `OK`.
     pub(super) fn vzdump(&self, call: &Call) -> Result<Answer, Refusal> {
         let numbers = call.params.get("vmid").unwrap_or_default().split([',', ';', ' ']);
         let wanted: Vec<u32> = numbers.filter_map(|text| text.parse().ok()).collect();
@@ -63,7 +63,7 @@ impl Proxmox {
         Ok(json!(rows).into())
     }
 
-    /// The storages of a node the caller may see.
+    /// The storages of a node that the caller may see.
     pub(super) fn storage_list(&self, call: &Call) -> Answer {
         let seen: Vec<&str> = {
             let cluster = self.cluster();

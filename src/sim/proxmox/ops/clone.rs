@@ -11,11 +11,11 @@ use super::super::net::NetOption;
 use super::super::task::Job;
 use crate::kernel::Timestamp;
 
-/// Options a clone does not take over.
+/// Options that a clone does not copy.
 const DROPPED: [&str; 2] = ["template", "digest"];
 
 impl Proxmox {
-    /// Reserves the new VMID and locks the source at once; the copying is a task named after the source.
+    /// Reserves the new VMID and locks the source at once; copying is a task named after the source.
     pub(super) async fn clone_container(&self, call: &Call) -> Result<Answer, Refusal> {
         let (node, source) = (call.node(), call.vmid());
         let newid = call.params.number("newid").and_then(|id| u32::try_from(id).ok()).unwrap_or(0);
@@ -24,7 +24,7 @@ impl Proxmox {
         let _flock = self.flocks.take(source).await.map_err(|error| Refusal::died(error.to_string()))?;
         let now = self.core.clock.now();
         let upid = self.change(|cluster| {
-            // Asked again under the lock: another clone may have come first.
+            // Checked again under the lock: another clone may have been faster.
             self.check_clone(cluster, call, newid)?;
             let container = cluster.on_node(node, source).map_err(Refusal::Died)?;
             if let Some(refusal) = container.lock_refusal() {
@@ -91,7 +91,7 @@ impl Proxmox {
     }
 }
 
-/// A template is cloned linked unless told otherwise, an ordinary container in full.
+/// A template is cloned linked by default, any other container in full.
 fn is_full(call: &Call, original: &Container) -> bool {
     call.params.choice("full").unwrap_or(!original.is_template())
 }

@@ -1,4 +1,4 @@
-//! What can be read of the cluster and its nodes.
+//! Reading the cluster and its nodes.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ impl Proxmox {
         json!({"version": profile.version(), "release": profile.as_str(), "repoid": "5ed4c2e5"}).into()
     }
 
-    /// A free VMID, as a text; reserves nothing.
+    /// A free VMID, as text; nothing is reserved.
     pub(super) fn next_id(&self, call: &Call) -> Result<Answer, Refusal> {
         let cluster = self.cluster();
         if let Some(vmid) = call.params.get("vmid") {
@@ -38,7 +38,7 @@ impl Proxmox {
         free.map(|vmid| json!(vmid.to_string()).into()).ok_or_else(|| Refusal::died("unable to get any free VMID"))
     }
 
-    /// Everything in the cluster, as far as the status daemons have told.
+    /// Everything in the cluster, as the status daemons have reported it.
     pub(super) fn resources(&self, call: &Call) -> Answer {
         let cluster = self.cluster();
         let wanted = |kind: &str| call.params.get("type").is_none_or(|wanted| wanted == kind);
@@ -85,7 +85,7 @@ impl Proxmox {
         json!(rows).into()
     }
 
-    /// The rights of the caller, by path.
+    /// The privileges of the caller, by path.
     pub(super) fn permissions(&self, call: &Call) -> Answer {
         let wanted = call.params.get("path");
         let rights: Map<String, Value> = call

@@ -10,11 +10,11 @@ use super::super::net::NetOption;
 use super::super::view;
 use super::options::{Effect, check_privileges, effect, stored};
 
-/// Parameters of the call that are no options.
+/// Parameters of the call that are not options.
 const NO_OPTIONS: [&str; 5] = ["node", "vmid", "delete", "revert", "digest"];
 
 impl Proxmox {
-    /// Changes options: at once where that is possible, at the next start otherwise, and never says which.
+    /// Changes options: at once where that is possible, at the next start otherwise; the answer does not say which.
     pub(super) async fn update_config(&self, call: &Call) -> Result<Answer, Refusal> {
         let options: Vec<(&str, &str)> = call.params.iter().filter(|(name, _)| !NO_OPTIONS.contains(name)).collect();
         let delete = list(call.params.get("delete"));

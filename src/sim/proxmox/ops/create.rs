@@ -12,7 +12,7 @@ use super::super::net::NetOption;
 use super::super::task::Job;
 use super::options::stored;
 
-/// Parameters that steer the creation and are no options of the container.
+/// Parameters of the call that are not options of the container.
 const NO_OPTIONS: [&str; 16] = [
     "node",
     "vmid",
@@ -35,7 +35,7 @@ const NO_OPTIONS: [&str; 16] = [
 pub const ARCHIVE: &str = "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst";
 
 impl Proxmox {
-    /// Reserves the VMID at once; the unpacking is a task.
+    /// Reserves the VMID at once; unpacking is a task.
     pub(super) async fn create_container(&self, call: &Call) -> Result<Answer, Refusal> {
         let (node, vmid) = (call.node(), call.vmid());
         let pool = call.params.get("pool");

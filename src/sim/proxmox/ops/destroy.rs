@@ -8,7 +8,7 @@ use super::super::api::Call;
 use super::super::task::Job;
 
 impl Proxmox {
-    /// Removes a container; its configuration goes last.
+    /// Removes a container; its configuration is removed last.
     pub(super) fn destroy_container(&self, call: &Call) -> Result<Answer, Refusal> {
         let (vmid, force) = (call.vmid(), call.params.flag("force"));
         let container = self.find(call)?;
@@ -28,7 +28,7 @@ impl Proxmox {
         self.submit(call, Job::Destroy { vmid, force }, None)
     }
 
-    /// Turns a container into a template; the task's name is not told.
+    /// Turns a container into a template; the answer does not contain the task.
     pub(super) fn make_template(&self, call: &Call) -> Result<Answer, Refusal> {
         let vmid = call.vmid();
         let container = self.find(call)?;

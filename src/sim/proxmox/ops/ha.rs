@@ -1,4 +1,4 @@
-//! `/cluster/ha/resources`, read only: the simulator's control adds containers to it.
+//! `/cluster/ha/resources`, read only: a control request adds containers to it.
 
 use serde_json::{Value, json};
 

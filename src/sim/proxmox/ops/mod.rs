@@ -22,7 +22,7 @@ use super::answer::{Answer, Refusal};
 use super::api::Call;
 
 impl Proxmox {
-    /// Carries out a call that has passed every check the schema can state.
+    /// Executes a call that has passed every check of the schema.
     pub(super) async fn dispatch(self: Arc<Self>, call: Call) -> Result<Answer, Refusal> {
         let node_part = call.template.strip_prefix("/nodes/{node}");
         match (call.method.as_str(), node_part.unwrap_or(&call.template)) {

@@ -1,4 +1,4 @@
-//! What is known of each configuration option: when a change takes effect, how it is stored, who may change it.
+//! The configuration options: when a change takes effect, how it is stored, who may change it.
 
 use super::super::access::Token;
 use super::super::answer::Refusal;
@@ -11,7 +11,7 @@ use super::super::validate::{parse_boolean, split_property_string};
 pub enum Effect {
     /// It only describes the container, or is applied to the running one.
     AtOnce,
-    /// It waits, silently.
+    /// It is pending until the next start, without a message.
     NextStart,
     /// It cannot be changed.
     Never,
@@ -25,7 +25,7 @@ pub fn effect(name: &str, is_set: bool) -> Effect {
             Effect::AtOnce
         }
         "memory" | "swap" | "cpulimit" | "cpuunits" | "net" => Effect::AtOnce,
-        // A new mount point is plugged in; a changed one has to wait.
+        // A new mount point is hot-plugged; a change of one is pending.
         "mp" if !is_set => Effect::AtOnce,
         "unprivileged" | "template" | "lock" => Effect::Never,
         _ => Effect::NextStart,
@@ -45,7 +45,7 @@ pub fn stored(name: &str, value: &str) -> String {
     }
 }
 
-/// Demands the rights to change one option to `value`.
+/// Requires the privileges to change one option to `value`.
 pub fn check_privileges(
     cluster: &Cluster,
     token: &Token,

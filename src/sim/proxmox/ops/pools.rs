@@ -8,7 +8,7 @@ use super::super::api::Call;
 use super::super::view;
 
 impl Proxmox {
-    /// The pools the caller may see.
+    /// The pools that the caller may see.
     pub(super) fn pool_list(&self, call: &Call) -> Answer {
         let cluster = self.cluster();
         let may_see = |pool: &str| cluster.may(&call.token, &format!("/pool/{pool}"), &["Pool.Audit"]);
@@ -29,7 +29,7 @@ impl Proxmox {
         Ok(json!({"comment": comment, "members": members}).into())
     }
 
-    /// Adds containers to a pool or takes them out.
+    /// Adds containers to a pool or removes them.
     pub(super) fn pool_update(&self, call: &Call) -> Result<Answer, Refusal> {
         let pool = call.params.text("poolid");
         let numbers = call.params.get("vms").unwrap_or_default().split([',', ';', ' ']);

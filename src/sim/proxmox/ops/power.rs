@@ -9,7 +9,7 @@ use super::super::api::Call;
 use super::super::model::Container;
 use super::super::task::Job;
 
-/// How long a shutdown waits unless told otherwise, in seconds.
+/// How long a shutdown waits by default, in seconds.
 const SHUTDOWN_TIMEOUT: u64 = 60;
 
 impl Proxmox {
@@ -41,7 +41,7 @@ impl Proxmox {
         self.submit_power(call, Job::Stop { vmid, overrule_shutdown }).await
     }
 
-    /// Asks a container to end.
+    /// Shuts a container down.
     pub(super) async fn power_shutdown(&self, call: &Call) -> Result<Answer, Refusal> {
         let vmid = call.vmid();
         if self.find_running(call, "CT")?.ha {
@@ -51,7 +51,7 @@ impl Proxmox {
         self.submit_power(call, Job::Shutdown { vmid, timeout, force_stop: call.params.flag("forceStop") }).await
     }
 
-    /// Ends and starts a container; not through the high-availability manager.
+    /// Reboots a container, without the high-availability manager.
     pub(super) async fn power_reboot(&self, call: &Call) -> Result<Answer, Refusal> {
         self.find_running(call, "VM")?;
         self.submit_power(call, Job::Reboot { vmid: call.vmid() }).await
@@ -74,7 +74,7 @@ impl Proxmox {
         self.cluster().on_node(call.node(), call.vmid()).cloned().map_err(Refusal::Died)
     }
 
-    /// The container in the path when it runs. Proxmox calls it a VM in one of its refusals.
+    /// The container in the path if it is running. Proxmox calls it a VM in one of its errors.
     fn find_running(&self, call: &Call, noun: &str) -> Result<Container, Refusal> {
         let container = self.find(call)?;
         match container.run {

@@ -1,4 +1,4 @@
-//! What can be read of containers.
+//! Reading containers.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::super::api::Call;
 use super::super::view;
 
 impl Proxmox {
-    /// The containers of a node the caller may see; without rights an empty list.
+    /// The containers of a node that the caller may see; an empty list without privileges.
     pub(super) fn container_list(&self, call: &Call) -> Answer {
         let (now, profile) = (self.core.clock.now(), self.profile());
         let cluster = self.cluster();
@@ -35,7 +35,7 @@ impl Proxmox {
         Ok(view::config(&container, call.params.flag("current"), self.profile()).into())
     }
 
-    /// The options, each with the change that waits for it.
+    /// The options, each with its pending change.
     pub(super) fn container_pending(&self, call: &Call) -> Result<Answer, Refusal> {
         let container = self.find(call)?;
         let mut rows: Vec<Value> = Vec::new();

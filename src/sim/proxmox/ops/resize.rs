@@ -6,7 +6,7 @@ use super::super::api::Call;
 use super::super::task::Job;
 
 impl Proxmox {
-    /// Grows a disk; an absolute size can be asked for again safely.
+    /// Grows a disk; a request with an absolute size can be repeated safely.
     pub(super) fn resize(&self, call: &Call) -> Result<Answer, Refusal> {
         let container = self.find(call)?;
         if let Some(refusal) = container.lock_refusal() {

@@ -10,11 +10,11 @@ use super::super::model::Cluster;
 use super::super::task::Task;
 use super::super::upid::Upid;
 
-/// Rows of a list unless told otherwise.
+/// Rows of a list by default.
 const PAGE: u64 = 50;
 
 impl Proxmox {
-    /// Finished tasks by default; running ones only when asked for.
+    /// Finished tasks by default; running ones only on request.
     pub(super) fn task_list(&self, call: &Call) -> Answer {
         let cluster = self.cluster();
         let source = call.params.get("source").unwrap_or("archive");
@@ -49,12 +49,12 @@ impl Proxmox {
         json!(seen.take(25).map(Task::row).collect::<Vec<_>>()).into()
     }
 
-    /// How a task stands.
+    /// The status of a task.
     pub(super) fn task_status(&self, call: &Call) -> Result<Answer, Refusal> {
         self.with_task(call, |task| Answer::from(task.status()))
     }
 
-    /// What a task has logged.
+    /// The log of a task.
     pub(super) fn task_log(&self, call: &Call) -> Result<Answer, Refusal> {
         self.with_task(call, |task| {
             let mut lines = task.lines();
@@ -67,7 +67,7 @@ impl Proxmox {
         })
     }
 
-    /// Kills a task's worker; its locks may stay.
+    /// Kills the worker of a task; its locks may stay.
     pub(super) fn task_kill(&self, call: &Call) -> Result<Answer, Refusal> {
         let upid = self.with_task(call, |task| task.upid.clone())?;
         self.kill(&upid, "interrupted by signal");
@@ -87,7 +87,7 @@ impl Proxmox {
     }
 }
 
-/// A token sees its own tasks, those of its user, and with Sys.Audit on the node all of them.
+/// A token may see its own tasks and those of its user, and with Sys.Audit on the node all tasks.
 fn may_see(cluster: &Cluster, token: &Token, task: &Task) -> bool {
     task.user == token.id
         || task.user == token.user()

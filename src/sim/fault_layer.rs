@@ -1,4 +1,4 @@
-//! What stands around every peer: the fault plan before and after it, the journal behind it.
+//! The wrapper of every peer: it applies the fault plan and records requests in the journal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use super::journal::Entry;
 use super::peer::Peer;
 use super::wire::{Handler, Reply, SimRequest};
 
-/// A peer as the wire sees it.
-pub struct Gate {
+/// A peer behind the fault plan and the journal.
+pub struct FaultLayer {
     core: Arc<Core>,
     peer: Arc<dyn Peer>,
 }
 
-impl Gate {
-    /// Puts `peer` behind the fault plan and the journal of `core`.
+impl FaultLayer {
+    /// Wraps `peer` with the fault plan and the journal of `core`.
     pub fn new(core: Arc<Core>, peer: Arc<dyn Peer>) -> Self {
         Self { core, peer }
     }
 }
 
 #[async_trait]
-impl Handler for Gate {
+impl Handler for FaultLayer {
     async fn answer(&self, request: SimRequest) -> Reply {
         let mut entry = Entry::of(&request, self.core.clock.now());
         let path = request.path();
@@ -41,7 +41,7 @@ impl Handler for Gate {
     }
 }
 
-impl Gate {
+impl FaultLayer {
     async fn answer_with(&self, fault: &Fault, request: SimRequest) -> Reply {
         let pause = Duration::from_millis(fault.spec.delay_ms.unwrap_or(0));
         match (fault.spec.when, fault.spec.action) {
