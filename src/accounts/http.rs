@@ -46,13 +46,13 @@ pub struct RegisterRequest {
     #[schema(value_type = String, format = "password", min_length = 10, max_length = 128)]
     password: Secret,
     /// Display name.
-    #[schema(max_length = 128)]
+    #[schema(min_length = 1, max_length = 128)]
     display_name: Option<String>,
     /// Given name.
-    #[schema(max_length = 128)]
+    #[schema(min_length = 1, max_length = 128)]
     first_name: Option<String>,
     /// Family name.
-    #[schema(max_length = 128)]
+    #[schema(min_length = 1, max_length = 128)]
     last_name: Option<String>,
 }
 
@@ -79,10 +79,10 @@ impl FromFields for RegisterRequest {
 #[derive(Debug, ToSchema)]
 pub struct LoginRequest {
     /// Email address or username.
-    #[schema(max_length = 254)]
+    #[schema(min_length = 1, max_length = 254)]
     identifier: String,
     /// The password.
-    #[schema(value_type = String, format = "password", max_length = 1024)]
+    #[schema(value_type = String, format = "password", min_length = 1, max_length = 1024)]
     password: Secret,
 }
 
@@ -106,13 +106,13 @@ pub struct ProfileRequest {
     #[schema(value_type = Option<String>, min_length = 3, max_length = 32)]
     username: Option<Username>,
     /// Display name.
-    #[schema(value_type = Option<String>, max_length = 128)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
     display_name: Change<String>,
     /// Given name.
-    #[schema(value_type = Option<String>, max_length = 128)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
     first_name: Change<String>,
     /// Family name.
-    #[schema(value_type = Option<String>, max_length = 128)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
     last_name: Change<String>,
 }
 
@@ -134,7 +134,7 @@ impl FromFields for ProfileRequest {
 #[schema(rename_all = "camelCase")]
 pub struct PasswordRequest {
     /// The present password.
-    #[schema(value_type = String, format = "password", max_length = 1024)]
+    #[schema(value_type = String, format = "password", min_length = 1, max_length = 1024)]
     current_password: Secret,
     /// 10 to 128 characters.
     #[schema(value_type = String, format = "password", min_length = 10, max_length = 128)]

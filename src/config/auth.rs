@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::key::{Key, keys};
-use super::parse::seconds;
 use super::reader::{Noted, Reader, Settings};
 use crate::kernel::Secret;
 
@@ -14,7 +13,7 @@ keys! { "Accounts";
         .expects("at least 32 characters, such as the output of `openssl rand -hex 32`")
         .example("change-me-to-the-output-of-openssl-rand-hex-32");
     /// How long an access token is valid.
-    API_AUTH_TTL_SECONDS = Key::default("API_AUTH_TTL_SECONDS", "86400").expects("60 to 2678400 seconds");
+    API_AUTH_TTL_SECONDS = Key::default("API_AUTH_TTL_SECONDS", "86400").number(60..=2_678_400).in_unit(" seconds");
 }
 
 /// How access tokens are signed.
@@ -29,7 +28,7 @@ pub struct AuthConfig {
 impl Settings for AuthConfig {
     fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
         let secret = env.secret(&API_AUTH_SECRET, 32);
-        let token_ttl = env.get(&API_AUTH_TTL_SECONDS, seconds(60..=2_678_400));
+        let token_ttl = env.seconds(&API_AUTH_TTL_SECONDS);
         Ok(Self { secret: secret?, token_ttl: token_ttl? })
     }
 }

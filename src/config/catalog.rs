@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::key::{Key, keys};
-use super::parse::{base_url, seconds};
+use super::parse::base_url;
 use super::reader::{Noted, Reader, Settings};
 
 keys! { "Catalog";
@@ -14,7 +14,7 @@ keys! { "Catalog";
         .expects("an http or https URL")
         .example("https://artifacts.example.com/");
     /// How old the catalog may be before it is asked for again.
-    CATALOG_REFRESH_SECONDS = Key::default("CATALOG_REFRESH_SECONDS", "60").expects("1 to 86400 seconds");
+    CATALOG_REFRESH_SECONDS = Key::default("CATALOG_REFRESH_SECONDS", "60").number(1..=86_400).in_unit(" seconds");
 }
 
 /// Where the catalog is served.
@@ -29,7 +29,7 @@ pub struct CatalogConfig {
 impl Settings for CatalogConfig {
     fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
         let base_url = env.get(&ARTIFACT_BASE_URL, base_url);
-        let refresh = env.get(&CATALOG_REFRESH_SECONDS, seconds(1..=86_400));
+        let refresh = env.seconds(&CATALOG_REFRESH_SECONDS);
         Ok(Self { base_url: base_url?, refresh: refresh? })
     }
 }

@@ -3,7 +3,6 @@
 use url::Url;
 
 use super::key::{Key, keys};
-use super::parse::number;
 use super::reader::{Noted, Reader, Settings};
 use crate::kernel::Secret;
 
@@ -14,7 +13,7 @@ keys! { "Database";
         .expects("sqlite://<path>, postgres://<user>:<password>@<host>/<name> or mysql://…")
         .example("sqlite:///var/lib/zpack/zpack.db");
     /// The largest number of connections of one process.
-    DATABASE_MAX_CONNECTIONS = Key::default("DATABASE_MAX_CONNECTIONS", "10").expects("1 to 200");
+    DATABASE_MAX_CONNECTIONS = Key::default("DATABASE_MAX_CONNECTIONS", "10").number(1..=200);
 }
 
 /// Which kind of database.
@@ -42,7 +41,7 @@ pub struct DatabaseConfig {
 impl Settings for DatabaseConfig {
     fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
         let target = env.get(&DATABASE_URL, target);
-        let max_connections = env.get(&DATABASE_MAX_CONNECTIONS, number(1..=200));
+        let max_connections = env.number(&DATABASE_MAX_CONNECTIONS);
         let (kind, url) = target?;
         Ok(Self { kind, url, max_connections: max_connections? })
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::key::{Key, keys};
-use super::parse::{base_url, clip, millis};
+use super::parse::{base_url, clip};
 use super::reader::{Noted, Reader, Settings};
 use super::zone::ZPACK_ZONE;
 use crate::kernel::StoredSecret;
@@ -37,7 +37,7 @@ keys! { "DNS";
         .expects("a token")
         .example("change-me-technitium-token");
     /// How long a request to a DNS server may take.
-    DNS_REQUEST_TIMEOUT_MS = Key::default("DNS_REQUEST_TIMEOUT_MS", "10000").expects("100 to 60000");
+    DNS_REQUEST_TIMEOUT_MS = Key::default("DNS_REQUEST_TIMEOUT_MS", "10000").number(100..=60_000);
 }
 
 /// The zone at Cloudflare.
@@ -83,7 +83,7 @@ impl Settings for DnsConfig {
         });
         let house = env.optional(&TECHNITIUM_API_URL, base_url);
         let house_token = env.optional_stored_secret(&TECHNITIUM_API_TOKEN, 1);
-        let request_timeout = env.get(&DNS_REQUEST_TIMEOUT_MS, millis(100..=60_000));
+        let request_timeout = env.millis(&DNS_REQUEST_TIMEOUT_MS);
         let zone = super::ZoneConfig::read(env);
         let cloudflare = match (token?, zone_id?) {
             (Some(token), Some(zone_id)) => Some(CloudflareConfig { url: url?, token, zone_id }),

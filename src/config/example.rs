@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::env_file::env_line;
-use super::key::{Key, Presence, groups};
+use super::groups::groups;
+use super::key::{Key, Presence};
 use super::role::Role;
 
 const HEAD: &str = "\

@@ -6,12 +6,12 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::key::{Key, keys};
-use super::parse::{base_url, clip, list, number};
+use super::parse::{base_url, clip, list};
 use super::reader::{Noted, Reader, Settings};
 
 keys! { "HTTP API";
     /// The port the API listens on.
-    PORT = Key::default("PORT", "4000").expects("0 to 65535, 0 for any free port");
+    PORT = Key::default("PORT", "4000").number(0..=65_535).in_unit(", 0 for any free port");
     /// The address the API listens on. The reverse proxy usually runs on another machine.
     BIND_ADDRESS = Key::default("BIND_ADDRESS", "0.0.0.0").expects("an IP address");
     /// How clients reach the API from outside; used where an answer needs an absolute address.
@@ -37,7 +37,7 @@ pub struct HttpConfig {
 
 impl Settings for HttpConfig {
     fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
-        let port = env.get(&PORT, number(0..=65_535));
+        let port = env.number(&PORT);
         let address = env.get(&BIND_ADDRESS, str::parse::<IpAddr>);
         let public_base_url = env.optional(&PUBLIC_BASE_URL, base_url);
         let trusted_proxies = env.optional(&TRUSTED_PROXIES, |text| list(text, network));

@@ -3,23 +3,22 @@
 use std::time::Duration;
 
 use super::key::{Key, keys};
-use super::parse::millis;
 use super::reader::{Noted, Reader, Settings};
 use super::redis::REDIS_RESPONSE_TIMEOUT_MS;
 
 keys! { "Jobs";
     /// How long a worker owns an operation without renewing.
-    JOB_LEASE_MS = Key::default("JOB_LEASE_MS", "60000").expects("200 to 3600000");
+    JOB_LEASE_MS = Key::default("JOB_LEASE_MS", "60000").number(200..=3_600_000);
     /// How often a worker renews. Less than half the lease, so that one lost renewal costs nothing.
-    JOB_RENEW_MS = Key::default("JOB_RENEW_MS", "15000").expects("50 to 600000");
+    JOB_RENEW_MS = Key::default("JOB_RENEW_MS", "15000").number(50..=600_000);
     /// How often a worker looks for due operations that nobody was told of.
-    JOB_SWEEP_MS = Key::default("JOB_SWEEP_MS", "1000").expects("50 to 60000");
+    JOB_SWEEP_MS = Key::default("JOB_SWEEP_MS", "1000").number(50..=60_000);
     /// How often a worker hands on what a vanished one had received.
-    JOB_REAP_MS = Key::default("JOB_REAP_MS", "10000").expects("50 to 600000");
+    JOB_REAP_MS = Key::default("JOB_REAP_MS", "10000").number(50..=600_000);
     /// How long a stopping worker waits for its running operations.
-    JOB_DRAIN_MS = Key::default("JOB_DRAIN_MS", "30000").expects("0 to 3600000");
+    JOB_DRAIN_MS = Key::default("JOB_DRAIN_MS", "30000").number(0..=3_600_000);
     /// How long a worker blocks on its queue before it looks around.
-    JOB_BLOCK_MS = Key::default("JOB_BLOCK_MS", "2000").expects("10 to 2000");
+    JOB_BLOCK_MS = Key::default("JOB_BLOCK_MS", "2000").number(10..=2000);
 }
 
 /// The times of the job runtime.
@@ -41,13 +40,13 @@ pub struct JobsConfig {
 
 impl Settings for JobsConfig {
     fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
-        let lease = env.get(&JOB_LEASE_MS, millis(200..=3_600_000));
-        let renew = env.get(&JOB_RENEW_MS, millis(50..=600_000));
-        let sweep = env.get(&JOB_SWEEP_MS, millis(50..=60_000));
-        let reap = env.get(&JOB_REAP_MS, millis(50..=600_000));
-        let drain = env.get(&JOB_DRAIN_MS, millis(0..=3_600_000));
-        let block = env.get(&JOB_BLOCK_MS, millis(10..=2_000));
-        let response = env.get(&REDIS_RESPONSE_TIMEOUT_MS, millis(100..=60_000));
+        let lease = env.millis(&JOB_LEASE_MS);
+        let renew = env.millis(&JOB_RENEW_MS);
+        let sweep = env.millis(&JOB_SWEEP_MS);
+        let reap = env.millis(&JOB_REAP_MS);
+        let drain = env.millis(&JOB_DRAIN_MS);
+        let block = env.millis(&JOB_BLOCK_MS);
+        let response = env.millis(&REDIS_RESPONSE_TIMEOUT_MS);
         let (lease, renew, block) = (lease?, renew?, block?);
         if renew * 2 >= lease {
             env.impossible(&[&JOB_RENEW_MS, &JOB_LEASE_MS], "a lease must outlast two renewals");

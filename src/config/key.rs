@@ -1,5 +1,8 @@
 //! What is known about a setting: the one table behind parsing help, `.env.example` and the tests of both.
 
+use std::fmt;
+use std::ops::RangeInclusive;
+
 /// Whether a setting must be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
@@ -11,6 +14,31 @@ pub enum Presence {
     Default(&'static str),
 }
 
+/// What a value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expects {
+    /// As these words say.
+    Words(&'static str),
+    /// A whole number.
+    Number {
+        /// The least.
+        least: u64,
+        /// The most.
+        most: u64,
+        /// What comes behind the range when it is shown.
+        unit: &'static str,
+    },
+}
+
+impl fmt::Display for Expects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Words(words) => f.write_str(words),
+            Self::Number { least, most, unit } => write!(f, "{least} to {most}{unit}"),
+        }
+    }
+}
+
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
@@ -20,8 +48,8 @@ pub struct Key {
     pub aliases: &'static [&'static str],
     /// Whether it must be given.
     pub presence: Presence,
-    /// What a value looks like, in words.
-    pub expects: &'static str,
+    /// What a value looks like.
+    pub expects: Expects,
     /// A value that is safe to publish.
     pub example: &'static str,
     /// What it is for.
@@ -34,7 +62,7 @@ impl Key {
     /// A setting without which its roles do not start.
     pub(super) const fn required(name: &'static str) -> Self {
         let (presence, secret) = (Presence::Required, false);
-        Self { name, aliases: &[], presence, expects: "text", example: "", doc: "", secret }
+        Self { name, aliases: &[], presence, expects: Expects::Words("text"), example: "", doc: "", secret }
     }
 
     /// A setting whose absence switches something off.
@@ -47,9 +75,30 @@ impl Key {
         Self { presence: Presence::Default(value), example: value, ..Self::required(name) }
     }
 
-    /// What a value looks like.
-    pub(super) const fn expects(self, expects: &'static str) -> Self {
-        Self { expects, ..self }
+    /// What a value looks like, in words.
+    pub(super) const fn expects(self, words: &'static str) -> Self {
+        Self { expects: Expects::Words(words), ..self }
+    }
+
+    /// A whole number within `range`; [`Reader::number`](super::Reader::number) and its like read it.
+    pub(super) const fn number(self, range: RangeInclusive<u64>) -> Self {
+        Self { expects: Expects::Number { least: *range.start(), most: *range.end(), unit: "" }, ..self }
+    }
+
+    /// What a reader has to know of the number beside its range, such as its unit.
+    pub(super) const fn in_unit(self, unit: &'static str) -> Self {
+        match self.expects {
+            Expects::Number { least, most, .. } => Self { expects: Expects::Number { least, most, unit }, ..self },
+            Expects::Words(_) => self,
+        }
+    }
+
+    /// The range of the number. All numbers, when it is none.
+    pub(super) const fn range(&self) -> RangeInclusive<u64> {
+        match self.expects {
+            Expects::Number { least, most, .. } => least..=most,
+            Expects::Words(_) => 0..=u64::MAX,
+        }
     }
 
     /// A value that is safe to publish.
@@ -95,29 +144,4 @@ pub(super) use keys;
 /// `key` with the text of its doc comment.
 pub(super) const fn documented(key: Key, doc: &'static str) -> Key {
     key.doc(doc)
-}
-
-/// Every setting zpack knows, by concern.
-pub fn groups() -> Vec<Group> {
-    vec![
-        super::environment::GROUP,
-        super::log::GROUP,
-        super::database::GROUP,
-        super::redis::GROUP,
-        super::http::GROUP,
-        super::auth::GROUP,
-        super::tokens::GROUP,
-        super::metrics::GROUP,
-        super::catalog::GROUP,
-        super::limits::GROUP,
-        super::zone::GROUP,
-        super::velocity::GROUP,
-        super::dns::GROUP,
-        super::proxmox::GROUP,
-        super::agent::GROUP,
-        super::poller::GROUP,
-        super::provision::GROUP,
-        super::jobs::GROUP,
-        super::lease::GROUP,
-    ]
 }

@@ -3,18 +3,17 @@
 use std::time::Duration;
 
 use super::key::{Key, keys};
-use super::parse::millis;
 use super::reader::{Noted, Reader, Settings};
 
 keys! { "Leader election";
     /// After how long without renewal the lock of a leader is free for others.
-    LEASE_TTL_MS = Key::default("LEASE_TTL_MS", "15000").expects("200 to 600000");
+    LEASE_TTL_MS = Key::default("LEASE_TTL_MS", "15000").number(200..=600_000);
     /// How often a leader renews its lock. Less than half of `LEASE_TTL_MS`, so that one lost renewal costs nothing.
-    LEASE_RENEW_MS = Key::default("LEASE_RENEW_MS", "5000").expects("50 to 300000");
+    LEASE_RENEW_MS = Key::default("LEASE_RENEW_MS", "5000").number(50..=300_000);
     /// How often a candidate tries to become the leader.
-    LEASE_RETRY_MS = Key::default("LEASE_RETRY_MS", "2000").expects("50 to 60000");
+    LEASE_RETRY_MS = Key::default("LEASE_RETRY_MS", "2000").number(50..=60_000);
     /// While Redis is away: after how long without a sign of the leader in the database another takes over.
-    LEASE_TAKEOVER_MS = Key::default("LEASE_TAKEOVER_MS", "60000").expects("200 to 3600000");
+    LEASE_TAKEOVER_MS = Key::default("LEASE_TAKEOVER_MS", "60000").number(200..=3_600_000);
 }
 
 /// The times of a lease that one process at a time holds.
@@ -32,10 +31,10 @@ pub struct LeaseConfig {
 
 impl Settings for LeaseConfig {
     fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
-        let ttl = env.get(&LEASE_TTL_MS, millis(200..=600_000));
-        let renew = env.get(&LEASE_RENEW_MS, millis(50..=300_000));
-        let retry = env.get(&LEASE_RETRY_MS, millis(50..=60_000));
-        let takeover = env.get(&LEASE_TAKEOVER_MS, millis(200..=3_600_000));
+        let ttl = env.millis(&LEASE_TTL_MS);
+        let renew = env.millis(&LEASE_RENEW_MS);
+        let retry = env.millis(&LEASE_RETRY_MS);
+        let takeover = env.millis(&LEASE_TAKEOVER_MS);
         let (ttl, renew, takeover) = (ttl?, renew?, takeover?);
         if renew * 2 >= ttl {
             env.impossible(&[&LEASE_RENEW_MS, &LEASE_TTL_MS], "a lock must outlast two renewals");

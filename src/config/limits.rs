@@ -1,22 +1,21 @@
 //! What one customer may ask for.
 
 use super::key::{Key, keys};
-use super::parse::number;
 use super::reader::{Noted, Reader, Settings};
 
 keys! { "Limits";
     /// How many servers a customer may have.
-    QUOTA_SERVERS = Key::default("QUOTA_SERVERS", "25").expects("0 to 10000");
+    QUOTA_SERVERS = Key::default("QUOTA_SERVERS", "25").number(0..=10_000);
     /// How much memory the servers of a customer may have together.
-    QUOTA_MEMORY_MIB = Key::default("QUOTA_MEMORY_MIB", "65536").expects("0 to 16777216 MiB");
+    QUOTA_MEMORY_MIB = Key::default("QUOTA_MEMORY_MIB", "65536").number(0..=16_777_216).in_unit(" MiB");
     /// The least memory of a server.
-    SERVER_MIN_MEMORY_MIB = Key::default("SERVER_MIN_MEMORY_MIB", "512").expects("64 to 1048576 MiB");
+    SERVER_MIN_MEMORY_MIB = Key::default("SERVER_MIN_MEMORY_MIB", "512").number(64..=1_048_576).in_unit(" MiB");
     /// The most memory of a server.
-    SERVER_MAX_MEMORY_MIB = Key::default("SERVER_MAX_MEMORY_MIB", "32768").expects("64 to 1048576 MiB");
+    SERVER_MAX_MEMORY_MIB = Key::default("SERVER_MAX_MEMORY_MIB", "32768").number(64..=1_048_576).in_unit(" MiB");
     /// The fewest cores of a server.
-    SERVER_MIN_CPU_CORES = Key::default("SERVER_MIN_CPU_CORES", "1").expects("1 to 512");
+    SERVER_MIN_CPU_CORES = Key::default("SERVER_MIN_CPU_CORES", "1").number(1..=512);
     /// The most cores of a server.
-    SERVER_MAX_CPU_CORES = Key::default("SERVER_MAX_CPU_CORES", "16").expects("1 to 512");
+    SERVER_MAX_CPU_CORES = Key::default("SERVER_MAX_CPU_CORES", "16").number(1..=512);
 }
 
 /// What one customer may ask for. All bounds are inclusive.
@@ -38,12 +37,12 @@ pub struct LimitsConfig {
 
 impl Settings for LimitsConfig {
     fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
-        let servers = env.get(&QUOTA_SERVERS, number(0..=10_000));
-        let total_memory_mib = env.get(&QUOTA_MEMORY_MIB, number(0..=16_777_216));
-        let min_memory = env.get(&SERVER_MIN_MEMORY_MIB, number(64..=1_048_576u32));
-        let max_memory = env.get(&SERVER_MAX_MEMORY_MIB, number(64..=1_048_576u32));
-        let min_cores = env.get(&SERVER_MIN_CPU_CORES, number(1..=512u32));
-        let max_cores = env.get(&SERVER_MAX_CPU_CORES, number(1..=512u32));
+        let servers = env.number(&QUOTA_SERVERS);
+        let total_memory_mib = env.number(&QUOTA_MEMORY_MIB);
+        let min_memory = env.number(&SERVER_MIN_MEMORY_MIB);
+        let max_memory = env.number(&SERVER_MAX_MEMORY_MIB);
+        let min_cores = env.number(&SERVER_MIN_CPU_CORES);
+        let max_cores = env.number(&SERVER_MAX_CPU_CORES);
         let (min_memory_mib, max_memory_mib) = (min_memory?, max_memory?);
         let (min_cpu_cores, max_cpu_cores) = (min_cores?, max_cores?);
         if min_memory_mib > max_memory_mib {

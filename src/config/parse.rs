@@ -2,30 +2,16 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::str::FromStr;
-use std::time::Duration;
 
 use url::Url;
 
-/// A whole number within `bounds`.
-pub(super) fn number<T>(bounds: RangeInclusive<T>) -> impl FnOnce(&str) -> Result<T, String>
-where
-    T: FromStr + PartialOrd + Display,
-{
-    move |text| match text.parse::<T>() {
-        Ok(number) if bounds.contains(&number) => Ok(number),
-        _ => Err(format!("`{}` is not a whole number from {} to {}", clip(text), bounds.start(), bounds.end())),
+/// A whole number within `range`.
+pub(super) fn number<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl FnOnce(&str) -> Result<T, String> {
+    move |text| {
+        let number = text.parse::<u64>().ok().filter(|number| range.contains(number));
+        let wrong = || format!("`{}` is not a whole number from {} to {}", clip(text), range.start(), range.end());
+        number.and_then(|number| T::try_from(number).ok()).ok_or_else(wrong)
     }
-}
-
-/// A span written in milliseconds.
-pub(super) fn millis(bounds: RangeInclusive<u64>) -> impl FnOnce(&str) -> Result<Duration, String> {
-    move |text| number(bounds)(text).map(Duration::from_millis)
-}
-
-/// A span written in seconds.
-pub(super) fn seconds(bounds: RangeInclusive<u64>) -> impl FnOnce(&str) -> Result<Duration, String> {
-    move |text| number(bounds)(text).map(Duration::from_secs)
 }
 
 /// Yes or no, in the spellings of systemd.
@@ -71,9 +57,9 @@ mod tests {
 
     #[test]
     fn numbers_outside_their_bounds_are_refused() {
-        assert_eq!(number(1..=9u16)("9"), Ok(9));
+        assert_eq!(number(1..=9)("9"), Ok(9_u16));
         for text in ["0", "10", "-1", "1.5", "", "five", "99999999999999999999"] {
-            assert!(number(1..=9u16)(text).is_err(), "{text}");
+            assert!(number::<u16>(1..=9)(text).is_err(), "{text}");
         }
     }
 

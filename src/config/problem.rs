@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::key::Expects;
 use super::source::SourceError;
 
 /// One thing wrong. No variant carries the value of a setting.
@@ -13,7 +14,7 @@ pub enum Problem {
         /// The setting.
         name: &'static str,
         /// What a value looks like.
-        expects: &'static str,
+        expects: Expects,
         /// A value.
         example: &'static str,
     },
@@ -25,7 +26,7 @@ pub enum Problem {
         /// What is wrong with it.
         why: String,
         /// What a value looks like.
-        expects: &'static str,
+        expects: Expects,
         /// A value.
         example: &'static str,
     },

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::key::{Key, keys};
-use super::parse::{clip, millis, name, number, seconds, switch};
+use super::parse::{clip, name, switch};
 use super::proxmox::{self, AGENT_TEMPLATE_VMID};
 use super::reader::{Noted, Reader, Settings};
 use crate::kernel::VmIdRange;
@@ -21,27 +21,27 @@ keys! { "Provisioning";
     /// The bridge of dev containers.
     DEV_BRIDGE = Key::default("DEV_BRIDGE", "vmbr2").expects("the name of a bridge");
     /// How many provisioning jobs run at a time, over all workers.
-    PROVISION_SLOTS = Key::default("PROVISION_SLOTS", "1").expects("1 to 64");
+    PROVISION_SLOTS = Key::default("PROVISION_SLOTS", "1").number(1..=64);
     /// How many jobs of the host queue (power, publishing, teardown) one worker runs at a time.
-    HOST_CONCURRENCY = Key::default("HOST_CONCURRENCY", "8").expects("1 to 64");
+    HOST_CONCURRENCY = Key::default("HOST_CONCURRENCY", "8").number(1..=64);
     /// How long a game may take to save its world when its host is switched off, and then the container to end by itself.
-    HOST_STOP_GRACE_SECONDS = Key::default("HOST_STOP_GRACE_SECONDS", "60").expects("1 to 86400");
+    HOST_STOP_GRACE_SECONDS = Key::default("HOST_STOP_GRACE_SECONDS", "60").number(1..=86_400);
     /// Whether a worker removes what an interrupted job left behind. When off, it is listed for an operator.
     PROVISION_UNWIND_STALE = Key::default("PROVISION_UNWIND_STALE", "on").expects("on or off");
     /// How often a running Proxmox task is looked at.
-    PROXMOX_TASK_POLL_MS = Key::default("PROXMOX_TASK_POLL_MS", "1000").expects("10 to 60000");
+    PROXMOX_TASK_POLL_MS = Key::default("PROXMOX_TASK_POLL_MS", "1000").number(10..=60_000);
     /// How long a Proxmox task may run.
-    PROXMOX_TASK_TIMEOUT_SECONDS = Key::default("PROXMOX_TASK_TIMEOUT_SECONDS", "900").expects("1 to 86400");
+    PROXMOX_TASK_TIMEOUT_SECONDS = Key::default("PROXMOX_TASK_TIMEOUT_SECONDS", "900").number(1..=86_400);
     /// How long a container must stay unseen after a lost answer before it counts as never made.
-    CLONE_ABSENCE_MS = Key::default("CLONE_ABSENCE_MS", "15000").expects("0 to 600000");
+    CLONE_ABSENCE_MS = Key::default("CLONE_ABSENCE_MS", "15000").number(0..=600_000);
     /// How often a starting container is asked for its address.
-    ADDRESS_POLL_MS = Key::default("ADDRESS_POLL_MS", "2000").expects("10 to 60000");
+    ADDRESS_POLL_MS = Key::default("ADDRESS_POLL_MS", "2000").number(10..=60_000);
     /// How long a started container may be without an address.
-    ADDRESS_TIMEOUT_SECONDS = Key::default("ADDRESS_TIMEOUT_SECONDS", "120").expects("1 to 86400");
+    ADDRESS_TIMEOUT_SECONDS = Key::default("ADDRESS_TIMEOUT_SECONDS", "120").number(1..=86_400);
     /// How often an installing agent is asked for its state.
-    AGENT_POLL_MS = Key::default("AGENT_POLL_MS", "3000").expects("10 to 60000");
+    AGENT_POLL_MS = Key::default("AGENT_POLL_MS", "3000").number(10..=60_000);
     /// How long an agent may take until its server is ready.
-    AGENT_READY_TIMEOUT_SECONDS = Key::default("AGENT_READY_TIMEOUT_SECONDS", "600").expects("1 to 86400");
+    AGENT_READY_TIMEOUT_SECONDS = Key::default("AGENT_READY_TIMEOUT_SECONDS", "600").number(1..=86_400);
 }
 
 /// How servers are made.
@@ -88,17 +88,17 @@ impl Settings for ProvisionConfig {
         let public_ports = env.get(&PUBLIC_PORT_RANGE, ports);
         let game_bridge = env.get(&GAME_BRIDGE, name);
         let dev_bridge = env.get(&DEV_BRIDGE, name);
-        let slots = env.get(&PROVISION_SLOTS, number(1..=64));
-        let host_concurrency = env.get(&HOST_CONCURRENCY, number(1..=64));
-        let stop_grace = env.get(&HOST_STOP_GRACE_SECONDS, seconds(1..=86_400));
+        let slots = env.number(&PROVISION_SLOTS);
+        let host_concurrency = env.number(&HOST_CONCURRENCY);
+        let stop_grace = env.seconds(&HOST_STOP_GRACE_SECONDS);
         let unwind_stale = env.get(&PROVISION_UNWIND_STALE, switch);
-        let task_poll = env.get(&PROXMOX_TASK_POLL_MS, millis(10..=60_000));
-        let task_timeout = env.get(&PROXMOX_TASK_TIMEOUT_SECONDS, seconds(1..=86_400));
-        let clone_absence = env.get(&CLONE_ABSENCE_MS, millis(0..=600_000));
-        let address_poll = env.get(&ADDRESS_POLL_MS, millis(10..=60_000));
-        let address_timeout = env.get(&ADDRESS_TIMEOUT_SECONDS, seconds(1..=86_400));
-        let agent_poll = env.get(&AGENT_POLL_MS, millis(10..=60_000));
-        let ready_timeout = env.get(&AGENT_READY_TIMEOUT_SECONDS, seconds(1..=86_400));
+        let task_poll = env.millis(&PROXMOX_TASK_POLL_MS);
+        let task_timeout = env.seconds(&PROXMOX_TASK_TIMEOUT_SECONDS);
+        let clone_absence = env.millis(&CLONE_ABSENCE_MS);
+        let address_poll = env.millis(&ADDRESS_POLL_MS);
+        let address_timeout = env.seconds(&ADDRESS_TIMEOUT_SECONDS);
+        let agent_poll = env.millis(&AGENT_POLL_MS);
+        let ready_timeout = env.seconds(&AGENT_READY_TIMEOUT_SECONDS);
         let templates = proxmox::templates(env);
         let (game_vmids, dev_vmids) = (game_vmids?, dev_vmids?);
         if game_vmids.overlaps(&dev_vmids) {

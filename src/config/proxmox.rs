@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::key::{Key, keys};
-use super::parse::{base_url, clip, list, millis, name};
+use super::parse::{base_url, clip, list, name};
 use super::reader::{Noted, Reader, Settings};
 use crate::kernel::{Secret, StoredSecret, VmId};
 
@@ -48,7 +48,7 @@ keys! { "Proxmox";
     /// The container templates to clone, one on each node that takes containers.
     AGENT_TEMPLATE_VMID = Key::required("AGENT_TEMPLATE_VMID").expects("VMIDs, comma separated").example("9000");
     /// How long a request may take. Proxmox itself gives up after 30 seconds and then says why.
-    PROXMOX_REQUEST_TIMEOUT_MS = Key::default("PROXMOX_REQUEST_TIMEOUT_MS", "40000").expects("100 to 600000");
+    PROXMOX_REQUEST_TIMEOUT_MS = Key::default("PROXMOX_REQUEST_TIMEOUT_MS", "40000").number(100..=600_000);
 }
 
 /// How the certificate of a node is checked.
@@ -94,7 +94,7 @@ impl Settings for ProxmoxConfig {
         let storage = env.optional(&PROXMOX_STORAGE, name);
         let pool = env.optional(&PROXMOX_POOL, name);
         let templates = templates(env);
-        let request_timeout = env.get(&PROXMOX_REQUEST_TIMEOUT_MS, millis(100..=600_000));
+        let request_timeout = env.millis(&PROXMOX_REQUEST_TIMEOUT_MS);
         Ok(Self {
             endpoints: endpoints?,
             node: node?,

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::key::{Key, Presence};
+use super::parse::number;
 use super::problem::{ConfigProblems, Problem};
 use super::source::{Source, SourceError};
 use crate::kernel::{Secret, StoredSecret};
@@ -56,6 +58,21 @@ impl Reader<'_> {
             Some(value) => Ok(value),
             None => Err(self.missing(key)),
         }
+    }
+
+    /// The number of a key, within its range.
+    pub fn number<T: TryFrom<u64>>(&mut self, key: &Key) -> Result<T, Noted> {
+        self.get(key, number(key.range()))
+    }
+
+    /// The time of a key that is given in milliseconds.
+    pub fn millis(&mut self, key: &Key) -> Result<Duration, Noted> {
+        self.number(key).map(Duration::from_millis)
+    }
+
+    /// The time of a key that is given in seconds.
+    pub fn seconds(&mut self, key: &Key) -> Result<Duration, Noted> {
+        self.number(key).map(Duration::from_secs)
     }
 
     /// The value of a key that may be absent.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use url::Url;
 
 use super::key::{Key, keys};
-use super::parse::millis;
 use super::reader::{Noted, Reader, Settings};
 use crate::kernel::Secret;
 
@@ -16,7 +15,7 @@ keys! { "Redis";
         .expects("redis://, rediss:// or redis+unix:// URL, or redis+sentinel://<host>:<port>,…/<service>[/<db>]")
         .example("redis://127.0.0.1:6379/0");
     /// How long a short command may take before it counts as failed. Not less than `JOB_BLOCK_MS`.
-    REDIS_RESPONSE_TIMEOUT_MS = Key::default("REDIS_RESPONSE_TIMEOUT_MS", "2000").expects("100 to 60000");
+    REDIS_RESPONSE_TIMEOUT_MS = Key::default("REDIS_RESPONSE_TIMEOUT_MS", "2000").number(100..=60_000);
 }
 
 /// How to find the Redis to talk to.
@@ -54,7 +53,7 @@ pub struct RedisConfig {
 impl Settings for RedisConfig {
     fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
         let target = env.get(&REDIS_URL, target);
-        let response_timeout = env.get(&REDIS_RESPONSE_TIMEOUT_MS, millis(100..=60_000));
+        let response_timeout = env.millis(&REDIS_RESPONSE_TIMEOUT_MS);
         Ok(Self { target: target?, response_timeout: response_timeout? })
     }
 }

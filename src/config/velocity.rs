@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::key::{Key, keys};
-use super::parse::{base_url, clip, millis, number};
+use super::parse::{base_url, clip};
 use super::reader::{Noted, Reader, Settings};
 use crate::kernel::StoredSecret;
 
@@ -22,9 +22,9 @@ keys! { "Velocity";
     /// Where players reach the proxy; the address records of Minecraft servers point there.
     VELOCITY_EDGE_IP = Key::optional("VELOCITY_EDGE_IP").expects("an IPv4 address").example("203.0.113.10");
     /// The port of the proxy at that address; the SRV records of Minecraft servers name it.
-    VELOCITY_EDGE_PORT = Key::default("VELOCITY_EDGE_PORT", "25565").expects("1 to 65535");
+    VELOCITY_EDGE_PORT = Key::default("VELOCITY_EDGE_PORT", "25565").number(1..=65_535);
     /// How long a request to the bridge may take.
-    VELOCITY_REQUEST_TIMEOUT_MS = Key::default("VELOCITY_REQUEST_TIMEOUT_MS", "5000").expects("100 to 60000");
+    VELOCITY_REQUEST_TIMEOUT_MS = Key::default("VELOCITY_REQUEST_TIMEOUT_MS", "5000").number(100..=60_000);
 }
 
 /// The bridge in the proxy.
@@ -58,8 +58,8 @@ impl Settings for VelocityConfig {
         let edge_ip = env.optional(&VELOCITY_EDGE_IP, |text| {
             text.parse::<Ipv4Addr>().map_err(|_| format!("`{}` is not an IPv4 address", clip(text)))
         });
-        let edge_port = env.get(&VELOCITY_EDGE_PORT, number(1..=u16::MAX));
-        let request_timeout = env.get(&VELOCITY_REQUEST_TIMEOUT_MS, millis(100..=60_000));
+        let edge_port = env.number(&VELOCITY_EDGE_PORT);
+        let request_timeout = env.millis(&VELOCITY_REQUEST_TIMEOUT_MS);
         let secret = secret?;
         let bridge = match (url?, secret.clone()) {
             (Some(url), Some(secret)) => Some(VelocityBridge { url, secret }),

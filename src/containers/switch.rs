@@ -8,8 +8,8 @@ use crate::ports::{HypervisorError, NodeName, PowerState, Started, Task, TaskEnd
 use crate::saga::StepContext;
 
 use super::container::{Container, Sighting};
+use super::not_switched::NotSwitched;
 use super::patience::Patience;
-use super::power::NotSwitched;
 
 /// What a shutdown may take beside the time it was given.
 const MARGIN: Duration = Duration::from_secs(30);

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use sea_orm::DatabaseConnection;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::db::entities::instance;
 use crate::edge::{EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, PingState, ProxyEvent, ProxyRecord, ProxyStatus, Receipt};
@@ -13,7 +14,7 @@ use crate::servers::store;
 use crate::web::{ApiResult, Fields, FromFields, readers};
 
 /// The body of a callback. What else a bridge sends is not looked at.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, ToSchema)]
 pub struct ProxyCallback(pub ProxyEvent);
 
 impl FromFields for ProxyCallback {

@@ -24,27 +24,6 @@ pub struct DiscoveryApi {
     pub clock: Clock,
 }
 
-/// The body of a callback of the proxy.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ProxyStatusRequest {
-    /// The server, by its canonical name or its first label.
-    pub server_name: String,
-    /// `registered_with_proxy`, `proxy_ping_ok` or `proxy_ping_failed`.
-    pub status: String,
-    /// The address the proxy forwards to.
-    pub address: Option<String>,
-    /// The port at that address.
-    pub port: Option<u16>,
-    /// How long the ping took.
-    pub latency_ms: Option<u64>,
-    /// Why the ping failed.
-    pub error: Option<String>,
-    /// The id of this run of the proxy.
-    pub boot_id: Option<String>,
-    /// When it happened, by the clock of the proxy (RFC 3339).
-    pub at: Option<String>,
-}
-
 /// The answer to a callback.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Received {

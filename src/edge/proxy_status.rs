@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::state::{PingState, ProxyPresence};
 use crate::kernel::{Timestamp, text_enum};
@@ -33,23 +34,29 @@ text_enum! {
 }
 
 /// A callback.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
 pub struct ProxyEvent {
-    /// The server, as the proxy spells it.
+    /// The server, by its canonical name or its first label.
+    #[schema(min_length = 1, max_length = 253)]
     pub server_name: String,
-    /// What happened.
+    /// `registered_with_proxy`, `proxy_ping_ok` or `proxy_ping_failed`.
+    #[schema(value_type = String)]
     pub status: ProxyStatus,
-    /// Where the proxy forwards to.
+    /// The IP address the proxy forwards to.
+    #[schema(format = "ip")]
     pub address: Option<String>,
-    /// The port of it.
+    /// The port there.
+    #[schema(maximum = 65_535)]
     pub port: Option<u16>,
     /// How long the ping took.
+    #[schema(value_type = Option<f64>)]
     pub latency_ms: Option<u64>,
     /// Why the ping failed.
     pub error: Option<String>,
     /// The run of the proxy.
     pub boot_id: Option<String>,
-    /// When it happened, by the clock of the proxy.
+    /// When it happened, by the clock of the proxy (RFC 3339).
+    #[schema(value_type = Option<String>, format = "date-time")]
     pub at: Option<Timestamp>,
 }
 

@@ -1,21 +1,69 @@
 //! Reading the body of `POST /api/instances`, field by field.
 
+use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::request::Workload;
 use crate::web::{ApiResult, Fields, FromFields, readers};
 
 /// What the body asks for, before it is checked against catalog and limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct CreateServer {
-    /// What runs in the container.
-    pub workload: Workload,
-    /// Memory limit in MiB, when the customer chose one.
+    /// Game or dev container, and what runs in it.
+    #[serde(flatten)]
+    pub workload: WantedWorkload,
+    /// Memory limit in MiB, within the limits of this installation; 2048 when missing.
+    #[serde(rename = "memoryMiB")]
     pub memory_mib: Option<i64>,
-    /// Number of cores, when the customer chose one.
+    /// Number of cores, within the limits of this installation; 2 when missing.
     pub cpu_cores: Option<i64>,
-    /// The name its owner gives it.
+    /// The name its owner gives it; the host name when missing.
+    #[schema(min_length = 1, max_length = 64)]
     pub name: Option<String>,
+}
+
+/// What shall run in the container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(tag = "ctype", rename_all = "lowercase")]
+pub enum WantedWorkload {
+    /// A game server.
+    Game {
+        /// The game, for example `minecraft`.
+        #[schema(min_length = 1, max_length = 64)]
+        game: String,
+        /// The variant, for example `paper`.
+        #[schema(min_length = 1, max_length = 64)]
+        variant: String,
+        /// The game's version.
+        #[schema(min_length = 1, max_length = 64)]
+        version: String,
+        /// The name of the world; `world` when missing.
+        #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]*$")]
+        world: Option<String>,
+    },
+    /// A dev container.
+    Dev {
+        /// The runtime, for example `node`.
+        #[schema(min_length = 1, max_length = 64)]
+        runtime: String,
+        /// The runtime's version.
+        #[schema(min_length = 1, max_length = 64)]
+        version: String,
+    },
+}
+
+impl From<WantedWorkload> for Workload {
+    fn from(wanted: WantedWorkload) -> Self {
+        match wanted {
+            WantedWorkload::Game { game, variant, version, world } => {
+                let world = world.unwrap_or_else(|| "world".to_owned());
+                Self::Game { game, variant, version, world }
+            }
+            WantedWorkload::Dev { runtime, version } => Self::Dev { runtime, version },
+        }
+    }
 }
 
 const KIND: [&str; 3] = ["ctype", "container_type", "containerType"];
@@ -35,15 +83,14 @@ impl FromFields for CreateServer {
             let runtime = fields.required(&["runtime"], short());
             let (_, runtime, version, memory, cores, name) =
                 fields.finish((kind, runtime, version, memory, cores, name))?;
-            (Workload::Dev { runtime, version }, (memory, cores, name))
+            (WantedWorkload::Dev { runtime, version }, (memory, cores, name))
         } else {
             let game = fields.required(&["game"], short());
             let variant = fields.required(&["variant"], short());
             let world = fields.optional(&["world"], world);
             let (_, game, variant, version, world, memory, cores, name) =
                 fields.finish((kind, game, variant, version, world, memory, cores, name))?;
-            let world = world.unwrap_or_else(|| "world".to_owned());
-            (Workload::Game { game, variant, version, world }, (memory, cores, name))
+            (WantedWorkload::Game { game, variant, version, world }, (memory, cores, name))
         };
         Ok(Self { workload, memory_mib, cpu_cores, name })
     }

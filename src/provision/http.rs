@@ -73,9 +73,10 @@ impl ProvisionApi {
             errors.push(field("cpuCores", text));
             0
         });
-        match self.choose(&body.workload).await? {
+        let workload = Workload::from(body.workload);
+        match self.choose(&workload).await? {
             Ok(()) => {
-                if let Workload::Game { game, variant, version, .. } = &body.workload
+                if let Workload::Game { game, variant, version, .. } = &workload
                     && let Err(error) = artifacts_for(game, variant, version)
                 {
                     errors.push(field("version", error.to_string()));
@@ -84,7 +85,7 @@ impl ProvisionApi {
             Err(error) => errors.push(field(error.field.as_str(), error.to_string())),
         }
         if errors.is_empty() {
-            Ok(ServerRequest { workload: body.workload, memory_mib, cpu_cores, name: body.name })
+            Ok(ServerRequest { workload, memory_mib, cpu_cores, name: body.name })
         } else {
             Err(ApiError::validation(errors))
         }

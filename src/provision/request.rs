@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
 
 use crate::db::entities::instance::InstanceKind;
 use crate::jobs::{Dedup, Queue, Work};
@@ -14,7 +13,7 @@ use crate::kernel::{UserId, VmId};
 pub(super) const STEP_COUNT: usize = 9;
 
 /// The server to create.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerRequest {
     /// Game or dev container, and what runs in it.
@@ -31,7 +30,7 @@ pub struct ServerRequest {
 }
 
 /// What runs in the container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ctype", rename_all = "lowercase")]
 pub enum Workload {
     /// A game server.

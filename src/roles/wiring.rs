@@ -140,7 +140,7 @@ pub fn artifacts(config: &CatalogConfig) -> anyhow::Result<Arc<dyn CatalogSource
 pub struct Bridge {
     /// What we call.
     pub proxy: Option<Arc<dyn GameProxy>>,
-    /// What tells its callbacks from those of others.
+    /// What its callbacks are checked with.
     pub secret: Option<Arc<dyn BridgeSecret>>,
 }
 

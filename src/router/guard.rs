@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 
 use super::principal::Admission;
 use super::route::{Route, in_time};
 use crate::accounts::{Authenticator, Caller, unauthenticated};
+use crate::web::body::refuse_fields;
 use crate::web::{ApiError, ApiResult, ClientAddress, Code, Left, Query, RateClass, RateLimiter, address_key};
 
 /// Lets `request` through to the handler of `route`, or answers in its place.
 pub(super) async fn admit(
     route: Arc<Route>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     request.extensions_mut().insert(route.rate);
@@ -24,6 +26,9 @@ pub(super) async fn admit(
         Err(error) => return Ok(request.error_response(error)),
     };
     request.extensions_mut().insert(caller);
+    if let Err(error) = refuse_body(&route, &mut request).await {
+        return Ok(request.error_response(error));
+    }
     let mut response = next.call(request).await?;
     if let Some(left) = left {
         left.add_headers(response.headers_mut());
@@ -57,6 +62,15 @@ async fn check(route: &Route, request: &ServiceRequest) -> ApiResult<(Caller, Op
     let declared: Vec<_> = route.query.iter().map(|parameter| parameter.name).collect();
     Query::parse(request.query_string())?.refuse_unknown(&declared)?;
     Ok((caller, left))
+}
+
+/// A body that nobody reads is refused like a field that nobody reads.
+async fn refuse_body(route: &Route, request: &mut ServiceRequest) -> ApiResult<()> {
+    if route.request.is_some() || matches!(route.method, Method::GET | Method::OPTIONS) {
+        return Ok(());
+    }
+    let mut payload = request.take_payload();
+    refuse_fields(request.headers(), &mut payload).await
 }
 
 async fn find_caller(route: &Route, request: &ServiceRequest) -> ApiResult<Caller> {

@@ -9,6 +9,7 @@ mod docs;
 mod guard;
 mod health;
 mod metrics;
+mod mount;
 mod openapi;
 mod principal;
 mod route;
@@ -20,6 +21,8 @@ pub use health::{DatabaseProbe, HealthApi, Probe};
 pub use metrics::{MetricsApi, serve_metrics};
 pub use openapi::openapi;
 pub use principal::{Admission, Principal};
-pub use route::{Answer, Parameter, Route, SchemaRef, delete, get, options, patch, post, put};
+pub use route::{
+    Answer, Parameter, Route, SchemaRef, delete, get, options, patch, patch_json, post, post_json, put, put_json,
+};
 pub use server::{ServeOptions, app, serve};
 pub use table::routes;

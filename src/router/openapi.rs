@@ -12,24 +12,30 @@ use crate::web::{FieldError, PROBLEM, Problem};
 
 /// The document, as it is served and as `docs/openapi.json` holds it.
 pub fn openapi() -> String {
-    let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
+    text(&document(&routes()))
+}
+
+/// The document as it is written.
+pub(super) fn text(document: &Value) -> String {
+    let mut text = serde_json::to_string_pretty(document).unwrap_or_default();
     text.push('\n');
     text
 }
 
-pub(super) fn document() -> Value {
+/// The document about `table`.
+pub(super) fn document(table: &[Route]) -> Value {
     let mut schemas = vec![
         (Problem::name().into_owned(), Problem::schema()),
         (FieldError::name().into_owned(), FieldError::schema()),
     ];
     let mut paths = Map::new();
-    for route in routes() {
+    for route in table {
         for used in route.request.iter().chain(route.answers.iter().filter_map(|answer| answer.schema.as_ref())) {
             (used.collect)(&mut schemas);
         }
         let path = paths.entry(openapi_path(route.path)).or_insert_with(|| json!({}));
         if let Value::Object(path) = path {
-            path.insert(route.method.as_str().to_ascii_lowercase(), operation(&route));
+            path.insert(route.method.as_str().to_ascii_lowercase(), operation(route));
         }
     }
     json!({
@@ -180,7 +186,7 @@ mod tests {
                 _ => {}
             }
         }
-        let document = document();
+        let document = document(&routes());
         let mut found = Vec::new();
         references(&document, &mut found);
         assert!(!found.is_empty());

@@ -6,17 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
-use actix_web::middleware::from_fn;
-use actix_web::{Handler, Responder, guard as actix_guard, web};
+use actix_web::{Handler, Responder, web};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-use super::guard;
 use super::principal::Principal;
-use crate::web::{ApiError, ApiResult, Code, RateClass};
+use crate::web::{ApiError, ApiResult, Code, RateClass, TakesJson};
 
 /// One route.
 #[derive(Clone)]
@@ -35,7 +33,7 @@ pub struct Route {
     pub query: Vec<Parameter>,
     /// Whether it honours `Idempotency-Key`.
     pub idempotent: bool,
-    /// The schema of its JSON body.
+    /// The schema of its JSON body; a route without one refuses every field.
     pub request: Option<SchemaRef>,
     /// What it answers when all is well.
     pub answers: Vec<Answer>,
@@ -143,6 +141,24 @@ macro_rules! methods {
 
 methods! { get GET, post POST, put PUT, patch PATCH, delete DELETE, options OPTIONS }
 
+macro_rules! methods_with_body {
+    ($($name:ident $method:ident),+ $(,)?) => { $(
+        #[doc = concat!("A route for `", stringify!($method), "` requests to `path` whose handler takes a JSON body: its type is the schema.")]
+        pub fn $name<F, Args>(path: &'static str, principal: Principal, rate: RateClass, handler: F) -> Route
+        where
+            F: Handler<Args> + Send + Sync,
+            F::Output: Responder + 'static,
+            Args: actix_web::FromRequest + TakesJson + 'static,
+            Args::Body: ToSchema,
+        {
+            let route = Route::new(Method::$method, path, principal, rate, handler);
+            Route { request: Some(SchemaRef::of::<Args::Body>()), ..route }
+        }
+    )+ };
+}
+
+methods_with_body! { post_json POST, put_json PUT, patch_json PATCH }
+
 impl Route {
     fn new<F, Args>(method: Method, path: &'static str, principal: Principal, rate: RateClass, handler: F) -> Self
     where
@@ -193,13 +209,6 @@ impl Route {
         self
     }
 
-    /// Declares its JSON body.
-    #[must_use]
-    pub fn takes<T: ToSchema>(mut self) -> Self {
-        self.request = Some(SchemaRef::of::<T>());
-        self
-    }
-
     /// Declares an answer that carries JSON.
     #[must_use]
     pub fn answers<T: ToSchema>(mut self, status: StatusCode) -> Self {
@@ -214,13 +223,8 @@ impl Route {
         self
     }
 
-    /// The route as the server mounts it, behind its guard.
-    pub(super) fn mounted(&self) -> actix_web::Route {
-        let method = match self.method {
-            Method::GET => actix_guard::Any(actix_guard::Get()).or(actix_guard::Head()),
-            ref method => actix_guard::Any(actix_guard::Method(method.clone())),
-        };
-        let this = Arc::new(self.clone());
-        (self.mount)().guard(method).wrap(from_fn(move |request, next| guard::admit(this.clone(), request, next)))
+    /// The route with its handler and nothing before it.
+    pub(super) fn bare(&self) -> actix_web::Route {
+        (self.mount)()
     }
 }

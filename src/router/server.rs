@@ -13,6 +13,9 @@ use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, web};
 use tokio_util::sync::CancellationToken;
 
 use super::apis::Apis;
+use super::docs::Documentation;
+use super::mount::mounted;
+use super::openapi;
 use super::route::Route;
 use super::table::routes;
 use crate::web::{ApiError, ApiResult, answer};
@@ -48,7 +51,8 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let table = Arc::new(routes());
-    let server = HttpServer::new(move || mount(&apis, &table))
+    let documentation = documentation(&table);
+    let server = HttpServer::new(move || mount(&apis, &table, documentation.clone()))
         .workers(options.workers.max(1))
         .max_connections(options.connections)
         .tcp_nodelay(true)
@@ -70,17 +74,27 @@ pub fn app(
 ) -> App<
     impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>,
 > {
-    mount(apis, &routes())
+    let table = routes();
+    mount(apis, &table, documentation(&table))
+}
+
+fn documentation(table: &[Route]) -> web::Data<Documentation> {
+    let document = openapi::document(table);
+    web::Data::new(Documentation::of(&document, openapi::text(&document)))
 }
 
 fn mount(
     apis: &Apis,
     table: &[Route],
+    documentation: web::Data<Documentation>,
 ) -> App<
     impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>
     + use<>,
 > {
-    let mut app = App::new().configure(|config| apis.configure(config)).default_service(web::to(no_such_route));
+    let mut app = App::new()
+        .app_data(documentation)
+        .configure(|config| apis.configure(config))
+        .default_service(web::to(no_such_route));
     let mut paths: Vec<&str> = Vec::new();
     for route in table {
         if !paths.contains(&route.path) {
@@ -95,7 +109,7 @@ fn mount(
             async move { answer }
         }));
         for route in here {
-            resource = resource.route(route.mounted());
+            resource = resource.route(mounted(route));
         }
         app = app.service(resource);
     }

@@ -8,7 +8,7 @@ use super::metrics;
 use super::principal::Principal::{
     Admin, Customer, Internal, InternalOrAdmin, InternalOrBridge, InternalOrDiscovery, Owner, Public, PublicOrCustomer,
 };
-use super::route::{Route, delete, get, options, patch, post};
+use super::route::{Route, delete, get, options, patch_json, post, post_json};
 use crate::accounts::http as accounts;
 use crate::audit::http as audit;
 use crate::catalog::http as catalog;
@@ -18,7 +18,7 @@ use crate::instances::http as instances;
 use crate::instances::{status_view, view};
 use crate::operations::{Accepted, OperationView, http as operations};
 use crate::power::http as power;
-use crate::provision::{ServerRequest, http as provision};
+use crate::provision::http as provision;
 use crate::publishing::http as edge;
 use crate::teardown::http as teardown;
 use crate::web::RateClass::{Auth, Free, Read, Write};
@@ -58,13 +58,11 @@ fn system() -> Vec<Route> {
 
 fn auth() -> Vec<Route> {
     vec![
-        post("/api/auth/register", Public, Auth, accounts::register)
+        post_json("/api/auth/register", Public, Auth, accounts::register)
             .summary("Create an account")
-            .takes::<accounts::RegisterRequest>()
             .answers::<accounts::TokenResponse>(StatusCode::CREATED),
-        post("/api/auth/login", Public, Auth, accounts::login)
+        post_json("/api/auth/login", Public, Auth, accounts::login)
             .summary("Log in")
-            .takes::<accounts::LoginRequest>()
             .answers::<accounts::TokenResponse>(StatusCode::OK),
         post("/api/auth/logout", PublicOrCustomer, Write, accounts::logout)
             .summary("Revoke the token of this request")
@@ -72,13 +70,11 @@ fn auth() -> Vec<Route> {
         get("/api/auth/me", Customer, Read, accounts::me)
             .summary("Your account")
             .answers::<accounts::MeResponse>(StatusCode::OK),
-        patch("/api/auth/me", Customer, Write, accounts::update_me)
+        patch_json("/api/auth/me", Customer, Write, accounts::update_me)
             .summary("Change your account")
-            .takes::<accounts::ProfileRequest>()
             .answers::<accounts::MeResponse>(StatusCode::OK),
-        post("/api/auth/password", Customer, Auth, accounts::change_password)
+        post_json("/api/auth/password", Customer, Auth, accounts::change_password)
             .summary("Set a new password and revoke all other tokens")
-            .takes::<accounts::PasswordRequest>()
             .answers::<accounts::TokenResponse>(StatusCode::OK),
     ]
 }
@@ -117,21 +113,17 @@ fn edge() -> Vec<Route> {
         get("/api/edge/health", InternalOrAdmin, Read, edge::health)
             .summary("Whether the edge targets answer, and how many servers are not published as they should be")
             .answers::<edge::EdgeHealth>(StatusCode::OK),
-        post("/api/edge/publish", InternalOrAdmin, Write, edge::publish)
+        post_json("/api/edge/publish", InternalOrAdmin, Write, edge::publish)
             .summary("Publish a server at every target")
-            .takes::<edge::EdgeRequest>()
             .answers::<Accepted>(StatusCode::ACCEPTED),
-        post("/api/edge/unpublish", InternalOrAdmin, Write, edge::unpublish)
+        post_json("/api/edge/unpublish", InternalOrAdmin, Write, edge::unpublish)
             .summary("Unpublish a server from every target")
-            .takes::<edge::EdgeRequest>()
             .answers::<Accepted>(StatusCode::ACCEPTED),
-        post("/api/edge/verify", InternalOrAdmin, Read, edge::verify)
+        post_json("/api/edge/verify", InternalOrAdmin, Read, edge::verify)
             .summary("Compare each target with what it should have for a server")
-            .takes::<edge::EdgeRequest>()
             .answers::<edge::EdgeFindings>(StatusCode::OK),
-        post("/internal/velocity/proxy-status", InternalOrBridge, Free, discovery::proxy_status)
+        post_json("/internal/velocity/proxy-status", InternalOrBridge, Free, discovery::proxy_status)
             .summary("Status callback from the game proxy")
-            .takes::<discovery::ProxyStatusRequest>()
             .answers::<discovery::Received>(StatusCode::ACCEPTED),
         get("/internal/velocity/desired", Internal, Free, discovery::desired)
             .summary("All servers that should be registered at the proxy")
@@ -234,10 +226,9 @@ fn operations() -> Vec<Route> {
 
 fn provisioning() -> Vec<Route> {
     vec![
-        post("/api/instances", Customer, Write, provision::create)
+        post_json("/api/instances", Customer, Write, provision::create)
             .summary("Create a game server or a dev container")
             .idempotent()
-            .takes::<ServerRequest>()
             .answers::<Accepted>(StatusCode::ACCEPTED),
     ]
 }

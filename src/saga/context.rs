@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::journal::{Journal, Lost, Record, StepRef};
-use super::step::Reach;
+use super::reach::Reach;
 
 /// The reasons to stop a saga from outside.
 #[derive(Clone, Debug, Default)]

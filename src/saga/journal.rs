@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::step::Reach;
+use super::reach::Reach;
 
 /// The right to write is gone: another owner took over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

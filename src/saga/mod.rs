@@ -11,9 +11,11 @@
 mod context;
 mod engine;
 mod journal;
+mod reach;
 mod step;
 
 pub use context::{StepContext, Stop, Stopped};
 pub use engine::{SagaEnd, Undo, run, run_forward, unwind};
 pub use journal::{Journal, Lost, Record, RecordStatus, StepRef};
-pub use step::{Reach, Step, StepError, StepResult, Steps, UndoError};
+pub use reach::Reach;
+pub use step::{Step, StepError, StepResult, Steps, UndoError};

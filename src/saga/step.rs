@@ -3,15 +3,7 @@
 use async_trait::async_trait;
 
 use super::context::{StepContext, Stopped};
-
-/// How far a step reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// It reads the world or changes our own records: safe to repeat.
-    Inside,
-    /// It changes the outside world.
-    Outside,
-}
+use super::reach::Reach;
 
 /// Why a step did not finish.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,6 +27,22 @@ pub trait FromFields: Sized {
     fn from_fields(fields: Fields<'_>) -> ApiResult<Self>;
 }
 
+/// The arguments of a handler whose last one is a JSON body.
+pub trait TakesJson {
+    /// What the body is read into.
+    type Body;
+}
+
+macro_rules! takes_json {
+    ($(($($argument:ident)*))+) => { $(
+        impl<$($argument,)* T> TakesJson for ($($argument,)* Json<T>,) {
+            type Body = T;
+        }
+    )+ };
+}
+
+takes_json! { () (A) (A B) (A B C) (A B C D) (A B C D E) }
+
 /// Extracts a `T` from the JSON body.
 #[derive(Debug)]
 pub struct Json<T> {
@@ -55,6 +71,17 @@ pub fn read_json<T: FromFields>(text: &[u8]) -> ApiResult<Json<T>> {
     let object = parse_object(text)?;
     let value = T::from_fields(Fields::new(&object))?;
     Ok(Json { value, digest: digest(&object) })
+}
+
+/// Refuses what is sent to a route that takes no body. An empty object says nothing and is accepted.
+pub async fn refuse_fields(headers: &HeaderMap, payload: &mut Payload) -> ApiResult<()> {
+    check_length(headers, JSON_LIMIT)?;
+    let text = read_all(payload, JSON_LIMIT).await?;
+    if text.is_empty() {
+        return Ok(());
+    }
+    check_content_type(headers)?;
+    Fields::new(&parse_object(&text)?).finish(())
 }
 
 /// Reads the whole body, at most `limit` bytes of it, in bounded time.

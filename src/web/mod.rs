@@ -21,7 +21,7 @@ pub mod sse;
 mod strict_json;
 
 pub use answer::{ClientAddress, Edge};
-pub use body::{FromFields, JSON_LIMIT, Json, read_json};
+pub use body::{FromFields, JSON_LIMIT, Json, TakesJson, read_json};
 pub use client_address::TrustedProxies;
 pub use code::{Code, Retry};
 pub use cors::AllowedOrigins;

@@ -1,11 +1,23 @@
-//! The licences and bans of deny.toml, checked without a network and without `cargo deny`.
+//! The licences and bans of deny.toml, checked without a network and without `cargo deny`; and who uses what.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
 use serde_json::Value;
+use syn::{Item, UseTree};
 
-use super::sources::root;
+use super::sources::{is_for_tests, root, rust_files};
+
+/// Dependencies that nothing uses, and why they stay.
+const UNUSED: &[(&str, &str)] = &[
+    ("bb8", "part 5 uses it; not for Redis, see docs/adr/0001-one-redis-connection.md"),
+    ("hmac", "part 8 checks the signatures of Stripe's webhooks with it"),
+];
+
+/// Dependencies that only the simulated peers use: what a crate of their own would take out of the product.
+const ONLY_FOR_SIM: &[&str] = &["hickory-proto", "http-body-util", "hyper-util", "regex", "serde_path_to_error"];
 
 /// Name and licence of every crate that is built for the platform of this machine.
 fn packages() -> Vec<(String, String)> {
@@ -99,4 +111,84 @@ fn licence_expressions_are_understood() {
     for unmet in ["", "GPL-3.0", "MIT AND GPL-3.0", "Apache-2.0", "(MIT", "MIT AND (GPL-3.0 OR BSD-3-Clause)"] {
         assert!(!is_met(unmet, &allowed), "{unmet}");
     }
+}
+
+/// The crates that an item names: at the beginning of a path in code, in a macro or in a `use`.
+fn crates(item: &Item, found: &mut BTreeSet<String>) {
+    if let Item::Use(item) = item {
+        first_of(&item.tree, found);
+    } else {
+        of_tokens(item.to_token_stream(), found);
+    }
+}
+
+fn first_of(tree: &UseTree, found: &mut BTreeSet<String>) {
+    match tree {
+        UseTree::Path(path) => drop(found.insert(path.ident.to_string())),
+        UseTree::Name(name) => drop(found.insert(name.ident.to_string())),
+        UseTree::Rename(name) => drop(found.insert(name.ident.to_string())),
+        UseTree::Group(group) => group.items.iter().for_each(|tree| first_of(tree, found)),
+        UseTree::Glob(_) => {}
+    }
+}
+
+fn of_tokens(tokens: TokenStream, found: &mut BTreeSet<String>) {
+    let tokens: Vec<_> = tokens.into_iter().collect();
+    let colon = |index: usize| matches!(tokens.get(index), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
+    let inside = |index: usize| index >= 2 && colon(index - 1) && colon(index - 2);
+    let begins = |index: usize| colon(index + 1) && colon(index + 2) && !inside(index);
+    for (index, token) in tokens.iter().enumerate() {
+        match token {
+            TokenTree::Group(group) => of_tokens(group.stream(), found),
+            TokenTree::Ident(word) if begins(index) => drop(found.insert(word.to_string())),
+            TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+    }
+}
+
+/// The modules of the product that use each dependency. `main` stands for the two roots.
+fn users() -> BTreeMap<String, BTreeSet<String>> {
+    let manifest: toml::Table = std::fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let names = manifest["dependencies"].as_table().unwrap().keys();
+    let mut users: BTreeMap<String, BTreeSet<String>> = names.map(|name| (name.clone(), BTreeSet::new())).collect();
+    for source in rust_files("src").into_iter().filter(|source| !source.is_for_tests()) {
+        let module = source.path.trim_start_matches("src/").split(['/', '.']).next().unwrap_or_default().to_owned();
+        let mut found = BTreeSet::new();
+        source.parse().items.iter().filter(|item| !is_for_tests(item)).for_each(|item| crates(item, &mut found));
+        for (name, modules) in &mut users {
+            if found.contains(&name.replace('-', "_")) {
+                modules.insert(module.clone());
+            }
+        }
+    }
+    users
+}
+
+#[test]
+fn every_dependency_is_used_or_waits_for_a_reason() {
+    let users = users();
+    assert!(users.len() > 30 && users["tokio"].len() > 5, "{users:?}");
+    let unused: Vec<&str> =
+        users.iter().filter(|(_, modules)| modules.is_empty()).map(|(name, _)| name.as_str()).collect();
+    let excused: Vec<&str> = UNUSED.iter().map(|(name, _)| *name).collect();
+    assert_eq!(unused, excused, "take it out of Cargo.toml, or out of the list when it is used");
+    let of_sim = |modules: &BTreeSet<String>| modules.len() == 1 && modules.contains("sim");
+    let only: Vec<&str> = users.iter().filter(|(_, modules)| of_sim(modules)).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(only, ONLY_FOR_SIM, "used by the simulated peers alone");
+}
+
+#[test]
+fn crates_are_found_however_they_are_named() {
+    let text = "
+        use {anyhow::Context, std::fmt};
+        use hex;
+        #[derive(thiserror::Error)] struct A;
+        fn f() -> bytes::Bytes { tracing::info!(\"{}\", serde_json::json!({})); crate::url::f() }
+    ";
+    let mut found = BTreeSet::new();
+    syn::parse_file(text).unwrap().items.iter().for_each(|item| crates(item, &mut found));
+    for name in ["anyhow", "bytes", "hex", "serde_json", "thiserror", "tracing"] {
+        assert!(found.contains(name), "{name}: {found:?}");
+    }
+    assert!(!found.contains("url"), "a module of ours: {found:?}");
 }

@@ -1,6 +1,8 @@
 //! Rules that are tests: what a review would otherwise have to look for every time.
 
 mod alerts;
+mod changelog;
+mod circles;
 mod connection;
 mod declared;
 mod dependencies;

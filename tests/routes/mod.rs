@@ -3,6 +3,7 @@
 mod audit;
 mod auth;
 mod authorization;
+mod bodies;
 mod catalog;
 mod cluster;
 mod conventions;

@@ -83,7 +83,7 @@ impl Velocity {
         })
     }
 
-    /// What tells a callback of the bridge from one of another sender. The secret is the one of this client: another one
+    /// Checks whether a callback was sent by the bridge. The secret is the one of this client: another one
     /// that either finds in the file is used by both.
     pub fn proof(&self, clock: Clock) -> BridgeProof {
         BridgeProof::of(self.secret.clone(), clock)

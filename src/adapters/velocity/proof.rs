@@ -1,4 +1,4 @@
-//! What tells a callback of the bridge from one of another sender.
+//! Whether a callback was sent by the bridge.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::adapters::stopwatch::Stopwatch;
 use crate::kernel::{Clock, StoredSecret};
 use crate::ports::BridgeSecret;
 
-/// How often the file is read again at most: whoever sends something wrong has it read.
+/// How often the file is read again at most: any sender of a wrong secret causes it.
 const READ_AGAIN: Duration = Duration::from_secs(5);
 
 /// The secret of the bridge, for what the bridge sends. One in a file is read again when something else is sent, and

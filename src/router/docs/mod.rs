@@ -6,33 +6,42 @@ mod fields;
 mod html;
 mod page;
 
-use std::sync::LazyLock;
-
-use actix_web::HttpResponse;
 use actix_web::http::header;
+use actix_web::{HttpResponse, web};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::openapi::{document, openapi};
-
 const STYLE: &str = include_str!("page.css");
-static DOCUMENT: LazyLock<String> = LazyLock::new(openapi);
-static PAGE: LazyLock<String> = LazyLock::new(|| page::of(&document(), STYLE));
-static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let style = STANDARD.encode(Sha256::digest(STYLE));
-    format!("default-src 'none'; style-src 'sha256-{style}'; frame-ancestors 'none'")
-});
+
+/// The document in both forms, made once when the server starts.
+#[derive(Debug)]
+pub struct Documentation {
+    openapi: Bytes,
+    page: Bytes,
+    policy: String,
+}
+
+impl Documentation {
+    /// The forms of `document`, whose text is `openapi`.
+    pub(super) fn of(document: &Value, openapi: String) -> Self {
+        let style = STANDARD.encode(Sha256::digest(STYLE));
+        let policy = format!("default-src 'none'; style-src 'sha256-{style}'; frame-ancestors 'none'");
+        Self { openapi: openapi.into(), page: page::of(document, STYLE).into(), policy }
+    }
+}
 
 /// `GET /openapi.json`.
-pub async fn openapi_json() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(DOCUMENT.as_str())
+pub async fn openapi_json(documentation: web::Data<Documentation>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(documentation.openapi.clone())
 }
 
 /// `GET /docs`.
-pub async fn page() -> HttpResponse {
+pub async fn page(documentation: web::Data<Documentation>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
-        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY.as_str()))
-        .body(PAGE.as_str())
+        .insert_header((header::CONTENT_SECURITY_POLICY, documentation.policy.as_str()))
+        .body(documentation.page.clone())
 }

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::context::{Direction, StepContext, Stop, Stopped, to_value};
 use super::journal::{Journal, Lost, Record, RecordStatus, StepRef};
-use super::step::{Reach, Step, StepError, Steps, UndoError};
+use super::reach::Reach;
+use super::step::{Step, StepError, Steps, UndoError};
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

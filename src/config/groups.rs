@@ -1,0 +1,32 @@
+//! All settings: the groups of every section.
+
+use super::key::Group;
+use super::{
+    agent, auth, catalog, database, dns, environment, http, jobs, lease, limits, log, metrics, poller, provision,
+    proxmox, redis, tokens, velocity, zone,
+};
+
+/// Every setting zpack knows, by concern.
+pub fn groups() -> Vec<Group> {
+    vec![
+        environment::GROUP,
+        log::GROUP,
+        database::GROUP,
+        redis::GROUP,
+        http::GROUP,
+        auth::GROUP,
+        tokens::GROUP,
+        metrics::GROUP,
+        catalog::GROUP,
+        limits::GROUP,
+        zone::GROUP,
+        velocity::GROUP,
+        dns::GROUP,
+        proxmox::GROUP,
+        agent::GROUP,
+        poller::GROUP,
+        provision::GROUP,
+        jobs::GROUP,
+        lease::GROUP,
+    ]
+}

@@ -1,0 +1,220 @@
+//! What the document says of a body against what the server accepts, for every route.
+
+use std::collections::BTreeSet;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+use zpack::router::{Principal, Route, routes};
+
+use crate::support::app::{INTERNAL, TestApp};
+
+/// The document, as the server serves it.
+struct Document(Value);
+
+/// One form of a body: all its properties, those it must have, and the members that choose this form.
+#[derive(Clone, Debug, Default)]
+struct Form {
+    properties: Map<String, Value>,
+    required: BTreeSet<String>,
+    chosen_by: Map<String, Value>,
+}
+
+impl Form {
+    /// What a body has of both.
+    fn and(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        both.properties.extend(other.properties.clone());
+        both.required.extend(other.required.clone());
+        both.chosen_by.extend(other.chosen_by.clone());
+        both
+    }
+}
+
+impl Document {
+    fn body(&self, route: &Route) -> Option<&Value> {
+        let method = route.method.as_str().to_ascii_lowercase();
+        let operation = &self.0["paths"][route.path][method];
+        assert!(operation.is_object(), "{route:?} is not in the document");
+        operation.pointer("/requestBody/content/application~1json/schema")
+    }
+
+    /// The forms of a schema: several where it is one of several.
+    fn forms(&self, schema: &Value) -> Vec<Form> {
+        let list = |key: &str| schema.get(key).and_then(Value::as_array);
+        if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+            return self.forms(self.0.pointer(reference.trim_start_matches('#')).expect("what it refers to"));
+        }
+        if let Some(all) = list("allOf") {
+            return all.iter().fold(vec![Form::default()], |forms, part| {
+                let parts = self.forms(part);
+                forms.iter().flat_map(|form| parts.iter().map(|part| form.and(part))).collect()
+            });
+        }
+        if let Some(one) = list("oneOf") {
+            return one.iter().flat_map(|schema| self.forms(schema)).collect();
+        }
+        let properties = schema["properties"].as_object().expect("properties").clone();
+        let required = list("required").into_iter().flatten().map(|name| name.as_str().unwrap().to_owned()).collect();
+        let only = |property: &Value| match property["enum"].as_array().map(Vec::as_slice) {
+            Some([only]) => Some(only.clone()),
+            _ => None,
+        };
+        let chosen_by =
+            properties.iter().filter_map(|(name, property)| Some((name.clone(), only(property)?))).collect();
+        vec![Form { properties, required, chosen_by }]
+    }
+}
+
+/// An app, and tokens for its routes.
+struct Scene {
+    app: TestApp,
+    customer: String,
+    document: Document,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let app = TestApp::start().await;
+        let customer = app.register("carol").await;
+        let document = Document(app.get("/openapi.json").send().await.unwrap().json().await.unwrap());
+        Self { app, customer, document }
+    }
+
+    /// The routes with a body, their schemas, and each of their forms.
+    fn with_body(&self) -> Vec<(Route, Vec<Form>)> {
+        let routes = routes().into_iter();
+        routes.filter_map(|route| Some((route.clone(), self.document.forms(self.document.body(&route)?)))).collect()
+    }
+
+    async fn send(&self, route: &Route, body: &Value) -> (StatusCode, Value) {
+        // No allowance runs out.
+        self.app.clock.advance(std::time::Duration::from_secs(60));
+        let request = self.app.request(Method::from_bytes(route.method.as_str().as_bytes()).unwrap(), &path(route));
+        let request = match route.principal {
+            Principal::Public => request,
+            Principal::Customer | Principal::Owner | Principal::PublicOrCustomer => request.bearer_auth(&self.customer),
+            Principal::InternalOrAdmin | Principal::InternalOrBridge | Principal::Internal => {
+                request.bearer_auth(INTERNAL)
+            }
+            other => panic!("{other} of {route:?}: say whose token this takes"),
+        };
+        let answer = request.json(body).send().await.unwrap();
+        (answer.status(), answer.json().await.unwrap_or_default())
+    }
+
+    /// The pointers of what is refused in `body`.
+    async fn refused(&self, route: &Route, body: &Value) -> BTreeSet<String> {
+        let (status, answer) = self.send(route, body).await;
+        let errors = answer["errors"].as_array();
+        assert!(status.is_success() || errors.is_some(), "{route:?} answered {status} to {body}: {answer}");
+        errors.into_iter().flatten().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn path(route: &Route) -> String {
+    let steps = route.path.split('/').map(|step| if step.starts_with('{') { "5000" } else { step });
+    steps.collect::<Vec<_>>().join("/")
+}
+
+fn pointers<'a>(names: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> {
+    names.into_iter().map(|name| format!("/{name}")).collect()
+}
+
+#[tokio::test]
+async fn an_empty_body_lacks_exactly_what_the_document_demands() {
+    let scene = Scene::start().await;
+    let routes = scene.with_body();
+    assert!(routes.len() >= 9, "{routes:?}");
+    for (route, forms) in routes {
+        let nothing = scene.refused(&route, &json!({})).await;
+        let everywhere = forms.iter().map(|form| pointers(&form.required));
+        let everywhere = everywhere.reduce(|one, other| &one & &other).unwrap();
+        assert!(nothing.is_superset(&everywhere), "{route:?}: {nothing:?} is not all of {everywhere:?}");
+        for form in forms {
+            let body = Value::Object(form.chosen_by.clone());
+            let demanded = pointers(form.required.iter().filter(|name| !form.chosen_by.contains_key(*name)));
+            assert_eq!(scene.refused(&route, &body).await, demanded, "{route:?} with {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_value_is_refused_beyond_the_bounds_of_the_document_and_not_where_it_has_none() {
+    let scene = Scene::start().await;
+    let mut compared = 0;
+    for (route, forms) in scene.with_body() {
+        for form in forms {
+            for (name, property) in &form.properties {
+                for (value, is_refused) in samples(property) {
+                    let mut body = form.chosen_by.clone();
+                    body.insert(name.clone(), value.clone());
+                    let refused = scene.refused(&route, &Value::Object(body)).await;
+                    let is = refused.contains(&format!("/{name}"));
+                    assert_eq!(
+                        is, is_refused,
+                        "{route:?}: {name} = {value}, which the document describes as {property}"
+                    );
+                    compared += 1;
+                }
+            }
+        }
+    }
+    assert!(compared > 40, "{compared}");
+}
+
+/// Values of a property, and whether the document excludes them.
+fn samples(property: &Value) -> Vec<(Value, bool)> {
+    let bound = |key: &str| property[key].as_f64().map(|number| number as i64);
+    let length = |key: &str| property[key].as_u64().map(|length| usize::try_from(length).unwrap());
+    let types: Vec<&str> = match &property["type"] {
+        Value::String(one) => vec![one],
+        several => several.as_array().into_iter().flatten().filter_map(Value::as_str).collect(),
+    };
+    let mut samples = Vec::new();
+    // What else a text has to be decides about texts of the right length, too.
+    let is_plain = ["format", "pattern", "enum", "example"].iter().all(|key| property.get(*key).is_none());
+    if types.contains(&"string") {
+        match length("maxLength") {
+            Some(max) => samples.push((json!("a".repeat(max + 1)), true)),
+            None if is_plain => samples.push((json!("a".repeat(2000)), false)),
+            None => {}
+        }
+        match length("minLength") {
+            Some(min) => samples.push((json!("a".repeat(min - 1)), true)),
+            None if is_plain => samples.push((json!(""), false)),
+            None => {}
+        }
+        if property["enum"].is_array() {
+            samples.push((json!("neither"), true));
+        }
+    }
+    if types.contains(&"integer") {
+        samples.extend(bound("minimum").map(|least| (json!(least - 1), true)));
+        samples.extend(bound("minimum").map(|least| (json!(least), false)));
+        samples.extend(bound("maximum").map(|most| (json!(most + 1), true)));
+        samples.extend(bound("maximum").map(|most| (json!(most), false)));
+    }
+    samples
+}
+
+#[tokio::test]
+async fn a_route_without_a_body_takes_no_fields() {
+    let scene = Scene::start().await;
+    scene
+        .app
+        .own(scene.app.id_of(&scene.customer).await, zpack::db::entities::instance::InstanceKind::Game, 5000)
+        .await;
+    let bodiless = |route: &Route| {
+        let changes = !matches!(route.method.as_str(), "GET" | "OPTIONS");
+        changes && scene.document.body(route).is_none()
+    };
+    let routes: Vec<Route> = routes().into_iter().filter(bodiless).collect();
+    assert!(routes.len() >= 10, "{routes:?}");
+    for route in routes {
+        let refused = scene.refused(&route, &json!({ "colour": "red" })).await;
+        assert_eq!(refused, ["/colour".to_owned()].into(), "{route:?}");
+        // An empty object says nothing: what is wrong then is something else.
+        let (status, answer) = scene.send(&route, &json!({})).await;
+        assert_ne!(answer["code"], "validation_failed", "{route:?}: {status} {answer}");
+    }
+}
