@@ -15,6 +15,7 @@ mod m0005_leases;
 mod m0006_ports;
 mod m0007_teardown;
 mod m0008_unrouted_ports;
+mod m0009_operation_requests;
 
 /// Runs the migrations of this folder in order.
 pub struct Migrator;
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_ports::Migration),
             Box::new(m0007_teardown::Migration),
             Box::new(m0008_unrouted_ports::Migration),
+            Box::new(m0009_operation_requests::Migration),
         ]
     }
 }

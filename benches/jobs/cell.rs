@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use zpack::db;
-use zpack::db::entities::operation;
+use zpack::db::entities::operation::{self, Actor, CancelRule};
 use zpack::jobs::{
     CrashPolicy, Dedup, Failpoints, Handled, Handler, Intake, Job, JobContext, JobEnd, JobSettings, Lane, Leftover,
     Lists, Queue, Registry, UnwindEnd, Work, WorkSpec, Worker, WorkerDeps,
@@ -235,6 +235,7 @@ impl Work for Padding {
     const QUEUE: Queue = QUEUE;
     const MAX_STARTS: i32 = 1;
     const DEADLINE: Duration = Duration::from_secs(3600);
+    const CANCEL: CancelRule = CancelRule::Anytime;
 
     fn steps(&self) -> usize {
         0
@@ -268,7 +269,7 @@ impl Enqueuer {
             Some(db) => {
                 let tx = db::begin(db).await.unwrap();
                 let order = Order::new(Padding { padding: "x".repeat(180) });
-                let begun = begin(&tx, &order, Clock::System.now()).await.unwrap();
+                let begun = begin(&tx, &order, Actor::System, Clock::System.now()).await.unwrap();
                 tx.commit().await.unwrap();
                 begun.operation.id
             }

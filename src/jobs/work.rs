@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::db::entities::operation::CancelRule;
 use crate::kernel::VmId;
 
 use super::queue::Queue;
@@ -29,6 +30,9 @@ pub trait Work: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// How long one run may take.
     const DEADLINE: Duration;
+
+    /// When an operation may be cancelled. Who may is decided from who began it (`operations::policy`).
+    const CANCEL: CancelRule;
 
     /// How many steps it takes, for progress.
     fn steps(&self) -> usize;

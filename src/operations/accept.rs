@@ -12,6 +12,7 @@ use super::store;
 use super::view::OperationView;
 use crate::audit;
 use crate::db;
+use crate::db::entities::operation::Actor;
 use crate::jobs::{Failpoints, Lists, Work};
 use crate::kernel::{Clock, Timestamp, VmId};
 use crate::web::{ApiError, ApiResult, Code};
@@ -90,13 +91,13 @@ impl Acceptor {
         key: Option<&KeyUse>,
     ) -> ApiResult<Option<FirstAnswer>> {
         let now = self.clock.now();
-        let Some(begun) = try_begin(&tx, &order, now).await? else { return Ok(None) };
+        let Some(begun) = try_begin(&tx, &order, by.actor, now).await? else { return Ok(None) };
         if !begun.fresh
             && let Some(busy) = order.busy
         {
             return Err(busy.operation(begun.operation.id));
         }
-        let answer = FirstAnswer::accepted(view(&tx, &begun).await?).map_err(ApiError::internal)?;
+        let answer = FirstAnswer::accepted(view(&tx, &begun, by.actor).await?).map_err(ApiError::internal)?;
         // Before the check of new work: what an equal request began must not count against this one.
         if let Some(key) = key
             && !idempotency::insert(&tx, &key.id, &key.digest, &answer, now).await?
@@ -138,12 +139,12 @@ fn log<W: Work>(order: &Order<W>, by: &Requester, begun: &Begun) {
 }
 
 /// A new operation has neither steps nor debts to read.
-async fn view(tx: &DatabaseTransaction, begun: &Begun) -> ApiResult<OperationView> {
+async fn view(tx: &DatabaseTransaction, begun: &Begun, viewer: Actor) -> ApiResult<OperationView> {
     let row = begun.operation.clone();
     if begun.fresh {
-        return Ok(OperationView::new(row, Vec::new(), Vec::new()));
+        return Ok(OperationView::new(row, Vec::new(), Vec::new(), viewer));
     }
-    store::view(tx, row).await?.ok_or_else(|| ApiError::not_found("operation"))
+    store::view(tx, row, viewer).await?.ok_or_else(|| ApiError::not_found("operation"))
 }
 
 async fn record<W: Work>(

@@ -4,7 +4,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait
 use sha2::{Digest, Sha256};
 
 use crate::db;
-use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
+use crate::db::entities::operation::{self, Actor, Cleanup, OperationState, Unwind};
 use crate::jobs::{Lists, Work};
 use crate::kernel::{OperationId, Timestamp};
 
@@ -34,13 +34,14 @@ fn dedup_key<'a>(parts: impl Iterator<Item = &'a str>) -> String {
     hex::encode(hash.finalize())
 }
 
-/// Writes the operation, or returns the one under way that does the same. When two callers begin the same at one moment,
+/// Writes the operation, begun by `by`, or returns the one under way that does the same. When two callers begin the same at one moment,
 /// one fails with a duplicate error and must repeat its transaction (`db::is_duplicate`).
 ///
 /// After the commit the caller notifies the workers with [`offer`].
 pub async fn begin<W: Work>(
     tx: &impl ConnectionTrait,
     order: &Order<W>,
+    by: Actor,
     now: Timestamp,
 ) -> Result<Begun, OperationError> {
     let parts = order.work.dedup().parts(order.keyed);
@@ -50,7 +51,7 @@ pub async fn begin<W: Work>(
     {
         return Ok(Begun { operation, fresh: false });
     }
-    let row = row(order, key, db::now(tx).await?, now)?;
+    let row = row(order, by, key, db::now(tx).await?, now)?;
     operation::Entity::insert(row.clone().into_active_model().reset_all()).exec_without_returning(tx).await?;
     events::record(tx, row.id, EventKind::Queued, &serde_json::json!({}), now).await?;
     Ok(Begun { operation: row, fresh: true })
@@ -60,9 +61,10 @@ pub async fn begin<W: Work>(
 pub(super) async fn try_begin<W: Work>(
     tx: &impl ConnectionTrait,
     order: &Order<W>,
+    by: Actor,
     now: Timestamp,
 ) -> Result<Option<Begun>, OperationError> {
-    match begin(tx, order, now).await {
+    match begin(tx, order, by, now).await {
         Err(OperationError::Database(error)) if db::is_duplicate(&error) || db::is_conflict(&error) => Ok(None),
         begun => begun.map(Some),
     }
@@ -83,6 +85,7 @@ pub async fn offer<W: Work>(lists: &Lists, order: &Order<W>, begun: &Begun) {
 /// The row of `order`. `db_now` is the time of the database, by which workers wait.
 fn row<W: Work>(
     order: &Order<W>,
+    by: Actor,
     dedup_key: Option<String>,
     db_now: Timestamp,
     now: Timestamp,
@@ -91,12 +94,16 @@ fn row<W: Work>(
     if payload.len() > MAX_PAYLOAD {
         return Err(OperationError::PayloadTooLarge { bytes: payload.len(), limit: MAX_PAYLOAD });
     }
+    let vmid = order.work.vmid();
     Ok(operation::Model {
         id: OperationId::generate(),
         kind: W::KIND.to_owned(),
         queue: W::QUEUE.to_string(),
         schema_version: W::VERSION,
         payload,
+        request: Some(order.work.shown().to_string()),
+        begun_by: by,
+        cancel_rule: W::CANCEL,
         state: OperationState::Queued,
         phase: None,
         unwind: Unwind::None,
@@ -113,7 +120,7 @@ fn row<W: Work>(
         cancel_requested: false,
         dedup_key,
         user_id: order.owner,
-        vmid: None,
+        vmid,
         step_count: i32::try_from(order.work.steps()).unwrap_or(i32::MAX),
         saga_state: None,
         error_code: None,

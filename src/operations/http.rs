@@ -9,15 +9,18 @@ use sea_orm::DatabaseConnection;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::cancel::{CancelOutcome, cancel};
+use super::cancel::cancel;
 use super::events::{self, EventKind};
 use super::idempotency::FirstAnswer;
-use super::store::{self, Scope};
+use super::policy::{CancelOutcome, CancelRefusal};
+use super::requester::Requester;
+use super::store::{self, Viewer};
 use super::view::OperationView;
-use crate::accounts::{Customer, SignedIn};
+use crate::accounts::Customer;
+use crate::audit;
 use crate::db;
+use crate::db::entities::operation::{self, Actor};
 use crate::db::entities::operation_event;
-use crate::db::entities::user::Role;
 use crate::kernel::{Clock, OperationId};
 use crate::web::sse::{Event, LastEventId, Streams};
 use crate::web::{ApiError, ApiResult, Code, Page, Query};
@@ -45,14 +48,6 @@ pub struct OperationList {
     next: Option<String>,
 }
 
-/// Customers see their own operations, admins all of them.
-fn scope(account: &SignedIn) -> Scope {
-    match account.user.role {
-        Role::Admin => Scope::All,
-        Role::Customer => Scope::User(account.user.id),
-    }
-}
-
 fn parse(id: &str) -> ApiResult<OperationId> {
     OperationId::from_str(id).map_err(|_| ApiError::not_found("operation"))
 }
@@ -64,7 +59,7 @@ pub async fn list(
     query: Query,
 ) -> ApiResult<web::Json<OperationList>> {
     let page: Page<OperationId> = query.page()?;
-    let mut operations = store::list(&api.db, scope(&account), page.after, page.rows_to_read()).await?;
+    let mut operations = store::list(&api.db, (&account).into(), page.after, page.rows_to_read()).await?;
     let next = page.cut(&mut operations, |operation| operation.id);
     Ok(web::Json(OperationList { operations, next }))
 }
@@ -75,7 +70,7 @@ pub async fn show(
     Customer(account): Customer,
     id: web::Path<String>,
 ) -> ApiResult<web::Json<OperationView>> {
-    let view = store::find_view(&api.db, scope(&account), parse(&id)?).await?;
+    let view = store::find_view(&api.db, (&account).into(), parse(&id)?).await?;
     view.map(web::Json).ok_or_else(|| ApiError::not_found("operation"))
 }
 
@@ -85,29 +80,46 @@ pub async fn stop(
     Customer(account): Customer,
     id: web::Path<String>,
 ) -> ApiResult<HttpResponse> {
-    let (scope, id) = (scope(&account), parse(&id)?);
+    let (viewer, id) = (Viewer::from(&account), parse(&id)?);
+    let by = Requester::from(&account);
     let tx = db::begin(&api.db).await?;
-    if store::find(&tx, scope, id).await?.is_none() {
-        return Err(ApiError::not_found("operation"));
-    }
-    let outcome = cancel(&tx, id, api.clock.now()).await?;
-    tx.commit().await?;
-    match outcome {
-        CancelOutcome::Cancelled | CancelOutcome::Requested => {
-            let view = store::find_view(&api.db, scope, id).await?;
-            let view = view.ok_or_else(|| ApiError::not_found("operation"))?;
-            Ok(FirstAnswer::accepted(view).map_err(ApiError::internal)?.response())
-        }
+    let row = store::find(&tx, viewer, id).await?.ok_or_else(|| ApiError::not_found("operation"))?;
+    let outcome = cancel(&tx, id, by.actor, api.clock.now()).await?;
+    let refused = match outcome {
+        CancelOutcome::Cancelled | CancelOutcome::Requested => None,
         CancelOutcome::Ended => {
-            Err(ApiError::new(Code::StateConflict, "The operation has ended; there is nothing left to cancel.")
-                .operation(id))
+            Some((Code::StateConflict, "The operation has ended; there is nothing left to cancel."))
         }
-        CancelOutcome::GoesOn => Err(ApiError::new(
-            Code::StateConflict,
-            "A deletion that has begun goes on to its end; it cannot be stopped half-way.",
-        )
-        .operation(id)),
+        CancelOutcome::Refused(CancelRefusal::Started) => {
+            Some((Code::StateConflict, "This operation has begun and runs to its end; it cannot be stopped half-way."))
+        }
+        CancelOutcome::Refused(CancelRefusal::BegunByAnother) => Some((
+            Code::Forbidden,
+            "You did not start this operation, so you cannot cancel it. Please contact support.",
+        )),
+    };
+    if let Some(entry) = audited(outcome, by, &row) {
+        audit::record(&tx, entry, api.clock.now()).await?;
     }
+    tx.commit().await?;
+    if let Some((code, detail)) = refused {
+        return Err(ApiError::new(code, detail).operation(id));
+    }
+    let view = store::find_view(&api.db, viewer, id).await?.ok_or_else(|| ApiError::not_found("operation"))?;
+    Ok(FirstAnswer::accepted(view).map_err(ApiError::internal)?.response())
+}
+
+/// What the audit log says of a request to cancel: every refusal, and what an operator cancelled.
+fn audited(outcome: CancelOutcome, by: Requester, row: &operation::Model) -> Option<audit::Entry> {
+    let (outcome, why) = match (outcome, by.actor) {
+        (CancelOutcome::Refused(CancelRefusal::Started), _) => (audit::Outcome::Refused, "started"),
+        (CancelOutcome::Refused(CancelRefusal::BegunByAnother), _) => (audit::Outcome::Refused, "begun_by_another"),
+        (CancelOutcome::Cancelled | CancelOutcome::Requested, Actor::Operator) => (audit::Outcome::Done, "operator"),
+        (CancelOutcome::Cancelled | CancelOutcome::Requested | CancelOutcome::Ended, _) => return None,
+    };
+    let detail = serde_json::json!({ "kind": row.kind, "vmid": row.vmid, "begunBy": row.begun_by, "why": why });
+    let (subject, actor) = (row.id.to_string(), by.name);
+    Some(audit::Entry { actor, action: "operation.cancel", subject, outcome, request: None, detail })
 }
 
 /// `GET /api/operations/{id}/events`: progress as it happens, from the beginning or after `Last-Event-ID`. The last
@@ -118,8 +130,8 @@ pub async fn follow(
     LastEventId(after): LastEventId,
     id: web::Path<String>,
 ) -> ApiResult<HttpResponse> {
-    let (scope, id) = (scope(&account), parse(&id)?);
-    if store::find(&api.db, scope, id).await?.is_none() {
+    let id = parse(&id)?;
+    if store::find(&api.db, (&account).into(), id).await?.is_none() {
         return Err(ApiError::not_found("operation"));
     }
     api.streams.open(progress(api.db.clone(), id, i32::try_from(after).unwrap_or(i32::MAX)))
@@ -137,7 +149,7 @@ fn progress(db: DatabaseConnection, id: OperationId, after: i32) -> impl Stream<
             let Follow::After(mut after) = follow else { return None };
             loop {
                 // The row is read first: what happens after it ends comes with the next look at the events.
-                let row = store::find(&db, Scope::All, id).await.ok().flatten();
+                let row = store::find(&db, Viewer::Operator, id).await.ok().flatten();
                 let news = events::after(&db, id, after).await.unwrap_or_default();
                 if let Some(last) = news.last() {
                     after = last.seq;

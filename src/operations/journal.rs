@@ -77,7 +77,7 @@ impl StepJournal {
     /// A line about a change that is written. Of a failed step the end of the operation says more.
     fn log(&self, change: &Change<'_>) {
         let (id, kind, step) = (self.cx.id(), self.cx.operation.kind.as_str(), change.step.name);
-        let vmid = change.state.and_then(vmid_in).or(self.cx.operation.vmid);
+        let vmid = self.cx.vmid();
         let subject = vmid.map_or_else(|| format!("{kind} {id}"), |vmid| format!("{kind} of {vmid}"));
         let (vmid, now) = (vmid.map(VmId::get), self.clock.now());
         let started = Timestamp::from_millis(self.step_started.load(Ordering::Relaxed));
@@ -156,9 +156,6 @@ impl StepJournal {
         }
         if let Some(state) = state {
             update = update.col_expr(operation::Column::SagaState, Expr::value(state.to_string()));
-            if let Some(vmid) = vmid_in(state) {
-                update = update.col_expr(operation::Column::Vmid, Expr::value(vmid));
-            }
         }
         if phase.is_none() && state.is_none() {
             return Ok(());
@@ -169,11 +166,6 @@ impl StepJournal {
     async fn hit(&self, step: StepRef, place: &str) {
         self.cx.failpoints.hit(&format!("{}.{place}", step.name)).await;
     }
-}
-
-/// The server a saga is about, by its state.
-fn vmid_in(state: &Value) -> Option<VmId> {
-    state.get("vmid").and_then(Value::as_i64).and_then(|vmid| VmId::new(vmid).ok())
 }
 
 #[async_trait]

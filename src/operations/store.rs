@@ -4,66 +4,100 @@ use std::collections::BTreeMap;
 
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
+use crate::accounts::SignedIn;
+use crate::db::entities::operation::Actor;
+use crate::db::entities::user::Role;
 use crate::db::entities::{debt, operation, operation_step};
 use crate::kernel::{OperationId, UserId};
 
 use super::view::OperationView;
 
-/// Whose operations may be seen.
+/// Who looks at operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Those of one customer.
-    User(UserId),
-    /// All of them.
-    All,
+pub enum Viewer {
+    /// A customer, who sees their own.
+    Customer(UserId),
+    /// An operator, who sees all.
+    Operator,
 }
 
-/// The row of `id`, if it lies in `scope`.
-pub async fn find(db: &impl ConnectionTrait, scope: Scope, id: OperationId) -> Result<Option<operation::Model>, DbErr> {
+impl Viewer {
+    /// What the viewer may do is decided by.
+    pub const fn actor(self) -> Actor {
+        match self {
+            Self::Customer(_) => Actor::Customer,
+            Self::Operator => Actor::Operator,
+        }
+    }
+}
+
+impl From<&SignedIn> for Viewer {
+    fn from(account: &SignedIn) -> Self {
+        match account.user.role {
+            Role::Customer => Self::Customer(account.user.id),
+            Role::Admin => Self::Operator,
+        }
+    }
+}
+
+/// The row of `id`, if `viewer` may see it.
+pub async fn find(
+    db: &impl ConnectionTrait,
+    viewer: Viewer,
+    id: OperationId,
+) -> Result<Option<operation::Model>, DbErr> {
     let query = operation::Entity::find_by_id(id);
-    scoped(query, scope).one(db).await
+    visible(query, viewer).one(db).await
 }
 
-/// The view of `id`, if it lies in `scope`.
+/// The view of `id`, if `viewer` may see it.
 pub async fn find_view(
     db: &impl ConnectionTrait,
-    scope: Scope,
+    viewer: Viewer,
     id: OperationId,
 ) -> Result<Option<OperationView>, DbErr> {
-    match find(db, scope, id).await? {
-        Some(row) => view(db, row).await,
+    match find(db, viewer, id).await? {
+        Some(row) => view(db, row, viewer.actor()).await,
         None => Ok(None),
     }
 }
 
-/// The view of `row`.
-pub(super) async fn view(db: &impl ConnectionTrait, row: operation::Model) -> Result<Option<OperationView>, DbErr> {
-    Ok(views(db, vec![row]).await?.pop())
+/// What `viewer` sees of `row`.
+pub(super) async fn view(
+    db: &impl ConnectionTrait,
+    row: operation::Model,
+    viewer: Actor,
+) -> Result<Option<OperationView>, DbErr> {
+    Ok(views(db, vec![row], viewer).await?.pop())
 }
 
-/// Up to `limit` operations in `scope` made before `before`, the newest first.
+/// Up to `limit` operations that `viewer` may see, made before `before`, the newest first.
 pub async fn list(
     db: &impl ConnectionTrait,
-    scope: Scope,
+    viewer: Viewer,
     before: Option<OperationId>,
     limit: u64,
 ) -> Result<Vec<OperationView>, DbErr> {
-    let mut query = scoped(operation::Entity::find(), scope).order_by_desc(operation::Column::Id).limit(limit);
+    let mut query = visible(operation::Entity::find(), viewer).order_by_desc(operation::Column::Id).limit(limit);
     if let Some(before) = before {
         query = query.filter(operation::Column::Id.lt(before));
     }
     let rows = query.all(db).await?;
-    views(db, rows).await
+    views(db, rows, viewer.actor()).await
 }
 
-fn scoped(query: sea_orm::Select<operation::Entity>, scope: Scope) -> sea_orm::Select<operation::Entity> {
-    match scope {
-        Scope::User(user) => query.filter(operation::Column::UserId.eq(user)),
-        Scope::All => query,
+fn visible(query: sea_orm::Select<operation::Entity>, viewer: Viewer) -> sea_orm::Select<operation::Entity> {
+    match viewer {
+        Viewer::Customer(user) => query.filter(operation::Column::UserId.eq(user)),
+        Viewer::Operator => query,
     }
 }
 
-async fn views(db: &impl ConnectionTrait, rows: Vec<operation::Model>) -> Result<Vec<OperationView>, DbErr> {
+async fn views(
+    db: &impl ConnectionTrait,
+    rows: Vec<operation::Model>,
+    viewer: Actor,
+) -> Result<Vec<OperationView>, DbErr> {
     let ids: Vec<OperationId> = rows.iter().map(|row| row.id).collect();
     let mut steps: BTreeMap<OperationId, Vec<operation_step::Model>> = BTreeMap::new();
     let found = operation_step::Entity::find()
@@ -81,7 +115,7 @@ async fn views(db: &impl ConnectionTrait, rows: Vec<operation::Model>) -> Result
     }
     let view = |row: operation::Model| {
         let (steps, debts) = (steps.remove(&row.id), debts.remove(&row.id));
-        OperationView::new(row, steps.unwrap_or_default(), debts.unwrap_or_default())
+        OperationView::new(row, steps.unwrap_or_default(), debts.unwrap_or_default(), viewer)
     };
     Ok(rows.into_iter().map(view).collect())
 }

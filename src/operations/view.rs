@@ -5,11 +5,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::db::entities::debt::{self, DebtState};
-use crate::db::entities::operation::{self, Cleanup, OperationState};
+use crate::db::entities::operation::{self, Actor, Cleanup, OperationState};
 use crate::db::entities::operation_step::{self, StepStatus};
 use crate::kernel::{OperationId, Timestamp};
 
-use super::cancel::goes_on;
+use super::policy::{CancelFacts, CancelOutcome, may_cancel};
 
 /// An operation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -37,7 +37,7 @@ pub struct OperationView {
     pub error: Option<OperationFailure>,
     /// Its debts.
     pub cleanup: CleanupView,
-    /// Whether it can still be cancelled.
+    /// Whether the caller may cancel it, and cancelling can still change anything.
     pub cancellable: bool,
     /// The last heartbeat of its worker.
     #[schema(value_type = Option<String>)]
@@ -153,11 +153,18 @@ pub(super) fn status_url(id: OperationId) -> String {
 }
 
 impl OperationView {
-    /// The view of `row` with its steps and debts.
-    pub fn new(row: operation::Model, steps: Vec<operation_step::Model>, debts: Vec<debt::Model>) -> Self {
+    /// What `viewer` sees of `row` with its steps and debts.
+    pub fn new(
+        row: operation::Model,
+        steps: Vec<operation_step::Model>,
+        debts: Vec<debt::Model>,
+        viewer: Actor,
+    ) -> Self {
         let done = steps.iter().filter(|step| step.status == StepStatus::Done).count();
-        let payload: Value = serde_json::from_str(&row.payload).unwrap_or(Value::Null);
-        let cancellable = !row.state.is_ended() && !row.cancel_requested && !goes_on(&row);
+        let cancelled = may_cancel(viewer, CancelFacts::of(&row));
+        let cancellable =
+            !row.cancel_requested && matches!(cancelled, CancelOutcome::Cancelled | CancelOutcome::Requested);
+        let request = shown_request(&row);
         Self {
             id: row.id,
             kind: row.kind,
@@ -177,8 +184,17 @@ impl OperationView {
             created_at: row.created_at,
             started_at: row.started_at,
             finished_at: row.finished_at,
-            request: payload.get("request").cloned().unwrap_or(Value::Null),
+            request,
         }
+    }
+}
+
+/// What was asked for, as its owner may see it. A create of a release that did not write it down has it in its payload.
+pub fn shown_request(row: &operation::Model) -> Value {
+    let read = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    match &row.request {
+        Some(request) => read(request),
+        None => read(&row.payload).get_mut("request").map(Value::take).unwrap_or_default(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::db::entities::operation::CancelRule;
 use crate::jobs::{Dedup, Queue, Work};
 use crate::kernel::{VmId, text_enum};
 use crate::standing::Action;
@@ -45,6 +46,7 @@ impl Work for PowerPayload {
     const QUEUE: Queue = Queue::Host;
     const MAX_STARTS: i32 = 5;
     const DEADLINE: Duration = Duration::from_secs(2 * 3600);
+    const CANCEL: CancelRule = CancelRule::Anytime;
 
     fn steps(&self) -> usize {
         match self.action {

@@ -100,7 +100,12 @@ impl Held for Reservation {
     async fn take(&self, run: &Run, tx: &DatabaseTransaction) -> Result<Option<reservation::Model>, PoolError> {
         let (workload, policy) = (&run.request.workload, &run.deps.policy);
         let name = |vmid| hostname(naming(workload), vmid);
-        vmids::reserve(tx, policy.range(workload.kind()), name, run.operation(), run.deps.clock.now()).await
+        let range = policy.range(workload.kind());
+        let held = vmids::reserve(tx, range, name, run.operation(), run.deps.clock.now()).await?;
+        if let Some(held) = &held {
+            run.cx.set_server(tx, held.vmid).await?;
+        }
+        Ok(held)
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::db::entities::instance::InstanceKind;
+use crate::db::entities::operation::CancelRule;
 use crate::jobs::{Dedup, Queue, Work};
 use crate::kernel::{UserId, VmId};
 
@@ -77,6 +78,7 @@ impl Work for ProvisionPayload {
     const QUEUE: Queue = Queue::Provision;
     const MAX_STARTS: i32 = 1;
     const DEADLINE: Duration = Duration::from_secs(4 * 3600);
+    const CANCEL: CancelRule = CancelRule::Anytime;
 
     fn steps(&self) -> usize {
         STEP_COUNT

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::db::entities::operation::CancelRule;
 use crate::edge::{EdgeRecord, Intent};
 use crate::jobs::{Dedup, JobContext, JobEnd, Lost, Queue, Work};
 use crate::kernel::VmId;
@@ -31,6 +32,7 @@ impl Work for PublishPayload {
     const QUEUE: Queue = Queue::Host;
     const MAX_STARTS: i32 = 3;
     const DEADLINE: Duration = Duration::from_secs(3600);
+    const CANCEL: CancelRule = CancelRule::Anytime;
 
     fn steps(&self) -> usize {
         1

@@ -1,4 +1,5 @@
-//! What happens before a handler runs: the query is checked, the caller found out and admitted, its allowance drawn on.
+//! What happens before a handler runs: the query is checked, the caller found out and admitted, its allowance drawn on, a body
+//! refused that the route does not take.
 
 use std::sync::Arc;
 

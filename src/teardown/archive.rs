@@ -1,13 +1,12 @@
 //! What is kept of a server that is deleted: the row of the archive, written and read.
 
-use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, DbErr, EntityTrait};
 use serde_json::{Value, json};
 
 use super::steps::Work;
 use crate::db;
+use crate::db::entities::deleted_instance;
 use crate::db::entities::instance;
-use crate::db::entities::{deleted_instance, operation};
 use crate::edge::{EDGE_KEY, EdgeRecord, Registration};
 use crate::jobs::Lost;
 use crate::servers;
@@ -38,11 +37,6 @@ pub(super) async fn archive(work: &Work<'_>) -> Result<Result<Option<instance::M
         };
         deleted_instance::Entity::insert(archive).exec_without_returning(&tx).await?;
     }
-    operation::Entity::update_many()
-        .col_expr(operation::Column::Vmid, Expr::value(row.vmid))
-        .filter(operation::Column::Id.eq(work.cx.id()))
-        .exec(&tx)
-        .await?;
     tx.commit().await?;
     Ok(Ok(Some(row)))
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::subject::Subject;
+use crate::db::entities::operation::CancelRule;
 use crate::jobs::{Dedup, Queue, Work};
 use crate::kernel::VmId;
 
@@ -29,6 +30,8 @@ impl Work for TeardownPayload {
     const QUEUE: Queue = Queue::Host;
     const MAX_STARTS: i32 = 5;
     const DEADLINE: Duration = Duration::from_secs(2 * 3600);
+    /// A deletion that has begun has nothing to go back to.
+    const CANCEL: CancelRule = CancelRule::BeforeStart;
 
     fn steps(&self) -> usize {
         STEP_COUNT

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use zpack::accounts::TokenSigner;
 use zpack::config::DatabaseKind;
 use zpack::db;
-use zpack::db::entities::operation;
+use zpack::db::entities::operation::{self, Actor};
 use zpack::jobs::{Queue, set_paused};
 use zpack::kernel::{Clock, OperationId, Secret};
 use zpack::operations::cancel;
@@ -308,7 +308,7 @@ impl Scene {
     async fn cancelled(&self) -> OperationId {
         let id = self.company.begin_silently(node()).await;
         let tx = db::begin(&self.company.db.db).await.unwrap();
-        cancel(&tx, id, Clock::System.now()).await.unwrap();
+        cancel(&tx, id, Actor::Customer, Clock::System.now()).await.unwrap();
         tx.commit().await.unwrap();
         id
     }

@@ -8,7 +8,7 @@ mod operator;
 mod placement;
 mod power;
 mod power_rights;
-mod process;
+pub mod process;
 mod progress;
 mod provisioning;
 mod reach;

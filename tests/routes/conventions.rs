@@ -6,6 +6,8 @@ use reqwest::header::{HeaderMap, ORIGIN as ORIGIN_HEADER};
 use reqwest::{Body, Method, StatusCode};
 use serde_json::{Value, json};
 
+use zpack::router::{Principal, Route, routes};
+
 use crate::support::app::{ORIGIN, PASSWORD, TestApp, problem};
 
 #[tokio::test]
@@ -68,6 +70,34 @@ async fn bad_bodies_are_told_apart() {
     let body = Body::wrap_stream(futures_util::stream::iter(chunks));
     let request = app.request(Method::POST, "/api/auth/login").header("content-type", "application/json").body(body);
     assert_eq!(problem(request.send().await.unwrap()).await["code"], "body_too_large");
+}
+
+#[tokio::test]
+async fn a_body_that_a_route_does_not_take_is_refused_unless_it_says_nothing() {
+    let app = TestApp::start().await;
+    let token = app.register("alice").await;
+    let send = async |route: &Route, body: &'static str| {
+        let path = route.path.replace("{id}", "5000").replace("{vmid}", "5000");
+        let method = Method::from_bytes(route.method.as_str().as_bytes()).unwrap();
+        let answer = app.request(method, &path).bearer_auth(&token).body(body).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        (answer["code"].clone(), answer["errors"][0]["pointer"].clone())
+    };
+    let carries_one = |route: &Route| ["POST", "PUT", "PATCH", "DELETE"].contains(&route.method.as_str());
+    let mut seen = 0;
+    for route in routes().iter().filter(|route| route.request.is_none() && carries_one(route)) {
+        // Who may not use a route learns no more of it.
+        if !matches!(route.principal, Principal::Customer | Principal::Owner) {
+            continue;
+        }
+        assert_eq!(send(route, "{\"x\":1}").await, (json!("validation_failed"), json!("/x")), "{route:?}");
+        assert_eq!(send(route, "x=1").await.0, "malformed_json", "{route:?}");
+        for nothing in ["", " {} "] {
+            assert_eq!(send(route, nothing).await.0, "not_found", "{route:?} gets to its handler");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 8, "only {seen} routes take no body");
 }
 
 #[tokio::test]

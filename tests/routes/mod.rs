@@ -13,6 +13,7 @@ pub mod edge;
 mod health;
 mod instances;
 mod metrics;
+mod operations;
 mod progress;
 mod proxy_status;
 mod servers;

@@ -2,7 +2,7 @@
 
 use sea_orm::{EntityTrait, IntoActiveModel, ModelTrait, TryIntoModel};
 use zpack::db;
-use zpack::db::entities::operation::{Cleanup, OperationState, Unwind};
+use zpack::db::entities::operation::{Actor, CancelRule, Cleanup, OperationState, Unwind};
 use zpack::db::entities::{
     audit_event, catalog_copy, debt, idempotency_key, instance, lease, operation, operation_event, operation_step,
     port, queue, queue_slot, reservation, resource_lock, revoked_token, standing, user,
@@ -48,6 +48,9 @@ fn operation(id: OperationId, state: OperationState, dedup_key: Option<&str>) ->
         schema_version: i32::MAX,
         // The largest payload a job may have.
         payload: "x".repeat(60_000),
+        request: Some(odd()),
+        begun_by: Actor::Internal,
+        cancel_rule: CancelRule::BeforeStart,
         state,
         phase: Some(odd()),
         unwind: Unwind::Due,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
 use zpack::db;
-use zpack::db::entities::operation::{self, OperationState, Unwind};
+use zpack::db::entities::operation::{self, Actor, CancelRule, OperationState, Unwind};
 use zpack::db::entities::{operation_step, queue_slot};
 use zpack::jobs::lifecycle::{Footprint, Standing, decide};
 use zpack::jobs::{
@@ -17,7 +17,7 @@ use zpack::jobs::{
     set_paused, sweep,
 };
 use zpack::kernel::{OperationId, Timestamp, WorkerId};
-use zpack::operations::{CancelOutcome, cancel};
+use zpack::operations::{CancelFacts, CancelOutcome, cancel, may_cancel};
 
 use crate::support::{PrivateRedis, TestDb, on_every_database, rows};
 
@@ -27,6 +27,7 @@ on_every_database!(
     a_vanished_owner_is_recovered_from_by_the_rule,
     a_sweep_offers_exactly_what_may_start,
     a_request_to_cancel_does_what_the_rule_says,
+    a_request_to_cancel_is_refused_by_the_rule,
     a_slot_goes_with_its_operation,
     a_step_whose_write_is_under_way_is_seen_by_the_recovery,
 );
@@ -307,9 +308,7 @@ async fn a_request_to_cancel_does_what_the_rule_says(test: TestDb) {
         for row in &rows {
             begin_steps(db, row.id, footprint, now).await;
             let before = Standing::of(row, now);
-            let tx = db::begin(db).await.unwrap();
-            let outcome = cancel(&tx, row.id, now).await.unwrap();
-            tx.commit().await.unwrap();
+            let outcome = ask_to_cancel(db, row, Actor::Customer, now).await;
             let expected = before.cancelled(footprint);
             assert_eq!(outcome != CancelOutcome::Ended, expected.is_some(), "{before:?}");
             let later = db::now(db).await.unwrap();
@@ -317,6 +316,38 @@ async fn a_request_to_cancel_does_what_the_rule_says(test: TestDb) {
             assert_eq!(after, expected.unwrap_or(before), "{footprint:?} on {before:?}");
         }
     }
+}
+
+async fn ask_to_cancel(db: &DatabaseConnection, row: &operation::Model, by: Actor, now: Timestamp) -> CancelOutcome {
+    let tx = db::begin(db).await.unwrap();
+    let outcome = cancel(&tx, row.id, by, now).await.unwrap();
+    tx.commit().await.unwrap();
+    outcome
+}
+
+async fn a_request_to_cancel_is_refused_by_the_rule(test: TestDb) {
+    let db = &test.db;
+    let now = db::now(db).await.unwrap();
+    let mut refused = 0;
+    for by in Actor::ALL {
+        let states = OperationState::ALL.iter().map(|state| operation::Model { state: *state, ..row(now) });
+        let rows = vary(states.collect(), Actor::ALL, |row, begun_by| row.begun_by = begun_by);
+        let rows = vary(rows, CancelRule::ALL, |row, rule| row.cancel_rule = rule);
+        let rows = vary(rows, &[None, Some(now)], |row, at| row.started_at = at);
+        rows::store(db, &rows).await;
+        for row in &rows {
+            let facts = CancelFacts::of(row);
+            let outcome = ask_to_cancel(db, row, *by, now).await;
+            assert_eq!(outcome, may_cancel(*by, facts), "{by} on {facts:?}");
+            let later = db::now(db).await.unwrap();
+            let (before, after) = (Standing::of(row, now), Standing::of(&rows::read(db, row.id).await, later));
+            let changed = matches!(outcome, CancelOutcome::Cancelled | CancelOutcome::Requested);
+            let expected = before.cancelled(Footprint::None).filter(|_| changed);
+            assert_eq!(after, expected.unwrap_or(before), "{by} on {facts:?}");
+            refused += usize::from(matches!(outcome, CancelOutcome::Refused(_)));
+        }
+    }
+    assert!(refused > 50, "only {refused} were refused");
 }
 
 async fn slot_holders(db: &DatabaseConnection) -> Vec<OperationId> {

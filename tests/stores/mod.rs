@@ -1,5 +1,6 @@
 //! Storage on SQLite, PostgreSQL and MariaDB alike.
 
+mod begin;
 mod entities;
 mod idempotency;
 pub mod lease;

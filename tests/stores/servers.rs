@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zpack::db;
 use zpack::db::entities::instance;
-use zpack::db::entities::operation::{self, OperationState};
+use zpack::db::entities::operation::{self, Actor, CancelRule, OperationState};
 use zpack::db::entities::reservation;
 use zpack::db::entities::user::{self, Role};
 use zpack::instances::quota::{self, Quota, Usage};
@@ -75,6 +75,7 @@ impl Work for Memory {
     const QUEUE: Queue = Queue::Provision;
     const MAX_STARTS: i32 = 1;
     const DEADLINE: Duration = Duration::from_secs(60);
+    const CANCEL: CancelRule = CancelRule::Anytime;
 
     fn steps(&self) -> usize {
         8
@@ -94,7 +95,7 @@ impl Work for Memory {
 }
 
 async fn begun(test: &TestDb, owner: UserId, memory_mib: u32) -> OperationId {
-    begin(&test.db, &Order::new(Memory(memory_mib)).owned_by(owner), now()).await.unwrap().operation.id
+    begin(&test.db, &Order::new(Memory(memory_mib)).owned_by(owner), Actor::Customer, now()).await.unwrap().operation.id
 }
 
 fn memory_of(payload: &str) -> Option<u32> {
@@ -236,7 +237,7 @@ async fn two_creates_at_once_do_not_both_pass_the_quota(test: TestDb) {
                 tx.rollback().await?;
                 return Ok::<bool, sea_orm::DbErr>(false);
             }
-            begin(&tx, &Order::new(Memory(512)).owned_by(owner), now()).await.unwrap();
+            begin(&tx, &Order::new(Memory(512)).owned_by(owner), Actor::Customer, now()).await.unwrap();
             tx.commit().await?;
             Ok(true)
         })

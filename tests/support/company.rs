@@ -17,7 +17,7 @@ use zpack::adapters::velocity::{Velocity, VelocitySettings};
 use zpack::config::DatabaseKind;
 use zpack::containers::ContainerTimings;
 use zpack::db::entities::instance;
-use zpack::db::entities::operation::{self, OperationState};
+use zpack::db::entities::operation::{self, Actor, CancelRule, OperationState};
 use zpack::db::{self, entities};
 use zpack::edge::{EdgePolicy, Targets};
 use zpack::instances::quota::Quota;
@@ -50,6 +50,7 @@ impl Work for LaterRelease {
     const VERSION: i32 = 99;
     const MAX_STARTS: i32 = ProvisionPayload::MAX_STARTS;
     const DEADLINE: Duration = ProvisionPayload::DEADLINE;
+    const CANCEL: CancelRule = ProvisionPayload::CANCEL;
 
     fn steps(&self) -> usize {
         self.0.steps()
@@ -372,7 +373,7 @@ impl Company {
     /// The same, where the database may be busy.
     pub async fn try_begin<W: Work>(&self, order: Order<W>) -> Result<Begun, OperationError> {
         let tx = db::begin(&self.db.db).await?;
-        let begun = begin(&tx, &order, Clock::System.now()).await?;
+        let begun = begin(&tx, &order, Actor::Customer, Clock::System.now()).await?;
         tx.commit().await?;
         Ok(begun)
     }

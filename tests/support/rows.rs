@@ -1,7 +1,7 @@
 //! Rows of operations, for tests that write them without a request.
 
 use sea_orm::{ActiveModelTrait, DatabaseConnection, EntityTrait, IntoActiveModel};
-use zpack::db::entities::operation::{self, Cleanup, OperationState, Unwind};
+use zpack::db::entities::operation::{self, Actor, CancelRule, Cleanup, OperationState, Unwind};
 use zpack::jobs::Queue;
 use zpack::kernel::{OperationId, Timestamp};
 
@@ -13,6 +13,9 @@ pub fn queued(queue: Queue, kind: &str, at: Timestamp) -> operation::Model {
         queue: queue.to_string(),
         schema_version: 1,
         payload: "{}".to_owned(),
+        request: None,
+        begun_by: Actor::Customer,
+        cancel_rule: CancelRule::Anytime,
         state: OperationState::Queued,
         phase: None,
         unwind: Unwind::None,

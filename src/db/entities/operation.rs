@@ -66,7 +66,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// Who begins operations, and asks for their end.
+    /// Who begins operations, and who asks to cancel them.
     pub enum Actor {
         /// A user without the role admin.
         Customer = "customer",
@@ -76,8 +76,18 @@ text_enum! {
         Internal = "internal",
         /// Billing.
         Billing = "billing",
-        /// Another part of zpack.
+        /// Another part of zpack. Also what is not on record: operations of releases that did not write it down.
         System = "system",
+    }
+}
+
+text_enum! {
+    /// When an operation may be cancelled, by those who may.
+    pub enum CancelRule {
+        /// Until it ends: what it has done is undone.
+        Anytime = "anytime",
+        /// Until it is started for the first time: after that it runs to its end.
+        BeforeStart = "before_start",
     }
 }
 
@@ -96,6 +106,12 @@ pub struct Model {
     pub schema_version: i32,
     /// JSON the job reads, at most 60 000 bytes.
     pub payload: String,
+    /// JSON the user is shown of what was asked for; `None` for operations of releases that did not write it down.
+    pub request: Option<String>,
+    /// Who began it.
+    pub begun_by: Actor,
+    /// When it may be cancelled.
+    pub cancel_rule: CancelRule,
     /// Where it stands.
     pub state: OperationState,
     /// The step at work or last done.

@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, Query
 
 use crate::db;
 use crate::db::entities::operation::{self, OperationState, Unwind};
-use crate::kernel::OperationId;
+use crate::kernel::{OperationId, VmId};
 
 /// The lease is gone: another owner may be at work, so nothing may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,12 @@ pub async fn renew(
         .exec(db)
         .await?;
     Ok(if renewed.rows_affected == 1 { Ok(()) } else { Err(Lost) })
+}
+
+/// Writes down which server an operation is about. For its owner, in a transaction that has passed [`guard`].
+pub(in crate::jobs) async fn set_server(tx: &impl ConnectionTrait, id: OperationId, vmid: VmId) -> Result<(), DbErr> {
+    let update = operation::Entity::update_many().col_expr(operation::Column::Vmid, Expr::value(vmid));
+    update.filter(operation::Column::Id.eq(id)).exec(tx).await.map(drop)
 }
 
 /// Proves inside a transaction that the owner with `fence` is current, and locks the row until commit.

@@ -1,5 +1,6 @@
 //! What a running job knows: its operation, its fence, and the three reasons to stop.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
@@ -8,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use crate::db;
 use crate::db::entities::operation;
 use crate::jobs::failpoint::Failpoints;
-use crate::jobs::rows::owner::{Lost, guard};
-use crate::kernel::{Backoff, Failure, OperationId};
+use crate::jobs::rows::owner::{Lost, guard, set_server};
+use crate::kernel::{Backoff, Failure, OperationId, VmId};
 
 use super::inflight::InFlight;
 
@@ -31,6 +32,7 @@ pub struct JobContext {
     pub draining: CancellationToken,
     /// Places where tests kill, stop or hold the process.
     pub failpoints: Failpoints,
+    pub(super) server: Arc<Mutex<Option<VmId>>>,
     pub(super) inflight: InFlight,
     pub(super) self_fence: Duration,
 }
@@ -44,6 +46,18 @@ impl JobContext {
     /// The fence of this owner.
     pub const fn fence(&self) -> i64 {
         self.operation.fence
+    }
+
+    /// The server it is about, once that is decided.
+    pub fn vmid(&self) -> Option<VmId> {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Decides which server it is about, in a transaction that has passed [`Self::guard`].
+    pub async fn set_server(&self, tx: &impl ConnectionTrait, vmid: VmId) -> Result<(), DbErr> {
+        set_server(tx, self.id(), vmid).await?;
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(vmid);
+        Ok(())
     }
 
     /// Whether others cannot own the operation yet, by the clock of this machine. To be asked between a wait for the

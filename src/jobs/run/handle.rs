@@ -1,6 +1,6 @@
 //! What a worker does with one received id: claim, run or unwind, write the end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -94,6 +94,7 @@ impl Claims {
             owned.cancelled.cancel();
         }
         JobContext {
+            server: Arc::new(Mutex::new(operation.vmid)),
             operation,
             db: self.deps.db.clone(),
             lost: owned.lost,

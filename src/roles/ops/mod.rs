@@ -81,12 +81,17 @@ pub(super) fn rows_text(operations: &[OperationView], now: Timestamp) -> String 
             row.status.to_string(),
             or_dash(row.phase.as_deref()),
             or_dash(row.vmid),
+            row.request_in_short(),
             row.cleanup.to_string(),
             row.unwind.to_string(),
             age(now, row.created_at),
         ]
     });
-    output::table(&["id", "kind", "status", "phase", "vmid", "cleanup", "undo", "age"], rows, "No operations.")
+    output::table(
+        &["id", "kind", "status", "phase", "vmid", "request", "cleanup", "undo", "age"],
+        rows,
+        "No operations.",
+    )
 }
 
 async fn show(db: &DatabaseConnection, id: OperationId, now: Timestamp, output: Output) -> anyhow::Result<()> {

@@ -1,12 +1,17 @@
 //! Operations, steps and leftovers as an operator sees them: with worker, lease and undo.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::db::entities::debt::{self, DebtKind, DebtState};
-use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
+use crate::db::entities::operation::{self, Actor, Cleanup, OperationState, Unwind};
 use crate::db::entities::operation_step::{self, StepStatus};
 use crate::kernel::{DebtId, OperationId, Timestamp, UserId, VmId};
+use crate::operations::shown_request;
 use crate::roles::output::{age, or_dash};
+
+/// How much of a request a table shows.
+const REQUEST_WIDTH: usize = 40;
 
 /// One operation.
 #[derive(Clone, Debug, Serialize)]
@@ -20,6 +25,8 @@ pub(in crate::roles) struct OperationView {
     pub(in crate::roles) unwind: Unwind,
     pub(in crate::roles) cleanup: Cleanup,
     pub(in crate::roles) vmid: Option<VmId>,
+    pub(in crate::roles) request: Value,
+    pub(in crate::roles) begun_by: Actor,
     pub(in crate::roles) user_id: Option<UserId>,
     pub(in crate::roles) worker: Option<String>,
     pub(in crate::roles) lease_until: Option<Timestamp>,
@@ -44,6 +51,7 @@ pub(in crate::roles) struct ErrorView {
 
 impl From<operation::Model> for OperationView {
     fn from(row: operation::Model) -> Self {
+        let request = shown_request(&row);
         let (message, phase) = (row.error_message, row.error_phase);
         Self {
             id: row.id,
@@ -54,6 +62,8 @@ impl From<operation::Model> for OperationView {
             unwind: row.unwind,
             cleanup: row.cleanup,
             vmid: row.vmid,
+            request,
+            begun_by: row.begun_by,
             user_id: row.user_id,
             worker: row.worker,
             lease_until: row.lease_until,
@@ -71,6 +81,18 @@ impl From<operation::Model> for OperationView {
 }
 
 impl OperationView {
+    /// What was asked for in a few words: the values of its fields, such as `stop` or `game minecraft paper 1.21.1`.
+    pub(super) fn request_in_short(&self) -> String {
+        let word = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        let words: Vec<String> =
+            self.request.as_object().into_iter().flat_map(|fields| fields.values()).filter_map(word).collect();
+        let short: String = words.join(" ").chars().take(REQUEST_WIDTH).collect();
+        or_dash(Some(short).filter(|short| !short.is_empty()))
+    }
+
     /// A line per fact.
     pub(super) fn details(&self, now: Timestamp) -> String {
         let mut lines = vec![
@@ -80,7 +102,8 @@ impl OperationView {
             format!("phase      {}", or_dash(self.phase.as_deref())),
             format!("undo       {}, cleanup {}", self.unwind, self.cleanup),
             format!("vmid       {}", or_dash(self.vmid)),
-            format!("user       {}", or_dash(self.user_id)),
+            format!("request    {}", self.request),
+            format!("user       {}, begun by {}", or_dash(self.user_id), self.begun_by),
             format!("starts     {}, crashes {}", self.starts, self.crashes),
             format!("created    {} ({} ago)", self.created_at, age(now, self.created_at)),
         ];

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use zpack::config::DatabaseKind;
 use zpack::db;
-use zpack::db::entities::operation::{self, OperationState, Unwind};
+use zpack::db::entities::operation::{self, Actor, OperationState, Unwind};
 use zpack::jobs::Queue;
 use zpack::kernel::{Clock, OperationId};
 use zpack::operations::{CancelOutcome, cancel};
@@ -211,7 +211,7 @@ impl Campaign {
     async fn cancel(&mut self, number: usize) {
         let Some(&id) = self.begun.get(number) else { return };
         let Ok(tx) = db::begin(&self.company.db.db).await else { return };
-        let outcome = cancel(&tx, id, Clock::System.now()).await;
+        let outcome = cancel(&tx, id, Actor::Customer, Clock::System.now()).await;
         let row = operation::Entity::find_by_id(id).one(&tx).await;
         // Against a worker that ends it at this moment the cancellation may lose.
         let (Ok(outcome), Ok(Some(row)), Ok(())) = (outcome, row, tx.commit().await) else { return };
