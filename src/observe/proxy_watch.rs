@@ -2,7 +2,7 @@
 //!
 //! The proxy is listed once an interval, whatever the number of servers; each running Minecraft server is pinged in its
 //! container. What was learnt is merged into the servers' payloads when it says something new, or when the old word is
-//! about to expire. A server the proxy has lost is made due at the edge, whose keeper registers it again: after a
+//! about to expire. A server the proxy has lost is made due at the edge, whose reconciler registers it again: after a
 //! restart of the proxy that is every one of them.
 //!
 //! Several processes may watch: a word that is fresh is not sought again.
@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio_util::sync::CancellationToken;
@@ -18,16 +19,16 @@ use tokio_util::sync::CancellationToken;
 use super::facts::{Freshness, Live, observe};
 use super::live::LiveState;
 use super::status::ServerStatus;
+use crate::background::{Report, Schedule, Task, TaskName, Trouble};
 use crate::db::entities::instance::{self, InstanceKind};
 use crate::edge::{
     EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, PROXY_TRUST, ProxyRecord, ProxyVerdict, Registration, Target,
     TargetRecord, TargetState, compare_proxy,
 };
 use crate::kernel::{Clock, Timestamp, VmId};
-use crate::ports::{GameProxy, Ping, PingTarget, ProxyListing, StatusPing};
+use crate::ports::{GameProxy, Ping, PingTarget, ProxyError, ProxyListing, StatusPing};
 use crate::servers::payload::{self, Change, PayloadError};
 use crate::servers::store;
-use crate::telemetry::Outage;
 
 /// How many servers are pinged at a time.
 const PINGS_AT_A_TIME: usize = 32;
@@ -51,53 +52,60 @@ pub struct ProxyWatch {
     pub interval: Duration,
 }
 
-impl ProxyWatch {
-    /// Watches until `stop` fires.
-    pub async fn run(self, stop: CancellationToken) {
-        let (rows, listing) = (Outage::of("reading the published servers"), Outage::of("listing the proxy"));
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                looked = self.look(&listing) => match looked {
-                    Ok(()) => rows.works(),
-                    Err(error) => rows.failed(error),
-                },
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(self.interval) => {}
-            }
-        }
+#[async_trait]
+impl Task for ProxyWatch {
+    fn name(&self) -> TaskName {
+        TaskName::of("proxy-watch")
     }
 
-    /// One look at everything.
-    async fn look(&self, outage: &Outage) -> Result<(), DbErr> {
+    fn schedule(&self) -> Schedule {
+        Schedule::every(self.interval)
+    }
+
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+        match stop.run_until_cancelled(self.look()).await {
+            Some(looked) => Ok(Report::done(looked?)),
+            None => Ok(Report::default()),
+        }
+    }
+}
+
+/// Why a look is not complete.
+#[derive(Debug, thiserror::Error)]
+enum LookError {
+    /// Nothing was looked at.
+    #[error("the published servers cannot be read")]
+    Servers(#[from] DbErr),
+    /// The servers were pinged all the same.
+    #[error("the proxy cannot be listed")]
+    Listing(#[from] ProxyError),
+}
+
+impl ProxyWatch {
+    /// One look at everything; at how many servers. A proxy that cannot be listed hides no ping.
+    async fn look(&self) -> Result<usize, LookError> {
         let servers: Vec<Watched> =
             store::list_active_games(&self.db).await?.into_iter().filter_map(Watched::of).collect();
         if servers.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        let listing = match &self.proxy {
+        let (listing, failure) = match &self.proxy {
             Some(proxy) => match proxy.list().await {
-                Ok(listing) => {
-                    outage.works();
-                    Some((listing, self.clock.now()))
-                }
-                Err(error) => {
-                    outage.failed(error);
-                    None
-                }
+                Ok(listing) => (Some(Arc::new((listing, self.clock.now()))), None),
+                // `zpack doctor` says so; no later look can change it.
+                Err(ProxyError::Unsupported { .. }) => (None, None),
+                Err(error) => (None, Some(error)),
             },
-            None => None,
+            None => (None, None),
         };
         let running = self.running(&servers).await;
-        let listing = listing.map(Arc::new);
+        let count = servers.len();
         let each = servers.into_iter().map(|server| {
             let runs = running.get(&server.row.vmid).copied().unwrap_or(false);
             self.look_at(server, listing.clone(), runs)
         });
         stream::iter(each).buffer_unordered(PINGS_AT_A_TIME).collect::<Vec<()>>().await;
-        Ok(())
+        failure.map_or(Ok(count), |error| Err(error.into()))
     }
 
     /// Which of the servers run, as far as their agents say.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use async_trait::async_trait;
-use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::listen::listen;
@@ -59,8 +58,6 @@ pub async fn run(source: &dyn Source) -> anyhow::Result<()> {
 pub(super) struct Api {
     listener: TcpListener,
     apis: Apis,
-    poller: Poller,
-    watch: ProxyWatch,
     tasks: Vec<Box<dyn Task>>,
     metrics: Metrics,
     clock: Clock,
@@ -97,15 +94,17 @@ impl Api {
         let settings_timeout = settings.timeout;
         let live = LiveState::new(lists.connection(), freshness.agent);
         let agents = wiring::agents(&config.agent)?;
-        let poller = Poller {
+        let hypervisor = wiring::hypervisor(&config.proxmox)?;
+        let (agent_poll, container_listing) = Poller {
             db: db.clone(),
             live: live.clone(),
             agent: Arc::new(agents.within(settings.timeout).context("the client of the poller could not be made")?),
-            hypervisor: wiring::hypervisor(&config.proxmox)?,
+            hypervisor: hypervisor.clone(),
             clock: clock.clone(),
             settings,
             metrics: metrics.clone(),
-        };
+        }
+        .tasks();
         let watch = ProxyWatch {
             db: db.clone(),
             live: live.clone(),
@@ -117,6 +116,9 @@ impl Api {
         };
         let tasks: Vec<Box<dyn Task>> = vec![
             Box::new(CatalogRefresh(catalog.clone())),
+            Box::new(agent_poll),
+            Box::new(container_listing),
+            Box::new(watch),
             Box::new(DatabaseGauges { db: db.clone(), clock: clock.clone(), metrics: metrics.stores.clone() }),
             Box::new(RedisGauges { lists: lists.clone(), clock: clock.clone(), metrics: metrics.stores.clone() }),
             Box::new(Retention { db: db.clone(), clock: clock.clone(), metrics: metrics.stores.clone() }),
@@ -148,28 +150,23 @@ impl Api {
                 },
             },
             power: PowerApi { acceptor: acceptor.clone(), agent: Arc::new(agents) },
-            cluster: ClusterApi { hypervisor: poller.hypervisor.clone() },
-            teardown: TeardownApi { acceptor: acceptor.clone(), hypervisor: poller.hypervisor.clone() },
+            cluster: ClusterApi { hypervisor: hypervisor.clone() },
+            teardown: TeardownApi { acceptor: acceptor.clone(), hypervisor: hypervisor.clone() },
             discovery: DiscoveryApi { db: db.clone(), clock: clock.clone() },
             publishing: EdgeApi { acceptor, publisher: publishers.background },
             audit: AuditApi { db },
         };
-        Ok(Self { listener, apis, poller, watch, tasks, metrics, clock, failpoints, streams_end })
+        Ok(Self { listener, apis, tasks, metrics, clock, failpoints, streams_end })
     }
 
     /// Answers until `stop` fires, then lets requests under way end, up to the drain limit. `stop` fires when a task ends
     /// before that, and the error names it.
     pub(super) async fn run_until(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { listener, apis, poller, watch, tasks, metrics, clock, failpoints, streams_end } = self;
+        let Self { listener, apis, tasks, metrics, clock, failpoints, streams_end } = self;
         let address = listener.local_addr().context("the listener has no address")?;
         tracing::info!(%address, "the API listens on {address}");
         let mut runner = Runner::new(stop.clone(), &metrics, clock);
         background::add_all(&mut runner, tasks, &failpoints);
-        for (name, work) in
-            [("agent-poller", poller.run(stop.clone()).boxed()), ("proxy-watch", watch.run(stop.clone()).boxed())]
-        {
-            runner.keep(TaskName::of(name), work.map(Ok));
-        }
         let stopped = stop.clone();
         runner.keep(TaskName::of("event-streams"), async move {
             stopped.cancelled().await;

@@ -15,6 +15,7 @@ use zpack::observe::poller::{Poller, PollerSettings};
 
 use crate::support::company::Company;
 use crate::support::door::Door;
+use crate::support::polling;
 
 /// Fifteen polls and seven listings: a loaded machine may miss some.
 const FRESHNESS: Freshness = Freshness::of_intervals(Duration::from_secs(1), Duration::from_secs(1));
@@ -34,7 +35,7 @@ fn poll(company: &Company, stop: &CancellationToken) -> JoinHandle<()> {
         },
         metrics: company.metrics.clone(),
     };
-    tokio::spawn(poller.run(stop.clone()))
+    polling(poller, stop)
 }
 
 /// A customer of a company.

@@ -24,6 +24,7 @@ use zpack::web::read_json;
 
 use crate::contracts::scripted::Scripted;
 use crate::support::company::{Company, paper};
+use crate::support::polling;
 
 const FRESHNESS: Freshness = Freshness::of_intervals(Duration::from_secs(1), Duration::from_secs(1));
 const GAME_PORT: u16 = 25_565;
@@ -84,7 +85,7 @@ async fn a_server_is_connectable_once_everything_on_the_way_to_it_was_seen() {
         },
         metrics: company.metrics.clone(),
     };
-    let poller = tokio::spawn(poller.run(stop.clone()));
+    let poller = polling(poller, &stop);
 
     let name: DnsName = format!("{}.play.test", row.hostname).parse().unwrap();
     let address = SocketAddr::new(row.address.parse().unwrap(), GAME_PORT);

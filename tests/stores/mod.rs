@@ -1,5 +1,6 @@
 //! Storage on SQLite, PostgreSQL and MariaDB alike.
 
+mod agent_poll;
 mod begin;
 mod entities;
 mod idempotency;

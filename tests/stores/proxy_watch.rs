@@ -22,7 +22,7 @@ use zpack::servers::payload::{self, Change};
 use zpack::servers::store;
 
 use crate::support::servers::server;
-use crate::support::{PrivateRedis, TestDb};
+use crate::support::{PrivateRedis, TestDb, in_background};
 
 const SERVERS: i64 = 10;
 
@@ -121,7 +121,7 @@ async fn a_look_that_learns_nothing_costs_one_query_however_many_servers_there_a
         interval: Duration::from_millis(20),
     };
     let stop = CancellationToken::new();
-    let watching = tokio::spawn(watch.run(stop.clone()));
+    let watching = in_background(watch, &stop);
     let known = |row: &instance::Model| payload::read::<ProxyRecord>(row, PROXY_KEY).unwrap().is_some();
     wait("what was seen first to be kept", || async { rows(&db).await.iter().all(known) }).await;
     let looks = || proxy.times.load(Ordering::SeqCst);

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zpack::background::{Runner, Task};
 use zpack::kernel::Clock;
+use zpack::observe::poller::Poller;
 use zpack::telemetry::Metrics;
 
 pub mod app;
@@ -34,9 +35,21 @@ pub use redis::PrivateRedis;
 
 /// Gives `task` its passes until `stop` fires, as a role would.
 pub fn in_background(task: impl Task, stop: &CancellationToken) -> JoinHandle<()> {
+    all_in_background([Box::new(task) as Box<dyn Task>], stop)
+}
+
+fn all_in_background<const N: usize>(tasks: [Box<dyn Task>; N], stop: &CancellationToken) -> JoinHandle<()> {
     let mut runner = Runner::new(stop.clone(), &Metrics::default(), Clock::System);
-    runner.add(task);
+    for task in tasks {
+        runner.add(task);
+    }
     tokio::spawn(async move { runner.run().await.expect("the task goes on until it is stopped") })
+}
+
+/// Polls until `stop` fires, as `zpack serve` does.
+pub fn polling(poller: Poller, stop: &CancellationToken) -> JoinHandle<()> {
+    let (agents, containers) = poller.tasks();
+    all_in_background([Box::new(agents), Box::new(containers)], stop)
 }
 
 /// A port of the loopback interface that nobody has now.

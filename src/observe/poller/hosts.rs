@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::super::facts::HostFacts;
 use super::Poller;
+use crate::background::{Report, Schedule, Task, TaskName, Trouble};
 use crate::ports::HypervisorError;
 
 /// How long one listing may take.
 const LISTING_LIMIT: Duration = Duration::from_secs(15);
 
-/// Why the power of the containers is not known anew.
+/// Why the power of the containers could not be read.
 #[derive(Debug, thiserror::Error)]
 enum ListingError {
     #[error("the listing of containers could not be claimed or written")]
@@ -23,51 +24,58 @@ enum ListingError {
     TooSlow,
 }
 
-impl Poller {
-    pub(super) async fn run_hosts(&self, stop: CancellationToken) {
-        let mut tick = tokio::time::interval(self.settings.host_interval);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut failing = false;
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = tick.tick() => {}
-            }
-            let listed = tokio::select! {
-                () = stop.cancelled() => return,
-                listed = self.list_hosts() => listed,
-            };
-            match listed {
-                Ok(()) => failing = false,
-                Err(error) => {
-                    self.metrics.poller.listing_failed();
-                    // Once per outage; the metric counts the rest.
-                    if !std::mem::replace(&mut failing, true) {
-                        let error = &error as &dyn std::error::Error;
-                        tracing::warn!(error, "the power of the containers is not observed");
-                    }
-                }
-            }
-        }
+/// Lists the containers.
+pub struct ContainerListing {
+    poller: Poller,
+}
+
+#[async_trait]
+impl Task for ContainerListing {
+    fn name(&self) -> TaskName {
+        TaskName::of("container-listing")
     }
 
-    /// Lists the containers once, unless another process does. A container that is not in the listing keeps the word that
-    /// was last said of it: a listing may be partial.
-    async fn list_hosts(&self) -> Result<(), ListingError> {
-        if !self.live.claim_hosts(self.settings.host_interval.mul_f64(0.9)).await? {
-            return Ok(());
+    fn schedule(&self) -> Schedule {
+        Schedule::every(self.poller.settings.host_interval).steady()
+    }
+
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+        match stop.run_until_cancelled(self.list()).await {
+            Some(Ok(listed)) => Ok(Report::done(listed)),
+            Some(Err(error)) => {
+                self.poller.metrics.poller.listing_failed();
+                Err(error.into())
+            }
+            None => Ok(Report::default()),
         }
-        let observed_at = self.clock.now();
-        let listing = tokio::time::timeout(LISTING_LIMIT, self.hypervisor.containers()).await;
+    }
+}
+
+impl ContainerListing {
+    pub(super) const fn new(poller: Poller) -> Self {
+        Self { poller }
+    }
+
+    /// Lists the containers once, unless another process does; how many there are. A container that is not in the listing keeps the word that
+    /// was last said of it: a listing may be partial.
+    async fn list(&self) -> Result<usize, ListingError> {
+        let Poller { live, hypervisor, clock, settings, .. } = &self.poller;
+        if !live.claim_hosts(settings.host_interval.mul_f64(0.9)).await? {
+            return Ok(0);
+        }
+        let observed_at = clock.now();
+        let listing = tokio::time::timeout(LISTING_LIMIT, hypervisor.containers()).await;
         let listing = listing.map_err(|_| ListingError::TooSlow).and_then(|listing| Ok(listing?));
         if listing.is_err() {
-            self.live.record_failed_look(observed_at).await?;
+            live.record_failed_look(observed_at).await?;
         }
         let containers = listing?;
         let facts = containers
             .into_iter()
             .filter(|container| !container.template)
             .map(|container| (container.vmid, HostFacts { observed_at, power: container.power, node: container.node }));
-        Ok(self.live.record_hosts(&facts.collect::<Vec<_>>()).await?)
+        let facts = facts.collect::<Vec<_>>();
+        live.record_hosts(&facts).await?;
+        Ok(facts.len())
     }
 }

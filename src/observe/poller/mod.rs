@@ -9,29 +9,20 @@
 
 mod agents;
 mod hosts;
+mod lanes;
+mod round;
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use sea_orm::DatabaseConnection;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 
+pub use self::hosts::ContainerListing;
+pub use self::round::AgentPoll;
 use super::live::LiveState;
-use crate::db;
-use crate::kernel::{Clock, VmId};
+use crate::kernel::Clock;
 use crate::ports::{Agent, Hypervisor};
-use crate::servers::store::{self, PollTarget};
-use crate::telemetry::{Metrics, Outage};
-
-/// How many servers are read and claimed at a time.
-const PAGE: u64 = 500;
-/// The part of the concurrency that silent agents may use, as a divisor.
-const SILENT_SHARE: usize = 4;
+use crate::telemetry::Metrics;
 
 /// How the poller behaves.
 #[derive(Clone, Debug)]
@@ -65,122 +56,9 @@ pub struct Poller {
     pub metrics: Metrics,
 }
 
-/// Limits how many agents are asked at a time, and knows which are.
-struct Lanes {
-    answering: Arc<Semaphore>,
-    silent: Arc<Semaphore>,
-    in_flight: Arc<Mutex<BTreeSet<VmId>>>,
-}
-
-impl Lanes {
-    fn new(concurrency: usize) -> Self {
-        let silent = (concurrency / SILENT_SHARE).max(1);
-        Self {
-            answering: Arc::new(Semaphore::new(concurrency.saturating_sub(silent).max(1))),
-            silent: Arc::new(Semaphore::new(silent)),
-            in_flight: Arc::default(),
-        }
-    }
-
-    /// Marks `vmid` as in flight until the guard is dropped; `None` when it is already.
-    fn enter(&self, vmid: VmId) -> Option<InFlight> {
-        let fresh = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(vmid);
-        fresh.then(|| InFlight { vmid, set: self.in_flight.clone() })
-    }
-}
-
-struct InFlight {
-    vmid: VmId,
-    set: Arc<Mutex<BTreeSet<VmId>>>,
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.set.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.vmid);
-    }
-}
-
 impl Poller {
-    /// Polls until `stop`. A poll under way is dropped then: it changes nothing but the live state.
-    pub async fn run(self, stop: CancellationToken) {
-        tokio::join!(self.run_agents(stop.clone()), self.run_hosts(stop));
-    }
-
-    async fn run_agents(&self, stop: CancellationToken) {
-        let lanes = Lanes::new(self.settings.concurrency);
-        let outage = Outage::of("polling the agents");
-        let mut polls = JoinSet::new();
-        let mut tick = tokio::time::interval(self.settings.interval);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                _ = tick.tick() => {}
-                Some(_) = polls.join_next() => continue,
-            }
-            tokio::select! {
-                () = stop.cancelled() => break,
-                started = self.start_polls(&lanes, &mut polls) => match started {
-                    Ok(()) => outage.works(),
-                    Err(error) => {
-                        self.metrics.poller.round_skipped();
-                        outage.failed(format!("{error:#}"));
-                    }
-                },
-            }
-            while polls.try_join_next().is_some() {}
-        }
-        polls.shutdown().await;
-    }
-
-    /// Starts a poll of every agent nobody else polls in this interval.
-    async fn start_polls(&self, lanes: &Lanes, polls: &mut JoinSet<()>) -> anyhow::Result<()> {
-        let mut after = None;
-        loop {
-            let reading = db::in_time(store::list_poll_targets(&self.db, after, PAGE));
-            let page = reading.await.context("the servers could not be read")?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.vmid);
-            let complete = (page.len() as u64) < PAGE;
-            self.start_page(lanes, polls, page).await.context("the live state is away")?;
-            if complete {
-                break;
-            }
-        }
-        self.metrics.poller.round_done(self.clock.now());
-        Ok(())
-    }
-
-    async fn start_page(
-        &self,
-        lanes: &Lanes,
-        polls: &mut JoinSet<()>,
-        page: Vec<PollTarget>,
-    ) -> Result<(), redis::RedisError> {
-        let (mut entered, mut targets) = (Vec::new(), Vec::new());
-        for target in page {
-            match lanes.enter(target.vmid) {
-                Some(guard) => {
-                    entered.push(guard);
-                    targets.push(target);
-                }
-                None => self.metrics.poller.overlapped(),
-            }
-        }
-        // A little shorter than the interval, or our own claim would stop us the next time.
-        let claims = self.live.claim(&targets, self.settings.interval.mul_f64(0.9)).await?;
-        for ((guard, target), claim) in entered.into_iter().zip(targets).zip(claims) {
-            let Some(claim) = claim else { continue };
-            let lane = if claim.silent { lanes.silent.clone() } else { lanes.answering.clone() };
-            let jitter = self.settings.interval.mul_f64(rand::random_range(0.0..0.5));
-            let poller = self.clone();
-            polls.spawn(async move {
-                tokio::time::sleep(jitter).await;
-                let Ok(_permit) = lane.acquire().await else { return };
-                poller.poll(&target, claim.history.as_ref()).await;
-                drop(guard);
-            });
-        }
-        Ok(())
+    /// What polls, as tasks of `zpack serve`: one asks the agents, the other lists the containers.
+    pub fn tasks(self) -> (AgentPoll, ContainerListing) {
+        (AgentPoll::new(self.clone()), ContainerListing::new(self))
     }
 }

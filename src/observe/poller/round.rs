@@ -1,0 +1,117 @@
+//! The round over all agents: each interval those that no other process asks are asked.
+
+use anyhow::Context;
+use async_trait::async_trait;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Poller;
+use super::lanes::Lanes;
+use crate::background::{Report, Schedule, Task, TaskName, Trouble, panic_message};
+use crate::db;
+use crate::servers::store::{self, PollTarget};
+
+/// How many servers are read and claimed at a time.
+const PAGE: u64 = 500;
+
+/// Asks the agents. A pass starts the polls of one interval; they go on beside the passes that follow.
+pub struct AgentPoll {
+    poller: Poller,
+    lanes: Lanes,
+    /// Dropped with the task: a poll changes nothing but the live state.
+    polls: JoinSet<()>,
+}
+
+#[async_trait]
+impl Task for AgentPoll {
+    fn name(&self) -> TaskName {
+        TaskName::of("agent-poll")
+    }
+
+    fn schedule(&self) -> Schedule {
+        Schedule::every(self.poller.settings.interval).steady()
+    }
+
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+        let metrics = self.poller.metrics.poller.clone();
+        let panicked = self.ended();
+        let Some(started) = stop.run_until_cancelled(self.start_polls()).await else { return Ok(Report::default()) };
+        let started = started.map_err(|error| {
+            metrics.round_skipped();
+            Trouble::of(format!("{error:#}"))
+        })?;
+        match panicked {
+            Some(message) => Err(Trouble::of(format!("a poll panicked: {message}"))),
+            None => Ok(Report::done(started)),
+        }
+    }
+}
+
+impl AgentPoll {
+    pub(super) fn new(poller: Poller) -> Self {
+        Self { lanes: Lanes::new(poller.settings.concurrency), poller, polls: JoinSet::new() }
+    }
+
+    /// Lets go of the polls that have ended. A poll that panics is a failure of the task, not its end: what one agent
+    /// answers must not take the API away from everyone.
+    fn ended(&mut self) -> Option<String> {
+        let mut panicked = None;
+        while let Some(ended) = self.polls.try_join_next() {
+            if let Err(error) = ended
+                && let Ok(payload) = error.try_into_panic()
+            {
+                panicked = Some(panic_message(&*payload));
+            }
+        }
+        panicked
+    }
+
+    /// Starts a poll of every agent that no other process polls in this interval; how many.
+    async fn start_polls(&mut self) -> anyhow::Result<usize> {
+        let mut started = 0;
+        let mut after = None;
+        loop {
+            let reading = db::in_time(store::list_poll_targets(&self.poller.db, after, PAGE));
+            let page = reading.await.context("the servers could not be read")?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.vmid);
+            let complete = (page.len() as u64) < PAGE;
+            started += self.start_page(page).await.context("the live state is away")?;
+            if complete {
+                break;
+            }
+        }
+        self.poller.metrics.poller.round_done(self.poller.clock.now());
+        Ok(started)
+    }
+
+    async fn start_page(&mut self, page: Vec<PollTarget>) -> Result<usize, redis::RedisError> {
+        let (mut entered, mut targets) = (Vec::new(), Vec::new());
+        for target in page {
+            match self.lanes.enter(target.vmid) {
+                Some(guard) => {
+                    entered.push(guard);
+                    targets.push(target);
+                }
+                None => self.poller.metrics.poller.overlapped(),
+            }
+        }
+        // A little shorter than the interval, or our own claim would stop us the next time.
+        let claims = self.poller.live.claim(&targets, self.poller.settings.interval.mul_f64(0.9)).await?;
+        let mut started = 0;
+        for ((guard, target), claim) in entered.into_iter().zip(targets).zip(claims) {
+            let Some(claim) = claim else { continue };
+            let lane = if claim.silent { self.lanes.silent.clone() } else { self.lanes.answering.clone() };
+            let jitter = self.poller.settings.interval.mul_f64(rand::random_range(0.0..0.5));
+            let poller = self.poller.clone();
+            started += 1;
+            self.polls.spawn(async move {
+                tokio::time::sleep(jitter).await;
+                let Ok(_permit) = lane.acquire().await else { return };
+                poller.poll(&target, claim.history.as_ref()).await;
+                drop(guard);
+            });
+        }
+        Ok(started)
+    }
+}

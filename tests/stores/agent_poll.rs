@@ -1,0 +1,114 @@
+//! An agent whose answer breaks its poll, and the poll of the others.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use sea_orm::EntityTrait;
+use tokio_util::sync::CancellationToken;
+use zpack::background::Runner;
+use zpack::config::DatabaseKind;
+use zpack::db::entities::instance;
+use zpack::jobs::Lists;
+use zpack::kernel::Clock;
+use zpack::observe::facts::Live;
+use zpack::observe::live::LiveState;
+use zpack::observe::poller::{Poller, PollerSettings};
+use zpack::ports::{Agent, AgentConfig, AgentEndpoint, AgentError, AgentReport, AgentState, PowerAction};
+use zpack::servers::store;
+use zpack::telemetry::Metrics;
+
+use crate::contracts::proxmox_kit;
+use crate::support::servers::server;
+use crate::support::{PrivateRedis, TestDb};
+
+/// Where the agent is that breaks whoever asks it.
+const BREAKING: &str = "127.0.0.8";
+
+/// Agents of which one answers with something that panics.
+struct Breaking;
+
+#[async_trait]
+impl Agent for Breaking {
+    async fn health(&self, _: &AgentEndpoint) -> Result<(), AgentError> {
+        unreachable!("the poller asks for the status")
+    }
+
+    async fn ready(&self, _: &AgentEndpoint) -> Result<bool, AgentError> {
+        Ok(true)
+    }
+
+    async fn status(&self, at: &AgentEndpoint) -> Result<AgentReport, AgentError> {
+        assert_ne!(at.address.to_string(), BREAKING, "an answer that was thought impossible");
+        Ok(AgentReport {
+            state: AgentState::Running,
+            install_step: None,
+            install_progress: None,
+            crash_count: 0,
+            error: None,
+            generation: None,
+        })
+    }
+
+    async fn configure(&self, _: &AgentEndpoint, _: &AgentConfig) -> Result<(), AgentError> {
+        unreachable!("the poller changes nothing")
+    }
+
+    async fn power(&self, _: &AgentEndpoint, _: PowerAction) -> Result<(), AgentError> {
+        unreachable!("the poller changes nothing")
+    }
+}
+
+async fn record(db: &TestDb, number: i64, address: &str) {
+    let row = instance::Model { address: address.to_owned(), ..server(number, Clock::System.now()) };
+    store::insert(&db.db, row).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_that_panics_fails_the_task_and_neither_ends_the_role_nor_stops_the_other_polls() {
+    let (db, redis) = (TestDb::migrated(DatabaseKind::Sqlite).await, PrivateRedis::start());
+    record(&db, 5000, BREAKING).await;
+    record(&db, 5001, "127.0.0.9").await;
+    let live = LiveState::new(
+        Lists::open(&redis::Client::open(redis.url()).unwrap()).unwrap().connection(),
+        Duration::from_secs(600),
+    );
+    let metrics = Metrics::default();
+    let poller = Poller {
+        db: db.db.clone(),
+        live: live.clone(),
+        agent: Arc::new(Breaking),
+        hypervisor: Arc::new(proxmox_kit::client("http://127.0.0.1:9/".parse().unwrap())),
+        clock: Clock::System,
+        settings: PollerSettings {
+            interval: Duration::from_millis(20),
+            timeout: Duration::from_secs(10),
+            concurrency: 8,
+            host_interval: Duration::from_secs(600),
+            agent_port: 18_888,
+            agent_token: None,
+        },
+        metrics: metrics.clone(),
+    };
+    let stop = CancellationToken::new();
+    let (agents, _) = poller.tasks();
+    let mut runner = Runner::new(stop.clone(), &metrics, Clock::System);
+    runner.add(agents);
+    let role = tokio::spawn(runner.run());
+
+    let failed = r#"zpack_task_pass_seconds_count{task="agent-poll",subject="",outcome="failed"}"#;
+    let rows = instance::Entity::find().all(&db.db).await.unwrap();
+    let other = rows.iter().find(|row| row.vmid.get() == 5001).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let noticed = metrics.render().unwrap().contains(failed);
+        let answered = matches!(&live.read(&[other]).await[0], Live::Facts(facts) if facts.agent.is_some());
+        if noticed && answered {
+            break;
+        }
+        assert!(Instant::now() < deadline && !role.is_finished(), "noticed: {noticed}, the other answered: {answered}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    stop.cancel();
+    role.await.unwrap().unwrap();
+}
