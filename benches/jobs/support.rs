@@ -7,3 +7,5 @@ pub mod guardian;
 pub mod postgres;
 #[path = "../../tests/support/redis.rs"]
 pub mod redis;
+#[path = "../../tests/support/scratch.rs"]
+pub mod scratch;

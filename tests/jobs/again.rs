@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use zpack::db;
-use zpack::db::entities::operation::{self, OperationState};
+use zpack::db::entities::operation::{self, Actor, OperationState};
 use zpack::db::entities::queue_slot;
 use zpack::jobs::{ClaimOutcome, Failpoints, JobEnd, JobSettings, Registry, Sweep, UnwindEnd, claim, sweep};
 use zpack::kernel::{Clock, Timestamp, WorkerId};
@@ -93,7 +93,7 @@ async fn what_waits_to_run_again_can_be_cancelled(test: TestDb) {
     let waiting = runtime.until(id, |row| row.state == OperationState::Queued && row.fence > 0).await;
     assert!(waiting.run_after > waiting.started_at.unwrap());
     let tx = db::begin(&runtime.test.db).await.unwrap();
-    assert_eq!(cancel(&tx, id, Clock::System.now()).await.unwrap(), CancelOutcome::Cancelled);
+    assert_eq!(cancel(&tx, id, Actor::Operator, Clock::System.now()).await.unwrap(), CancelOutcome::Cancelled);
     tx.commit().await.unwrap();
     let cancelled = runtime.operation(id).await;
     assert_eq!((cancelled.state, cancelled.fence), (OperationState::Cancelled, 1));
@@ -109,7 +109,7 @@ async fn a_cancellation_that_the_job_missed_is_not_kept_waiting(test: TestDb) {
             return JobEnd::Cancelled { undo: UnwindEnd::Nothing };
         }
         let tx = db::begin(&cx.db).await.unwrap();
-        assert_eq!(cancel(&tx, cx.id(), Clock::System.now()).await.unwrap(), CancelOutcome::Requested);
+        assert_eq!(cancel(&tx, cx.id(), Actor::Operator, Clock::System.now()).await.unwrap(), CancelOutcome::Requested);
         tx.commit().await.unwrap();
         JobEnd::Again { after: HOUR }
     });

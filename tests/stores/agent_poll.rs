@@ -1,5 +1,6 @@
 //! An agent whose answer breaks its poll, and the poll of the others.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use zpack::kernel::Clock;
 use zpack::observe::facts::Live;
 use zpack::observe::live::LiveState;
 use zpack::observe::poller::{Poller, PollerSettings};
-use zpack::ports::{Agent, AgentConfig, AgentEndpoint, AgentError, AgentReport, AgentState, PowerAction};
+use zpack::ports::{Agent, AgentConfig, AgentError, AgentReport, AgentState, PowerAction};
 use zpack::servers::store;
 use zpack::telemetry::Metrics;
 
@@ -30,16 +31,16 @@ struct Breaking;
 
 #[async_trait]
 impl Agent for Breaking {
-    async fn health(&self, _: &AgentEndpoint) -> Result<(), AgentError> {
+    async fn health(&self, _: IpAddr) -> Result<(), AgentError> {
         unreachable!("the poller asks for the status")
     }
 
-    async fn ready(&self, _: &AgentEndpoint) -> Result<bool, AgentError> {
+    async fn ready(&self, _: IpAddr) -> Result<bool, AgentError> {
         Ok(true)
     }
 
-    async fn status(&self, at: &AgentEndpoint) -> Result<AgentReport, AgentError> {
-        assert_ne!(at.address.to_string(), BREAKING, "an answer that was thought impossible");
+    async fn status(&self, at: IpAddr) -> Result<AgentReport, AgentError> {
+        assert_ne!(at.to_string(), BREAKING, "an answer that was thought impossible");
         Ok(AgentReport {
             state: AgentState::Running,
             install_step: None,
@@ -50,11 +51,11 @@ impl Agent for Breaking {
         })
     }
 
-    async fn configure(&self, _: &AgentEndpoint, _: &AgentConfig) -> Result<(), AgentError> {
+    async fn configure(&self, _: IpAddr, _: &AgentConfig) -> Result<(), AgentError> {
         unreachable!("the poller changes nothing")
     }
 
-    async fn power(&self, _: &AgentEndpoint, _: PowerAction) -> Result<(), AgentError> {
+    async fn power(&self, _: IpAddr, _: PowerAction) -> Result<(), AgentError> {
         unreachable!("the poller changes nothing")
     }
 }
@@ -85,8 +86,6 @@ async fn a_poll_that_panics_fails_the_task_and_neither_ends_the_role_nor_stops_t
             timeout: Duration::from_secs(10),
             concurrency: 8,
             host_interval: Duration::from_secs(600),
-            agent_port: 18_888,
-            agent_token: None,
         },
         metrics: metrics.clone(),
     };
