@@ -16,6 +16,7 @@ mod m0006_ports;
 mod m0007_teardown;
 mod m0008_unrouted_ports;
 mod m0009_operation_requests;
+mod m0010_runtime;
 
 /// Runs the migrations of this folder in order.
 pub struct Migrator;
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_teardown::Migration),
             Box::new(m0008_unrouted_ports::Migration),
             Box::new(m0009_operation_requests::Migration),
+            Box::new(m0010_runtime::Migration),
         ]
     }
 }

@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use zpack::db;
 use zpack::db::entities::operation::{self, Actor, CancelRule};
 use zpack::jobs::{
-    CrashPolicy, Dedup, Failpoints, Handled, Handler, Intake, Job, JobContext, JobEnd, JobSettings, Lane, Leftover,
-    Lists, Queue, Registry, UnwindEnd, Work, WorkSpec, Worker, WorkerDeps,
+    CrashPolicy, Deadlines, Dedup, Failpoints, Handled, Handler, Intake, Job, JobContext, JobEnd, JobSettings, Lane,
+    Leftover, Lists, Queue, Registry, UnwindEnd, Work, WorkSpec, Worker, WorkerDeps,
 };
 use zpack::kernel::{Clock, OperationId, Secret, VmId, WorkerId};
 use zpack::operations::{Order, begin};
@@ -234,7 +234,6 @@ impl Work for Padding {
     const KIND: &'static str = KIND;
     const QUEUE: Queue = QUEUE;
     const MAX_STARTS: i32 = 1;
-    const DEADLINE: Duration = Duration::from_secs(3600);
     const CANCEL: CancelRule = CancelRule::Anytime;
 
     fn steps(&self) -> usize {
@@ -330,6 +329,10 @@ macro_rules! bench_job {
         impl Job for $name {
             fn spec(&self) -> WorkSpec {
                 WorkSpec::of::<Padding>()
+            }
+
+            fn deadlines(&self) -> Deadlines {
+                Deadlines::forward(Duration::from_secs(3600))
             }
 
             fn crash_policy(&self) -> CrashPolicy {

@@ -11,7 +11,6 @@
 mod driver;
 mod ended;
 mod nudge;
-mod panic;
 mod runner;
 mod schedule;
 mod task;
@@ -20,7 +19,6 @@ mod tests;
 
 pub use ended::TaskEnded;
 pub use nudge::Nudge;
-pub use panic::panic_message;
 pub use runner::{MOST_TASKS, Runner};
 pub use schedule::{First, Schedule};
 pub use task::{Report, Task, TaskName, Trouble};

@@ -1,6 +1,5 @@
 //! Runs the tasks of a role, and ends the role with the first of them.
 
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -11,10 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::driver::Driver;
 use super::ended::TaskEnded;
 use super::nudge::Nudge;
-use super::panic::panic_message;
 use super::task::{Task, TaskName};
 use crate::kernel::Clock;
-use crate::telemetry::{Metrics, TaskMetrics};
+use crate::telemetry::{Metrics, TaskMetrics, caught};
 
 /// How many things one runner takes. Each costs a loop and a few series; a role has about a dozen.
 pub const MOST_TASKS: usize = 64;
@@ -89,11 +87,11 @@ impl Runner {
         for (task, work) in entries {
             let stop = stop.clone();
             running.spawn(async move {
-                match AssertUnwindSafe(work).catch_unwind().await {
+                match caught(work).await {
                     Ok(Ok(())) if stop.is_cancelled() => Ok(()),
                     Ok(Ok(())) => Err(TaskEnded::Returned { task }),
                     Ok(Err(source)) => Err(TaskEnded::Failed { task, source }),
-                    Err(payload) => Err(TaskEnded::Panicked { task, message: panic_message(&*payload) }),
+                    Err(panicked) => Err(TaskEnded::Panicked { task, message: panicked.to_string() }),
                 }
             });
         }

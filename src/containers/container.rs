@@ -24,6 +24,12 @@ pub struct ContainerTimings {
 }
 
 impl ContainerTimings {
+    /// The longest time one change of a container takes when every wait for it comes to its end: attempts begin until
+    /// `task_timeout` is over, the last has as long for its request and again for its task.
+    pub fn longest_change(&self) -> Duration {
+        self.task_timeout * 3 + self.away + self.absence
+    }
+
     /// The usual patience with the hypervisor.
     pub fn patience(&self) -> Patience {
         Patience::new(self.task_poll, self.task_timeout)

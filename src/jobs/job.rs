@@ -8,6 +8,7 @@ use crate::db::entities::debt::DebtKind;
 use crate::db::entities::operation;
 use crate::kernel::VmId;
 
+use super::lifecycle::Deadlines;
 use super::run::context::JobContext;
 use super::work::WorkSpec;
 
@@ -107,6 +108,10 @@ pub trait Job: Send + Sync {
 
     /// What happens when its owner vanishes.
     fn crash_policy(&self) -> CrashPolicy;
+
+    /// How long a run and an undo may take. They are asked to stop then, and soon count as abandoned: see
+    /// [`Deadlines`]. More than the sum of all waits and timeouts in it, which fail in a way that says more.
+    fn deadlines(&self) -> Deadlines;
 
     /// What `operation` may have left in the outside world, judged by its row alone.
     fn leftovers(&self, operation: &operation::Model) -> Vec<Leftover>;

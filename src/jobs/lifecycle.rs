@@ -44,6 +44,51 @@ pub enum Lease {
     Expired,
 }
 
+/// How long one claim of an operation may take, by its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// A run, until it is asked to stop.
+    pub run: Duration,
+    /// An undo, on its own or at the end of a run.
+    pub undo: Duration,
+}
+
+impl Deadlines {
+    /// Those of a kind whose runs leave nothing to undo.
+    pub const fn forward(run: Duration) -> Self {
+        Self { run, undo: Duration::ZERO }
+    }
+
+    /// After this time its owner is asked to stop at the next step boundary.
+    pub const fn stop_after(&self, purpose: ClaimPurpose) -> Duration {
+        match purpose {
+            ClaimPurpose::Run => self.run,
+            ClaimPurpose::Unwind => self.undo,
+        }
+    }
+
+    /// After this time its owner counts as vanished, although it renews its lease. `grace` is what it takes to notice that
+    /// it is to stop, and to come to a step boundary; a run then undoes what it did.
+    pub const fn fence_after(&self, purpose: ClaimPurpose, grace: Duration) -> Duration {
+        let undo = self.undo.saturating_add(grace);
+        match purpose {
+            ClaimPurpose::Run => self.run.saturating_add(undo),
+            ClaimPurpose::Unwind => undo,
+        }
+    }
+}
+
+/// How long an owner has been at work, by the deadlines of the kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Elapsed {
+    /// There is no owner, or it has time left.
+    InTime,
+    /// It is asked to stop.
+    Overdue,
+    /// It counts as vanished.
+    Overrun,
+}
+
 /// What an operation has begun, by its step log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Footprint {
@@ -68,6 +113,8 @@ pub struct Standing {
     pub due: bool,
     /// The lease of its owner.
     pub lease: Lease,
+    /// How long its owner has been at work.
+    pub elapsed: Elapsed,
     /// Counts owners.
     pub fence: i64,
     /// How often it was started.
@@ -82,7 +129,7 @@ pub struct Standing {
 
 impl Standing {
     /// The standing of `row` at `now`, by the clock of the database.
-    pub fn of(row: &operation::Model, now: Timestamp) -> Self {
+    pub fn of(row: &operation::Model, deadlines: &Deadlines, grace: Duration, now: Timestamp) -> Self {
         let lease = match row.lease_until {
             None => Lease::None,
             Some(until) if until > now => Lease::Alive,
@@ -94,6 +141,7 @@ impl Standing {
             cleanup: row.cleanup,
             due: row.run_after <= now,
             lease,
+            elapsed: elapsed(row, deadlines, grace, now),
             fence: row.fence,
             starts: row.starts,
             max_starts: row.max_starts,
@@ -119,7 +167,12 @@ impl Standing {
 
     /// Whether the owner counts as vanished.
     pub fn is_abandoned(&self) -> bool {
-        self.in_progress() && self.lease == Lease::Expired
+        self.in_progress() && (self.lease == Lease::Expired || self.elapsed == Elapsed::Overrun)
+    }
+
+    /// Whether the owner is to stop at the next step boundary.
+    pub fn is_overdue(&self) -> bool {
+        self.in_progress() && self.elapsed != Elapsed::InTime
     }
 
     /// Whether nothing but time and the pause switch keep it from a claim.
@@ -147,7 +200,7 @@ impl Standing {
     /// After a claim.
     #[must_use]
     pub fn claimed(self, purpose: ClaimPurpose) -> Self {
-        let owned = Self { fence: self.fence + 1, lease: Lease::Alive, ..self };
+        let owned = Self { fence: self.fence + 1, lease: Lease::Alive, elapsed: Elapsed::InTime, ..self };
         match purpose {
             ClaimPurpose::Run => Self { state: OperationState::Running, starts: self.starts + 1, ..owned },
             ClaimPurpose::Unwind => Self { unwind: Unwind::Running, ..owned },
@@ -157,7 +210,7 @@ impl Standing {
     /// After its owner wrote `end`.
     #[must_use]
     pub fn finished(self, end: &End) -> Self {
-        let released = Self { lease: Lease::None, ..self };
+        let released = Self { lease: Lease::None, elapsed: Elapsed::InTime, ..self };
         match end {
             End::HandedBack => Self { state: OperationState::Queued, starts: self.starts - 1, ..released },
             End::Again { after } => {
@@ -176,14 +229,22 @@ impl Standing {
         }
     }
 
-    /// After `recovery` from a vanished owner; `unwinding` as in `JobSettings::unwind`.
+    /// After `recovery`; `unwinding` as in `JobSettings::unwind`.
     #[must_use]
     pub fn recovered(self, recovery: Recovery, footprint: Footprint, unwinding: bool) -> Self {
-        let fenced = Self { fence: self.fence + 1, lease: Lease::None, ..self };
+        let fenced = Self { fence: self.fence + 1, lease: Lease::None, elapsed: Elapsed::InTime, ..self };
         let crashes = self.crashes + 1;
         match recovery {
             Recovery::Requeue => {
                 Self { state: OperationState::Queued, starts: self.starts - 1, crashes, due: false, ..fenced }
+            }
+            Recovery::Fail => {
+                let (unwind, cleanup) = (Unwind::None, Cleanup::None);
+                Self { state: OperationState::Failed, unwind, cleanup, crashes: 0, due: true, ..fenced }
+            }
+            Recovery::FailAndUndo => {
+                let (unwind, cleanup) = (Unwind::Due, Cleanup::Pending);
+                Self { state: OperationState::Failed, unwind, cleanup, crashes: 0, due: true, ..fenced }
             }
             Recovery::Stale => {
                 let (unwind, cleanup) = remains(footprint, unwinding);
@@ -211,17 +272,31 @@ impl Standing {
     }
 }
 
+fn elapsed(row: &operation::Model, deadlines: &Deadlines, grace: Duration, now: Timestamp) -> Elapsed {
+    let Some(claimed) = row.claimed_at else { return Elapsed::InTime };
+    let purpose = if row.unwind == Unwind::Running { ClaimPurpose::Unwind } else { ClaimPurpose::Run };
+    match now.since(claimed) {
+        at_work if at_work > deadlines.fence_after(purpose, grace) => Elapsed::Overrun,
+        at_work if at_work > deadlines.stop_after(purpose) => Elapsed::Overdue,
+        _ => Elapsed::InTime,
+    }
+}
+
 /// How long an operation that ended as "again" waits. One that was asked to stop meanwhile comes back at once, so that its
 /// job stops it.
 pub fn wait_until_again(cancel_requested: bool, after: Duration) -> Duration {
     if cancel_requested { Duration::ZERO } else { after.min(LONGEST_WAIT) }
 }
 
-/// What becomes of an operation whose owner vanished.
+/// What becomes of an operation whose job cannot say how it ended: its owner vanished, or it panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
     /// Queued again; the lost start does not count.
     Requeue,
+    /// It failed, and there is nothing to undo.
+    Fail,
+    /// It failed; a worker undoes what it changed in our own records.
+    FailAndUndo,
     /// It never runs again; a worker undoes what it left.
     Stale,
     /// Its undo goes on later.
@@ -240,6 +315,19 @@ pub fn decide(standing: &Standing, policy: CrashPolicy, footprint: Footprint) ->
         _ if crashes >= MAX_CRASHES => Recovery::Stale,
         CrashPolicy::UnwindOutsideEffects if footprint == Footprint::Outside => Recovery::Stale,
         CrashPolicy::Resume | CrashPolicy::UnwindOutsideEffects => Recovery::Requeue,
+    }
+}
+
+/// What becomes of an operation whose job panicked. A panic is a defect, and another run would meet it again: the operation
+/// ends at once, and never runs again. An undo is tried again like any that fails.
+pub fn decide_panic(standing: &Standing, policy: CrashPolicy, footprint: Footprint) -> Recovery {
+    if standing.unwind == Unwind::Running {
+        return decide(standing, policy, footprint);
+    }
+    match (policy, footprint) {
+        (CrashPolicy::Resume, _) | (CrashPolicy::UnwindOutsideEffects, Footprint::None) => Recovery::Fail,
+        (CrashPolicy::UnwindOutsideEffects, Footprint::Inside) => Recovery::FailAndUndo,
+        (CrashPolicy::UnwindOutsideEffects, Footprint::Outside) => Recovery::Stale,
     }
 }
 
@@ -284,6 +372,7 @@ mod tests {
             cleanup: Cleanup::None,
             due: true,
             lease: Lease::Expired,
+            elapsed: Elapsed::InTime,
             fence: 1,
             starts: 1,
             max_starts: 1,
@@ -314,6 +403,40 @@ mod tests {
         assert_eq!(asked.claimable(false), Some(ClaimPurpose::Run), "its job has to stop it now");
         let cancelled = again.cancelled(Footprint::Inside).unwrap();
         assert_eq!(cancelled.claimable(false), Some(ClaimPurpose::Unwind), "its undo waits for nothing");
+    }
+
+    #[test]
+    fn a_run_has_time_to_undo_before_it_is_fenced_out_and_an_undo_to_come_to_a_boundary() {
+        let [run, undo, grace] = [3600, 600, 120].map(Duration::from_secs);
+        let both = Deadlines { run, undo };
+        assert_eq!((both.stop_after(ClaimPurpose::Run), both.stop_after(ClaimPurpose::Unwind)), (run, undo));
+        assert_eq!(both.fence_after(ClaimPurpose::Run, grace), run + undo + grace);
+        assert_eq!(both.fence_after(ClaimPurpose::Unwind, grace), undo + grace);
+        let forward = Deadlines::forward(run);
+        assert_eq!(forward.fence_after(ClaimPurpose::Run, grace), run + grace);
+    }
+
+    #[test]
+    fn an_owner_that_overran_its_deadline_counts_as_vanished_although_its_lease_lives() {
+        let late = |elapsed| Standing { lease: Lease::Alive, elapsed, ..running(Unwind::None, 0) };
+        let judged = [Elapsed::InTime, Elapsed::Overdue, Elapsed::Overrun].map(late);
+        assert_eq!(judged.map(|owner| owner.is_overdue()), [false, true, true]);
+        assert_eq!(judged.map(|owner| owner.is_abandoned()), [false, false, true]);
+        assert_eq!(judged[2].claimed(ClaimPurpose::Run).elapsed, Elapsed::InTime, "the next owner has its own time");
+    }
+
+    #[test]
+    fn a_panic_ends_a_run_at_once_and_an_undo_is_tried_again() {
+        let (resume, unwind) = (CrashPolicy::Resume, CrashPolicy::UnwindOutsideEffects);
+        let run = running(Unwind::None, 0);
+        let ends = [Footprint::None, Footprint::Inside, Footprint::Outside].map(|at| decide_panic(&run, unwind, at));
+        assert_eq!(ends, [Recovery::Fail, Recovery::FailAndUndo, Recovery::Stale]);
+        assert_eq!(decide_panic(&run, resume, Footprint::Outside), Recovery::Fail);
+        let failed = run.recovered(Recovery::Fail, Footprint::Outside, false);
+        assert_eq!((failed.state, failed.unwind, failed.fence), (OperationState::Failed, Unwind::None, 2));
+        assert_eq!(failed.claimable(false), None, "it would panic again");
+        assert_eq!(decide_panic(&running(Unwind::Running, 0), unwind, Footprint::Outside), Recovery::UnwindAgain);
+        assert_eq!(decide_panic(&running(Unwind::Running, 9), unwind, Footprint::Outside), Recovery::Hold);
     }
 
     #[test]

@@ -64,6 +64,11 @@ impl Registry {
         self.jobs.get(kind).filter(|job| (1..=job.spec().version).contains(&schema_version)).cloned()
     }
 
+    /// The jobs.
+    pub fn jobs(&self) -> impl Iterator<Item = &dyn Job> {
+        self.jobs.values().map(|job| job.as_ref())
+    }
+
     /// Every kind with the newest payload version known.
     pub fn kinds(&self) -> impl Iterator<Item = (&'static str, i32)> + '_ {
         self.jobs.values().map(|job| (job.spec().kind, job.spec().version))
@@ -78,14 +83,18 @@ mod tests {
 
     use super::*;
     use crate::db::entities::operation;
-    use crate::jobs::{CrashPolicy, JobContext, JobEnd, Leftover, UnwindEnd, WorkSpec};
+    use crate::jobs::{CrashPolicy, Deadlines, JobContext, JobEnd, Leftover, UnwindEnd, WorkSpec};
 
     struct Idle(Queue);
 
     #[async_trait]
     impl Job for Idle {
         fn spec(&self) -> WorkSpec {
-            WorkSpec { kind: "idle", queue: self.0, version: 2, deadline: Duration::from_secs(60) }
+            WorkSpec { kind: "idle", queue: self.0, version: 2 }
+        }
+
+        fn deadlines(&self) -> Deadlines {
+            Deadlines::forward(Duration::from_secs(60))
         }
 
         fn crash_policy(&self) -> CrashPolicy {

@@ -21,6 +21,9 @@ pub struct JobSettings {
     pub slots: Option<u32>,
     /// How many operations this worker runs at a time.
     pub concurrency: u32,
+    /// How long an owner whose deadline has passed may take to notice it and to come to a step boundary; then it counts as
+    /// vanished. Longer than a renewal, by which it notices.
+    pub grace: Duration,
     /// Whether a worker undoes what an interrupted operation left, or leaves it to an operator.
     pub unwind: bool,
 }
@@ -43,6 +46,7 @@ impl Default for JobSettings {
             drain: Duration::from_secs(30),
             slots: Some(1),
             concurrency: 1,
+            grace: Duration::from_secs(120),
             unwind: true,
         }
     }

@@ -3,8 +3,6 @@
 //! The payload type says once how its operations are queued, bounded, shown and cancelled. `operations::accept` writes the
 //! row from it, and the [`Registry`](super::Registry) checks the jobs of a worker against it.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -27,9 +25,6 @@ pub trait Work: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// How often an operation may be started.
     const MAX_STARTS: i32;
-
-    /// How long one run may take.
-    const DEADLINE: Duration;
 
     /// When an operation may be cancelled. Who may is decided from who began it (`operations::policy`).
     const CANCEL: CancelRule;
@@ -78,13 +73,11 @@ pub struct WorkSpec {
     pub queue: Queue,
     /// The newest payload version that is understood.
     pub version: i32,
-    /// How long one run may take.
-    pub deadline: Duration,
 }
 
 impl WorkSpec {
     /// What `W` says.
     pub const fn of<W: Work>() -> Self {
-        Self { kind: W::KIND, queue: W::QUEUE, version: W::VERSION, deadline: W::DEADLINE }
+        Self { kind: W::KIND, queue: W::QUEUE, version: W::VERSION }
     }
 }

@@ -8,6 +8,7 @@ use crate::db::entities::operation::{self, Actor, Cleanup, OperationState, Unwin
 use crate::jobs::{Lists, Work};
 use crate::kernel::{OperationId, Timestamp};
 
+use super::episodes::{EpisodeClaim, claim_episode};
 use super::error::OperationError;
 use super::events::{self, EventKind};
 use super::order::Order;
@@ -15,17 +16,17 @@ use super::order::Order;
 /// The largest payload in bytes; MariaDB's `TEXT` ends at 65 535.
 const MAX_PAYLOAD: usize = 60_000;
 
-/// An operation that is under way now.
+/// The operation that answers an order.
 #[derive(Clone, Debug)]
 pub struct Begun {
     /// Its row.
     pub operation: operation::Model,
-    /// Whether this call wrote it, or an equal request was under way already.
+    /// Whether this call wrote it, or an equal request was under way already, or its episode had one.
     pub fresh: bool,
 }
 
 /// A key of fixed length for `parts`.
-fn dedup_key<'a>(parts: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn hashed<'a>(parts: impl Iterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
@@ -34,7 +35,8 @@ fn dedup_key<'a>(parts: impl Iterator<Item = &'a str>) -> String {
     hex::encode(hash.finalize())
 }
 
-/// Writes the operation, begun by `by`, or returns the one under way that does the same. When two callers begin the same at one moment,
+/// Writes the operation, begun by `by`, or returns the one under way that does the same, or the one that its episode had.
+/// When two callers begin the same at one moment,
 /// one fails with a duplicate error and must repeat its transaction (`db::is_duplicate`).
 ///
 /// After the commit the caller notifies the workers with [`offer`].
@@ -45,13 +47,20 @@ pub async fn begin<W: Work>(
     now: Timestamp,
 ) -> Result<Begun, OperationError> {
     let parts = order.work.dedup().parts(order.keyed);
-    let key = parts.map(|parts| dedup_key(std::iter::once(W::KIND).chain(parts.iter().map(String::as_str))));
+    let key = parts.map(|parts| hashed(std::iter::once(W::KIND).chain(parts.iter().map(String::as_str))));
     if let Some(key) = &key
         && let Some(operation) = under_way(tx, key).await?
     {
         return Ok(Begun { operation, fresh: false });
     }
     let row = row(order, by, key, db::now(tx).await?, now)?;
+    if let Some(episode) = &order.episode
+        && let EpisodeClaim::Already(first) = claim_episode(tx, W::KIND, episode, row.id, now).await?
+    {
+        let operation = operation::Entity::find_by_id(first).one(tx).await?;
+        let operation = operation.ok_or_else(|| DbErr::RecordNotFound(format!("operation {first} of an episode")))?;
+        return Ok(Begun { operation, fresh: false });
+    }
     operation::Entity::insert(row.clone().into_active_model().reset_all()).exec_without_returning(tx).await?;
     events::record(tx, row.id, EventKind::Queued, &serde_json::json!({}), now).await?;
     Ok(Begun { operation: row, fresh: true })
@@ -112,6 +121,7 @@ fn row<W: Work>(
         fence: 0,
         lease_until: None,
         worker: None,
+        claimed_at: None,
         starts: 0,
         crashes: 0,
         max_starts: W::MAX_STARTS,

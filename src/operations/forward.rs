@@ -1,12 +1,14 @@
 //! Jobs without undo: their steps are repeated until they are done, and leave nothing that no row names.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::journal::StepJournal;
 use crate::db::entities::operation;
-use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, UnwindEnd, Work, WorkSpec};
+use crate::jobs::{CrashPolicy, Deadlines, Job, JobContext, JobEnd, JobFailure, Leftover, UnwindEnd, Work, WorkSpec};
 use crate::kernel::Clock;
 use crate::saga::{self, SagaEnd, Steps, Stop};
 
@@ -19,6 +21,9 @@ pub trait ForwardJob: Send + Sync {
     /// What its steps remember; `()` when they remember nothing.
     type State: Default + Serialize + DeserializeOwned + Send + Sync;
 
+    /// How long a run may take, see [`Job::deadlines`].
+    fn deadline(&self) -> Duration;
+
     /// Does `work`, from the `state` that an earlier run left.
     async fn run(&self, cx: &JobContext, work: Self::Work, state: Self::State) -> JobEnd;
 }
@@ -27,6 +32,10 @@ pub trait ForwardJob: Send + Sync {
 impl<J: ForwardJob> Job for J {
     fn spec(&self) -> WorkSpec {
         WorkSpec::of::<J::Work>()
+    }
+
+    fn deadlines(&self) -> Deadlines {
+        Deadlines::forward(self.deadline())
     }
 
     fn crash_policy(&self) -> CrashPolicy {
@@ -61,7 +70,12 @@ pub const fn failed(failure: JobFailure) -> JobEnd {
 
 /// The reasons a job has to stop, for its saga.
 pub fn stop_of(cx: &JobContext) -> Stop {
-    Stop { lost: cx.lost.clone(), cancelled: cx.cancelled.clone(), draining: cx.draining.clone() }
+    Stop {
+        lost: cx.lost.clone(),
+        cancelled: cx.cancelled.clone(),
+        overdue: cx.overdue.clone(),
+        draining: cx.draining.clone(),
+    }
 }
 
 /// Runs the steps that are not done yet, and says how that ended. Nothing is undone.

@@ -9,6 +9,7 @@
 mod accept;
 mod begin;
 mod cancel;
+pub mod episodes;
 mod error;
 mod events;
 mod forward;

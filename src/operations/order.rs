@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::episodes::Episode;
 use crate::jobs::Work;
 use crate::kernel::UserId;
 use crate::web::ApiError;
@@ -15,6 +16,7 @@ pub struct Order<W> {
     pub owner: Option<UserId>,
     /// How long it waits before it may start.
     pub delay: Duration,
+    pub(super) episode: Option<Episode>,
     pub(super) keyed: bool,
     pub(super) busy: Option<ApiError>,
     pub(super) refusal: Option<ApiError>,
@@ -24,7 +26,16 @@ pub struct Order<W> {
 impl<W: Work> Order<W> {
     /// An order for `work`, which may start at once and belongs to no customer.
     pub const fn new(work: W) -> Self {
-        Self { work, owner: None, delay: Duration::ZERO, keyed: false, busy: None, refusal: None, act: None }
+        Self {
+            work,
+            owner: None,
+            delay: Duration::ZERO,
+            episode: None,
+            keyed: false,
+            busy: None,
+            refusal: None,
+            act: None,
+        }
     }
 
     /// Lets `owner` see the operation.
@@ -37,6 +48,12 @@ impl<W: Work> Order<W> {
     #[must_use]
     pub fn run_after(self, delay: Duration) -> Self {
         Self { delay, ..self }
+    }
+
+    /// Begins at most one operation for this episode, however the first one ended ([`super::episodes`]).
+    #[must_use]
+    pub fn once(self, episode: Episode) -> Self {
+        Self { episode: Some(episode), ..self }
     }
 
     /// Says whether the request has an idempotency key, which then says what is the same request

@@ -35,6 +35,9 @@ pub struct PowerDeps {
     pub clock: Clock,
 }
 
+/// How long a run may wait for its turn behind other work on the server.
+const TURNS: Duration = Duration::from_secs(3600);
+
 /// Switches servers on and off.
 pub struct PowerJob {
     deps: PowerDeps,
@@ -194,6 +197,12 @@ fn failure(vmid: VmId, error: &NotSwitched) -> StepError {
 impl ForwardJob for PowerJob {
     type Work = PowerPayload;
     type State = ();
+
+    fn deadline(&self) -> Duration {
+        let PowerDeps { timings, grace, .. } = &self.deps;
+        // The workload and then the container end in their own time, once more behind another shutdown; off and on.
+        timings.longest_change() * 3 + *grace * 5 + TURNS
+    }
 
     async fn run(&self, cx: &JobContext, payload: PowerPayload, (): ()) -> JobEnd {
         let run = Run { deps: &self.deps, cx, payload };

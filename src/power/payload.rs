@@ -1,7 +1,5 @@
 //! What is asked of the power of a server.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -45,7 +43,6 @@ impl Work for PowerPayload {
     const KIND: &'static str = "power";
     const QUEUE: Queue = Queue::Host;
     const MAX_STARTS: i32 = 5;
-    const DEADLINE: Duration = Duration::from_secs(2 * 3600);
     const CANCEL: CancelRule = CancelRule::Anytime;
 
     fn steps(&self) -> usize {

@@ -1,6 +1,7 @@
 //! The job of a provisioning operation: rebuilds the saga from the row, runs it or unwinds it, and names leftovers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sea_orm::{DbErr, EntityTrait};
@@ -8,7 +9,7 @@ use sea_orm::{DbErr, EntityTrait};
 use crate::db::entities::debt::DebtKind;
 use crate::db::entities::{operation, user};
 use crate::edge::{Target, Targets};
-use crate::jobs::{CrashPolicy, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, UnwindEnd, WorkSpec};
+use crate::jobs::{CrashPolicy, Deadlines, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, UnwindEnd, WorkSpec};
 use crate::kernel::UserId;
 use crate::operations::{StepJournal, stop_of};
 use crate::publishing::debt_of;
@@ -16,10 +17,15 @@ use crate::saga::{self, SagaEnd, Undo};
 use crate::standing::{self, Action, Decision, gate};
 
 use super::plan::plan;
+use super::policy::Timings;
 use super::request::ProvisionPayload;
 use super::run::{ProvisionDeps, Run};
 use super::state::Provisioning;
 use super::steps::{PUBLISH_EDGE, steps};
+
+/// What a run does besides waiting for the hypervisor and the agent: the edge, our own records, and the turns of others who
+/// clone the same template.
+const BESIDES: Duration = Duration::from_secs(3600);
 
 /// Makes servers.
 pub struct ProvisionJob {
@@ -92,6 +98,15 @@ impl Job for ProvisionJob {
         CrashPolicy::UnwindOutsideEffects
     }
 
+    fn deadlines(&self) -> Deadlines {
+        let Timings { container, address_timeout, ready_timeout, .. } = self.deps.policy.timings;
+        let change = container.longest_change();
+        // Cloned, configured and started; the agent is configured and becomes ready.
+        let run = change * 3 + address_timeout + ready_timeout * 2 + BESIDES;
+        // Switched off and destroyed.
+        Deadlines { run, undo: change * 2 + BESIDES }
+    }
+
     fn leftovers(&self, operation: &operation::Model) -> Vec<Leftover> {
         let state = operation.saga_state.as_deref().and_then(|text| serde_json::from_str(text).ok());
         leftovers(&state.unwrap_or_default(), operation.phase.as_deref(), &self.deps.publisher.targets)
@@ -104,7 +119,7 @@ impl Job for ProvisionJob {
         };
         let Ok(passed) = self.pass_gate(cx, run.user_id).await else { return JobEnd::Lost };
         if let Err(failure) = passed {
-            let undo = saga::unwind(&steps(), &run, &self.journal(cx), &stop_of(cx), &mut state).await;
+            let undo = saga::unwind(&steps(), &run, &self.journal(cx), &stop_of(cx).undoing(), &mut state).await;
             return JobEnd::Failed { failure, undo: self.unwound(undo, &state) };
         }
         let end = saga::run(&steps(), &run, &self.journal(cx), &stop_of(cx), &mut state).await;

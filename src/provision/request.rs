@@ -1,7 +1,5 @@
 //! What a customer asked for, as it is stored with the operation.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -77,7 +75,6 @@ impl Work for ProvisionPayload {
     const KIND: &'static str = "provision";
     const QUEUE: Queue = Queue::Provision;
     const MAX_STARTS: i32 = 1;
-    const DEADLINE: Duration = Duration::from_secs(4 * 3600);
     const CANCEL: CancelRule = CancelRule::Anytime;
 
     fn steps(&self) -> usize {

@@ -31,7 +31,6 @@ impl Work for PublishPayload {
     const KIND: &'static str = "publish";
     const QUEUE: Queue = Queue::Host;
     const MAX_STARTS: i32 = 3;
-    const DEADLINE: Duration = Duration::from_secs(3600);
     const CANCEL: CancelRule = CancelRule::Anytime;
 
     fn steps(&self) -> usize {
@@ -54,6 +53,9 @@ impl Work for PublishPayload {
         Dedup::Always(vec![self.vmid.to_string(), self.wish.to_string()])
     }
 }
+
+/// Minutes at each target, read back and tried again; and its turn behind other work on the server, such as a stop.
+const DEADLINE: Duration = Duration::from_secs(4 * 3600);
 
 /// Publishes servers and takes them back.
 pub struct PublishJob {
@@ -139,6 +141,10 @@ fn judge(record: Option<&EdgeRecord>) -> StepResult {
 impl ForwardJob for PublishJob {
     type Work = PublishPayload;
     type State = ();
+
+    fn deadline(&self) -> Duration {
+        DEADLINE
+    }
 
     async fn run(&self, cx: &JobContext, payload: PublishPayload, (): ()) -> JobEnd {
         let run = Run { job: self, cx, payload };

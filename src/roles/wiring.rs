@@ -239,6 +239,8 @@ pub fn provision_jobs(jobs: &JobsConfig, provision: &ProvisionConfig) -> JobSett
         slots: Some(provision.slots),
         // The slots are what limits the queue; one process may fill them all.
         concurrency: provision.slots,
+        // A renewal notices; a step boundary is as near as the longest call to a peer.
+        grace: jobs.lease * 2,
         unwind: provision.unwind_stale,
     }
 }

@@ -17,8 +17,17 @@ pub struct Stop {
     pub lost: CancellationToken,
     /// The user asked to stop: undo what was done.
     pub cancelled: CancellationToken,
+    /// The deadline has passed: stop as failed, and undo what was done. An undo stops as incomplete.
+    pub overdue: CancellationToken,
     /// The worker stops: hand back at the next clean place.
     pub draining: CancellationToken,
+}
+
+impl Stop {
+    /// The same for the undo that ends a run: the deadline of the run is not one of its undo.
+    pub fn undoing(&self) -> Self {
+        Self { overdue: CancellationToken::new(), ..self.clone() }
+    }
 }
 
 /// A step was told to stop while it waited.
@@ -28,6 +37,8 @@ pub enum Stopped {
     Lost,
     /// The user asked to stop.
     Cancelled,
+    /// The deadline has passed.
+    Overdue,
     /// The worker stops.
     Draining,
 }
@@ -100,7 +111,7 @@ impl StepContext<'_> {
     }
 
     /// Waits for `span`, or until there is a reason to stop here. A step that reaches outside is not cut short by a
-    /// draining worker, since its effect is under way; an undo is not cut short by the user.
+    /// draining worker, since its effect is under way; an undo is not cut short by the user, but by its own deadline.
     pub async fn wait(&self, span: Duration) -> Result<(), Stopped> {
         let forward = self.direction == Direction::Forward;
         let may_drain = !forward || self.reach == Reach::Inside;
@@ -108,6 +119,7 @@ impl StepContext<'_> {
             biased;
             () = self.stop.lost.cancelled() => Err(Stopped::Lost),
             () = self.stop.cancelled.cancelled(), if forward => Err(Stopped::Cancelled),
+            () = self.stop.overdue.cancelled() => Err(Stopped::Overdue),
             () = self.stop.draining.cancelled(), if may_drain => Err(Stopped::Draining),
             () = tokio::time::sleep(span) => Ok(()),
         }

@@ -33,6 +33,10 @@ pub struct TeardownDeps {
     pub clock: Clock,
 }
 
+/// What a run does besides waiting for the hypervisor: minutes at each target of the edge, and its turn behind other work on
+/// the server, such as a stop.
+const BESIDES: Duration = Duration::from_secs(4 * 3600);
+
 /// Removes servers.
 pub struct TeardownJob {
     deps: TeardownDeps,
@@ -49,6 +53,11 @@ impl TeardownJob {
 impl ForwardJob for TeardownJob {
     type Work = TeardownPayload;
     type State = State;
+
+    fn deadline(&self) -> Duration {
+        // Switched off and destroyed.
+        self.deps.timings.longest_change() * 2 + BESIDES
+    }
 
     async fn run(&self, cx: &JobContext, payload: TeardownPayload, state: State) -> JobEnd {
         let work = Work { deps: &self.deps, cx, payload };

@@ -1,7 +1,5 @@
 //! What is asked of a teardown.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -29,7 +27,6 @@ impl Work for TeardownPayload {
     const KIND: &'static str = "teardown";
     const QUEUE: Queue = Queue::Host;
     const MAX_STARTS: i32 = 5;
-    const DEADLINE: Duration = Duration::from_secs(2 * 3600);
     /// A deletion that has begun has nothing to go back to.
     const CANCEL: CancelRule = CancelRule::BeforeStart;
 

@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::TryInitError;
 
 use super::human::HumanLines;
+use super::panics;
 use crate::kernel::{Clock, text_enum};
 
 text_enum! {
@@ -39,7 +40,7 @@ pub enum LoggingError {
 /// Libraries that log at `info` what we log ourselves. They are limited to warnings unless a directive names them.
 const QUIET: &str = "actix_server=warn,sea_orm_migration=warn";
 
-/// Sends the log lines of this process that pass `directives` to standard error. `colours` allows them on a terminal.
+/// Sends the log lines of this process that pass `directives` to standard error, panics among them. `colours` allows them on a terminal.
 pub fn init(directives: &str, format: LogFormat, colours: bool) -> Result<(), LoggingError> {
     use tracing_subscriber::util::SubscriberInitExt;
 
@@ -52,11 +53,12 @@ pub fn init(directives: &str, format: LogFormat, colours: bool) -> Result<(), Lo
         LogFormat::Json => false,
     };
     let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
-    if human {
+    let begun = if human {
         let lines = lines.with_ansi(terminal && colours).event_format(HumanLines { clock: Clock::System });
         lines.finish().try_init().map_err(LoggingError::Twice)
     } else {
         // A line is in one span at most, that of its request.
         lines.json().flatten_event(true).with_span_list(false).finish().try_init().map_err(LoggingError::Twice)
-    }
+    };
+    begun.map(|()| panics::install_hook())
 }

@@ -4,6 +4,7 @@ mod human;
 mod logging;
 mod metrics;
 mod outage;
+mod panics;
 
 pub use logging::{LogFormat, LoggingError, init};
 pub use metrics::{
@@ -11,3 +12,4 @@ pub use metrics::{
     PollerMetrics, Purpose, QueueGauge, Refusal, Renewal, RunEnd, Store, StoreMetrics, TaskMetrics, TaskSeries,
 };
 pub use outage::Outage;
+pub use panics::{Panicked, caught};

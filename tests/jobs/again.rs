@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use zpack::db;
 use zpack::db::entities::operation::{self, Actor, OperationState};
-use zpack::db::entities::queue_slot;
 use zpack::jobs::{ClaimOutcome, Failpoints, JobEnd, JobSettings, Registry, Sweep, UnwindEnd, claim, sweep};
 use zpack::kernel::{Clock, Timestamp, WorkerId};
 use zpack::operations::{CancelOutcome, cancel};
@@ -23,14 +21,6 @@ on_every_database!(
 );
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-async fn slots_taken(runtime: &Runtime) -> u64 {
-    queue_slot::Entity::find()
-        .filter(queue_slot::Column::OperationId.is_not_null())
-        .count(&runtime.test.db)
-        .await
-        .unwrap()
-}
 
 async fn an_operation_begun_for_later_waits_for_its_time(test: TestDb) {
     let runtime = Runtime::over(test);
@@ -74,10 +64,10 @@ async fn a_job_runs_again_and_again_on_one_start(test: TestDb) {
         }
     });
     let id = runtime.begin("poll").await;
-    let worker = runtime.worker(job, Runtime::settings());
+    let worker = runtime.worker([job], Runtime::settings());
     let waiting = runtime.until(id, |row| row.state == OperationState::Queued && row.fence > 0).await;
     assert_eq!((waiting.starts, waiting.lease_until, waiting.worker), (0, None, None));
-    assert_eq!(slots_taken(&runtime).await, 0, "others may run meanwhile");
+    assert_eq!(runtime.slots_taken().await, 0, "others may run meanwhile");
     let ended = runtime.until(id, |row| row.state.is_ended()).await;
     assert_eq!((ended.state, ended.starts, ended.max_starts, ended.fence), (OperationState::Succeeded, 1, 1, 4));
     let took = ended.finished_at.unwrap().millis() - ended.started_at.unwrap().millis();
@@ -89,7 +79,8 @@ async fn a_job_runs_again_and_again_on_one_start(test: TestDb) {
 async fn what_waits_to_run_again_can_be_cancelled(test: TestDb) {
     let runtime = Runtime::over(test);
     let id = runtime.begin("poll").await;
-    let worker = runtime.worker(Script::new("poll", |_| async { JobEnd::Again { after: HOUR } }), Runtime::settings());
+    let worker =
+        runtime.worker([Script::new("poll", |_| async { JobEnd::Again { after: HOUR } })], Runtime::settings());
     let waiting = runtime.until(id, |row| row.state == OperationState::Queued && row.fence > 0).await;
     assert!(waiting.run_after > waiting.started_at.unwrap());
     let tx = db::begin(&runtime.test.db).await.unwrap();
@@ -113,7 +104,7 @@ async fn a_cancellation_that_the_job_missed_is_not_kept_waiting(test: TestDb) {
         tx.commit().await.unwrap();
         JobEnd::Again { after: HOUR }
     });
-    let worker = runtime.worker(job, Runtime::settings());
+    let worker = runtime.worker([job], Runtime::settings());
     let ended = runtime.until(id, |row| row.state.is_ended()).await;
     assert_eq!((ended.state, ended.fence), (OperationState::Cancelled, 2));
     worker.stop().await;

@@ -4,8 +4,8 @@ use sea_orm::{EntityTrait, IntoActiveModel, ModelTrait, TryIntoModel};
 use zpack::db;
 use zpack::db::entities::operation::{Actor, CancelRule, Cleanup, OperationState, Unwind};
 use zpack::db::entities::{
-    audit_event, catalog_copy, debt, idempotency_key, instance, lease, operation, operation_event, operation_step,
-    port, queue, queue_slot, reservation, resource_lock, revoked_token, standing, user,
+    audit_event, catalog_copy, debt, episode, idempotency_key, instance, lease, operation, operation_event,
+    operation_step, port, queue, queue_slot, reservation, resource_lock, revoked_token, standing, user,
 };
 use zpack::kernel::{AuditId, DebtId, Hostname, InstanceId, OperationId, Timestamp, TokenId, UserId, VmId};
 
@@ -59,6 +59,7 @@ fn operation(id: OperationId, state: OperationState, dedup_key: Option<&str>) ->
         fence: i64::MAX,
         lease_until: None,
         worker: None,
+        claimed_at: None,
         starts: i32::MIN,
         crashes: 0,
         max_starts: 1,
@@ -212,6 +213,18 @@ async fn every_entity_comes_back_as_it_was_written(test: TestDb) {
             since: LATE,
             version: 0,
             updated_at: EARLY,
+        },
+    )
+    .await;
+    round_trip(
+        &test,
+        episode::Model {
+            id: "e".repeat(64),
+            kind: "provision".into(),
+            subject: "s".repeat(128),
+            name: "n".repeat(128),
+            operation_id: op,
+            begun_at: EARLY,
         },
     )
     .await;

@@ -10,11 +10,11 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseConnection, EntityTrait, Qu
 use zpack::db;
 use zpack::db::entities::operation::{self, Actor, CancelRule, OperationState, Unwind};
 use zpack::db::entities::{operation_step, queue_slot};
-use zpack::jobs::lifecycle::{Footprint, Standing, decide};
+use zpack::jobs::lifecycle::{Footprint, Standing, decide, decide_panic};
 use zpack::jobs::{
-    ClaimOutcome, ClaimPurpose, Claimed, CrashPolicy, End, Failpoints, Job, JobContext, JobEnd, JobSettings, Leftover,
-    Lists, Queue, Registry, Sweep, UnwindEnd, WorkSpec, claim, ensure_slots, finish, guard, recover_expired, renew,
-    set_paused, sweep,
+    ClaimOutcome, ClaimPurpose, Claimed, CrashPolicy, Deadlines, End, Failpoints, Job, JobContext, JobEnd, JobSettings,
+    Leftover, Lists, Queue, Registry, Sweep, UnwindEnd, WorkSpec, claim, end_panicked, ensure_slots, finish, guard,
+    recover_expired, renew, set_paused, sweep,
 };
 use zpack::kernel::{OperationId, Timestamp, WorkerId};
 use zpack::operations::{CancelFacts, CancelOutcome, cancel, may_cancel};
@@ -25,6 +25,7 @@ on_every_database!(
     a_claim_is_won_exactly_when_the_rule_allows_it,
     an_owner_writes_exactly_what_the_rule_allows,
     a_vanished_owner_is_recovered_from_by_the_rule,
+    a_panic_ends_an_operation_by_the_rule,
     a_sweep_offers_exactly_what_may_start,
     a_request_to_cancel_does_what_the_rule_says,
     a_request_to_cancel_is_refused_by_the_rule,
@@ -34,7 +35,19 @@ on_every_database!(
 
 const QUEUE: Queue = Queue::Provision;
 const FENCE: i64 = 7;
-const LEASES: [Option<i64>; 3] = [None, Some(3_600_000), Some(-3_600_000)];
+/// An undo may take ten minutes, a run an hour.
+const DEADLINES: Deadlines = Deadlines { run: Duration::from_secs(3600), undo: Duration::from_secs(600) };
+const HOUR: i64 = 3_600_000;
+const LEASES: [Option<i64>; 3] = [None, Some(HOUR), Some(-HOUR)];
+/// Lease and claim of an owner, in time or late by one or the other.
+const OWNERS: [(Option<i64>, Option<i64>); 6] = [
+    (None, None),
+    (Some(HOUR), None),
+    (Some(-HOUR), None),
+    (Some(HOUR), Some(-HOUR / 2)),
+    (Some(HOUR), Some(-2 * HOUR)),
+    (Some(-HOUR), Some(-2 * HOUR)),
+];
 const FOOTPRINTS: [Footprint; 3] = [Footprint::None, Footprint::Inside, Footprint::Outside];
 
 /// A job that is never run: only its kind and policy matter.
@@ -43,7 +56,11 @@ struct Idle(&'static str, CrashPolicy);
 #[async_trait]
 impl Job for Idle {
     fn spec(&self) -> WorkSpec {
-        WorkSpec { kind: self.0, queue: QUEUE, version: 1, deadline: Duration::from_secs(3600) }
+        WorkSpec { kind: self.0, queue: QUEUE, version: 1 }
+    }
+
+    fn deadlines(&self) -> Deadlines {
+        DEADLINES
     }
 
     fn crash_policy(&self) -> CrashPolicy {
@@ -75,7 +92,7 @@ fn settings() -> JobSettings {
 }
 
 fn row(now: Timestamp) -> operation::Model {
-    operation::Model { fence: FENCE, ..rows::queued(QUEUE, "provision", at(now, -3_600_000)) }
+    operation::Model { fence: FENCE, ..rows::queued(QUEUE, "provision", at(now, -HOUR)) }
 }
 
 fn at(now: Timestamp, offset: i64) -> Timestamp {
@@ -107,6 +124,10 @@ fn vary<V: Copy>(
 
 fn with_leases(rows: Vec<operation::Model>, now: Timestamp) -> Vec<operation::Model> {
     vary(rows, &LEASES, |row, lease| row.lease_until = lease.map(|offset| at(now, offset)))
+}
+
+fn standing(row: &operation::Model, now: Timestamp) -> Standing {
+    Standing::of(row, &DEADLINES, settings().grace, now)
 }
 
 async fn begin_steps(db: &DatabaseConnection, id: OperationId, footprint: Footprint, now: Timestamp) {
@@ -145,13 +166,13 @@ async fn a_claim_is_won_exactly_when_the_rule_allows_it(test: TestDb) {
     for paused in [false, true] {
         let now = db::now(db).await.unwrap();
         set_paused(db, QUEUE, paused, now).await.unwrap();
-        let rows = vary(standings(now), &[-3_600_000, 3_600_000], |row, offset| row.run_after = at(now, offset));
+        let rows = vary(standings(now), &[-HOUR, HOUR], |row, offset| row.run_after = at(now, offset));
         let rows = vary(rows, &[0, 1], |row, starts| row.starts = starts);
         let rows = vary(rows, &[false, true], |row, asked| row.cancel_requested = asked);
         let rows = vary(rows, &LEASES[..2], |row, lease| row.lease_until = lease.map(|offset| at(now, offset)));
         rows::store(db, &rows).await;
         for row in &rows {
-            let before = Standing::of(row, now);
+            let before = standing(row, now);
             let expected = before.claimable(paused);
             let outcome = claim(db, QUEUE, row.id, WorkerId::generate(), &registry, &settings).await.unwrap();
             let purpose = match outcome {
@@ -164,9 +185,11 @@ async fn a_claim_is_won_exactly_when_the_rule_allows_it(test: TestDb) {
         }
         let after = read_all(db).await;
         for row in &rows {
-            let before = Standing::of(row, now);
+            let before = standing(row, now);
             let expected = before.claimable(paused).map_or(before, |purpose| before.claimed(purpose));
-            assert_eq!(Standing::of(&after[&row.id], now), expected, "after {before:?}");
+            let row_after = &after[&row.id];
+            assert_eq!(standing(row_after, now), expected, "after {before:?}");
+            assert_eq!(row_after.claimed_at.is_some(), expected.fence > before.fence, "after {before:?}");
         }
     }
     assert!(won > 50, "only {won} claims were won");
@@ -197,7 +220,7 @@ async fn an_owner_writes_exactly_what_the_rule_allows(test: TestDb) {
     let rows = with_leases(standings(now), now);
     rows::store(db, &rows).await;
     for row in &rows {
-        let before = Standing::of(row, now);
+        let before = standing(row, now);
         for fence in [FENCE, FENCE - 1] {
             let tx = db::begin(db).await.unwrap();
             let guarded = guard(&tx, row.id, fence).await.unwrap().is_ok();
@@ -216,10 +239,11 @@ async fn an_owner_writes_exactly_what_the_rule_allows(test: TestDb) {
             vary(with_leases(standings(now), now), &[(0, false), (9, false), (0, true)], |row, (crashes, asked)| {
                 row.crashes = crashes;
                 row.cancel_requested = asked;
+                row.claimed_at = Some(at(now, -2 * HOUR));
             });
         rows::store(db, &rows).await;
         for (index, row) in rows.iter().enumerate() {
-            let before = Standing::of(row, now);
+            let before = standing(row, now);
             let fence = if index % 5 == 4 { FENCE - 1 } else { FENCE };
             let operation = operation::Model { fence, ..row.clone() };
             let claimed = Claimed { operation, purpose: ClaimPurpose::Run };
@@ -227,7 +251,7 @@ async fn an_owner_writes_exactly_what_the_rule_allows(test: TestDb) {
             assert_eq!(written, before.is_owned_by(fence), "{end:?} of {fence} on {before:?}");
             let expected = if written { before.finished(&end) } else { before };
             let later = db::now(db).await.unwrap();
-            assert_eq!(Standing::of(&rows::read(db, row.id).await, later), expected, "{end:?} on {before:?}");
+            assert_eq!(standing(&rows::read(db, row.id).await, later), expected, "{end:?} on {before:?}");
         }
     }
 }
@@ -242,10 +266,14 @@ async fn a_vanished_owner_is_recovered_from_by_the_rule(test: TestDb) {
         let rows = vary(standings(now), &kinds, |row, (kind, _)| kind.clone_into(&mut row.kind));
         let rows = vary(rows, &[0, 2, 9], |row, crashes| row.crashes = crashes);
         // The footprint is kept where no statement looks until the steps are written.
-        let rows = vary(with_leases(rows, now), &[0, 1, 2], |row, footprint| row.event_seq = footprint);
+        let rows = vary(rows, &OWNERS, |row, (lease, claimed)| {
+            row.lease_until = lease.map(|offset| at(now, offset));
+            row.claimed_at = claimed.map(|offset| at(now, offset));
+        });
+        let rows = vary(rows, &[0, 1, 2], |row, footprint| row.event_seq = footprint);
         rows::store(db, &rows).await;
         let footprint = |row: &operation::Model| FOOTPRINTS[usize::try_from(row.event_seq).unwrap()];
-        for row in rows.iter().filter(|row| Standing::of(row, now).is_abandoned()) {
+        for row in rows.iter().filter(|row| standing(row, now).is_abandoned()) {
             begin_steps(db, row.id, footprint(row), now).await;
         }
         let settings = JobSettings { unwind: unwinding, ..settings() };
@@ -253,7 +281,7 @@ async fn a_vanished_owner_is_recovered_from_by_the_rule(test: TestDb) {
         let later = db::now(db).await.unwrap();
         let after = read_all(db).await;
         for row in &rows {
-            let before = Standing::of(row, now);
+            let before = standing(row, now);
             let policy = kinds.iter().find(|(kind, _)| *kind == row.kind).unwrap().1;
             let expected = if before.is_abandoned() {
                 recovered += 1;
@@ -261,16 +289,56 @@ async fn a_vanished_owner_is_recovered_from_by_the_rule(test: TestDb) {
             } else {
                 before
             };
-            let row_after = &after[&row.id];
-            // The shortest wait after a crash is a second.
-            let in_time =
-                if expected.due { row_after.run_after <= later } else { row_after.run_after >= at(now, 1000) };
-            assert!(in_time, "run_after of {before:?}, {policy:?}, {:?}", footprint(row));
-            let standing = Standing { due: expected.due, ..Standing::of(row_after, now) };
-            assert_eq!(standing, expected, "after {before:?}, {policy:?}, {:?}", footprint(row));
+            let told = format!("after {before:?}, {policy:?}, {:?}", footprint(row));
+            assert_settled(&after[&row.id], &expected, (now, later), &told);
         }
     }
     assert!(recovered > 100, "only {recovered} were recovered");
+}
+
+/// `row` is as `expected`, and waits at least a second, the shortest wait after a crash, or not at all.
+fn assert_settled(row: &operation::Model, expected: &Standing, (now, later): (Timestamp, Timestamp), told: &str) {
+    let in_time = if expected.due { row.run_after <= later } else { row.run_after >= at(now, 1000) };
+    assert!(in_time, "run_after {told}");
+    assert_eq!(Standing { due: expected.due, ..standing(row, now) }, *expected, "{told}");
+}
+
+async fn a_panic_ends_an_operation_by_the_rule(test: TestDb) {
+    let db = &test.db;
+    let mut ended = 0;
+    for unwinding in [true, false] {
+        let settings = JobSettings { unwind: unwinding, ..settings() };
+        for (kind, policy) in [("provision", CrashPolicy::UnwindOutsideEffects), ("repair", CrashPolicy::Resume)] {
+            for footprint in FOOTPRINTS {
+                let now = db::now(db).await.unwrap();
+                let rows = vary(standings(now), &[0, 9], |row, crashes| {
+                    kind.clone_into(&mut row.kind);
+                    row.crashes = crashes;
+                    row.lease_until = Some(at(now, HOUR));
+                });
+                rows::store(db, &rows).await;
+                for row in &rows {
+                    begin_steps(db, row.id, footprint, now).await;
+                    let before = standing(row, now);
+                    let claimed = Claimed { operation: row.clone(), purpose: ClaimPurpose::Run };
+                    let written = end_panicked(db, &claimed, &Idle(kind, policy), &settings, now).await.unwrap();
+                    assert_eq!(written.is_ok(), before.is_owned_by(FENCE), "{before:?}");
+                    let decided = decide_panic(&before, policy, footprint);
+                    let expected = if written.is_ok() {
+                        ended += 1;
+                        assert_eq!(written, Ok(decided));
+                        before.recovered(decided, footprint, unwinding)
+                    } else {
+                        before
+                    };
+                    let later = db::now(db).await.unwrap();
+                    let told = format!("after {before:?}, {policy:?}, {footprint:?}");
+                    assert_settled(&rows::read(db, row.id).await, &expected, (now, later), &told);
+                }
+            }
+        }
+    }
+    assert!(ended > 100, "only {ended} were ended");
 }
 
 async fn a_sweep_offers_exactly_what_may_start(test: TestDb) {
@@ -279,7 +347,7 @@ async fn a_sweep_offers_exactly_what_may_start(test: TestDb) {
     let client = redis::Client::open(redis.url()).unwrap();
     let lists = Lists::open(&client).unwrap();
     let now = db::now(db).await.unwrap();
-    let rows = vary(standings(now), &[-3_600_000, 3_600_000], |row, offset| row.run_after = at(now, offset));
+    let rows = vary(standings(now), &[-HOUR, HOUR], |row, offset| row.run_after = at(now, offset));
     let rows = vary(rows, &[0, 1], |row, starts| row.starts = starts);
     rows::store(db, &rows).await;
     for (paused, what) in [(true, Sweep::Everything), (false, Sweep::Overdue), (false, Sweep::Everything)] {
@@ -294,7 +362,7 @@ async fn a_sweep_offers_exactly_what_may_start(test: TestDb) {
             .unwrap();
         let offered: BTreeSet<_> = ready.iter().cloned().collect();
         assert_eq!(offered.len(), ready.len(), "an id is there twice");
-        let due = rows.iter().filter(|row| Standing::of(row, now).is_offered(paused));
+        let due = rows.iter().filter(|row| standing(row, now).is_offered(paused));
         assert_eq!(offered, due.map(|row| row.id.to_string()).collect(), "paused: {paused}, {what:?}");
     }
 }
@@ -303,16 +371,16 @@ async fn a_request_to_cancel_does_what_the_rule_says(test: TestDb) {
     let db = &test.db;
     let now = db::now(db).await.unwrap();
     for footprint in FOOTPRINTS {
-        let rows = vary(standings(now), &[-3_600_000, 3_600_000], |row, offset| row.run_after = at(now, offset));
+        let rows = vary(standings(now), &[-HOUR, HOUR], |row, offset| row.run_after = at(now, offset));
         rows::store(db, &rows).await;
         for row in &rows {
             begin_steps(db, row.id, footprint, now).await;
-            let before = Standing::of(row, now);
+            let before = standing(row, now);
             let outcome = ask_to_cancel(db, row, Actor::Customer, now).await;
             let expected = before.cancelled(footprint);
             assert_eq!(outcome != CancelOutcome::Ended, expected.is_some(), "{before:?}");
             let later = db::now(db).await.unwrap();
-            let after = Standing::of(&rows::read(db, row.id).await, later);
+            let after = standing(&rows::read(db, row.id).await, later);
             assert_eq!(after, expected.unwrap_or(before), "{footprint:?} on {before:?}");
         }
     }
@@ -370,7 +438,7 @@ async fn a_slot_goes_with_its_operation(test: TestDb) {
         assert_eq!(slot_holders(db).await, [first.id]);
         let outcome = claim(db, QUEUE, second.id, WorkerId::generate(), &registry, &settings).await.unwrap();
         assert!(matches!(outcome, ClaimOutcome::NoSlot), "{outcome:?}");
-        assert_eq!(Standing::of(&rows::read(db, second.id).await, now), Standing::of(&second, now));
+        assert_eq!(standing(&rows::read(db, second.id).await, now), standing(&second, now));
         if vanishes {
             let lost = operation::ActiveModel { id: Set(first.id), lease_until: Set(expired), ..Default::default() };
             operation::Entity::update(lost).exec(db).await.unwrap();

@@ -3,6 +3,7 @@
 mod agent_poll;
 mod begin;
 mod entities;
+mod episodes;
 mod idempotency;
 pub mod lease;
 mod lifecycle;

@@ -49,7 +49,6 @@ impl Work for LaterRelease {
     const QUEUE: Queue = ProvisionPayload::QUEUE;
     const VERSION: i32 = 99;
     const MAX_STARTS: i32 = ProvisionPayload::MAX_STARTS;
-    const DEADLINE: Duration = ProvisionPayload::DEADLINE;
     const CANCEL: CancelRule = ProvisionPayload::CANCEL;
 
     fn steps(&self) -> usize {
@@ -125,6 +124,7 @@ impl Company {
             drain: Duration::from_secs(10),
             slots: Some(1),
             concurrency: 1,
+            grace: Duration::from_secs(60),
             unwind: true,
         }
     }

@@ -24,6 +24,7 @@ pub fn queued(queue: Queue, kind: &str, at: Timestamp) -> operation::Model {
         fence: 0,
         lease_until: None,
         worker: None,
+        claimed_at: None,
         starts: 0,
         crashes: 0,
         max_starts: 1,

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use zpack::db::entities::operation;
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
+use zpack::db::entities::{operation, queue_slot};
 use zpack::jobs::{
-    CrashPolicy, Failpoints, Job, JobContext, JobEnd, JobSettings, Lane, Leftover, Lists, Queue, Registry, UnwindEnd,
-    WorkSpec, WorkerDeps,
+    CrashPolicy, Deadlines, Failpoints, Job, JobContext, JobEnd, JobSettings, Lane, Leftover, Lists, Queue, Registry,
+    UnwindEnd, WorkSpec, WorkerDeps,
 };
 use zpack::kernel::{Clock, OperationId, WorkerId};
 use zpack::telemetry::Metrics;
@@ -51,12 +52,15 @@ impl Runtime {
             drain: Duration::from_secs(10),
             slots: Some(1),
             concurrency: 1,
+            grace: Duration::from_millis(300),
             unwind: true,
         }
     }
 
-    /// Starts a worker that knows `job`.
-    pub fn worker(&self, job: Script, settings: JobSettings) -> RunningWorker {
+    /// Starts a worker that knows `jobs`.
+    pub fn worker(&self, jobs: impl IntoIterator<Item = Script>, settings: JobSettings) -> RunningWorker {
+        let jobs = jobs.into_iter().map(|job| Arc::new(job) as Arc<dyn Job>);
+        let registry = jobs.fold(Registry::for_queue(QUEUE), |registry, job| registry.with(job).unwrap());
         RunningWorker::start(WorkerDeps {
             lane: Lane {
                 queue: QUEUE,
@@ -68,7 +72,7 @@ impl Runtime {
             },
             db: self.test.db.clone(),
             connect: renewer_connection(&self.test.url),
-            registry: Registry::for_queue(QUEUE).with(Arc::new(job)).unwrap(),
+            registry,
             settings,
             clock: Clock::System,
             failpoints: Failpoints::default(),
@@ -81,6 +85,19 @@ impl Runtime {
         let row = rows::queued(QUEUE, kind, now);
         rows::store(&self.test.db, std::slice::from_ref(&row)).await;
         row.id
+    }
+
+    /// How many operations hold a slot.
+    pub async fn slots_taken(&self) -> u64 {
+        let taken = queue_slot::Entity::find().filter(queue_slot::Column::OperationId.is_not_null());
+        taken.count(&self.test.db).await.unwrap()
+    }
+
+    /// What the workers have counted of `series`, a name with its labels.
+    pub fn counted(&self, series: &str) -> f64 {
+        let text = self.metrics.render().unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+        line.unwrap_or_else(|| panic!("no {series} in\n{text}"))
     }
 
     /// The row of an operation.
@@ -109,6 +126,7 @@ type Play<T> = Arc<dyn Fn(JobContext) -> BoxFuture<'static, T> + Send + Sync>;
 pub struct Script {
     kind: &'static str,
     policy: CrashPolicy,
+    deadlines: Deadlines,
     run: Play<JobEnd>,
     unwind: Play<UnwindEnd>,
 }
@@ -122,16 +140,34 @@ impl Script {
         Self {
             kind,
             policy: CrashPolicy::Resume,
+            deadlines: Deadlines { run: Duration::from_secs(600), undo: Duration::from_secs(600) },
             run: Arc::new(move |cx| Box::pin(run(cx))),
             unwind: Arc::new(|_| Box::pin(async { UnwindEnd::Nothing })),
         }
+    }
+
+    /// The same with steps that must not be repeated, and `unwind` to undo them.
+    pub fn undone_by<F>(self, unwind: impl Fn(JobContext) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = UnwindEnd> + Send + 'static,
+    {
+        Self { policy: CrashPolicy::UnwindOutsideEffects, unwind: Arc::new(move |cx| Box::pin(unwind(cx))), ..self }
+    }
+
+    /// The same with so much time.
+    pub fn within(self, run: Duration, undo: Duration) -> Self {
+        Self { deadlines: Deadlines { run, undo }, ..self }
     }
 }
 
 #[async_trait]
 impl Job for Script {
     fn spec(&self) -> WorkSpec {
-        WorkSpec { kind: self.kind, queue: QUEUE, version: 1, deadline: Duration::from_secs(3600) }
+        WorkSpec { kind: self.kind, queue: QUEUE, version: 1 }
+    }
+
+    fn deadlines(&self) -> Deadlines {
+        self.deadlines
     }
 
     fn crash_policy(&self) -> CrashPolicy {

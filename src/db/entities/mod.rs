@@ -4,6 +4,7 @@ pub mod audit_event;
 pub mod catalog_copy;
 pub mod debt;
 pub mod deleted_instance;
+pub mod episode;
 pub mod idempotency_key;
 pub mod instance;
 pub mod lease;

@@ -128,6 +128,8 @@ pub struct Model {
     pub lease_until: Option<Timestamp>,
     /// The process that owns it.
     pub worker: Option<String>,
+    /// When its owner claimed it; nothing while it has none.
+    pub claimed_at: Option<Timestamp>,
     /// How often it was started.
     pub starts: i32,
     /// How often its owner vanished.

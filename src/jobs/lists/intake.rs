@@ -13,6 +13,7 @@ use crate::jobs::failpoint::Failpoints;
 use crate::jobs::lane::Lane;
 use crate::jobs::run::inflight::InFlight;
 use crate::kernel::{Backoff, Clock, OperationId};
+use crate::telemetry::caught;
 
 use super::acks::Acks;
 use super::commands::PAGE;
@@ -145,7 +146,7 @@ impl<H: Handler> Running<H> {
             for (id, place) in ids.into_iter().zip(free) {
                 let (running, report) = (self.clone(), report.clone());
                 jobs.spawn(async move {
-                    let handled = running.handle(id).await;
+                    let handled = running.handle_safely(id).await;
                     if handled != Handled::Done {
                         // The receive loop may be gone already.
                         let _ = report.send(handled);
@@ -156,6 +157,18 @@ impl<H: Handler> Running<H> {
         }
         for id in receiver.take_backlog() {
             self.give_back(id).await;
+        }
+    }
+
+    /// A panic outside of a job, in the runtime itself, must not keep the id from others.
+    async fn handle_safely(&self, id: OperationId) -> Handled {
+        match caught(self.handle(id)).await {
+            Ok(handled) => handled,
+            Err(panicked) => {
+                tracing::error!(operation.id = %id, "the handling of {id} panicked: {panicked}");
+                self.give_back(id).await;
+                Handled::Trouble
+            }
         }
     }
 

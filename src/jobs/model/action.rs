@@ -1,8 +1,8 @@
 //! What can happen in a state. Every action is one atomic step of one process, of a store, or of time.
 
-use crate::jobs::lifecycle::Lease;
+use crate::jobs::lifecycle::{Elapsed, Lease};
 
-use super::world::{At, OPERATIONS, Phase, WORKERS, World, is_outside};
+use super::world::{At, OPERATIONS, Phase, WORKERS, Why, World, is_outside};
 use super::{Scope, Weakness};
 
 /// Numbers are those of operations and workers.
@@ -27,6 +27,7 @@ pub(super) enum Action {
     Effect(usize),
     StepDone(usize),
     ObserveCancel(usize),
+    ObserveDeadline(usize),
     UndoEffect(usize),
     UndoWritten(usize),
     Finish(usize),
@@ -42,14 +43,19 @@ pub(super) enum Action {
     // Time.
     BackoffEnds(usize),
     LeaseEnds(usize),
+    GraceEnds(usize),
     // Faults, each of which is paid for.
     Crash(usize),
     Flush,
     /// The owner stood still, or was cut off from the database, for longer than its lease.
     Paused(usize),
+    /// The owner is at work for longer than its kind may be.
+    DeadlinePasses(usize),
     /// A living worker is taken for dead by the reaper.
     ReapLiving(usize),
     Drain(usize),
+    /// The job of an owner panics.
+    Panics(usize),
     StepFails(usize),
     UndoFails(usize),
     ReceiveReplyLost(usize, usize),
@@ -68,8 +74,10 @@ impl Action {
             Self::Crash(_)
                 | Self::Flush
                 | Self::Paused(_)
+                | Self::DeadlinePasses(_)
                 | Self::ReapLiving(_)
                 | Self::Drain(_)
+                | Self::Panics(_)
                 | Self::StepFails(_)
                 | Self::UndoFails(_)
                 | Self::ReceiveReplyLost(..)
@@ -140,6 +148,13 @@ fn of_operation(scope: &Scope, world: &World, index: usize, actions: &mut Vec<Ac
     }
     if !row.due {
         actions.push(Action::BackoffEnds(index));
+    }
+    if row.in_progress() {
+        match row.elapsed {
+            Elapsed::InTime if world.faults > 0 => actions.push(Action::DeadlinePasses(index)),
+            Elapsed::Overdue => actions.push(Action::GraceEnds(index)),
+            Elapsed::InTime | Elapsed::Overrun => {}
+        }
     }
     if row.lease == Lease::Alive {
         if !world.is_attended(index) {
@@ -219,6 +234,9 @@ fn of_owner(world: &World, index: usize, (operation, fence, phase): (usize, i64,
     if owned && expired {
         add(Action::Renew(index));
     }
+    if !matches!(phase, Phase::Ending(_)) {
+        add(Action::Panics(index));
+    }
     match phase {
         Phase::Between => {
             add(Action::Intend(index));
@@ -247,6 +265,12 @@ fn of_owner(world: &World, index: usize, (operation, fence, phase): (usize, i64,
             add(Action::FinishReplyLost(index));
         }
         Phase::Writing(_) => {}
+    }
+    let overdue = row.is_some_and(|row| row.is_overdue());
+    let at_boundary =
+        matches!(phase, Phase::Between | Phase::Begun(_) | Phase::Effected(_) | Phase::Undoing(Why::Unwind));
+    if overdue && at_boundary {
+        add(Action::ObserveDeadline(index));
     }
     if cancelled && matches!(phase, Phase::Between | Phase::Begun(_) | Phase::Effected(_)) {
         add(Action::ObserveCancel(index));

@@ -93,6 +93,7 @@ fn actor(action: Action) -> Option<usize> {
         | Action::StepDone(worker)
         | Action::StepFails(worker)
         | Action::ObserveCancel(worker)
+        | Action::ObserveDeadline(worker)
         | Action::UndoEffect(worker)
         | Action::UndoFails(worker)
         | Action::UndoWritten(worker)
@@ -104,7 +105,8 @@ fn actor(action: Action) -> Option<usize> {
         | Action::HandBackLost(worker)
         | Action::Renew(worker)
         | Action::NoticeLoss(worker)
-        | Action::Drain(worker) => Some(worker),
+        | Action::Drain(worker)
+        | Action::Panics(worker) => Some(worker),
         _ => None,
     }
 }

@@ -1,5 +1,5 @@
 //! A model of the job runtime, checked exhaustively: two operations, two workers, the sweeper and the reaper, with a
-//! crash, a flush, a lost reply, a pause or a stop of a worker between any two transitions (docs/invariants.md).
+//! crash, a panic, a flush, a lost reply, a pause, an overrun deadline or a stop of a worker between any two transitions (docs/invariants.md).
 //!
 //! What decides is not written again here: transitions call [`super::lifecycle`], whose functions are compared with the
 //! SQL on every combination of columns by `tests/stores/lifecycle.rs`. What the model adds is the order in which
@@ -55,6 +55,8 @@ enum Weakness {
     ForgetFirst,
     /// A provisioning operation is queued again whatever it has begun.
     RequeueAfterOutside,
+    /// An operation whose job panicked is queued again whatever it has begun.
+    RequeuePanicked,
     /// The recovery reads the step log before it has the row.
     JudgeBeforeLock,
     /// The slot stays taken when the operation ends.

@@ -101,6 +101,7 @@ fn an_id_forgotten_before_the_commit_is_found() {
 #[test]
 fn a_blind_retry_is_found() {
     finds(Weakness::RequeueAfterOutside, [UnwindOutsideEffects, Resume], 1, I6);
+    finds(Weakness::RequeuePanicked, [UnwindOutsideEffects, Resume], 1, I6);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::db::entities::operation::OperationState;
 use crate::db::entities::operation_step::StepStatus;
 use crate::jobs::job::CrashPolicy;
-use crate::jobs::lifecycle::{ClaimPurpose, Footprint, Lease, Recovery, Standing, decide};
+use crate::jobs::lifecycle::{ClaimPurpose, Elapsed, Footprint, Lease, Recovery, Standing, decide, decide_panic};
 
 use super::action::Action;
 use super::audit;
@@ -57,6 +57,8 @@ fn apply(scope: &Scope, world: &mut World, action: Action) {
         }
         Action::BackoffEnds(index) => change(world, index, |row| row.due = true),
         Action::LeaseEnds(index) | Action::Paused(index) => change(world, index, |row| row.lease = Lease::Expired),
+        Action::DeadlinePasses(index) => change(world, index, |row| row.elapsed = Elapsed::Overdue),
+        Action::GraceEnds(index) => change(world, index, |row| row.elapsed = Elapsed::Overrun),
         Action::Flush => world.flush(),
         Action::Crash(worker) => {
             let list = std::mem::take(&mut world.workers[worker].list);
@@ -85,6 +87,7 @@ fn apply(scope: &Scope, world: &mut World, action: Action) {
         | Action::StepDone(worker)
         | Action::StepFails(worker)
         | Action::ObserveCancel(worker)
+        | Action::ObserveDeadline(worker)
         | Action::UndoEffect(worker)
         | Action::UndoFails(worker)
         | Action::UndoWritten(worker)
@@ -96,7 +99,8 @@ fn apply(scope: &Scope, world: &mut World, action: Action) {
         | Action::HandBackLost(worker)
         | Action::Renew(worker)
         | Action::NoticeLoss(worker)
-        | Action::Drain(worker) => {
+        | Action::Drain(worker)
+        | Action::Panics(worker) => {
             let at = world.workers[worker].at;
             world.workers[worker].at = match at {
                 At::Idle => At::Idle,
@@ -170,6 +174,13 @@ fn recover(scope: &Scope, operation: &mut Operation, policy: CrashPolicy) {
     operation.slot = false;
 }
 
+/// `settle.rs`.
+fn panicked(scope: &Scope, row: &Standing, index: usize, footprint: Footprint) -> Recovery {
+    let recovery = decide_panic(row, scope.policies[index], footprint);
+    let weak = scope.weakness == Some(Weakness::RequeuePanicked) && row.state == OperationState::Running;
+    if weak { Recovery::Requeue } else { recovery }
+}
+
 /// `lists.rs`: the id leaves the list of its worker, or goes back.
 fn leave(world: &mut World, worker: usize, index: usize, action: Action) {
     if matches!(action, Action::ForgetLost(_) | Action::HandBackLost(_)) || world.workers[worker].list[index] == 0 {
@@ -202,8 +213,13 @@ fn own(
         }
         (Action::NoticeLoss(_), _) => gone,
         (Action::ObserveCancel(_), _) => undo(Why::Cancelled),
+        (Action::ObserveDeadline(_), Phase::Undoing(why)) => {
+            at(Phase::Ending(Ending::Undone(why, UndoResult::Incomplete)))
+        }
+        (Action::ObserveDeadline(_), _) => undo(Why::Failed),
         (Action::Drain(_), Phase::Undoing(why)) => at(Phase::Ending(Ending::Undone(why, UndoResult::Interrupted))),
         (Action::Drain(_), _) => at(Phase::Ending(Ending::HandedBack)),
+        (Action::Panics(_), _) => at(Phase::Ending(Ending::Panicked)),
         (Action::Again(_), _) => {
             world.agains -= 1;
             at(Phase::Ending(Ending::Again))
@@ -284,7 +300,13 @@ fn finish(
     let Some(row) = operation.row.filter(|row| row.is_owned_by(fence)) else {
         return At::Leaving { operation: index, fence: 0 };
     };
-    let mut finished = row.finished(&ending.end());
+    let mut finished = match ending.end() {
+        Some(end) => row.finished(&end),
+        None => {
+            let footprint = operation.footprint();
+            row.recovered(panicked(scope, &row, index, footprint), footprint, true)
+        }
+    };
     if ending == Ending::Again && scope.weakness == Some(Weakness::CountAgain) {
         finished.starts = row.starts;
     }

@@ -6,7 +6,7 @@ use crate::db::entities::operation::{Cleanup, OperationState, Unwind};
 use crate::db::entities::operation_step::StepStatus;
 use crate::jobs::end::End;
 use crate::jobs::job::{CrashPolicy, UnwindEnd};
-use crate::jobs::lifecycle::{Footprint, Lease, Standing};
+use crate::jobs::lifecycle::{Elapsed, Footprint, Lease, Standing};
 
 use super::Scope;
 
@@ -166,11 +166,13 @@ pub(super) enum Ending {
     Succeeded,
     HandedBack,
     Again,
+    Panicked,
     Undone(Why, UndoResult),
 }
 
 impl Ending {
-    pub(super) fn end(self) -> End {
+    /// What the owner writes, unless its job could not say it.
+    pub(super) fn end(self) -> Option<End> {
         let ended = |state, undo| End::Ended { state, failure: None, undo };
         let undo = |result| match result {
             UndoResult::Nothing => UnwindEnd::Nothing,
@@ -178,14 +180,15 @@ impl Ending {
             UndoResult::Incomplete => UnwindEnd::Incomplete { reason: String::new(), leftovers: Vec::new() },
             UndoResult::Interrupted => UnwindEnd::Interrupted,
         };
-        match self {
+        Some(match self {
+            Self::Panicked => return None,
             Self::Succeeded => ended(OperationState::Succeeded, UnwindEnd::Nothing),
             Self::HandedBack => End::HandedBack,
             Self::Again => End::Again { after: Duration::from_secs(1) },
             Self::Undone(Why::Failed, result) => ended(OperationState::Failed, undo(result)),
             Self::Undone(Why::Cancelled, result) => ended(OperationState::Cancelled, undo(result)),
             Self::Undone(Why::Unwind, result) => End::Unwound(undo(result)),
-        }
+        })
     }
 }
 
@@ -249,6 +252,7 @@ pub(super) fn fresh(policy: CrashPolicy) -> Standing {
         cleanup: Cleanup::None,
         due: true,
         lease: Lease::None,
+        elapsed: Elapsed::InTime,
         fence: 0,
         starts: 0,
         max_starts: match policy {

@@ -82,6 +82,7 @@ async fn win(
             .col_expr(operation::Column::LeaseUntil, now.clone().add(db::millis(lease)))
             .col_expr(operation::Column::Worker, Expr::value(worker.to_string()))
             .col_expr(operation::Column::HeartbeatAt, now.clone())
+            .col_expr(operation::Column::ClaimedAt, now.clone())
             .filter(operation::Column::Id.eq(id))
             .filter(operation::Column::Queue.eq(name.as_str()))
             .filter(Expr::col(operation::Column::RunAfter).lte(now.clone()))

@@ -30,6 +30,7 @@ pub async fn finish(
     let release = operation::Entity::update_many()
         .col_expr(operation::Column::LeaseUntil, Expr::value(None::<i64>))
         .col_expr(operation::Column::Worker, Expr::value(None::<String>))
+        .col_expr(operation::Column::ClaimedAt, Expr::value(None::<i64>))
         .col_expr(operation::Column::OfferedAt, Expr::value(None::<i64>))
         .col_expr(operation::Column::OfferCount, Expr::value(0))
         .filter(owned_by(row.id, row.fence));

@@ -5,6 +5,7 @@ pub(super) mod finish;
 pub mod locks;
 pub(super) mod owner;
 pub(super) mod recover;
+pub(super) mod settle;
 pub(super) mod slots;
 pub(super) mod status;
 pub(super) mod sweeper;

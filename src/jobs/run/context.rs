@@ -28,6 +28,9 @@ pub struct JobContext {
     pub lost: CancellationToken,
     /// Fires when the user asked to stop: stop between two steps and undo.
     pub cancelled: CancellationToken,
+    /// Fires when the deadline of the kind has passed: stop between two steps, as failed, and undo. An undo of its own
+    /// stops as incomplete.
+    pub overdue: CancellationToken,
     /// Fires when the worker stops: hand back between two steps.
     pub draining: CancellationToken,
     /// Places where tests kill, stop or hold the process.

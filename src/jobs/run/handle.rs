@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
 
 use crate::db;
@@ -14,14 +15,19 @@ use crate::jobs::lifecycle::ClaimPurpose;
 use crate::jobs::lists::intake::{Handled, Handler};
 use crate::jobs::rows::claim::{ClaimOutcome, Claimed, claim};
 use crate::jobs::rows::finish::finish;
+use crate::jobs::rows::owner::Lost;
+use crate::jobs::rows::settle::end_panicked;
 use crate::jobs::rows::slots;
 use crate::kernel::OperationId;
 use crate::kernel::boottime::since_boot;
-use crate::telemetry::{ClaimMiss, Purpose, Refusal, RunEnd};
+use crate::telemetry::{ClaimMiss, Purpose, Refusal, RunEnd, caught};
 
 use super::context::JobContext;
 use super::inflight::InFlight;
 use super::logged;
+
+/// How long a job may go on once its lease is lost. It notices at its next wait or write.
+const LOST_GRACE: Duration = Duration::from_secs(10);
 
 /// Claims received ids in SQL and runs what they name.
 pub(super) struct Claims {
@@ -40,13 +46,11 @@ impl Handler for Claims {
         match db::in_time(claiming).await {
             Ok(ClaimOutcome::Claimed(claimed)) => {
                 deps.failpoints.hit("claimed").await;
-                deps.lane.metrics.claimed(match claimed.purpose {
-                    ClaimPurpose::Run => Purpose::Run,
-                    ClaimPurpose::Unwind => Purpose::Unwind,
-                });
+                deps.lane.metrics.claimed(purpose(&claimed));
                 let cx = self.context(&claimed, sent);
+                let renewed = Renewed { inflight: &self.inflight, id };
                 let end = work(deps, &claimed, &cx).await;
-                self.inflight.disown(id);
+                drop(renewed);
                 deps.lane.metrics.ended(end, since_boot().saturating_sub(sent));
                 deps.failpoints.hit("finished").await;
                 Handled::Done
@@ -85,11 +89,25 @@ impl Handler for Claims {
     }
 }
 
+/// An operation whose lease is renewed until this is dropped, however its work ends.
+struct Renewed<'a> {
+    inflight: &'a InFlight,
+    id: OperationId,
+}
+
+impl Drop for Renewed<'_> {
+    fn drop(&mut self) {
+        self.inflight.disown(self.id);
+    }
+}
+
 impl Claims {
     /// Takes over an operation whose claim was sent at `sent` since boot.
     fn context(&self, claimed: &Claimed, sent: Duration) -> JobContext {
         let operation = claimed.operation.clone();
-        let owned = self.inflight.own(operation.id, operation.fence, sent);
+        let job = self.deps.registry.find(&operation.kind, operation.schema_version);
+        let stop_after = job.map_or(Duration::MAX, |job| job.deadlines().stop_after(claimed.purpose));
+        let owned = self.inflight.own(operation.id, operation.fence, sent, stop_after);
         if operation.cancel_requested {
             owned.cancelled.cancel();
         }
@@ -99,6 +117,7 @@ impl Claims {
             db: self.deps.db.clone(),
             lost: owned.lost,
             cancelled: owned.cancelled,
+            overdue: owned.overdue,
             draining: self.draining.clone(),
             failpoints: self.deps.failpoints.clone(),
             inflight: self.inflight.clone(),
@@ -111,17 +130,53 @@ async fn work(deps: &WorkerDeps, claimed: &Claimed, cx: &JobContext) -> RunEnd {
     let operation = &claimed.operation;
     let Some(job) = deps.registry.find(&operation.kind, operation.schema_version) else { return RunEnd::Lost };
     logged::began(claimed);
-    let end = match claimed.purpose {
-        ClaimPurpose::Run => End::of_run(job.run(cx).await),
-        ClaimPurpose::Unwind => Some(End::Unwound(job.unwind(cx).await)),
+    let working = caught(async {
+        match claimed.purpose {
+            ClaimPurpose::Run => End::of_run(job.run(cx).await),
+            ClaimPurpose::Unwind => Some(End::Unwound(job.unwind(cx).await)),
+        }
+    });
+    let end = tokio::select! {
+        biased;
+        end = working => end,
+        () = overstayed(cx, deps.settings.grace) => Ok(None),
     };
-    let Some(end) = end else {
-        tracing::warn!(operation.id = %operation.id, "lost {}: another worker goes on with it", operation.id);
-        deps.lane.metrics.refused(Refusal::Run);
-        return RunEnd::Lost;
+    let end = match end {
+        Ok(Some(end)) => end,
+        Ok(None) => {
+            tracing::warn!(operation.id = %operation.id, "lost {}: another worker goes on with it", operation.id);
+            deps.lane.metrics.refused(Refusal::Run);
+            return RunEnd::Lost;
+        }
+        Err(panicked) => {
+            logged::panicked(claimed, &panicked);
+            deps.lane.metrics.panicked(purpose(claimed));
+            let written = persist(deps, claimed, cx, || {
+                end_panicked(&deps.db, claimed, job.as_ref(), &deps.settings, deps.clock.now())
+            });
+            return written.await.map_or(RunEnd::Lost, |recovery| {
+                logged::settled(claimed, recovery);
+                RunEnd::Panicked
+            });
+        }
     };
     cx.failpoints.hit("ending").await;
     if write(deps, claimed, &end, cx).await { run_end(&end) } else { RunEnd::Lost }
+}
+
+/// Ends when a job has not stopped although its lease was lost a while ago: it may write nothing any more, and would hold
+/// its place in this worker for ever.
+async fn overstayed(cx: &JobContext, grace: Duration) {
+    cx.lost.cancelled().await;
+    tokio::time::sleep(grace.min(LOST_GRACE)).await;
+    tracing::warn!(operation.id = %cx.id(), "the job of {} did not stop when its lease was lost; it is dropped", cx.id());
+}
+
+fn purpose(claimed: &Claimed) -> Purpose {
+    match claimed.purpose {
+        ClaimPurpose::Run => Purpose::Run,
+        ClaimPurpose::Unwind => Purpose::Unwind,
+    }
 }
 
 /// How a written end is counted.
@@ -137,21 +192,30 @@ fn run_end(end: &End) -> RunEnd {
     }
 }
 
-/// Writes the end, and keeps trying while the lease lives: a database that is away for a moment costs nothing. Returns
-/// whether it is written.
+/// Writes the end. Returns whether it is written.
 async fn write(deps: &WorkerDeps, claimed: &Claimed, end: &End, cx: &JobContext) -> bool {
+    let written = persist(deps, claimed, cx, || finish(&deps.db, claimed, end, deps.clock.now())).await.is_some();
+    if written {
+        logged::ended(claimed, end, deps.clock.now());
+    }
+    written
+}
+
+/// Does the last write of an owner, and keeps trying while the lease lives: a database that is away for a moment costs
+/// nothing. `None` when it is not written.
+async fn persist<T, F>(deps: &WorkerDeps, claimed: &Claimed, cx: &JobContext, work: impl Fn() -> F) -> Option<T>
+where
+    F: Future<Output = Result<Result<T, Lost>, DbErr>>,
+{
     let id = claimed.operation.id;
-    match cx.persist("end", || finish(&deps.db, claimed, end, deps.clock.now())).await {
-        Ok(Ok(Ok(()))) => {
-            logged::ended(claimed, end, deps.clock.now());
-            return true;
-        }
-        Ok(Ok(Err(_))) => {
+    match cx.persist("end", work).await {
+        Ok(Ok(Ok(written))) => return Some(written),
+        Ok(Ok(Err(Lost))) => {
             tracing::warn!(operation.id = %id, "could not end {id}: another owner took over");
             deps.lane.metrics.refused(Refusal::End);
         }
         Ok(Err(error)) => tracing::error!(operation.id = %id, %error, "the end of {id} cannot be written"),
-        Err(_) => tracing::warn!(operation.id = %id, "could not end {id} while its lease lived"),
+        Err(Lost) => tracing::warn!(operation.id = %id, "could not end {id} while its lease lived"),
     }
-    false
+    None
 }

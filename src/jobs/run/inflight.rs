@@ -17,6 +17,9 @@ pub(in crate::jobs) struct Owned {
     pub(in crate::jobs) renewed: Duration,
     pub(in crate::jobs) lost: CancellationToken,
     pub(in crate::jobs) cancelled: CancellationToken,
+    pub(in crate::jobs) overdue: CancellationToken,
+    /// How long it may be at work until it is overdue.
+    pub(in crate::jobs) stop_after: Duration,
 }
 
 #[derive(Default)]
@@ -58,10 +61,16 @@ impl InFlight {
         self.state().owned.remove(&id);
     }
 
-    /// Notes a won claim whose request was sent at `claimed` since boot.
-    pub(in crate::jobs) fn own(&self, id: OperationId, fence: i64, claimed: Duration) -> Owned {
-        let owned =
-            Owned { fence, renewed: claimed, lost: CancellationToken::new(), cancelled: CancellationToken::new() };
+    /// Notes a won claim whose request was sent at `claimed` since boot, and which is overdue `stop_after` that.
+    pub(in crate::jobs) fn own(&self, id: OperationId, fence: i64, claimed: Duration, stop_after: Duration) -> Owned {
+        let owned = Owned {
+            fence,
+            renewed: claimed,
+            lost: CancellationToken::new(),
+            cancelled: CancellationToken::new(),
+            overdue: CancellationToken::new(),
+            stop_after,
+        };
         self.state().owned.insert(id, owned.clone());
         owned
     }

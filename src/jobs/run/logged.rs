@@ -3,9 +3,10 @@
 use crate::db::entities::operation::{self, OperationState};
 use crate::jobs::end::End;
 use crate::jobs::job::{JobFailure, UnwindEnd};
-use crate::jobs::lifecycle::ClaimPurpose;
+use crate::jobs::lifecycle::{ClaimPurpose, Recovery};
 use crate::jobs::rows::claim::Claimed;
 use crate::kernel::{Timestamp, short_span};
+use crate::telemetry::Panicked;
 
 /// A worker has claimed the operation and begins.
 pub(super) fn began(claimed: &Claimed) {
@@ -56,6 +57,32 @@ pub(super) fn ended(claimed: &Claimed, end: &End, now: Timestamp) {
     {
         tracing::warn!(operation.id = %id, operation.kind = kind, vmid, "{id} left a debt: {reason}");
     }
+}
+
+/// The job of an operation panicked. The text is for the log alone: it may quote what was being worked on.
+pub(super) fn panicked(claimed: &Claimed, panicked: &Panicked) {
+    let row = &claimed.operation;
+    let (id, kind, vmid, subject) = (row.id, row.kind.as_str(), number(row), subject(row));
+    let place = panicked.place.as_deref();
+    tracing::error!(
+        operation.id = %id, operation.kind = kind, vmid, place,
+        "the job of {id} panicked: {subject}: {}", panicked.message
+    );
+}
+
+/// A worker has ended an operation whose job panicked.
+pub(super) fn settled(claimed: &Claimed, recovery: Recovery) {
+    let row = &claimed.operation;
+    let (id, kind, vmid, subject) = (row.id, row.kind.as_str(), number(row), subject(row));
+    let outcome = match recovery {
+        Recovery::Fail => "failed",
+        Recovery::FailAndUndo => "failed and is being undone",
+        Recovery::Stale => "is stale; what it had begun is being undone",
+        Recovery::UnwindAgain => "will be undone again later",
+        Recovery::Hold => "is held for an operator",
+        Recovery::Requeue => "is queued again",
+    };
+    tracing::warn!(operation.id = %id, operation.kind = kind, vmid, "ended {id}: {subject} {outcome}");
 }
 
 /// What it is about: `power of 5000`, or the kind alone while the number is not known.

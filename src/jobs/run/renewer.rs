@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use tokio_util::sync::CancellationToken;
 
+use crate::db;
 use crate::db::entities::operation;
 use crate::jobs::rows::owner;
 use crate::jobs::settings::JobSettings;
@@ -132,15 +134,24 @@ async fn renew(
     let late = sent.saturating_sub(owned.renewed) > settings.renew * 2;
     metrics.renewal(if late { Renewal::Late } else { Renewal::Renewed });
     inflight.renewed(id, sent);
-    let cancel: Option<bool> = operation::Entity::find()
+    let at_work = db::now_expr(db).sub(Expr::col(operation::Column::ClaimedAt));
+    let seen: Option<(bool, Option<i64>)> = operation::Entity::find()
         .select_only()
         .column(operation::Column::CancelRequested)
+        .column_as(at_work, "at_work")
         .filter(operation::Column::Id.eq(id))
         .into_tuple()
         .one(db)
         .await?;
-    if cancel == Some(true) {
+    let Some((cancel_requested, at_work)) = seen else { return Ok(()) };
+    if cancel_requested {
         owned.cancelled.cancel();
+    }
+    let late = at_work.is_some_and(|at_work| at_work > db::millis(owned.stop_after));
+    if late && !owned.overdue.is_cancelled() && inflight.is_owned(id) {
+        metrics.deadline_exceeded();
+        tracing::warn!(operation.id = %id, "the deadline of {id} has passed; it is asked to stop");
+        owned.overdue.cancel();
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! Removes rows whose time is over, in small batches on a jittered schedule: first answers to idempotency keys after
-//! seven days, revoked tokens once they would have ended anyway. Everything else is kept.
+//! seven days, revoked tokens once they would have ended anyway, episodes after 400 days. Everything else is kept.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::accounts::store::purge_revoked;
 use crate::background::{First, Report, Schedule, Task, TaskName, Trouble};
 use crate::db;
 use crate::kernel::{Clock, Timestamp};
-use crate::operations::idempotency;
+use crate::operations::{episodes, idempotency};
 use crate::telemetry::StoreMetrics;
 
 /// From one round to the next, before jitter.
@@ -32,6 +32,8 @@ pub struct Purged {
     pub idempotency_keys: u64,
     /// Revoked tokens.
     pub revoked_tokens: u64,
+    /// Episodes that had their operation.
+    pub episodes: u64,
 }
 
 /// Removes rows whose time is over.
@@ -59,7 +61,8 @@ impl Task for Retention {
         let purged = purged?;
         self.metrics.purged("idempotency_keys", purged.idempotency_keys);
         self.metrics.purged("revoked_tokens", purged.revoked_tokens);
-        Ok(Report { done: purged.idempotency_keys + purged.revoked_tokens })
+        self.metrics.purged("episodes", purged.episodes);
+        Ok(Report { done: purged.idempotency_keys + purged.revoked_tokens + purged.episodes })
     }
 }
 
@@ -68,7 +71,8 @@ pub async fn purge(db: &DatabaseConnection, now: Timestamp) -> Result<Purged, Db
     let idempotency_keys = in_batches(|| db::retry_conflicts(|| idempotency::purge(db, now, BATCH))).await?;
     let safely = Timestamp::from_millis(now.millis() - i64::try_from(SKEW.as_millis()).unwrap_or(0));
     let revoked_tokens = in_batches(|| db::retry_conflicts(|| purge_revoked(db, safely, BATCH))).await?;
-    Ok(Purged { idempotency_keys, revoked_tokens })
+    let episodes = in_batches(|| db::retry_conflicts(|| episodes::purge(db, now, BATCH))).await?;
+    Ok(Purged { idempotency_keys, revoked_tokens, episodes })
 }
 
 /// Repeats `batch` until it comes back short. When another process took some of it, that process goes on.

@@ -7,6 +7,11 @@ use super::journal::{Journal, Lost, Record, RecordStatus, StepRef};
 use super::reach::Reach;
 use super::step::{Step, StepError, Steps, UndoError};
 
+/// The code of a run that was stopped because its deadline had passed.
+const DEADLINE_EXCEEDED: &str = "deadline_exceeded";
+/// The same in words.
+const OVERDUE: &str = "it did not end before its deadline";
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SagaEnd {
@@ -63,14 +68,14 @@ pub async fn run<W: Sync, S: Serialize + Send + Sync>(
     match forward(steps, world, journal, stop, state).await {
         Ok(None) => SagaEnd::Completed,
         Ok(Some(Halt::Failed { step, code, message })) => {
-            let undo = unwind(steps, world, journal, stop, state).await;
+            let undo = unwind(steps, world, journal, &stop.undoing(), state).await;
             SagaEnd::Failed { step, code, message, undo }
         }
-        Ok(Some(Halt::Stopped(Stopped::Cancelled))) => {
-            SagaEnd::Cancelled { undo: unwind(steps, world, journal, stop, state).await }
+        Ok(Some(Halt::Cancelled)) => {
+            SagaEnd::Cancelled { undo: unwind(steps, world, journal, &stop.undoing(), state).await }
         }
-        Ok(Some(Halt::Stopped(Stopped::Draining))) => SagaEnd::HandedBack,
-        Ok(Some(Halt::Stopped(Stopped::Lost))) | Err(Lost) => SagaEnd::Lost,
+        Ok(Some(Halt::Draining)) => SagaEnd::HandedBack,
+        Err(Lost) => SagaEnd::Lost,
     }
 }
 
@@ -86,15 +91,28 @@ pub async fn run_forward<W: Sync, S: Serialize + Send + Sync>(
     match forward(steps, world, journal, stop, state).await {
         Ok(None) => SagaEnd::Completed,
         Ok(Some(Halt::Failed { step, code, message })) => SagaEnd::Failed { step, code, message, undo: Undo::Nothing },
-        Ok(Some(Halt::Stopped(Stopped::Cancelled))) => SagaEnd::Cancelled { undo: Undo::Nothing },
-        Ok(Some(Halt::Stopped(Stopped::Draining))) => SagaEnd::HandedBack,
-        Ok(Some(Halt::Stopped(Stopped::Lost))) | Err(Lost) => SagaEnd::Lost,
+        Ok(Some(Halt::Cancelled)) => SagaEnd::Cancelled { undo: Undo::Nothing },
+        Ok(Some(Halt::Draining)) => SagaEnd::HandedBack,
+        Err(Lost) => SagaEnd::Lost,
     }
 }
 
 enum Halt {
     Failed { step: &'static str, code: &'static str, message: String },
-    Stopped(Stopped),
+    Cancelled,
+    Draining,
+}
+
+impl Halt {
+    /// Why a run that `stopped` before or in `step` ends there.
+    fn at(step: &'static str, stopped: Stopped) -> Result<Self, Lost> {
+        match stopped {
+            Stopped::Lost => Err(Lost),
+            Stopped::Cancelled => Ok(Self::Cancelled),
+            Stopped::Overdue => Ok(Self::Failed { step, code: DEADLINE_EXCEEDED, message: OVERDUE.to_owned() }),
+            Stopped::Draining => Ok(Self::Draining),
+        }
+    }
 }
 
 async fn forward<W: Sync, S: Serialize + Send + Sync>(
@@ -109,10 +127,10 @@ async fn forward<W: Sync, S: Serialize + Send + Sync>(
         if status(&history, seq) == Some(RecordStatus::Done) {
             continue;
         }
-        if let Some(stopped) = stopped(stop) {
-            return Ok(Some(Halt::Stopped(stopped)));
-        }
         let named = name(seq, step.as_ref());
+        if let Some(stopped) = stopped(stop) {
+            return Halt::at(named.name, stopped).map(Some);
+        }
         journal.start(named, &to_value(state)).await?;
         let cx = StepContext { journal, stop, reach: named.reach, direction: Direction::Forward };
         match step.run(world, &cx, state).await {
@@ -121,7 +139,12 @@ async fn forward<W: Sync, S: Serialize + Send + Sync>(
                 journal.fail(named, &to_value(state), &message).await?;
                 return Ok(Some(Halt::Failed { step: named.name, code, message }));
             }
-            Err(StepError::Stopped(stopped)) => return Ok(Some(Halt::Stopped(stopped))),
+            Err(StepError::Stopped(stopped)) => {
+                if stopped == Stopped::Overdue {
+                    journal.fail(named, &to_value(state), OVERDUE).await?;
+                }
+                return Halt::at(named.name, stopped).map(Some);
+            }
         }
     }
     Ok(None)
@@ -151,6 +174,10 @@ pub async fn unwind<W: Sync, S: Serialize + Send + Sync>(
         if stop.lost.is_cancelled() || stop.draining.is_cancelled() {
             return Undo::Interrupted;
         }
+        let overdue = || Undo::Incomplete { step: named.name, reason: OVERDUE.to_owned() };
+        if stop.overdue.is_cancelled() {
+            return overdue();
+        }
         let cx = StepContext { journal, stop, reach: named.reach, direction: Direction::Undo };
         match step.undo(world, &cx, state).await {
             Ok(()) => {
@@ -165,7 +192,10 @@ pub async fn unwind<W: Sync, S: Serialize + Send + Sync>(
                 }
                 return Undo::Incomplete { step: named.name, reason };
             }
-            Err(UndoError::Stopped(_)) => return Undo::Interrupted,
+            Err(UndoError::Stopped(Stopped::Overdue)) => return overdue(),
+            Err(UndoError::Stopped(Stopped::Lost | Stopped::Cancelled | Stopped::Draining)) => {
+                return Undo::Interrupted;
+            }
         }
     }
     if outside { Undo::Complete } else { Undo::Nothing }
@@ -184,6 +214,8 @@ fn stopped(stop: &Stop) -> Option<Stopped> {
         Some(Stopped::Lost)
     } else if stop.cancelled.is_cancelled() {
         Some(Stopped::Cancelled)
+    } else if stop.overdue.is_cancelled() {
+        Some(Stopped::Overdue)
     } else if stop.draining.is_cancelled() {
         Some(Stopped::Draining)
     } else {

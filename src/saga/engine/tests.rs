@@ -159,3 +159,89 @@ async fn the_user_stops_it_between_two_steps() {
     let end = run(&steps(9, Fault::None), &world, &journal, &stop, &mut ()).await;
     assert_eq!(end, SagaEnd::Cancelled { undo: Undo::Nothing });
 }
+
+/// Waits until it is told to stop, forward and when it is undone.
+struct Wait;
+
+#[async_trait]
+impl Step<World, ()> for Wait {
+    fn name(&self) -> &'static str {
+        "wait"
+    }
+    fn reach(&self) -> Reach {
+        Reach::Outside
+    }
+    async fn run(&self, _: &World, cx: &StepContext<'_>, (): &mut ()) -> Result<Option<String>, StepError> {
+        cx.wait(std::time::Duration::MAX).await?;
+        Ok(None)
+    }
+    async fn undo(&self, _: &World, cx: &StepContext<'_>, (): &mut ()) -> Result<(), UndoError> {
+        Ok(cx.wait(std::time::Duration::MAX).await?)
+    }
+}
+
+/// Waits forward, and is undone at once.
+struct Slow;
+
+#[async_trait]
+impl Step<World, ()> for Slow {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+    fn reach(&self) -> Reach {
+        Reach::Outside
+    }
+    async fn run(&self, _: &World, cx: &StepContext<'_>, (): &mut ()) -> Result<Option<String>, StepError> {
+        cx.wait(std::time::Duration::MAX).await?;
+        Ok(None)
+    }
+    async fn undo(&self, _: &World, _: &StepContext<'_>, (): &mut ()) -> Result<(), UndoError> {
+        Ok(())
+    }
+}
+
+fn waiting() -> Vec<Box<dyn Step<World, ()>>> {
+    vec![Box::new(Make("a", Fault::None)), Box::new(Wait)]
+}
+
+#[tokio::test]
+async fn a_run_whose_deadline_passed_fails_between_two_steps() {
+    let (world, journal, stop) = (World::default(), Memory::default(), Stop::default());
+    stop.overdue.cancel();
+    let end = run(&steps(9, Fault::None), &world, &journal, &stop, &mut ()).await;
+    let SagaEnd::Failed { step: "a", code: "deadline_exceeded", undo: Undo::Nothing, .. } = end else {
+        panic!("{end:?}")
+    };
+    assert!(world.made.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_step_that_waits_is_cut_short_by_the_deadline_and_everything_undone() {
+    let (world, journal, stop) = (World::default(), Memory::default(), Stop::default());
+    let steps: Vec<Box<dyn Step<World, ()>>> = vec![Box::new(Make("a", Fault::None)), Box::new(Slow)];
+    let mut state = ();
+    let (end, ()) = tokio::join!(run(&steps, &world, &journal, &stop, &mut state), async {
+        tokio::task::yield_now().await;
+        stop.overdue.cancel();
+    });
+    let SagaEnd::Failed { step: "slow", code: "deadline_exceeded", undo: Undo::Complete, .. } = end else {
+        panic!("{end:?}")
+    };
+    assert_eq!(*world.made.lock().unwrap(), ["a"]);
+    assert!(world.things.lock().unwrap().is_empty(), "the deadline of the run is none of its undo");
+}
+
+#[tokio::test]
+async fn an_undo_whose_deadline_passed_is_incomplete() {
+    let (world, journal, stop) = (World::default(), Memory::default(), Stop::default());
+    journal.put(0, RecordStatus::Done).unwrap();
+    journal.put(1, RecordStatus::Open).unwrap();
+    let (steps, mut state) = (waiting(), ());
+    let (undo, ()) = tokio::join!(unwind(&steps, &world, &journal, &stop, &mut state), async {
+        tokio::task::yield_now().await;
+        stop.overdue.cancel();
+    });
+    assert!(matches!(undo, Undo::Incomplete { step: "wait", .. }), "{undo:?}");
+    let again = unwind(&waiting(), &world, &journal, &stop, &mut ()).await;
+    assert!(matches!(again, Undo::Incomplete { step: "wait", .. }), "not begun again: {again:?}");
+}

@@ -73,6 +73,8 @@ text_enum! {
         HandedBack = "handed_back",
         /// It runs again later.
         Again = "again",
+        /// Its job panicked.
+        Panicked = "panicked",
         /// Another owner took over, so nothing was written.
         Lost = "lost",
         /// An undo is complete.
@@ -93,6 +95,8 @@ pub(super) struct JobFamilies {
     offered: Counters<1>,
     sweeps: Counters<2>,
     recovered: Counters<1>,
+    panics: Counters<2>,
+    deadlines: Counters<1>,
     reaped: Counters<1>,
     dropped: Counters<1>,
     keys_removed: Counters<1>,
@@ -156,6 +160,18 @@ impl JobFamilies {
                 "Operations recovered from an owner whose lease expired",
                 Family::default(),
             ),
+            deadlines: book.counter(
+                "queue_deadlines_exceeded",
+                QUEUE,
+                "Runs and undos that were asked to stop because the deadline of their kind had passed",
+                Family::default(),
+            ),
+            panics: book.counter(
+                "job_panics",
+                &["queue", "purpose"],
+                "Runs and undos of operations that panicked: each is a defect of zpack",
+                Family::default(),
+            ),
             reaped: book.counter(
                 "queue_reaped",
                 QUEUE,
@@ -206,6 +222,7 @@ impl JobMetrics {
         // A counter that appears only at its first event shows no increase for it.
         for purpose in Purpose::ALL {
             drop(this.all.claims.get_or_create(&this.with("purpose", purpose.as_str())));
+            drop(this.all.panics.get_or_create(&this.with("purpose", purpose.as_str())));
         }
         for reason in ClaimMiss::ALL {
             drop(this.all.misses.get_or_create(&this.with("reason", reason.as_str())));
@@ -221,7 +238,9 @@ impl JobMetrics {
         }
         let (stopped, offered, recovered) = (&this.all.stopped, &this.all.offered, &this.all.recovered);
         let (reaped, dropped, failures) = (&this.all.reaped, &this.all.dropped, &this.all.receive_failures);
-        for family in [stopped, offered, recovered, reaped, dropped, &this.all.keys_removed, failures] {
+        for family in
+            [stopped, offered, recovered, reaped, dropped, &this.all.deadlines, &this.all.keys_removed, failures]
+        {
             drop(family.get_or_create(&this.queue()));
         }
         drop(this.all.running.get_or_create(&this.queue()));
@@ -282,6 +301,16 @@ impl JobMetrics {
     /// Records that `count` operations were taken from an owner whose lease ran out.
     pub fn recovered(&self, count: u64) {
         self.all.recovered.get_or_create(&self.queue()).inc_by(count);
+    }
+
+    /// Records that a run or an undo was asked to stop because its deadline had passed.
+    pub fn deadline_exceeded(&self) {
+        self.all.deadlines.get_or_create(&self.queue()).inc();
+    }
+
+    /// Records that a run or an undo panicked.
+    pub fn panicked(&self, purpose: Purpose) {
+        self.all.panics.get_or_create(&self.with("purpose", purpose.as_str())).inc();
     }
 
     /// Records that `count` ids of dead workers were moved back.
