@@ -40,7 +40,7 @@ pub struct ProxyEvent {
     #[schema(min_length = 1, max_length = 253)]
     pub server_name: String,
     /// `registered_with_proxy`, `proxy_ping_ok` or `proxy_ping_failed`.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "proxy_ping_ok")]
     pub status: ProxyStatus,
     /// The IP address the proxy forwards to.
     #[schema(format = "ip")]

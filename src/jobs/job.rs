@@ -8,7 +8,7 @@ use crate::db::entities::debt::DebtKind;
 use crate::db::entities::operation;
 use crate::kernel::VmId;
 
-use super::lifecycle::Deadlines;
+use super::deadlines::Deadlines;
 use super::run::context::JobContext;
 use super::work::WorkSpec;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
 use crate::kernel::{Backoff, Timestamp};
 
+use super::deadlines::{ClaimPurpose, Deadlines};
 use super::end::End;
 use super::job::{CrashPolicy, UnwindEnd};
 
@@ -24,15 +25,6 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The wait before an undo is tried again.
 const UNWIND_BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(600));
 
-/// What a claim is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClaimPurpose {
-    /// To do the work.
-    Run,
-    /// To undo what an interrupted run left.
-    Unwind,
-}
-
 /// Whether an owner's time runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lease {
@@ -42,40 +34,6 @@ pub enum Lease {
     Alive,
     /// The owner may be recovered from.
     Expired,
-}
-
-/// How long one claim of an operation may take, by its kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadlines {
-    /// A run, until it is asked to stop.
-    pub run: Duration,
-    /// An undo, on its own or at the end of a run.
-    pub undo: Duration,
-}
-
-impl Deadlines {
-    /// Those of a kind whose runs leave nothing to undo.
-    pub const fn forward(run: Duration) -> Self {
-        Self { run, undo: Duration::ZERO }
-    }
-
-    /// After this time its owner is asked to stop at the next step boundary.
-    pub const fn stop_after(&self, purpose: ClaimPurpose) -> Duration {
-        match purpose {
-            ClaimPurpose::Run => self.run,
-            ClaimPurpose::Unwind => self.undo,
-        }
-    }
-
-    /// After this time its owner counts as vanished, although it renews its lease. `grace` is what it takes to notice that
-    /// it is to stop, and to come to a step boundary; a run then undoes what it did.
-    pub const fn fence_after(&self, purpose: ClaimPurpose, grace: Duration) -> Duration {
-        let undo = self.undo.saturating_add(grace);
-        match purpose {
-            ClaimPurpose::Run => self.run.saturating_add(undo),
-            ClaimPurpose::Unwind => undo,
-        }
-    }
 }
 
 /// How long an owner has been at work, by the deadlines of the kind.

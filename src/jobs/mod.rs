@@ -10,6 +10,7 @@
 //! Not here: what an operation is for (`operations`), how its work is cut into steps (`saga`), what a job does
 //! (`provision` and its siblings). Knows no feature: jobs are registered by kind.
 
+mod deadlines;
 mod deps;
 mod end;
 mod failpoint;
@@ -26,12 +27,12 @@ mod run;
 mod settings;
 mod work;
 
+pub use self::deadlines::{ClaimPurpose, Deadlines};
 pub use self::deps::WorkerDeps;
 pub use self::end::End;
 pub use self::failpoint::Failpoints;
 pub use self::job::{CrashPolicy, Job, JobEnd, JobFailure, Leftover, UnwindEnd};
 pub use self::lane::Lane;
-pub use self::lifecycle::{ClaimPurpose, Deadlines};
 pub use self::lists::commands::Lists;
 pub use self::lists::depth::Depth;
 pub use self::lists::intake::{Handled, Handler, Intake};

@@ -1,7 +1,6 @@
 //! Accepting an operation: one row, in the caller's transaction.
 
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
-use sha2::{Digest, Sha256};
 
 use crate::db;
 use crate::db::entities::operation::{self, Actor, Cleanup, OperationState, Unwind};
@@ -11,6 +10,7 @@ use crate::kernel::{OperationId, Timestamp};
 use super::episodes::{EpisodeClaim, claim_episode};
 use super::error::OperationError;
 use super::events::{self, EventKind};
+use super::key::hashed;
 use super::order::Order;
 
 /// The largest payload in bytes; MariaDB's `TEXT` ends at 65 535.
@@ -23,16 +23,6 @@ pub struct Begun {
     pub operation: operation::Model,
     /// Whether this call wrote it, or an equal request was under way already, or its episode had one.
     pub fresh: bool,
-}
-
-/// A key of fixed length for `parts`.
-pub(super) fn hashed<'a>(parts: impl Iterator<Item = &'a str>) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-    hex::encode(hash.finalize())
 }
 
 /// Writes the operation, begun by `by`, or returns the one under way that does the same, or the one that its episode had.

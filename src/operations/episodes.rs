@@ -11,7 +11,7 @@ use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 
-use super::begin::hashed;
+use super::key::hashed;
 use crate::db;
 use crate::db::entities::episode::{ActiveModel, Column, Entity};
 use crate::kernel::{OperationId, Timestamp};

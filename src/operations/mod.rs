@@ -16,6 +16,7 @@ mod forward;
 pub mod http;
 pub mod idempotency;
 mod journal;
+mod key;
 mod order;
 mod policy;
 mod requester;

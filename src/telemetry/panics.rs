@@ -59,7 +59,7 @@ pub async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
 
 /// Logs every panic that no [`caught`] catches, in place of the text that Rust prints.
 pub(super) fn install_hook() {
-    set_hook(Box::new(|info| note(info)));
+    set_hook(Box::new(note));
 }
 
 fn note(info: &PanicHookInfo<'_>) {

@@ -73,11 +73,12 @@ pub fn read_json<T: FromFields>(text: &[u8]) -> ApiResult<Json<T>> {
     Ok(Json { value, digest: digest(&object) })
 }
 
-/// Refuses what is sent to a route that takes no body. An empty object says nothing and is accepted, whatever its type.
+/// Refuses what is sent to a route that takes no body. An empty object and `null` say nothing and are accepted, whatever the type
+/// of the body.
 pub async fn refuse_fields(headers: &HeaderMap, payload: &mut Payload) -> ApiResult<()> {
     check_length(headers, JSON_LIMIT)?;
     let text = read_all(payload, JSON_LIMIT).await?;
-    if text.trim_ascii().is_empty() {
+    if matches!(text.trim_ascii(), b"" | b"null") {
         return Ok(());
     }
     Fields::new(&parse_object(&text)?).finish(())

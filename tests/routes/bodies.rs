@@ -208,8 +208,10 @@ async fn a_route_without_a_body_takes_no_fields() {
         let changes = !matches!(route.method.as_str(), "GET" | "OPTIONS");
         changes && scene.document.body(route).is_none()
     };
-    let routes: Vec<Route> = routes().into_iter().filter(bodiless).collect();
+    let mut routes: Vec<Route> = routes().into_iter().filter(bodiless).collect();
     assert!(routes.len() >= 10, "{routes:?}");
+    // After it the token of the scene is revoked.
+    routes.sort_by_key(|route| route.path == "/api/auth/logout");
     for route in routes {
         let refused = scene.refused(&route, &json!({ "colour": "red" })).await;
         assert_eq!(refused, ["/colour".to_owned()].into(), "{route:?}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sea_orm::{ActiveValue::Set, DatabaseConnection, EntityTrait, PaginatorTrait};
 use zpack::db;
 use zpack::db::entities::episode;
-use zpack::db::entities::operation::{self, OperationState};
+use zpack::db::entities::operation::{self, Actor, OperationState};
 use zpack::edge::Intent;
 use zpack::kernel::{OperationId, Timestamp, VmId};
 use zpack::operations::episodes::{Episode, EpisodeClaim, KEPT, claim_episode, purge};
@@ -122,12 +122,12 @@ async fn an_order_for_an_episode_gets_its_first_operation_even_after_the_end(tes
         let work = PublishPayload { vmid: VmId::new(5000).unwrap(), intent: Intent::Published, wish: 1 };
         Order::new(work).once(outage("1"))
     };
-    let begun = begin(db, &order(), NOW).await.unwrap();
+    let begun = begin(db, &order(), Actor::Billing, NOW).await.unwrap();
     assert!(begun.fresh);
     let id = begun.operation.id;
     let ended = operation::ActiveModel { id: Set(id), state: Set(OperationState::Failed), ..Default::default() };
     operation::Entity::update(ended).exec(db).await.unwrap();
-    let again = begin(db, &order(), NOW).await.unwrap();
+    let again = begin(db, &order(), Actor::Billing, NOW).await.unwrap();
     assert_eq!((again.fresh, again.operation.id), (false, id));
     assert_eq!(operation::Entity::find().count(db).await.unwrap(), 1);
 }

@@ -408,7 +408,7 @@ async fn a_request_to_cancel_is_refused_by_the_rule(test: TestDb) {
             let outcome = ask_to_cancel(db, row, *by, now).await;
             assert_eq!(outcome, may_cancel(*by, facts), "{by} on {facts:?}");
             let later = db::now(db).await.unwrap();
-            let (before, after) = (Standing::of(row, now), Standing::of(&rows::read(db, row.id).await, later));
+            let (before, after) = (standing(row, now), standing(&rows::read(db, row.id).await, later));
             let changed = matches!(outcome, CancelOutcome::Cancelled | CancelOutcome::Requested);
             let expected = before.cancelled(Footprint::None).filter(|_| changed);
             assert_eq!(after, expected.unwrap_or(before), "{by} on {facts:?}");

@@ -74,7 +74,6 @@ impl Work for Memory {
     const KIND: &'static str = "provision";
     const QUEUE: Queue = Queue::Provision;
     const MAX_STARTS: i32 = 1;
-    const DEADLINE: Duration = Duration::from_secs(60);
     const CANCEL: CancelRule = CancelRule::Anytime;
 
     fn steps(&self) -> usize {

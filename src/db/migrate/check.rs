@@ -188,12 +188,13 @@ fn table<E: EntityTrait>(entity: E) -> Table {
     Table { name: entity.table_name(), columns: columns.collect() }
 }
 
-fn expected() -> [Table; 18] {
+fn expected() -> [Table; 19] {
     [
         table(e::audit_event::Entity),
         table(e::catalog_copy::Entity),
         table(e::debt::Entity),
         table(e::deleted_instance::Entity),
+        table(e::episode::Entity),
         table(e::idempotency_key::Entity),
         table(e::instance::Entity),
         table(e::lease::Entity),

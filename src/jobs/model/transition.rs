@@ -2,8 +2,9 @@
 
 use crate::db::entities::operation::OperationState;
 use crate::db::entities::operation_step::StepStatus;
+use crate::jobs::ClaimPurpose;
 use crate::jobs::job::CrashPolicy;
-use crate::jobs::lifecycle::{ClaimPurpose, Elapsed, Footprint, Lease, Recovery, Standing, decide, decide_panic};
+use crate::jobs::lifecycle::{Elapsed, Footprint, Lease, Recovery, Standing, decide, decide_panic};
 
 use super::action::Action;
 use super::audit;

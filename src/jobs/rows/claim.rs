@@ -8,7 +8,7 @@ use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr
 use crate::db;
 use crate::db::entities::operation::{self, OperationState, Unwind};
 use crate::db::entities::queue;
-use crate::jobs::lifecycle::ClaimPurpose;
+use crate::jobs::ClaimPurpose;
 use crate::jobs::queue::Queue;
 use crate::jobs::registry::Registry;
 use crate::jobs::settings::JobSettings;

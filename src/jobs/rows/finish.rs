@@ -8,9 +8,10 @@ use sea_orm::{
 use crate::db;
 use crate::db::entities::operation::{self, Cleanup, OperationState};
 use crate::db::entities::{debt, operation_step};
+use crate::jobs::ClaimPurpose;
 use crate::jobs::end::End;
 use crate::jobs::job::{JobFailure, Leftover, UnwindEnd};
-use crate::jobs::lifecycle::{ClaimPurpose, Footprint, aftermath, unwind_attempts, wait_until_again};
+use crate::jobs::lifecycle::{Footprint, aftermath, unwind_attempts, wait_until_again};
 use crate::kernel::{DebtId, OperationId, Timestamp};
 
 use super::claim::Claimed;

@@ -10,9 +10,10 @@ use sea_orm::{
 
 use crate::db;
 use crate::db::entities::operation::{self, Unwind};
+use crate::jobs::ClaimPurpose;
 use crate::jobs::failpoint::Failpoints;
 use crate::jobs::job::Job;
-use crate::jobs::lifecycle::{ClaimPurpose, Lease, Standing, decide};
+use crate::jobs::lifecycle::{Lease, Standing, decide};
 use crate::jobs::queue::Queue;
 use crate::jobs::registry::Registry;
 use crate::jobs::settings::JobSettings;

@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db;
 use crate::db::entities::operation::OperationState;
+use crate::jobs::ClaimPurpose;
 use crate::jobs::deps::WorkerDeps;
 use crate::jobs::end::End;
 use crate::jobs::job::UnwindEnd;
-use crate::jobs::lifecycle::ClaimPurpose;
 use crate::jobs::lists::intake::{Handled, Handler};
 use crate::jobs::rows::claim::{ClaimOutcome, Claimed, claim};
 use crate::jobs::rows::finish::finish;

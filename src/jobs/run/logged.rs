@@ -1,9 +1,10 @@
 //! What the log says of an operation: a line when a worker begins, and one when it has written the end.
 
 use crate::db::entities::operation::{self, OperationState};
+use crate::jobs::ClaimPurpose;
 use crate::jobs::end::End;
 use crate::jobs::job::{JobFailure, UnwindEnd};
-use crate::jobs::lifecycle::{ClaimPurpose, Recovery};
+use crate::jobs::lifecycle::Recovery;
 use crate::jobs::rows::claim::Claimed;
 use crate::kernel::{Timestamp, short_span};
 use crate::telemetry::Panicked;

@@ -7,9 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Poller;
 use super::lanes::Lanes;
-use crate::background::{Report, Schedule, Task, TaskName, Trouble, panic_message};
+use crate::background::{Report, Schedule, Task, TaskName, Trouble};
 use crate::db;
 use crate::servers::store::{self, PollTarget};
+use crate::telemetry::{Panicked, caught};
 
 /// How many servers are read and claimed at a time.
 const PAGE: u64 = 500;
@@ -19,7 +20,7 @@ pub struct AgentPoll {
     poller: Poller,
     lanes: Lanes,
     /// Dropped with the task: a poll changes nothing but the live state.
-    polls: JoinSet<()>,
+    polls: JoinSet<Result<(), Panicked>>,
 }
 
 #[async_trait]
@@ -41,7 +42,7 @@ impl Task for AgentPoll {
             Trouble::of(format!("{error:#}"))
         })?;
         match panicked {
-            Some(message) => Err(Trouble::of(format!("a poll panicked: {message}"))),
+            Some(panic) => Err(Trouble::of(format!("a poll panicked: {panic}"))),
             None => Ok(Report::done(started)),
         }
     }
@@ -54,13 +55,11 @@ impl AgentPoll {
 
     /// Lets go of the polls that have ended. A poll that panics is a failure of the task, not its end: what one agent
     /// answers must not take the API away from everyone.
-    fn ended(&mut self) -> Option<String> {
+    fn ended(&mut self) -> Option<Panicked> {
         let mut panicked = None;
         while let Some(ended) = self.polls.try_join_next() {
-            if let Err(error) = ended
-                && let Ok(payload) = error.try_into_panic()
-            {
-                panicked = Some(panic_message(&*payload));
+            if let Ok(Err(panic)) = ended {
+                panicked = Some(panic);
             }
         }
         panicked
@@ -105,12 +104,12 @@ impl AgentPoll {
             let jitter = self.poller.settings.interval.mul_f64(rand::random_range(0.0..0.5));
             let poller = self.poller.clone();
             started += 1;
-            self.polls.spawn(async move {
+            self.polls.spawn(caught(async move {
                 tokio::time::sleep(jitter).await;
                 let Ok(_permit) = lane.acquire().await else { return };
                 poller.poll(&target, claim.history.as_ref()).await;
                 drop(guard);
-            });
+            }));
         }
         Ok(started)
     }
