@@ -160,7 +160,7 @@ pub enum UserCommand {
         /// Email address.
         #[arg(long)]
         email: String,
-        /// Name [default: the part of the address before the @].
+        /// Name; by default the part of the address before the `@`.
         #[arg(long)]
         username: Option<String>,
         /// What the user may do.

@@ -1,4 +1,4 @@
-//! Who holds which public port: a [pool](super::pool).
+//! Who holds which public port: a [`super::pool`].
 
 use std::ops::RangeInclusive;
 

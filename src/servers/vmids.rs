@@ -1,4 +1,4 @@
-//! Who holds which VMID, and the host name that goes with it: a [pool](super::pool) whose host names are unique too.
+//! Who holds which VMID, and the host name that goes with it: a [`super::pool`] whose host names are unique too.
 //!
 //! A number that is used outside zpack is *burned*: it is not handed out again until an operator frees it. The row also says
 //! how much memory on which node is promised to the container.

@@ -72,7 +72,7 @@ impl Receiver {
         }
     }
 
-    /// A handle on the id of the blocking connection, for [`Lists::unblock`].
+    /// A handle on the id of the blocking connection; `Lists::unblock` takes it.
     pub(super) fn connection_id(&self) -> Arc<AtomicI64> {
         self.connection_id.clone()
     }

@@ -1,6 +1,6 @@
 //! `/openapi.json`, and `/docs`: the same document as one plain page without scripts, and every error code.
 //!
-//! [`page`] puts the page together, [`fields`] turns a schema into rows, [`html`] escapes.
+//! [`page()`] puts the page together, [`mod@fields`] turns a schema into rows, [`mod@html`] escapes.
 
 mod fields;
 mod html;
