@@ -18,17 +18,15 @@ use crate::adapters::technitium::{Technitium, TechnitiumSettings};
 use crate::adapters::tls::TlsVerify;
 use crate::adapters::velocity::{BridgeProof, Velocity, VelocitySettings};
 use crate::config::{
-    AgentConfig, CatalogConfig, DatabaseConfig, DnsConfig, JobsConfig, LeaseConfig, ProvisionConfig, ProxmoxConfig,
-    RedisConfig, RedisTarget, TlsTrust, VelocityConfig, WorkerConfig, ZoneConfig,
+    AgentConfig, CatalogConfig, DatabaseConfig, DnsConfig, LeaseConfig, ProxmoxConfig, RedisConfig, RedisTarget,
+    TlsTrust, VelocityConfig, ZoneConfig,
 };
-use crate::containers::ContainerTimings;
 use crate::db;
 use crate::edge::{EdgePolicy, Targets};
-use crate::jobs::{JobSettings, Lists};
+use crate::jobs::Lists;
 use crate::kernel::Clock;
 use crate::lease::LeaseSettings;
-use crate::ports::{BridgeSecret, CatalogSource, DnsZone, GameProxy, Hypervisor, NodeName};
-use crate::provision::{ProvisionPolicy, Timings};
+use crate::ports::{BridgeSecret, CatalogSource, DnsZone, GameProxy, Hypervisor};
 use crate::publishing::Publisher;
 
 /// The pool of the process, on a database whose schema is up to date.
@@ -85,7 +83,7 @@ fn redis_sockets() -> TcpSettings {
 }
 
 /// The Proxmox cluster.
-pub fn hypervisor(config: &ProxmoxConfig) -> anyhow::Result<Arc<dyn Hypervisor>> {
+pub fn hypervisor(config: &ProxmoxConfig, clock: &Clock) -> anyhow::Result<Arc<dyn Hypervisor>> {
     let tls = match &config.tls {
         TlsTrust::PublicAuthorities => TlsVerify::SystemRoots,
         TlsTrust::Authority(path) => {
@@ -119,15 +117,15 @@ pub fn hypervisor(config: &ProxmoxConfig) -> anyhow::Result<Arc<dyn Hypervisor>>
         },
     };
     Ok(Arc::new(
-        Proxmox::new(&settings, Clock::System).context("the client of Proxmox could not be made (PROXMOX_HOST)")?,
+        Proxmox::new(&settings, clock.clone()).context("the client of Proxmox could not be made (PROXMOX_HOST)")?,
     ))
 }
 
 /// All agents.
-pub fn agents(config: &AgentConfig) -> anyhow::Result<Agents> {
+pub fn agents(config: &AgentConfig, clock: &Clock) -> anyhow::Result<Agents> {
     let AgentConfig { port, token, request_timeout: timeout } = config.clone();
     let settings = AgentSettings { port, token, timeout, cool_down: AgentSettings::COOL_DOWN };
-    Agents::new(settings, Clock::System).context("the client of agents could not be made")
+    Agents::new(settings, clock.clone()).context("the client of agents could not be made")
 }
 
 /// The artifact server.
@@ -145,9 +143,9 @@ pub struct Bridge {
 }
 
 /// The game proxy. Both directions share one secret: another one that either finds in its file is used by both.
-pub fn game_proxy(config: &VelocityConfig) -> anyhow::Result<Bridge> {
+pub fn game_proxy(config: &VelocityConfig, clock: &Clock) -> anyhow::Result<Bridge> {
     let Some(bridge) = &config.bridge else {
-        let proof = |secret| Arc::new(BridgeProof::new(secret, Clock::System)) as Arc<dyn BridgeSecret>;
+        let proof = |secret| Arc::new(BridgeProof::new(secret, clock.clone())) as Arc<dyn BridgeSecret>;
         return Ok(Bridge { proxy: None, secret: config.secret.clone().map(proof) });
     };
     let settings = VelocitySettings {
@@ -156,9 +154,9 @@ pub fn game_proxy(config: &VelocityConfig) -> anyhow::Result<Bridge> {
         timeout: config.request_timeout,
         cool_down: VelocitySettings::COOL_DOWN,
     };
-    let client = Velocity::new(&settings, Clock::System);
+    let client = Velocity::new(&settings, clock.clone());
     let client = client.context("the client of Velocity could not be made (VELOCITY_URL)")?;
-    Ok(Bridge { secret: Some(Arc::new(client.proof(Clock::System))), proxy: Some(Arc::new(client)) })
+    Ok(Bridge { secret: Some(Arc::new(client.proof(clock.clone()))), proxy: Some(Arc::new(client)) })
 }
 
 /// Who publishes servers: for those who wait for it, and in the background.
@@ -170,7 +168,7 @@ pub struct Publishers {
 }
 
 /// The zone at Cloudflare, when one is configured.
-pub fn cloudflare(zone: &ZoneConfig, dns: &DnsConfig) -> anyhow::Result<Option<Cloudflare>> {
+pub fn cloudflare(zone: &ZoneConfig, dns: &DnsConfig, clock: &Clock) -> anyhow::Result<Option<Cloudflare>> {
     let (Some(config), Some(zone)) = (&dns.cloudflare, &zone.zone) else { return Ok(None) };
     let settings = CloudflareSettings {
         base_url: config.url.clone(),
@@ -180,12 +178,12 @@ pub fn cloudflare(zone: &ZoneConfig, dns: &DnsConfig) -> anyhow::Result<Option<C
         timeout: dns.request_timeout,
         cool_down: CloudflareSettings::COOL_DOWN,
     };
-    let client = Cloudflare::new(settings, Clock::System);
+    let client = Cloudflare::new(settings, clock.clone());
     Ok(Some(client.context("the client of Cloudflare could not be made (CLOUDFLARE_API_URL)")?))
 }
 
 /// The zone at Technitium, when one is configured.
-pub fn technitium(zone: &ZoneConfig, dns: &DnsConfig) -> anyhow::Result<Option<Arc<dyn DnsZone>>> {
+pub fn technitium(zone: &ZoneConfig, dns: &DnsConfig, clock: &Clock) -> anyhow::Result<Option<Arc<dyn DnsZone>>> {
     let (Some(config), Some(zone)) = (&dns.technitium, &zone.zone) else { return Ok(None) };
     let settings = TechnitiumSettings {
         base_url: config.url.clone(),
@@ -194,7 +192,7 @@ pub fn technitium(zone: &ZoneConfig, dns: &DnsConfig) -> anyhow::Result<Option<A
         timeout: dns.request_timeout,
         cool_down: TechnitiumSettings::COOL_DOWN,
     };
-    let client = Technitium::new(settings, Clock::System);
+    let client = Technitium::new(settings, clock.clone());
     Ok(Some(Arc::new(client.context("the client of Technitium could not be made (TECHNITIUM_API_URL)")?)))
 }
 
@@ -205,9 +203,10 @@ pub fn publishers(
     proxy: Option<Arc<dyn GameProxy>>,
     dns: &DnsConfig,
     db: DatabaseConnection,
+    clock: &Clock,
 ) -> anyhow::Result<Publishers> {
-    let cloudflare = cloudflare(zone, dns)?;
-    let shared = Targets { velocity: proxy, technitium: technitium(zone, dns)?, cloudflare: None };
+    let cloudflare = cloudflare(zone, dns, clock)?;
+    let shared = Targets { velocity: proxy, technitium: technitium(zone, dns, clock)?, cloudflare: None };
     let with = |cloudflare: Option<Cloudflare>| Targets {
         cloudflare: cloudflare.map(|client| Arc::new(client) as Arc<dyn DnsZone>),
         ..shared.clone()
@@ -222,67 +221,9 @@ pub fn publishers(
         ..EdgePolicy::default()
     };
     Ok(Publishers {
-        background: Publisher::new(db.clone(), background, policy.clone(), Clock::System),
-        publisher: Publisher::new(db, with(cloudflare), policy, Clock::System),
+        background: Publisher::new(db.clone(), background, policy.clone(), clock.clone()),
+        publisher: Publisher::new(db, with(cloudflare), policy, clock.clone()),
     })
-}
-
-/// How the workers of the provision queue behave.
-pub fn provision_jobs(jobs: &JobsConfig, provision: &ProvisionConfig) -> JobSettings {
-    JobSettings {
-        lease: jobs.lease,
-        renew: jobs.renew,
-        sweep: jobs.sweep,
-        reap: jobs.reap,
-        worker_ttl: jobs.reap.mul_f64(1.5).max(Duration::from_secs(1)),
-        drain: jobs.drain,
-        slots: Some(provision.slots),
-        // The slots are what limits the queue; one process may fill them all.
-        concurrency: provision.slots,
-        // A renewal notices; a step boundary is as near as the longest call to a peer.
-        grace: jobs.lease * 2,
-        unwind: provision.unwind_stale,
-    }
-}
-
-/// How long a switch of power waits for a node that is away: others stand behind it.
-const AWAY: Duration = Duration::from_secs(120);
-
-/// How the workers of the host queue behave. Nothing limits it over all workers: each job is about one server.
-pub fn host_jobs(jobs: &JobsConfig, provision: &ProvisionConfig) -> JobSettings {
-    JobSettings { slots: None, concurrency: provision.host_concurrency, ..provision_jobs(jobs, provision) }
-}
-
-/// The house rules of provisioning.
-pub fn provision_policy(config: &WorkerConfig) -> ProvisionPolicy {
-    let WorkerConfig { provision, proxmox, .. } = config;
-    ProvisionPolicy {
-        game_vmids: provision.game_vmids,
-        dev_vmids: provision.dev_vmids,
-        game_bridge: provision.game_bridge.clone(),
-        dev_bridge: provision.dev_bridge.clone(),
-        templates: proxmox.templates.clone(),
-        only_node: proxmox.node.as_deref().map(NodeName::new),
-        public_ports: provision.public_ports.clone(),
-        pool: proxmox.pool.clone(),
-        timings: Timings {
-            container: ContainerTimings {
-                task_poll: provision.task_poll,
-                task_timeout: provision.task_timeout,
-                away: provision.task_timeout.min(AWAY),
-                absence: provision.clone_absence,
-            },
-            address_poll: provision.address_poll,
-            address_timeout: provision.address_timeout,
-            agent_poll: provision.agent_poll,
-            ready_timeout: provision.ready_timeout,
-        },
-    }
-}
-
-/// How long a teardown waits for the hypervisor before it leaves a debt: an owner does not wait for a node that is away.
-pub fn teardown_timings(timings: &ContainerTimings) -> ContainerTimings {
-    ContainerTimings { task_timeout: timings.task_timeout.min(Duration::from_secs(60)), ..*timings }
 }
 
 /// The times of a lease.

@@ -18,7 +18,7 @@ use crate::publishing::http::EdgeApi;
 use crate::teardown::http::TeardownApi;
 use crate::web::{Edge, RateLimiter};
 
-/// Everything the HTTP server is built from. A group of routes that needs something adds its struct here.
+/// One struct per group of routes. A new group adds its struct here, and to `parts.rs` what the struct is made of.
 #[derive(Clone)]
 pub struct Apis {
     /// Trusted proxies and allowed origins.

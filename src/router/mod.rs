@@ -11,6 +11,7 @@ mod health;
 mod metrics;
 mod mount;
 mod openapi;
+mod parts;
 mod principal;
 mod route;
 mod server;
@@ -20,6 +21,7 @@ pub use apis::Apis;
 pub use health::{DatabaseProbe, HealthApi, Probe};
 pub use metrics::{MetricsApi, serve_metrics};
 pub use openapi::openapi;
+pub use parts::{Allowances, Credentials, Parts};
 pub use principal::{Admission, Principal};
 pub use route::{
     Answer, Parameter, Route, SchemaRef, delete, get, options, patch, patch_json, post, post_json, put, put_json,

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use zpack::edge::{EDGE_KEY, EdgeRecord, EdgeState, Target, TargetState};
-use zpack::instances::quota::Quota;
 use zpack::jobs::Lists;
-use zpack::kernel::{DnsName, Secret, StoredSecret};
+use zpack::kernel::{DnsName, StoredSecret};
 use zpack::ports::ZoneError;
 use zpack::publishing::Scope;
+use zpack::router::Parts;
 use zpack::servers::payload;
 
 use super::kit::{EDGE, Means, Others, Scene, fault};
 use crate::contracts::proxmox_kit;
-use crate::support::app::{BRIDGE, FRESHNESS, INTERNAL, no_agents};
-use crate::support::door::{Door, Ground};
+use crate::support::app::INTERNAL;
+use crate::support::door::Door;
 use crate::support::logs::Logs;
+use crate::support::parts::parts;
 use crate::support::{PrivateRedis, artifacts};
 
 /// How long a refused token is not tried again.
@@ -151,17 +152,11 @@ async fn a_lost_token_is_tried_once_and_works_again_when_it_is_good_again() {
 async fn health(scene: &Scene) -> Value {
     let redis = PrivateRedis::start();
     let lists = Lists::open(&redis::Client::open(redis.url()).unwrap()).unwrap();
-    let door = Door::open(Ground {
-        db: scene.db.db.clone(),
-        lists,
+    let door = Door::open(Parts {
         source: artifacts::at(&scene.rig.world.artifacts_url()),
-        clock: scene.clock.clone(),
-        quota: Quota::default(),
-        freshness: FRESHNESS,
         publisher: scene.publisher.clone(),
         hypervisor: Arc::new(proxmox_kit::client(scene.rig.world.proxmox_url().parse().unwrap())),
-        agent: no_agents(),
-        bridge: Secret::new(BRIDGE).into(),
+        ..parts(scene.db.db.clone(), lists, scene.clock.clone())
     });
     let answer = door.get("/api/edge/health").header("x-internal-token", INTERNAL).send().await.unwrap();
     let health = answer.json().await.unwrap();

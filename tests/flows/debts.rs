@@ -15,7 +15,7 @@ use zpack::db::entities::standing::{self, StandingState};
 use zpack::db::entities::{audit_event, debt};
 use zpack::jobs::{ClaimPurpose, Claimed, End, UnwindEnd, finish};
 use zpack::kernel::{Clock, OperationId, UserId};
-use zpack::teardown::TeardownDeps;
+use zpack::roles::worker::WorkerParts;
 
 use super::teardown::{collect, delete, expect_empty, open_debts};
 use crate::support::app::FRESHNESS;
@@ -229,9 +229,8 @@ async fn a_container_that_is_not_the_one_is_left_alone_and_owed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_put_in_its_place_while_it_stops_is_not_destroyed() {
     let (company, door, vmid, _) = served().await;
-    let patient = ContainerTimings { task_timeout: Duration::from_secs(120), ..company.teardown().timings };
-    let teardown = TeardownDeps { timings: patient, ..company.teardown() };
-    let host = company.host_worker_of(company.power(), teardown);
+    let patient = ContainerTimings { task_timeout: Duration::from_secs(120), ..company.parts().teardown_timings };
+    let host = company.host_worker_of(&WorkerParts { teardown_timings: patient, ..company.parts() });
     // It waits for the task that stops the container, until that can be asked for.
     let mute = json!({"peer": "proxmox", "method": "GET", "path": "/nodes/*/tasks/*/status", "when": "before",
         "action": "status", "status": 500, "times": 100_000});

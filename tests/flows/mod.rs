@@ -4,6 +4,7 @@ mod customer;
 mod debts;
 mod live;
 mod metrics;
+mod new_job;
 mod operator;
 mod placement;
 mod power;

@@ -11,7 +11,6 @@ use zpack::containers::ContainerTimings;
 use zpack::db::entities::instance;
 use zpack::db::entities::operation::{self, OperationState};
 use zpack::kernel::OperationId;
-use zpack::power::PowerDeps;
 
 use crate::support::TestDb;
 use crate::support::app::FRESHNESS;
@@ -254,10 +253,11 @@ async fn a_container_that_ignores_a_shutdown_is_ended_after_the_grace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grace_may_be_longer_than_the_patience_with_tasks() {
     let scene = Scene::new().await;
-    let power = scene.company.power();
-    let timings = ContainerTimings { task_timeout: Duration::from_secs(2), ..power.timings };
+    let mut parts = scene.company.parts();
+    parts.policy.timings.container.task_timeout = Duration::from_secs(2);
     // In the simulated world the shutdown gives up after four seconds.
-    let host = scene.company.host_worker_under(PowerDeps { timings, grace: Duration::from_secs(400), ..power });
+    parts.stop_grace = Duration::from_secs(400);
+    let host = scene.company.host_worker_of(&parts);
     scene.edit(json!({"ignoresShutdown": true})).await;
     scene.company.succeeded(scene.accepted("host/stop").await).await;
     assert!(!scene.runs().await);
@@ -331,10 +331,12 @@ async fn a_task_that_fails_because_another_has_done_its_work_is_a_success() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_away_is_given_up_soon_and_the_owner_is_told() {
     let scene = Scene::new().await;
-    let power = scene.company.power();
+    let mut parts = scene.company.parts();
     let long = Duration::from_secs(200);
-    let timings = ContainerTimings { task_timeout: long, away: Duration::from_secs(1), ..power.timings };
-    let host = scene.company.host_worker_under(PowerDeps { timings, grace: long * 100, ..power });
+    let timings = parts.policy.timings.container;
+    parts.policy.timings.container = ContainerTimings { task_timeout: long, away: Duration::from_secs(1), ..timings };
+    parts.stop_grace = long * 100;
+    let host = scene.company.host_worker_of(&parts);
     let node = scene.container().await["node"].as_str().unwrap().to_owned();
     scene.node(&node, false).await;
     let began = Instant::now();

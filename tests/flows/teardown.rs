@@ -21,6 +21,7 @@ use zpack::kernel::OperationId;
 use zpack::provision::{ServerRequest, Workload};
 use zpack::publishing::Reconciler;
 use zpack::roles::upkeep::read_database;
+use zpack::roles::worker::host;
 use zpack::teardown::Collector;
 use zpack::telemetry::Metrics;
 
@@ -81,7 +82,7 @@ pub async fn collect(company: &Company) {
         .exec(&company.db.db)
         .await
         .unwrap();
-    let collector = Collector { deps: company.teardown(), interval: Duration::ZERO };
+    let collector = Collector { interval: Duration::ZERO, ..host::collector(&company.parts()) };
     while collector.collect(&CancellationToken::new()).await.unwrap() > 0 {}
 }
 

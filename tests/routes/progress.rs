@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, problem};
-use crate::support::door::MOST_STREAMS;
+use crate::support::parts::MOST_STREAMS;
 use crate::support::sse::Sse;
 
 /// Less than the time between two comments of a stream: nothing is written in it that could find out by failing.

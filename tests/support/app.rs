@@ -4,24 +4,20 @@
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use reqwest::Response;
 use serde_json::Value;
-use zpack::adapters::agent::{AgentSettings, Agents};
-use zpack::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSettings};
-use zpack::adapters::tls::TlsVerify;
 use zpack::config::DatabaseKind;
-use zpack::edge::{EdgePolicy, Targets};
 use zpack::instances::quota::Quota;
 use zpack::jobs::Lists;
 use zpack::kernel::{Clock, Secret, StoredSecret, Timestamp};
-use zpack::observe::facts::Freshness;
-use zpack::ports::{Agent, CatalogSource, Hypervisor};
-use zpack::publishing::Publisher;
+use zpack::ports::CatalogSource;
+use zpack::router::{Allowances, Credentials, Parts};
 
-use super::door::{Door, Ground};
-use super::{PrivateRedis, TestDb, artifacts};
+use super::door::Door;
+pub use super::parts::FRESHNESS;
+use super::parts::{bridge, parts};
+use super::{PrivateRedis, TestDb};
 
 /// The internal token of every test app.
 pub const INTERNAL: &str = "the-internal-token-of-the-tests";
@@ -33,9 +29,6 @@ pub const BRIDGE: &str = "the-bridge-secret-of-the-tests";
 pub const ORIGIN: &str = "https://portal.example";
 /// A password for test accounts.
 pub const PASSWORD: &str = "correct horse battery";
-
-/// How long observations count in a test app.
-pub const FRESHNESS: Freshness = Freshness::of_intervals(Duration::from_secs(5), Duration::from_secs(10));
 
 /// How a test app differs from the usual one.
 #[derive(Default)]
@@ -90,18 +83,13 @@ impl TestApp {
             move |_| _ = statements.fetch_add(1, Ordering::SeqCst)
         });
         let clock = Clock::fixed(Timestamp::from_millis(1_800_000_000_000));
-        let publisher = Publisher::new(db.clone(), Targets::default(), EdgePolicy::default(), clock.clone());
-        let door = Door::open(Ground {
-            db,
-            lists: lists.clone(),
-            source: options.source.unwrap_or_else(artifacts::shared),
-            clock,
-            quota: options.quota,
-            freshness: FRESHNESS,
-            publisher,
-            hypervisor: nowhere(),
-            agent: no_agents(),
-            bridge: options.bridge.unwrap_or_else(|| Secret::new(BRIDGE).into()),
+        let usual = parts(db, lists.clone(), clock.clone());
+        let secret = options.bridge.unwrap_or_else(|| Secret::new(BRIDGE).into());
+        let door = Door::open(Parts {
+            allowances: Allowances { quota: options.quota, ..usual.allowances },
+            source: options.source.unwrap_or_else(|| usual.source.clone()),
+            credentials: Credentials { bridge: bridge(secret, &clock), ..usual.credentials.clone() },
+            ..usual
         });
         Self { database, redis, lists, door, statements }
     }
@@ -139,23 +127,4 @@ pub async fn problem(answer: Response) -> Value {
     assert_eq!(body["title"], code.title());
     assert!(body["type"].is_string() && body["retryable"].is_string(), "{body}");
     body
-}
-
-/// Agents of which none answers.
-pub fn no_agents() -> Arc<dyn Agent> {
-    let settings = AgentSettings { port: 9, token: None, timeout: Duration::from_secs(2), cool_down: Duration::ZERO };
-    Arc::new(Agents::new(settings, Clock::System).unwrap())
-}
-
-/// A cluster that nobody answers for.
-fn nowhere() -> Arc<dyn Hypervisor> {
-    let base = "http://127.0.0.1:9/api2/json".parse().unwrap();
-    let settings = ProxmoxSettings {
-        endpoints: vec![Endpoint { base, node: None }],
-        token: Secret::new("nobody@pve!test=none").into(),
-        tls: TlsVerify::SystemRoots,
-        cloning: Cloning::Linked,
-        deadlines: Deadlines::default(),
-    };
-    Arc::new(Proxmox::new(&settings, Clock::System).unwrap())
 }

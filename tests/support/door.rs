@@ -1,7 +1,6 @@
-//! A running API over stores of the caller's choice, and a client of it.
+//! A running API over parts of the caller's choice, and a client of it.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -11,61 +10,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use zpack::accounts::http::AccountsApi;
-use zpack::accounts::{Authenticator, Passwords, TokenSigner, admin};
-use zpack::adapters::velocity::BridgeProof;
-use zpack::audit::http::AuditApi;
-use zpack::catalog::Catalog;
-use zpack::cluster::http::ClusterApi;
+use zpack::accounts::{Passwords, admin};
 use zpack::db::entities::user::Role;
-use zpack::discovery::http::DiscoveryApi;
-use zpack::instances::ServersApi;
-use zpack::instances::quota::Quota;
-use zpack::jobs::{Failpoints, Lists};
-use zpack::kernel::{Clock, Secret, StoredSecret};
-use zpack::observe::facts::Freshness;
-use zpack::observe::live::LiveState;
-use zpack::operations::Acceptor;
-use zpack::operations::http::OperationsApi;
-use zpack::ports::{Agent, CatalogSource, Hypervisor};
-use zpack::power::http::PowerApi;
-use zpack::provision::http::{ProvisionApi, ServerLimits};
-use zpack::publishing::Publisher;
-use zpack::publishing::http::EdgeApi;
-use zpack::router::{Apis, DatabaseProbe, HealthApi, MetricsApi, ServeOptions, serve};
-use zpack::teardown::http::TeardownApi;
-use zpack::telemetry::Metrics;
-use zpack::web::sse::Streams;
-use zpack::web::{AllowedOrigins, Edge, RateLimiter};
+use zpack::kernel::{Clock, Secret};
+use zpack::router::{Apis, Parts, ServeOptions, serve};
 
-use super::app::{DISCOVERY, INTERNAL, ORIGIN, PASSWORD, token_of};
-
-/// How many event streams may be open at once.
-pub const MOST_STREAMS: usize = 8;
-
-/// What an API stands on.
-pub struct Ground {
-    /// The database.
-    pub db: DatabaseConnection,
-    /// Redis.
-    pub lists: Lists,
-    /// Where the catalog comes from.
-    pub source: Arc<dyn CatalogSource>,
-    /// The clock.
-    pub clock: Clock,
-    /// What one customer may have.
-    pub quota: Quota,
-    /// How long observations count.
-    pub freshness: Freshness,
-    /// The edge.
-    pub publisher: Publisher,
-    /// The cluster.
-    pub hypervisor: Arc<dyn Hypervisor>,
-    /// The agents.
-    pub agent: Arc<dyn Agent>,
-    /// The secret of the bridge.
-    pub bridge: StoredSecret,
-}
+use super::app::{PASSWORD, token_of};
 
 /// A running API and a client of it.
 pub struct Door {
@@ -81,53 +31,14 @@ pub struct Door {
 }
 
 impl Door {
-    /// Starts one on a free port; it counts requests in its process.
-    pub fn open(ground: Ground) -> Self {
-        let Ground { db, lists, source, clock, quota, freshness, publisher, hypervisor, agent, bridge } = ground;
-        let passwords = Passwords::new(2).unwrap();
-        let secret = Secret::new("a signing secret of more than 32 bytes");
-        let tokens = TokenSigner::new(&secret, Duration::from_secs(3600)).unwrap();
-        let limiter = RateLimiter::new(clock.clone(), None);
-        let (internal, discovery) = (Some(Secret::new(INTERNAL)), Some(Secret::new(DISCOVERY)));
-        let stop = CancellationToken::new();
-        let streams = Streams::new(MOST_STREAMS, stop.clone());
-        let catalog = Catalog::new(source, db.clone(), clock.clone(), Duration::from_secs(60));
-        let live = LiveState::new(lists.connection(), freshness.agent);
-        let acceptor = Acceptor { db: db.clone(), lists, clock: clock.clone(), failpoints: Failpoints::default() };
-        let apis = Apis {
-            edge: Edge { origins: AllowedOrigins::new([ORIGIN.to_owned()]), ..Edge::default() },
-            authenticator: Authenticator::new(db.clone(), clock.clone(), tokens.clone(), internal, discovery)
-                .with_bridge(Some(Arc::new(BridgeProof::new(bridge, clock.clone())))),
-            limiter: limiter.clone(),
-            health: HealthApi { clock: clock.clone(), probes: vec![Arc::new(DatabaseProbe(db.clone()))] },
-            metrics: MetricsApi { metrics: Metrics::default(), db: db.clone() },
-            accounts: AccountsApi {
-                db: db.clone(),
-                clock: clock.clone(),
-                passwords: passwords.clone(),
-                tokens,
-                limiter,
-            },
-            catalog: catalog.clone(),
-            operations: OperationsApi { db: db.clone(), clock: clock.clone(), streams },
-            servers: ServersApi { db: db.clone(), live, clock: clock.clone(), freshness },
-            provision: ProvisionApi {
-                acceptor: acceptor.clone(),
-                catalog,
-                quota,
-                limits: ServerLimits { memory_mib: (512, 32_768), cpu_cores: (1, 16) },
-            },
-            power: PowerApi { acceptor: acceptor.clone(), agent },
-            cluster: ClusterApi { hypervisor: hypervisor.clone() },
-            teardown: TeardownApi { acceptor: acceptor.clone(), hypervisor },
-            discovery: DiscoveryApi { db: db.clone(), clock: clock.clone() },
-            publishing: EdgeApi { acceptor, publisher },
-            audit: AuditApi { db: db.clone() },
-        };
+    /// Starts one on a free port.
+    pub fn open(parts: Parts) -> Self {
+        let (db, clock) = (parts.db.clone(), parts.clock.clone());
+        let (passwords, stop) = (parts.credentials.passwords.clone(), parts.streams_end.clone());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let options = ServeOptions { workers: 2, connections: 256, drain: Duration::from_secs(5) };
-        let server = tokio::spawn(serve(listener, apis, options, stop.clone()));
+        let server = tokio::spawn(serve(listener, Apis::of(parts), options, stop.clone()));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { clock, address, db, passwords, client, stop, server }
     }

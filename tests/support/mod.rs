@@ -19,6 +19,7 @@ pub mod door;
 pub mod guardian;
 pub mod logs;
 pub mod mariadb;
+pub mod parts;
 pub mod postgres;
 pub mod proxy;
 pub mod redis;

@@ -50,6 +50,11 @@ impl Worker {
         Self { deps: Arc::new(deps), inflight: InFlight::default() }
     }
 
+    /// The queue it receives from.
+    pub fn queue(&self) -> Queue {
+        self.deps.lane.queue
+    }
+
     /// Works until `stop` fires, then drains: receives nothing more, hands back what it has not begun, asks running
     /// jobs to stop at the next step, and waits for them up to the drain time. What is left then keeps its lease and is
     /// recovered by others. Redis and the database may come and go meanwhile.

@@ -167,18 +167,19 @@ async fn start_roles(
 ) -> anyhow::Result<Runner> {
     // One process has one registry: `GET /metrics` shows what all its roles count.
     let metrics = Metrics::default();
-    let mut roles = Runner::new(stop.clone(), &metrics, Clock::System);
+    let clock = Clock::System;
+    let mut roles = Runner::new(stop.clone(), &metrics, clock.clone());
     let role = |name| TaskName::of("role").about(name);
     if wanted.contains(&DevRole::Serve) {
-        let api = serve::Api::connect(&ServeConfig::load(source)?, listener, metrics.clone()).await?;
+        let api = serve::Api::connect(&ServeConfig::load(source)?, listener, metrics.clone(), clock.clone()).await?;
         roles.keep(role("serve"), api.run_until(stop.child_token()));
     }
     if wanted.contains(&DevRole::Provision) {
         let config = WorkerConfig::load(source)?;
         let db = wiring::database(&config.database).await?;
-        let worker = worker::provision(&config, db, &metrics).await?;
+        let worker = worker::provision(&config, db, &metrics, &clock).await?;
         let stop = stop.child_token();
-        let runner = Runner::new(stop.clone(), &metrics, Clock::System);
+        let runner = Runner::new(stop.clone(), &metrics, clock);
         roles.keep(role("provision"), worker::run_until(worker, runner, stop));
     }
     Ok(roles)

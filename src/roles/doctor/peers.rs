@@ -11,7 +11,7 @@ use crate::config::{AgentConfig, CatalogConfig, DatabaseConfig, DatabaseKind, Pr
 use crate::db;
 use crate::db::migrate::{self, MigrationState};
 use crate::jobs::{Lists, Queue, RequirementError, check_redis};
-use crate::kernel::{Classify, Failure, VmId};
+use crate::kernel::{Classify, Clock, Failure, VmId};
 use crate::ports::{Agent, CatalogError, Fetched, Hypervisor, HypervisorError};
 use crate::roles::wiring;
 use crate::servers::store;
@@ -111,7 +111,7 @@ async fn workers(lists: &Lists, queue: Queue) -> Check {
 
 pub(super) async fn proxmox(config: ProxmoxConfig) -> Vec<Check> {
     const NAME: &str = "proxmox";
-    let hypervisor = match wiring::hypervisor(&config) {
+    let hypervisor = match wiring::hypervisor(&config, &Clock::System) {
         Ok(hypervisor) => hypervisor,
         Err(error) => return vec![Check::fail(NAME, format!("{error:#}"), "correct the PROXMOX_ settings")],
     };
@@ -223,7 +223,7 @@ pub(super) async fn agents((database, agent): (DatabaseConfig, AgentConfig)) -> 
     let Ok(db) = connect(&database).await else { return unknown() };
     let quick = AgentConfig { request_timeout: Duration::from_secs(2), ..agent };
     let servers = store::list_active(&db, SAMPLE).await;
-    let (Ok(servers), Ok(client)) = (servers, wiring::agents(&quick)) else { return unknown() };
+    let (Ok(servers), Ok(client)) = (servers, wiring::agents(&quick, &Clock::System)) else { return unknown() };
     let endpoints: Vec<_> =
         servers.iter().filter_map(|server| Some((server.vmid, server.address.parse().ok()?))).collect();
     let asked = endpoints.iter().map(|(vmid, at)| {

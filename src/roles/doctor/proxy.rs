@@ -2,13 +2,13 @@
 
 use super::check::{Check, chain};
 use crate::config::VelocityConfig;
-use crate::kernel::{Classify, Failure};
+use crate::kernel::{Classify, Clock, Failure};
 use crate::ports::ProxyError;
 use crate::roles::wiring;
 
 pub(super) async fn velocity(config: VelocityConfig) -> Vec<Check> {
     const NAME: &str = "velocity";
-    let proxy = match wiring::game_proxy(&config).map(|bridge| bridge.proxy) {
+    let proxy = match wiring::game_proxy(&config, &Clock::System).map(|bridge| bridge.proxy) {
         Ok(Some(proxy)) => proxy,
         Ok(None) => {
             let detail = "no VELOCITY_URL: Minecraft servers are not registered with a proxy";

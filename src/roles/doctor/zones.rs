@@ -13,7 +13,7 @@ const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
 pub(super) async fn cloudflare((zone, dns): (ZoneConfig, DnsConfig)) -> Vec<Check> {
     const NAME: &str = "cloudflare";
-    let client = match wiring::cloudflare(&zone, &dns) {
+    let client = match wiring::cloudflare(&zone, &dns, &Clock::System) {
         Ok(Some(client)) => client,
         Ok(None) => {
             let detail = "no CLOUDFLARE_API_TOKEN: servers have no name in the public DNS";
@@ -34,7 +34,7 @@ pub(super) async fn cloudflare((zone, dns): (ZoneConfig, DnsConfig)) -> Vec<Chec
 
 pub(super) async fn technitium((zone, dns): (ZoneConfig, DnsConfig)) -> Vec<Check> {
     const NAME: &str = "technitium";
-    match wiring::technitium(&zone, &dns) {
+    match wiring::technitium(&zone, &dns, &Clock::System) {
         Ok(Some(client)) => vec![asked(NAME, client.check().await, "TECHNITIUM")],
         Ok(None) => {
             let detail = "no TECHNITIUM_API_URL: servers have no name in the DNS of the house";

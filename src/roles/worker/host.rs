@@ -1,0 +1,62 @@
+//! The queue `host`: works on servers that exist. Beside it tasks finish publications, settle debts and sweep the zones.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::parts::WorkerParts;
+use crate::background::Task;
+use crate::jobs::{Queue, Registry, RegistryError};
+use crate::power::{PowerDeps, PowerJob};
+use crate::publishing::{PublishJob, Reconciler};
+use crate::teardown::{Collector, OrphanSweep, SweepDeps, TeardownDeps, TeardownJob};
+
+/// How often unfinished publications are looked for: a customer may be waiting.
+const EDGE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often debts that are due are looked for; the first wait of a debt is half a minute.
+const DEBT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The jobs of the queue.
+pub fn jobs(parts: &WorkerParts) -> Result<Registry, RegistryError> {
+    Registry::for_queue(Queue::Host)
+        .with(Arc::new(PublishJob::new(parts.publisher.clone(), parts.lock_poll)))?
+        .with(Arc::new(TeardownJob::new(TeardownDeps { targets: parts.publisher.targets.clone(), ..teardown(parts) })))?
+        .with(Arc::new(PowerJob::new(PowerDeps {
+            db: parts.db.clone(),
+            hypervisor: parts.hypervisor.clone(),
+            agent: parts.agent.clone(),
+            timings: parts.policy.timings.container,
+            grace: parts.stop_grace,
+            clock: parts.clock.clone(),
+        })))
+}
+
+/// The tasks beside the queue.
+pub fn tasks(parts: &WorkerParts) -> Vec<Box<dyn Task>> {
+    vec![
+        Box::new(Reconciler { publisher: parts.background.clone(), interval: EDGE_INTERVAL }),
+        Box::new(collector(parts)),
+        Box::new(OrphanSweep::new(SweepDeps {
+            db: parts.db.clone(),
+            hypervisor: parts.hypervisor.clone(),
+            targets: parts.background.targets.clone(),
+            zone: parts.background.policy.zone.clone(),
+        })),
+    ]
+}
+
+/// The task that settles debts.
+pub fn collector(parts: &WorkerParts) -> Collector {
+    Collector { deps: teardown(parts), interval: DEBT_INTERVAL }
+}
+
+/// What removes servers, over the targets for tasks in the background.
+fn teardown(parts: &WorkerParts) -> TeardownDeps {
+    TeardownDeps {
+        db: parts.db.clone(),
+        hypervisor: parts.hypervisor.clone(),
+        targets: parts.background.targets.clone(),
+        timings: parts.teardown_timings,
+        lock_poll: parts.lock_poll,
+        clock: parts.clock.clone(),
+    }
+}

@@ -1,0 +1,67 @@
+//! What the jobs of workers are made of. `zpack worker`, `zpack dev` and the tests fill [`WorkerParts`]; the registries of the
+//! queues ([`provision`](super::provision), [`host`](super::host)) are made from it in one way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::DatabaseConnection;
+
+use super::settings;
+use crate::config::WorkerConfig;
+use crate::containers::ContainerTimings;
+use crate::kernel::Clock;
+use crate::ports::{Agent, Hypervisor};
+use crate::provision::ProvisionPolicy;
+use crate::publishing::Publisher;
+use crate::roles::wiring::{self, Publishers};
+
+/// What every job is made of.
+#[derive(Clone)]
+pub struct WorkerParts {
+    /// The database.
+    pub db: DatabaseConnection,
+    /// The clock of the process.
+    pub clock: Clock,
+    /// The cluster.
+    pub hypervisor: Arc<dyn Hypervisor>,
+    /// The agents.
+    pub agent: Arc<dyn Agent>,
+    /// The edge, for jobs that a customer waits for.
+    pub publisher: Publisher,
+    /// The edge, for tasks in the background: they leave the larger part of each budget to the jobs.
+    pub background: Publisher,
+    /// Where and how servers are made.
+    pub policy: ProvisionPolicy,
+    /// How long a game may take to save its world, and then its container to shut down.
+    pub stop_grace: Duration,
+    /// How long a teardown waits for the hypervisor before the container becomes a debt.
+    pub teardown_timings: ContainerTimings,
+    /// How often a job asks for the lock of a server that another operation holds.
+    pub lock_poll: Duration,
+}
+
+impl WorkerParts {
+    /// Makes the clients that `config` asks for. None of them connects yet.
+    pub(in crate::roles) fn connect(
+        config: &WorkerConfig,
+        db: DatabaseConnection,
+        clock: &Clock,
+    ) -> anyhow::Result<Self> {
+        let proxy = wiring::game_proxy(&config.velocity, clock)?.proxy;
+        let Publishers { publisher, background } =
+            wiring::publishers(&config.zone, &config.velocity, proxy, &config.dns, db.clone(), clock)?;
+        let policy = settings::provision_policy(config);
+        Ok(Self {
+            db,
+            clock: clock.clone(),
+            hypervisor: wiring::hypervisor(&config.proxmox, clock)?,
+            agent: Arc::new(wiring::agents(&config.agent, clock)?),
+            publisher,
+            background,
+            stop_grace: config.provision.stop_grace,
+            teardown_timings: settings::teardown_timings(&policy.timings.container),
+            lock_poll: policy.timings.container.task_poll,
+            policy,
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! What the handlers are made of, and the one place that makes them: [`Apis::of`].
+//!
+//! `zpack serve`, `zpack dev` and the tests fill [`Parts`] in their own ways; everything above is the same in all three.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::DatabaseConnection;
+use tokio_util::sync::CancellationToken;
+
+use super::apis::Apis;
+use super::health::{HealthApi, Probe};
+use super::metrics::MetricsApi;
+use crate::accounts::http::AccountsApi;
+use crate::accounts::{Authenticator, Passwords, TokenSigner};
+use crate::audit::http::AuditApi;
+use crate::catalog::Catalog;
+use crate::cluster::http::ClusterApi;
+use crate::discovery::http::DiscoveryApi;
+use crate::instances::ServersApi;
+use crate::instances::quota::Quota;
+use crate::jobs::{Failpoints, Lists};
+use crate::kernel::{Clock, Secret};
+use crate::observe::facts::Freshness;
+use crate::observe::live::LiveState;
+use crate::operations::Acceptor;
+use crate::operations::http::OperationsApi;
+use crate::ports::{Agent, BridgeSecret, CatalogSource, Hypervisor};
+use crate::power::http::PowerApi;
+use crate::provision::http::{ProvisionApi, ServerLimits};
+use crate::publishing::Publisher;
+use crate::publishing::http::EdgeApi;
+use crate::teardown::http::TeardownApi;
+use crate::telemetry::Metrics;
+use crate::web::sse::Streams;
+use crate::web::{Edge, RateLimiter};
+
+/// What callers authenticate with.
+#[derive(Clone)]
+pub struct Credentials {
+    /// Signs and checks the access tokens of users.
+    pub tokens: TokenSigner,
+    /// Hashes and checks passwords.
+    pub passwords: Passwords,
+    /// The token of internal callers.
+    pub internal: Option<Secret>,
+    /// The token of clients of the discovery documents.
+    pub discovery: Option<Secret>,
+    /// The secret of the game proxy's callbacks.
+    pub bridge: Option<Arc<dyn BridgeSecret>>,
+}
+
+/// What one customer may ask for.
+#[derive(Clone, Copy)]
+pub struct Allowances {
+    /// All servers of a customer together.
+    pub quota: Quota,
+    /// One server.
+    pub limits: ServerLimits,
+}
+
+/// Everything the HTTP API is made of.
+#[derive(Clone)]
+pub struct Parts {
+    /// The database.
+    pub db: DatabaseConnection,
+    /// The lists of work in Redis.
+    pub lists: Lists,
+    /// The clock of the process.
+    pub clock: Clock,
+    /// What the process counts.
+    pub metrics: Metrics,
+    /// Trusted proxies and allowed origins.
+    pub client_policy: Edge,
+    /// What callers authenticate with.
+    pub credentials: Credentials,
+    /// Counts the requests of each caller.
+    pub limiter: RateLimiter,
+    /// What readiness depends on.
+    pub probes: Vec<Arc<dyn Probe>>,
+    /// Where the catalog comes from.
+    pub source: Arc<dyn CatalogSource>,
+    /// How often the catalog is read.
+    pub catalog_refresh: Duration,
+    /// How long observations count.
+    pub freshness: Freshness,
+    /// What customers may ask for.
+    pub allowances: Allowances,
+    /// The cluster.
+    pub hypervisor: Arc<dyn Hypervisor>,
+    /// The agents.
+    pub agent: Arc<dyn Agent>,
+    /// The edge, for work that leaves the larger part of each budget to workers.
+    pub publisher: Publisher,
+    /// How many event streams may be open at one time.
+    pub max_streams: usize,
+    /// Ends the event streams that are open.
+    pub streams_end: CancellationToken,
+    /// Places where tests stop the process.
+    pub failpoints: Failpoints,
+}
+
+impl Apis {
+    /// The handlers' structs over `parts`.
+    pub fn of(parts: Parts) -> Self {
+        let Parts {
+            db,
+            lists,
+            clock,
+            metrics,
+            client_policy,
+            credentials: Credentials { tokens, passwords, internal, discovery, bridge },
+            limiter,
+            probes,
+            source,
+            catalog_refresh,
+            freshness,
+            allowances: Allowances { quota, limits },
+            hypervisor,
+            agent,
+            publisher,
+            max_streams,
+            streams_end,
+            failpoints,
+        } = parts;
+        let authenticator = Authenticator::new(db.clone(), clock.clone(), tokens.clone(), internal, discovery);
+        let catalog = Catalog::new(source, db.clone(), clock.clone(), catalog_refresh);
+        let live = LiveState::new(lists.connection(), freshness.agent);
+        let streams = Streams::new(max_streams, streams_end);
+        let acceptor = Acceptor { db: db.clone(), lists, clock: clock.clone(), failpoints };
+        Self {
+            edge: client_policy,
+            authenticator: authenticator.with_bridge(bridge),
+            limiter: limiter.clone(),
+            health: HealthApi { clock: clock.clone(), probes },
+            metrics: MetricsApi { metrics, db: db.clone() },
+            accounts: AccountsApi { db: db.clone(), clock: clock.clone(), passwords, tokens, limiter },
+            catalog: catalog.clone(),
+            operations: OperationsApi { db: db.clone(), clock: clock.clone(), streams },
+            servers: ServersApi { db: db.clone(), live, clock: clock.clone(), freshness },
+            provision: ProvisionApi { acceptor: acceptor.clone(), catalog, quota, limits },
+            power: PowerApi { acceptor: acceptor.clone(), agent },
+            cluster: ClusterApi { hypervisor: hypervisor.clone() },
+            teardown: TeardownApi { acceptor: acceptor.clone(), hypervisor },
+            discovery: DiscoveryApi { db: db.clone(), clock },
+            publishing: EdgeApi { acceptor, publisher },
+            audit: AuditApi { db },
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! A small company in one process: a database, Redis, the simulated world, and as many workers as a test wants.
+
+mod environment;
+mod later;
+mod peers;
+mod workers;
+mod world;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use serde_json::Value;
+use zpack::config::DatabaseKind;
+use zpack::db::entities::instance;
+use zpack::db::entities::operation::{self, Actor, OperationState};
+use zpack::db::{self, entities};
+use zpack::jobs::{Lists, Queue, Work};
+use zpack::kernel::{Clock, OperationId, UserId};
+use zpack::observe::facts::Freshness;
+use zpack::operations::{Begun, OperationError, Order, begin};
+use zpack::provision::{ProvisionPayload, ServerRequest, Workload};
+use zpack::router::Parts;
+use zpack::sim::{SimConfig, World};
+use zpack::telemetry::Metrics;
+
+pub use self::later::LaterRelease;
+use super::door::Door;
+use super::{PrivateRedis, TestDb, artifacts, parts};
+
+/// The zone of the simulated DNS servers.
+pub const ZONE: &str = "play.zpack.test";
+
+/// How long a test waits for a fact before it fails. Fifty creates, one after another, share it on a loaded machine.
+const DEADLINE: Duration = Duration::from_secs(300);
+/// Everything a worker needs, started privately.
+pub struct Company {
+    pub db: TestDb,
+    pub redis: PrivateRedis,
+    pub lists: Lists,
+    pub world: World,
+    /// What its workers count, all together.
+    pub metrics: Metrics,
+    pub owner: UserId,
+    client: redis::Client,
+    http: reqwest::Client,
+}
+
+impl Company {
+    /// Starts one over an SQLite database.
+    pub async fn start() -> Self {
+        Self::start_on(DatabaseKind::Sqlite).await
+    }
+
+    /// Starts one over a database of `kind`.
+    pub async fn start_on(kind: DatabaseKind) -> Self {
+        Self::start_over(TestDb::migrated(kind).await, 0.01).await
+    }
+
+    /// Starts one over an empty company database; simulated seconds are multiplied by `time_scale`.
+    pub async fn start_over(db: TestDb, time_scale: f64) -> Self {
+        let redis = PrivateRedis::start();
+        let client = redis::Client::open(redis.url()).unwrap();
+        let lists = Lists::open(&client).unwrap();
+        let world = World::start(SimConfig { time_scale, ..SimConfig::default() }).await.unwrap();
+        let owner = owner(&db.db).await;
+        let (metrics, http) = (Metrics::default(), reqwest::Client::new());
+        Self { db, redis, lists, world, metrics, owner, client, http }
+    }
+
+    /// Opens the API of this company; observations count for `freshness`.
+    pub fn door(&self, freshness: Freshness) -> Door {
+        Door::open(Parts {
+            freshness,
+            source: artifacts::at(&self.world.artifacts_url()),
+            publisher: self.publisher(),
+            hypervisor: Arc::new(self.hypervisor()),
+            agent: Arc::new(self.agents(Duration::from_secs(2))),
+            ..parts::parts(self.db.db.clone(), self.lists.clone(), Clock::System)
+        })
+    }
+
+    /// Accepts an operation as the API does, and offers it to workers.
+    pub async fn begin(&self, request: ServerRequest) -> OperationId {
+        let id = self.begin_silently(request).await;
+        // The sweeper rings for it when this is lost.
+        let _ = self.lists.ring(Queue::Provision, id).await;
+        id
+    }
+
+    /// Accepts an operation whose ring is lost.
+    pub async fn begin_silently(&self, request: ServerRequest) -> OperationId {
+        self.begin_new(self.order(request)).await.operation.id
+    }
+
+    /// What the API would accept for this request with an idempotency key.
+    pub fn order(&self, request: ServerRequest) -> Order<ProvisionPayload> {
+        let work = ProvisionPayload { user_id: self.owner, request };
+        Order::new(work).owned_by(self.owner).keyed(true)
+    }
+
+    /// The same from the API of a later release: no worker knows the version of its payload.
+    pub fn order_of_a_later_release(&self, request: ServerRequest) -> Order<LaterRelease> {
+        Order::new(LaterRelease(ProvisionPayload { user_id: self.owner, request })).owned_by(self.owner)
+    }
+
+    /// Writes an operation without offering it.
+    pub async fn begin_new<W: Work>(&self, order: Order<W>) -> Begun {
+        self.try_begin(order).await.unwrap()
+    }
+
+    /// The same, where the database may be busy.
+    pub async fn try_begin<W: Work>(&self, order: Order<W>) -> Result<Begun, OperationError> {
+        let tx = db::begin(&self.db.db).await?;
+        let begun = begin(&tx, &order, Actor::Customer, Clock::System.now()).await?;
+        tx.commit().await?;
+        Ok(begun)
+    }
+
+    /// The row of an operation.
+    pub async fn operation(&self, id: OperationId) -> operation::Model {
+        operation::Entity::find_by_id(id).one(&self.db.db).await.unwrap().unwrap()
+    }
+
+    /// Lets the leases of all that is in progress run out, as time does.
+    pub async fn end_leases(&self) {
+        operation::Entity::update_many()
+            .col_expr(operation::Column::LeaseUntil, Expr::value(1i64))
+            .filter(operation::Column::LeaseUntil.is_not_null())
+            .exec(&self.db.db)
+            .await
+            .unwrap();
+    }
+
+    /// Waits until the operation has ended and nothing of it is left to do.
+    pub async fn settled(&self, id: OperationId) -> operation::Model {
+        use entities::operation::Unwind;
+        self.wait(&format!("{id} to settle"), || async {
+            let row = self.operation(id).await;
+            let at_work = matches!(row.unwind, Unwind::Due | Unwind::Running);
+            (row.state.is_ended() && !at_work).then_some(row)
+        })
+        .await
+    }
+
+    /// Waits for a success and returns the row.
+    pub async fn succeeded(&self, id: OperationId) -> operation::Model {
+        let row = self.settled(id).await;
+        assert_eq!(row.state, OperationState::Succeeded, "{:?}: {:?}", row.error_code, row.error_message);
+        row
+    }
+
+    /// Waits until `fact` is there.
+    pub async fn wait<T, F: Future<Output = Option<T>>>(&self, what: &str, fact: impl Fn() -> F) -> T {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        loop {
+            if let Some(value) = fact().await {
+                return value;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "waited in vain for {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Makes the server that `made` made one of the new account `name`, whose token it returns.
+    pub async fn give(&self, made: OperationId, door: &Door, name: &str) -> String {
+        let token = door.register(name).await;
+        let me: Value = door.get("/api/auth/me").bearer_auth(&token).send().await.unwrap().json().await.unwrap();
+        let owner: UserId = me["user"]["id"].as_str().unwrap().parse().unwrap();
+        instance::Entity::update_many()
+            .col_expr(instance::Column::UserId, Expr::value(owner))
+            .filter(instance::Column::OperationId.eq(made))
+            .exec(&self.db.db)
+            .await
+            .unwrap();
+        token
+    }
+}
+
+/// A customer to own the servers.
+async fn owner(db: &sea_orm::DatabaseConnection) -> UserId {
+    let (id, now) = (UserId::generate(), Clock::System.now());
+    let row = entities::user::ActiveModel {
+        id: Set(id),
+        email: Set("owner@example.test".to_owned()),
+        username: Set("owner".to_owned()),
+        username_key: Set("owner".to_owned()),
+        display_name: Set(None),
+        first_name: Set(None),
+        last_name: Set(None),
+        role: Set(entities::user::Role::Customer),
+        password_hash: Set("-".to_owned()),
+        token_epoch: Set(0),
+        billing_status: Set(None),
+        suspended_at: Set(None),
+        created_at: Set(now),
+        updated_at: Set(now),
+    };
+    entities::user::Entity::insert(row).exec_without_returning(db).await.unwrap();
+    id
+}
+
+/// A Minecraft server.
+pub fn paper() -> ServerRequest {
+    ServerRequest {
+        workload: Workload::Game {
+            game: "minecraft".to_owned(),
+            variant: "paper".to_owned(),
+            version: "1.21.1".to_owned(),
+            world: "world".to_owned(),
+        },
+        memory_mib: 2048,
+        cpu_cores: 2,
+        name: None,
+    }
+}
+
+/// A dev container.
+pub fn node() -> ServerRequest {
+    ServerRequest {
+        workload: Workload::Dev { runtime: "node".to_owned(), version: "22".to_owned() },
+        memory_mib: 1024,
+        cpu_cores: 1,
+        name: Some("my box".to_owned()),
+    }
+}
