@@ -10,21 +10,8 @@ use super::sources::{Source, is_for_tests, rust_files};
 
 /// Circles that may stay, and why. The list only gets shorter.
 const ALLOWED: &[(&[&str], &str)] = &[
-    (&["src/adapters/slp/mod.rs", "src/adapters/slp/report.rs"], "to be cut: the report needs a file for its type"),
     (&["src/jobs/model/mod.rs", "src/jobs/model/world.rs"], "the model and its world are one thing, in tests only"),
     (&["src/lease/campaign.rs", "src/lease/lead.rs"], "an election and a term need each other"),
-    (&["src/roles/ops/abandon.rs", "src/roles/ops/mod.rs"], "to be cut: what both use needs a file"),
-    (
-        &[
-            "src/sim/agent/routes/backups.rs",
-            "src/sim/agent/routes/files.rs",
-            "src/sim/agent/routes/mod.rs",
-            "src/sim/agent/routes/small.rs",
-            "src/sim/agent/routes/workload.rs",
-        ],
-        "to be cut: the routes share helpers that stand beside their table",
-    ),
-    (&["src/sim/dns/answer.rs", "src/sim/dns/mod.rs"], "to be cut: the zones need a file"),
     (
         &["src/sim/proxmox/access.rs", "src/sim/proxmox/model.rs"],
         "the model of a cluster has rights as it has containers",
@@ -32,10 +19,6 @@ const ALLOWED: &[(&[&str], &str)] = &[
     (
         &["src/teardown/archive.rs", "src/teardown/job.rs", "src/teardown/steps.rs"],
         "to be cut: what the steps share needs a file",
-    ),
-    (
-        &["src/telemetry/metrics/jobs.rs", "src/telemetry/metrics/lease.rs", "src/telemetry/metrics/mod.rs"],
-        "to be cut: the registry needs a file",
     ),
 ];
 

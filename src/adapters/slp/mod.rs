@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use self::report::Timed;
 use crate::ports::{Ping, PingReport, PingTarget, StatusPing};
 
 /// The share of the time the first ping may take; the rest is for the older one.
@@ -87,12 +88,6 @@ async fn legacy(target: &PingTarget, deadline: Instant) -> Result<PingReport, Mi
     let request = codec::legacy_request(&target.host, target.address.port());
     let answer = exchange(target, deadline, &request, codec::legacy_answer).await?;
     report::legacy(&answer).map_err(|error| Missed::Unusable(error.to_string()))
-}
-
-/// An answer and how long it took.
-struct Timed<T> {
-    answer: T,
-    latency: Duration,
 }
 
 /// One connection: sends `request` and reads until `parse` has a whole answer.

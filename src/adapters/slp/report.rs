@@ -1,12 +1,22 @@
 //! Reads what servers say of themselves. Loose: every field may be missing or of another kind.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
-use super::{PingReport, Timed};
+use crate::ports::PingReport;
 
 const MAX_TEXT: usize = 256;
 /// How deep the parts of a description are followed.
 const MAX_DEPTH: usize = 16;
+
+/// An answer and how long it took.
+pub(super) struct Timed<T> {
+    /// The answer.
+    pub(super) answer: T,
+    /// From the connection to the whole answer.
+    pub(super) latency: Duration,
+}
 
 /// The answer is no status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -65,7 +65,7 @@ pub(super) async fn abandon(
         ),
         Verdict::Settled => bail!("{id} is {} and nothing of it is left to give up", row.state),
     }
-    let debts = super::debts_of(&tx, id).await.context("its leftovers could not be read")?;
+    let debts = super::debts::of(&tx, id).await.context("its leftovers could not be read")?;
     let owing = debts.iter().any(|debt| debt.state == DebtState::Open);
     if !write(&tx, &row, verdict, owing).await.context("the operation could not be given up")? {
         bail!("{id} changed while it was being given up; look at it again: zpack ops show {id}");

@@ -1,13 +1,13 @@
 //! `zpack ops debts` and `zpack ops release`: what was left outside, and an operator's word that it need not be removed.
 
 use anyhow::Context;
-use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::json;
 
 use super::view::DebtView;
 use crate::db;
 use crate::db::entities::debt::{self, DebtState};
-use crate::kernel::{DebtId, Timestamp};
+use crate::kernel::{DebtId, OperationId, Timestamp};
 use crate::roles::audited;
 use crate::roles::output::{self, Output, age, or_dash};
 use crate::teardown;
@@ -71,4 +71,11 @@ pub(super) async fn release(
         };
         released.iter().map(line).collect::<Vec<_>>().join("\n")
     })
+}
+
+/// The debts of one operation, the oldest first.
+pub(super) async fn of(db: &impl ConnectionTrait, id: OperationId) -> Result<Vec<DebtView>, DbErr> {
+    let rows =
+        debt::Entity::find().filter(debt::Column::OperationId.eq(id)).order_by_asc(debt::Column::Id).all(db).await?;
+    Ok(rows.into_iter().map(DebtView::from).collect())
 }

@@ -9,7 +9,7 @@ use sea_orm::{ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilt
 use serde_json::json;
 
 pub(super) use self::view::OperationView;
-use self::view::{DebtView, StepView};
+use self::view::StepView;
 use super::output::{self, Output, age, or_dash};
 use super::wiring;
 use crate::cli::OpsCommand;
@@ -17,7 +17,7 @@ use crate::config::{DatabaseConfig, Settings, Source};
 use crate::db::entities::operation::{Cleanup, OperationState, Unwind};
 use crate::db::{
     self,
-    entities::{debt, operation, operation_step},
+    entities::{operation, operation_step},
 };
 use crate::kernel::{OperationId, Timestamp};
 
@@ -106,7 +106,7 @@ async fn show(db: &DatabaseConnection, id: OperationId, now: Timestamp, output: 
         .into_iter()
         .map(StepView::from)
         .collect();
-    let debts = debts_of(db, id).await.context("its leftovers could not be read")?;
+    let debts = debts::of(db, id).await.context("its leftovers could not be read")?;
     let view = OperationView::from(row);
     output.print(&json!({"operation": view, "steps": steps, "debts": debts}), |_| {
         let mut text = view.details(now);
@@ -132,10 +132,4 @@ async fn show(db: &DatabaseConnection, id: OperationId, now: Timestamp, output: 
         }
         text
     })
-}
-
-async fn debts_of(db: &impl sea_orm::ConnectionTrait, id: OperationId) -> Result<Vec<DebtView>, sea_orm::DbErr> {
-    let rows =
-        debt::Entity::find().filter(debt::Column::OperationId.eq(id)).order_by_asc(debt::Column::Id).all(db).await?;
-    Ok(rows.into_iter().map(DebtView::from).collect())
 }

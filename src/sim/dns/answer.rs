@@ -7,7 +7,7 @@ use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode}
 use hickory_proto::rr::rdata::{CNAME, NS, SOA, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use super::{Served, ServedData, ZoneView};
+use super::zone::{Served, ServedData, ZoneView};
 
 /// How many aliases are followed within the zones.
 const MAX_ALIASES: usize = 8;

@@ -4,15 +4,17 @@
 //! decided in [`answer`], which is pure. Not here: recursion, DNSSEC, zone transfers.
 
 mod answer;
+mod zone;
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
+pub use self::zone::{Served, ServedData, ZoneView};
 use super::wire::Tasks;
 
 /// The longest a TCP connection may stay without a query.
@@ -22,52 +24,6 @@ const MAX_CONNECTIONS: usize = 64;
 const MAX_DATAGRAM: usize = 4096;
 /// A free UDP port may be in use for TCP; then another one is tried.
 const BIND_ATTEMPTS: usize = 20;
-
-/// A record as resolvers get it. Names are absolute and without a final dot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Served {
-    /// The owner.
-    pub name: String,
-    /// Seconds.
-    pub ttl: u32,
-    /// The value.
-    pub data: ServedData,
-}
-
-/// The value of a record that is served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ServedData {
-    /// An IPv4 address.
-    A(Ipv4Addr),
-    /// An IPv6 address.
-    Aaaa(Ipv6Addr),
-    /// A service.
-    Srv {
-        /// Lower values first.
-        priority: u16,
-        /// The share among equals.
-        weight: u16,
-        /// The port.
-        port: u16,
-        /// The host; empty for ".".
-        target: String,
-    },
-    /// Another name.
-    Cname(String),
-    /// A name server.
-    Ns(String),
-    /// A text.
-    Txt(String),
-}
-
-/// The records of a DNS service.
-pub trait ZoneView: Send + Sync + 'static {
-    /// The zones it is authoritative for.
-    fn zones(&self) -> Vec<String>;
-
-    /// The records it serves now.
-    fn served(&self) -> Vec<Served>;
-}
 
 /// A running DNS server. Dropping it stops it.
 pub struct DnsServer {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use prometheus_client::metrics::family::Family;
 
-use super::Outcome;
 use super::book::{Book, Buckets, Counters, Gauges, Histograms};
+use super::outcome::Outcome;
 use crate::kernel::{Timestamp, text_enum};
 
 const BUCKETS: Buckets = Buckets(&[0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0]);

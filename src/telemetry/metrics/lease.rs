@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use prometheus_client::metrics::family::Family;
 
-use super::Outcome;
 use super::book::{Book, Buckets, Counters, Gauges, Histograms};
+use super::outcome::Outcome;
 use crate::kernel::text_enum;
 
 const TICKS: Buckets = Buckets(&[0.01, 0.05, 0.2, 1.0, 5.0, 15.0, 60.0]);

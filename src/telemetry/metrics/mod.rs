@@ -6,6 +6,7 @@ mod book;
 mod http;
 mod jobs;
 mod lease;
+mod outcome;
 mod poller;
 mod stores;
 mod tasks;
@@ -20,22 +21,13 @@ use self::jobs::JobFamilies;
 pub use self::jobs::{ClaimMiss, JobMetrics, Purpose, Refusal, Renewal, RunEnd};
 use self::lease::LeaseFamilies;
 pub use self::lease::{LeaseMetrics, Loss};
+pub use self::outcome::Outcome;
 pub use self::poller::PollerMetrics;
 pub use self::stores::{QueueGauge, Store, StoreMetrics};
 pub use self::tasks::{TaskMetrics, TaskSeries};
 
 /// The media type of [`Metrics::render`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-crate::kernel::text_enum! {
-    /// How something ended.
-    pub enum Outcome {
-        /// As wanted.
-        Succeeded = "succeeded",
-        /// Not as wanted.
-        Failed = "failed",
-    }
-}
 
 /// The metrics of a process. Cheap to clone.
 #[derive(Clone)]

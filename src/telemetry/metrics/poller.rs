@@ -5,8 +5,8 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-use super::Outcome;
 use super::book::{Book, Buckets, Gauges, Histograms};
+use super::outcome::Outcome;
 use crate::kernel::Timestamp;
 
 const BUCKETS: Buckets = Buckets(&[0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0]);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::Outcome;
 use super::book::{Book, Buckets, Counters, Gauges, Histograms};
+use super::outcome::Outcome;
 use crate::kernel::Timestamp;
 
 const PASSES: Buckets = Buckets(&[0.01, 0.1, 1.0, 10.0, 60.0, 300.0]);

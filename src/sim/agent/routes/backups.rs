@@ -8,7 +8,7 @@ use super::super::console::Stream;
 use super::super::instance::Agent;
 use super::super::problem::{Code, Problem};
 use super::super::state::State;
-use super::{Surroundings, json_body, required};
+use super::input::{Surroundings, json_body, required};
 use crate::sim::wire::{Reply, SimRequest};
 
 const MAX_NOTE: usize = 200;

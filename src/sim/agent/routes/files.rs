@@ -7,8 +7,8 @@ use serde_json::json;
 use super::super::disk::{Condition, etag, is_text, parse_path, sha256, tar_gz};
 use super::super::instance::Agent;
 use super::super::problem::{Code, Problem};
+use super::input::{flag, json_body, required};
 use super::range::{self, Range};
-use super::{flag, json_body, required};
 use crate::kernel::Timestamp;
 use crate::sim::wire::{Reply, SimRequest};
 

@@ -6,6 +6,7 @@
 
 mod backups;
 mod files;
+mod input;
 mod metrics;
 mod range;
 mod small;
@@ -13,31 +14,17 @@ mod workload;
 
 use hyper::Method;
 use hyper::header::HeaderName;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use uuid::Uuid;
 
+pub use self::input::Surroundings;
+use self::input::authorized;
 use super::instance::{Agent, AgentMode};
 use super::problem::{Code, Problem};
-use crate::kernel::Timestamp;
-use crate::sim::TimeScale;
-use crate::sim::artifacts::Catalog;
 use crate::sim::wire::{Reply, SimRequest};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 128;
-
-/// What a handler knows about the world.
-pub struct Surroundings<'a> {
-    /// The current time.
-    pub now: Timestamp,
-    /// The scale of simulated time.
-    pub scale: TimeScale,
-    /// What can be downloaded.
-    pub catalog: &'a Catalog,
-    /// The token that a request must have, unless the agent has its own.
-    pub token: &'a str,
-}
 
 /// Executes `request` as an agent of this mode does.
 pub fn answer(agent: &mut Agent, mode: AgentMode, request: &SimRequest, around: &Surroundings<'_>) -> Reply {
@@ -90,32 +77,6 @@ fn route(agent: &mut Agent, request: &SimRequest, around: &Surroundings<'_>) -> 
         }
         ("GET", ["metrics"]) => Ok(metrics::expose(agent, around.now)),
         _ => Err(Problem::new(Code::Unsupported, format!("this agent has no {} {}", request.method, request.path()))),
-    }
-}
-
-fn authorized(request: &SimRequest, agent: &Agent, around: &Surroundings<'_>) -> bool {
-    let token = agent.token.as_deref().unwrap_or(around.token);
-    request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")) == Some(token)
-}
-
-/// The JSON body; an empty one counts as `{}`.
-fn json_body<T: DeserializeOwned>(request: &SimRequest) -> Result<T, Problem> {
-    let bytes: &[u8] = if request.body.is_empty() { b"{}" } else { &request.body };
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(&mut reader).map_err(|error| Problem::new(Code::BadRequest, error.to_string()))
-}
-
-/// A query parameter that must be there.
-fn required<'a>(request: &'a SimRequest, name: &str) -> Result<&'a str, Problem> {
-    request.query_value(name).ok_or_else(|| Problem::new(Code::BadRequest, format!("the parameter {name} is missing")))
-}
-
-/// A query parameter that is `1` or `0`; absent counts as `0`.
-fn flag(request: &SimRequest, name: &str) -> Result<bool, Problem> {
-    match request.query_value(name) {
-        None | Some("0" | "false") => Ok(false),
-        Some("1" | "true") => Ok(true),
-        Some(_) => Err(Problem::new(Code::BadRequest, format!("the parameter {name} must be 0 or 1"))),
     }
 }
 

@@ -6,8 +6,8 @@ use super::super::instance::Agent;
 use super::super::job::{JobKind, Refusal};
 use super::super::payload::Payload;
 use super::super::state::State;
+use super::input::{Surroundings, authorized};
 use super::workload::{install, power_action};
-use super::{Surroundings, authorized};
 use crate::sim::wire::{Reply, SimRequest};
 
 /// Answers as today's agent does.

@@ -10,7 +10,7 @@ use super::super::payload::Payload;
 use super::super::problem::{Code, Problem};
 use super::super::script::{plan_failure, plan_install};
 use super::super::state::State;
-use super::{Surroundings, json_body};
+use super::input::{Surroundings, json_body};
 use crate::kernel::Timestamp;
 use crate::sim::wire::{Reply, SimRequest};
 
