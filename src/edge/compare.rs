@@ -3,9 +3,9 @@
 use std::fmt;
 
 use crate::kernel::{VmId, text_enum};
-use crate::ports::{RecordData, RecordType, ZoneRecord};
+use crate::ports::{RecordData, RecordType, ZoneChange, ZoneRecord};
 
-use super::owner::Owner;
+use super::owner_mark::Owner;
 use super::wanted::WantedRecord;
 
 text_enum! {
@@ -82,24 +82,8 @@ pub enum Verdict {
     Conflict(Conflict),
 }
 
-/// One change that puts a zone right.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Make the record.
-    Create(WantedRecord),
-    /// Rewrite a record in place, so that its name never stops resolving.
-    Update {
-        /// The record as it is.
-        from: ZoneRecord,
-        /// What it should be.
-        to: WantedRecord,
-    },
-    /// Remove a record of ours.
-    Delete(ZoneRecord),
-}
-
 /// Judges one wanted record against a complete listing of its name, and says what has to change.
-pub fn compare(wanted: &WantedRecord, listed: &[ZoneRecord]) -> (Verdict, Vec<Change>) {
+pub fn compare(wanted: &WantedRecord, listed: &[ZoneRecord]) -> (Verdict, Vec<ZoneChange>) {
     let here: Vec<&ZoneRecord> = listed.iter().filter(|record| record.name == wanted.name).collect();
     if let Some(conflict) = excluded(&here) {
         return (Verdict::Conflict(conflict), Vec::new());
@@ -109,13 +93,13 @@ pub fn compare(wanted: &WantedRecord, listed: &[ZoneRecord]) -> (Verdict, Vec<Ch
     if wanted.data.record_type() == RecordType::A && !v6.is_empty() {
         verdict = beside_aaaa(verdict);
         let ours = v6.into_iter().filter(|record| is_of(record, wanted.owner.vmid));
-        changes.extend(ours.map(|record| Change::Delete(record.clone())));
+        changes.extend(ours.map(|record| ZoneChange::Delete(record.clone())));
     }
     (verdict, changes)
 }
 
 /// Judges the records of the wanted type at the wanted name.
-fn judge(wanted: &WantedRecord, here: &[&ZoneRecord]) -> (Verdict, Vec<Change>) {
+fn judge(wanted: &WantedRecord, here: &[&ZoneRecord]) -> (Verdict, Vec<ZoneChange>) {
     let same_type = of_type(here, wanted.data.record_type());
     let (mut ours, foreign): (Vec<&ZoneRecord>, Vec<&ZoneRecord>) =
         same_type.into_iter().partition(|record| is_of(record, wanted.owner.vmid));
@@ -132,7 +116,7 @@ fn judge(wanted: &WantedRecord, here: &[&ZoneRecord]) -> (Verdict, Vec<Change>) 
             let adopted = foreign.remove(at);
             found(wanted, &adopted, &[], foreign)
         }
-        None if foreign.is_empty() => (Verdict::Missing, vec![Change::Create(wanted.clone())]),
+        None if foreign.is_empty() => (Verdict::Missing, vec![ZoneChange::Create(wanted.to_new_record())]),
         None => (Verdict::Conflict(Conflict::Foreign(foreign)), Vec::new()),
     }
 }
@@ -142,12 +126,12 @@ fn found(
     kept: &ZoneRecord,
     extra: &[&ZoneRecord],
     foreign: Vec<ZoneRecord>,
-) -> (Verdict, Vec<Change>) {
+) -> (Verdict, Vec<ZoneChange>) {
     let mut drifts = differences(wanted, kept);
     // Duplicates go first: a server that finds the same value twice refuses to rewrite one into the other.
-    let mut changes: Vec<Change> = extra.iter().map(|record| Change::Delete((*record).clone())).collect();
+    let mut changes: Vec<ZoneChange> = extra.iter().map(|record| ZoneChange::Delete((*record).clone())).collect();
     if !drifts.is_empty() {
-        changes.push(Change::Update { from: kept.clone(), to: wanted.clone() });
+        changes.push(ZoneChange::Update { from: kept.clone(), to: wanted.to_new_record() });
     }
     if !extra.is_empty() {
         drifts.push(Drift::Duplicate);
@@ -182,7 +166,7 @@ fn excluded(here: &[&ZoneRecord]) -> Option<Conflict> {
 
 /// Whether the record carries the mark of this server, of whatever generation.
 fn is_of(record: &ZoneRecord, vmid: VmId) -> bool {
-    record.comment.as_deref().and_then(Owner::read).is_some_and(|owner| owner.vmid == vmid)
+    Owner::of(record).is_some_and(|owner| owner.vmid == vmid)
 }
 
 fn differences(wanted: &WantedRecord, record: &ZoneRecord) -> Vec<Drift> {
@@ -200,7 +184,7 @@ fn differences(wanted: &WantedRecord, record: &ZoneRecord) -> Vec<Drift> {
     if record.disabled {
         drifts.push(Drift::Disabled);
     }
-    let owner = record.comment.as_deref().and_then(Owner::read);
+    let owner = Owner::of(record);
     // A record that stays as it is keeps the mark of the generation that made it.
     if owner.is_none_or(|owner| owner.vmid != wanted.owner.vmid || owner.generation > wanted.owner.generation) {
         drifts.push(Drift::Comment);

@@ -10,34 +10,33 @@
 //! proxies (`ports`, `adapters`).
 
 mod compare;
+mod error;
 mod orphan;
-mod owner;
+mod owner_mark;
 mod proxy;
 mod proxy_status;
 mod publication;
+mod publish_request;
 mod record;
 mod state;
-mod target;
 mod traefik;
 mod wanted;
-mod wish;
 
 #[cfg(test)]
 mod tests;
 
-pub use compare::{Change, Conflict, Drift, Verdict, compare};
+pub use crate::kernel::Target;
+pub use compare::{Conflict, Drift, Verdict, compare};
+pub use error::EdgeError;
 pub use orphan::{Doubt, orphans, owner_of};
-pub use owner::Owner;
+pub use owner_mark::Owner;
 pub use proxy::{ProxyChange, ProxyDrift, ProxyVerdict, Registration, compare_proxy};
 pub use proxy_status::{
     KEY as PROXY_KEY, PingNote, ProxyEvent, ProxyRecord, ProxyStatus, Receipt, Sighting, Sign, TRUST as PROXY_TRUST,
 };
-pub use publication::{
-    EdgePolicy, PortRoute, PublicRecord, Publication, ServerFacts, Workload, listening_port, needs_port, plan,
-};
+pub use publication::{EdgePolicy, PortRoute, Publication, ServerFacts, Workload, listening_port, needs_port, plan};
+pub use publish_request::{WISH_KEY, Wish};
 pub use record::{EDGE_KEY, EdgeRecord, Intent, TargetRecord, TargetState};
 pub use state::{EdgeState, PingState, ProxyPresence};
-pub use target::{EdgeError, Target, Targets};
 pub use traefik::{Collision, Route, TraefikDocument, Transport};
-pub use wanted::{PublicAddress, Refused, WantedRecord, records_of};
-pub use wish::{WISH_KEY, Wish};
+pub use wanted::{PublicAddress, PublicRecord, Refused, WantedRecord, records_of};

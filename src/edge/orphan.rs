@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::owner::Owner;
+use super::owner_mark::Owner;
 use crate::kernel::{DnsName, VmId};
 use crate::ports::ZoneRecord;
 
@@ -51,7 +51,7 @@ pub fn orphans(
 
 /// Whose the record is, by its mark and by its name: `<anything>-<vmid>` in the zone, services below it.
 pub fn owner_of(zone: &DnsName, record: &ZoneRecord) -> Option<VmId> {
-    let owner = Owner::read(record.comment.as_deref()?)?;
+    let owner = Owner::of(record)?;
     let below = record.name.as_str().strip_suffix(zone.as_str())?.strip_suffix('.')?;
     let mut labels = below.split('.').skip_while(|label| label.starts_with('_'));
     let (Some(host), None) = (labels.next(), labels.next()) else { return None };

@@ -5,13 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::owner::Owner;
+use super::owner_mark::Owner;
 use super::proxy::Registration;
-use super::target::Target;
 use super::traefik::Transport;
-use super::wanted::{PublicAddress, Refused, WantedRecord, records_of};
-use crate::kernel::{DnsName, Hostname, VmId};
-use crate::ports::RecordData;
+use super::wanted::{PublicAddress, PublicRecord, Refused, WantedRecord, records_of};
+use crate::kernel::{DnsName, Hostname, Target, VmId};
 
 /// The game whose players come through the proxy.
 const MINECRAFT: &str = "minecraft";
@@ -59,15 +57,6 @@ pub struct EdgePolicy {
     pub ide_suffix: Option<DnsName>,
     /// The targets that are configured.
     pub targets: BTreeSet<Target>,
-}
-
-/// A record that should be at a DNS server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PublicRecord {
-    /// Its name.
-    pub name: DnsName,
-    /// What it says.
-    pub data: RecordData,
 }
 
 /// A public port that leads to a server.
@@ -146,7 +135,6 @@ fn plan_game(
     zone: &DnsName,
     policy: &EdgePolicy,
 ) -> Result<Publication, Refused> {
-    let has = |target| policy.targets.contains(&target);
     let proxied = game == MINECRAFT;
     let (port, service) = match (proxied, server.port) {
         (true, _) => (policy.proxy_port, Some(MINECRAFT_SERVICE)),
@@ -156,14 +144,14 @@ fn plan_game(
     let inner = if proxied { policy.proxy_ip.or(policy.public_ip) } else { policy.public_ip.or(policy.proxy_ip) };
     let outer = policy.public_ip.or(policy.proxy_ip);
     let mut records = BTreeMap::new();
-    for (target, edge) in [(Target::Technitium, inner), (Target::Cloudflare, outer)] {
-        if let (true, Some(edge)) = (has(target), edge) {
-            let public = PublicAddress { edge, port, service };
-            // The mark is put on when they are written.
-            let owner = Owner { vmid: server.vmid, generation: 0 };
-            let wanted = records_of(server.host, zone, &public, owner)?.into_iter();
-            records
-                .insert(target, wanted.map(|record| PublicRecord { name: record.name, data: record.data }).collect());
+    for target in policy.targets.iter().copied() {
+        let edge = match target {
+            Target::Technitium => inner,
+            Target::Cloudflare => outer,
+            Target::Velocity | Target::Traefik | Target::Ide => None,
+        };
+        if let Some(edge) = edge {
+            records.insert(target, records_of(server.host, zone, &PublicAddress { edge, port, service })?);
         }
     }
     let name = DnsName::of_host(server.host, zone);
@@ -172,7 +160,7 @@ fn plan_game(
         _ => name.to_string(),
     };
     let backend = |port| SocketAddr::new(server.address, port);
-    let registration = (proxied && has(Target::Velocity))
+    let registration = (proxied && policy.targets.contains(&Target::Velocity))
         .then(|| Registration { name: name.clone(), address: backend(MINECRAFT_PORT) });
     let route = server.port.filter(|_| !proxied).map(|port| PortRoute {
         port,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ports::Srv;
+use crate::ports::{RecordData, Srv};
 
 fn policy() -> EdgePolicy {
     EdgePolicy {

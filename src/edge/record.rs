@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::error::EdgeError;
 use super::proxy_status::ProxyRecord;
 use super::publication::Publication;
 use super::state::EdgeState;
-use super::target::{EdgeError, Target};
-use crate::kernel::{Backoff, Classify, DnsName, Failure, Timestamp, text_enum};
+use crate::kernel::{Backoff, Classify, DnsName, Failure, Target, Timestamp, text_enum};
 use crate::ports::{RecordId, ZoneError};
 
 /// The key of the payload this is stored under.

@@ -7,7 +7,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 fn publication(host: &str, targets: &[Target]) -> Publication {
     let name: DnsName = format!("{host}.play.test").parse().unwrap();
     let zones = targets.iter().filter(|target| matches!(target, Target::Technitium | Target::Cloudflare));
-    let record = super::super::publication::PublicRecord {
+    let record = super::super::wanted::PublicRecord {
         name: name.clone(),
         data: crate::ports::RecordData::A([203, 0, 113, 1].into()),
     };

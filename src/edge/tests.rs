@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::kernel::{DnsName, Hostname, Timestamp, VmId};
-use crate::ports::{ProxyEntry, RecordData, RecordId, Srv, Ttl, ZoneRecord};
+use crate::ports::{NewRecord, ProxyEntry, RecordData, RecordId, Srv, Ttl, ZoneChange, ZoneRecord};
 
 const OWNER: &str = "zpack vmid=5013 gen=7";
 
@@ -21,33 +21,40 @@ fn vmid(number: i64) -> VmId {
 fn wanted() -> Vec<WantedRecord> {
     let host: Hostname = "mc-1".parse().unwrap();
     let public = PublicAddress { edge: Ipv4Addr::new(203, 0, 113, 9), port: 25565, service: Some("_minecraft._tcp") };
-    records_of(&host, &zone(), &public, Owner { vmid: vmid(5013), generation: 7 }).unwrap()
+    let owner = Owner { vmid: vmid(5013), generation: 7 };
+    let records = records_of(&host, &zone(), &public).unwrap().into_iter();
+    records.map(|record| WantedRecord::new(record.name, record.data, owner)).collect()
 }
 
 fn held(id: &str, wanted: &WantedRecord) -> ZoneRecord {
+    stored(id, wanted.to_new_record())
+}
+
+fn stored(id: &str, record: NewRecord) -> ZoneRecord {
+    let NewRecord { name, data, ttl, comment } = record;
     ZoneRecord {
         id: Some(RecordId(id.to_owned())),
-        name: wanted.name.clone(),
-        data: wanted.data.clone(),
-        ttl: wanted.ttl,
+        name,
+        data,
+        ttl,
         proxied: false,
         disabled: false,
-        comment: Some(wanted.owner.to_string()),
+        comment: Some(comment),
         created_at: Some(Timestamp::from_millis(1_000)),
     }
 }
 
 /// What a server does with the changes.
-fn apply(zone: &mut Vec<ZoneRecord>, changes: Vec<Change>) {
+fn apply(zone: &mut Vec<ZoneRecord>, changes: Vec<ZoneChange>) {
     for change in changes {
         match change {
-            Change::Create(record) => zone.push(held(&format!("new-{}", zone.len()), &record)),
-            Change::Update { from, to } => {
+            ZoneChange::Create(record) => zone.push(stored(&format!("new-{}", zone.len()), record)),
+            ZoneChange::Update { from, to } => {
                 let at = zone.iter().position(|record| *record == from).expect("it updates what is there");
                 let id = from.id.map_or_else(|| "-".to_owned(), |id| id.0);
-                zone[at] = ZoneRecord { created_at: from.created_at, ..held(&id, &to) };
+                zone[at] = ZoneRecord { created_at: from.created_at, ..stored(&id, to) };
             }
-            Change::Delete(record) => {
+            ZoneChange::Delete(record) => {
                 let at = zone.iter().position(|other| *other == record).expect("it deletes what is there");
                 zone.remove(at);
             }
@@ -74,7 +81,7 @@ fn a_server_has_an_address_and_a_service_that_points_at_its_own_name() {
     assert!(matches!(&records[1].data, RecordData::Srv(srv) if srv.target.as_ref() == Some(&records[0].name)));
     let reserved: Hostname = "www".parse().unwrap();
     let public = PublicAddress { edge: Ipv4Addr::LOCALHOST, port: 1, service: None };
-    let refused = records_of(&reserved, &zone(), &public, Owner { vmid: vmid(5013), generation: 1 });
+    let refused = records_of(&reserved, &zone(), &public);
     assert_eq!(refused, Err(Refused::Reserved(reserved)));
 }
 
@@ -116,7 +123,7 @@ fn every_difference_is_named_alone_and_put_right_in_place() {
         spoil(&mut zone[0]);
         let (verdict, changes) = compare(record, &zone);
         assert_eq!(verdict, Verdict::Drifted { drifts: vec![drift], foreign: vec![] });
-        assert!(matches!(changes.as_slice(), [Change::Update { .. }]), "{changes:?}");
+        assert!(matches!(changes.as_slice(), [ZoneChange::Update { .. }]), "{changes:?}");
         apply(&mut zone, changes);
         assert_eq!(zone, [held("a", record)]);
     }
@@ -147,7 +154,7 @@ fn of_several_the_right_one_stays_and_foreign_ones_are_reported() {
     let (verdict, changes) = compare(record, &[stale.clone(), right, foreign.clone(), v6]);
     let drifts = vec![Drift::Duplicate, Drift::Aaaa];
     assert_eq!(verdict, Verdict::Drifted { drifts, foreign: vec![foreign] });
-    assert_eq!(changes, [Change::Delete(stale)]);
+    assert_eq!(changes, [ZoneChange::Delete(stale)]);
 }
 
 #[test]
@@ -222,11 +229,11 @@ proptest! {
             let (_, changes) = compare(&record, &zone);
             for change in &changes {
                 match change {
-                    Change::Delete(old) => prop_assert!(is_ours(old)),
-                    Change::Update { from, to } => {
+                    ZoneChange::Delete(old) => prop_assert!(is_ours(old)),
+                    ZoneChange::Update { from, to } => {
                         prop_assert!(is_ours(from) || (from.comment.is_none() && from.data == to.data));
                     }
-                    Change::Create(_) => {}
+                    ZoneChange::Create(_) => {}
                 }
             }
             apply(&mut zone, changes);

@@ -2,9 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use super::owner::Owner;
+use serde::{Deserialize, Serialize};
+
+use super::owner_mark::Owner;
 use crate::kernel::{DnsName, DnsNameError, Hostname};
-use crate::ports::{NewRecord, RecordData, Srv, Ttl};
+use crate::ports::{NewRecord, RecordData, Srv, Ttl, ZoneRecord};
 
 /// Names of a zone that are never a server's. The apex, wildcards and services are no host names at all.
 const RESERVED: [&str; 6] = ["ns", "ns1", "ns2", "ns3", "www", "mail"];
@@ -19,6 +21,15 @@ pub struct PublicAddress {
     pub port: u16,
     /// The service and protocol whose SRV records the game's client looks up, such as `_minecraft._tcp`.
     pub service: Option<&'static str>,
+}
+
+/// A record that should be at a DNS server, before it is marked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicRecord {
+    /// Its name.
+    pub name: DnsName,
+    /// Its value.
+    pub data: RecordData,
 }
 
 /// A record that should be there, exactly once.
@@ -38,6 +49,11 @@ impl WantedRecord {
     /// A record of `owner`, kept as long as all of ours.
     pub fn new(name: DnsName, data: RecordData, owner: Owner) -> Self {
         Self { name, data, ttl: TTL, owner }
+    }
+
+    /// Whether `record` has its name and type.
+    pub fn same_name_and_type(&self, record: &ZoneRecord) -> bool {
+        self.name == record.name && self.data.record_type() == record.data.record_type()
     }
 
     /// What a DNS server is told of it.
@@ -60,21 +76,15 @@ pub enum Refused {
 
 /// The records of a server. An SRV record points at the server's own name, because the client hands on the target and
 /// not what was typed (docs/contracts/edge.md C2).
-pub fn records_of(
-    host: &Hostname,
-    zone: &DnsName,
-    public: &PublicAddress,
-    owner: Owner,
-) -> Result<Vec<WantedRecord>, Refused> {
+pub fn records_of(host: &Hostname, zone: &DnsName, public: &PublicAddress) -> Result<Vec<PublicRecord>, Refused> {
     if RESERVED.contains(&host.as_str()) {
         return Err(Refused::Reserved(host.clone()));
     }
     let name: DnsName = DnsName::of_host(host, zone).as_str().parse()?;
-    let record = |name, data| WantedRecord::new(name, data, owner);
-    let mut records = vec![record(name.clone(), RecordData::A(public.edge))];
+    let mut records = vec![PublicRecord { name: name.clone(), data: RecordData::A(public.edge) }];
     if let Some(service) = public.service {
         let srv = Srv { priority: 0, weight: 5, port: public.port, target: Some(name.clone()) };
-        records.push(record(name.below(service)?, RecordData::Srv(srv)));
+        records.push(PublicRecord { name: name.below(service)?, data: RecordData::Srv(srv) });
     }
     Ok(records)
 }

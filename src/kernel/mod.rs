@@ -1,4 +1,4 @@
-//! Leaf words of the whole crate: typed ids, time, secrets, failure classes, text enums, host names.
+//! Leaf words of the whole crate: typed ids, time, secrets, failure classes, text enums, host names, edge targets.
 //!
 //! Imports nothing of ours, does no I/O, and is the only place that reads clocks ([`Clock`], [`boottime`]).
 
@@ -10,6 +10,7 @@ mod hostname;
 mod id;
 mod retry;
 mod secret;
+mod target;
 mod text_enum;
 mod vmid;
 
@@ -20,6 +21,7 @@ pub use hostname::{Hostname, HostnameError};
 pub use id::{AuditId, CandidacyId, DebtId, IdError, InstanceId, OperationId, RequestId, TokenId, UserId, WorkerId};
 pub use retry::Backoff;
 pub use secret::{Secret, StoredSecret};
+pub use target::Target;
 pub use text_enum::UnknownText;
 pub(crate) use text_enum::text_enum;
 pub use vmid::{VmId, VmIdError, VmIdRange};

@@ -8,11 +8,11 @@ use sea_orm::{DbErr, EntityTrait};
 
 use crate::db::entities::debt::DebtKind;
 use crate::db::entities::{operation, user};
-use crate::edge::{Target, Targets};
+use crate::edge::Target;
 use crate::jobs::{CrashPolicy, Deadlines, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, UnwindEnd, WorkSpec};
 use crate::kernel::UserId;
 use crate::operations::{StepJournal, stop_of};
-use crate::publishing::debt_of;
+use crate::publishing::Targets;
 use crate::saga::{self, SagaEnd, Undo};
 use crate::standing::{self, Action, Decision, gate};
 
@@ -171,7 +171,7 @@ fn leftovers(state: &Provisioning, phase: Option<&str>, targets: &Targets) -> Ve
         leftover(DebtKind::Reservation, format!("VMID {vmid} and host name {name} stay reserved")),
     ];
     if phase == Some(PUBLISH_EDGE) {
-        let kinds = Target::ALL.iter().filter(|target| targets.has(**target)).filter_map(|target| debt_of(*target));
+        let kinds = Target::peers().filter(|target| targets.get(*target).is_some()).map(DebtKind::Edge);
         left.extend(kinds.map(|kind| leftover(kind, format!("{kind} may have something of {name}"))));
     }
     left

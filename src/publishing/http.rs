@@ -9,20 +9,21 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::error::PublishError;
 use super::job::PublishPayload;
-use super::publisher::{PublishError, Publisher};
-use super::verify::{TargetReport, TargetVerdict};
+use super::publisher::Publisher;
+use super::report::{TargetReport, TargetVerdict};
 use crate::accounts::Caller;
 use crate::db::entities::instance::Lifecycle;
-use crate::edge::{EdgeError, Intent, Target, WISH_KEY, Wish};
+use crate::edge::{Intent, Target, WISH_KEY, Wish};
 use crate::kernel::{Classify, Failure, Timestamp, VmId};
 use crate::operations::{Acceptor, Order};
 use crate::servers::payload::{self, Change, PayloadError};
 use crate::servers::store;
 use crate::web::{ApiError, ApiResult, Code, Fields, FromFields, Json};
 
-/// How long a peer is waited for when its health is asked.
-const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a health check of one target may take.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -86,8 +87,7 @@ pub struct TargetHealth {
 /// `GET /api/edge/health`
 pub async fn health(_: Caller, api: web::Data<EdgeApi>) -> ApiResult<web::Json<EdgeHealth>> {
     let unsettled = store::count_unsettled(&api.acceptor.db).await?;
-    let asked = [Target::Velocity, Target::Technitium, Target::Cloudflare].map(|target| api.ask(target));
-    let targets = join_all(asked).await;
+    let targets = join_all(Target::peers().map(|target| api.check(target))).await;
     let ok = targets.iter().all(|target| target.healthy != Some(false));
     Ok(web::Json(EdgeHealth { ok, targets, unsettled }))
 }
@@ -151,23 +151,11 @@ pub async fn unpublish(caller: Caller, api: web::Data<EdgeApi>, body: Json<EdgeR
 }
 
 impl EdgeApi {
-    async fn ask(&self, target: Target) -> TargetHealth {
-        let targets = &self.publisher.targets;
-        let configured = targets.has(target);
-        let work = async {
-            match target {
-                Target::Velocity => targets.proxy()?.list().await.map(|_| None).map_err(EdgeError::from),
-                Target::Technitium | Target::Cloudflare => {
-                    let checked = targets.zone(target)?.check().await;
-                    let checked = checked.map_err(|source| EdgeError::Zone { target, source })?;
-                    Ok(checked.token_expires_at)
-                }
-                Target::Traefik | Target::Ide => Ok(None),
-            }
-        };
+    async fn check(&self, target: Target) -> TargetHealth {
+        let configured = self.publisher.targets.get(target);
         let outcome = match configured {
-            false => None,
-            true => Some(tokio::time::timeout(HEALTH_PATIENCE, work).await),
+            None => None,
+            Some(peer) => Some(tokio::time::timeout(HEALTH_TIMEOUT, peer.check()).await),
         };
         let (healthy, detail, token_expires_at) = match outcome {
             None => (None, None, None),
@@ -179,9 +167,9 @@ impl EdgeApi {
                 };
                 (Some(false), Some(format!("{error}{who}")), None)
             }
-            Some(Err(_)) => (Some(false), Some(format!("no answer within {} s", HEALTH_PATIENCE.as_secs())), None),
+            Some(Err(_)) => (Some(false), Some(format!("no answer within {} s", HEALTH_TIMEOUT.as_secs())), None),
         };
-        TargetHealth { target, configured, healthy, detail, token_expires_at }
+        TargetHealth { target, configured: configured.is_some(), healthy, detail, token_expires_at }
     }
 
     async fn begin(&self, caller: &Caller, vmid: VmId, intent: Intent) -> ApiResult<HttpResponse> {

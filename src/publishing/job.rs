@@ -14,7 +14,9 @@ use crate::operations::{ForwardJob, Resource, ResourceLock, run_forward};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
 use crate::servers::payload::PayloadError;
 
-use super::publisher::{PublishError, Publisher, Scope};
+use super::error::PublishError;
+use super::generation::TargetSelection;
+use super::publisher::Publisher;
 
 /// The payload of a publish operation, version 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,7 +104,7 @@ impl Run<'_> {
         let publisher = &self.job.publisher;
         let work = || async move {
             let done = match intent {
-                Intent::Published => publisher.publish(vmid, Scope::All, Some(wish)).await,
+                Intent::Published => publisher.publish(vmid, TargetSelection::All, Some(wish)).await,
                 Intent::Withdrawn => publisher.unpublish(vmid, Some(wish)).await,
             };
             match done {
@@ -118,7 +120,7 @@ impl Run<'_> {
                 let code = match &error {
                     PublishError::Refused(_) => "edge_refused",
                     PublishError::Deleting { .. } => "server_gone",
-                    PublishError::Overtaken { .. } => "overtaken",
+                    PublishError::Superseded { .. } => "overtaken",
                     PublishError::Unusable { .. } | PublishError::Payload(_) => "edge_unusable",
                 };
                 Err(StepError::failed(code, error.to_string()))

@@ -1,22 +1,27 @@
-//! Brings servers to the edge and takes them back: what `edge` decides is done here, target by target.
+//! Publishes servers at the edge and unpublishes them: what `edge` decides is done here, target by target.
 //!
-//! [`Publisher`] publishes one server and takes one back, [`Reconciler`] finishes what was left unfinished, [`withdraw()`] takes
-//! back one target from persisted facts alone. What is known of a server's publication is its `edge::EdgeRecord`, in the
-//! payload of its row. Not here: the comparison and the plan (`edge`), the peers (`adapters`).
+//! [`Publisher`] publishes and unpublishes one server at its [`Targets`], [`Reconciler`] finishes what was left unfinished.
+//! What is stored of a server's publication is its `edge::EdgeRecord`, in the payload of its row. Not here: the
+//! comparison and the plan (`edge`), the clients of the peers (`adapters`).
 
 mod blocked;
+mod error;
+mod generation;
 pub mod http;
 mod job;
 mod publisher;
 mod reconciler;
-mod registration;
+mod report;
+mod targets;
+mod unpublish;
 mod verify;
-mod withdraw;
-mod zone;
 
 pub use blocked::blocked;
+pub use error::PublishError;
+pub use generation::TargetSelection;
 pub use job::{PublishJob, PublishPayload};
-pub use publisher::{PublishError, Publisher, Scope};
+pub use publisher::{Publisher, TARGET_TIMEOUT};
 pub use reconciler::Reconciler;
-pub use verify::{TargetReport, TargetVerdict};
-pub use withdraw::{Withdrawal, debt_of, target_of, withdraw};
+pub use report::{TargetReport, TargetVerdict};
+pub use targets::{EdgeTarget, Holdings, Peers, Targets};
+pub use unpublish::UnpublishPlan;

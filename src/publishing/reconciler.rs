@@ -11,7 +11,9 @@ use futures_util::{StreamExt, stream};
 use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
 
-use super::publisher::{ABANDONED, PublishError, Publisher, Scope};
+use super::error::PublishError;
+use super::generation::{CLAIM_TIMEOUT, TargetSelection};
+use super::publisher::Publisher;
 use crate::background::{Report, Schedule, Task, TaskName, Trouble};
 use crate::db::entities::instance;
 use crate::edge::{EDGE_KEY, EdgeRecord, Intent};
@@ -72,22 +74,22 @@ impl Reconciler {
                 tracing::warn!(%vmid, state = %record.state(), "the edge of {vmid} has not converged: {}", record.troubles());
             }
             Ok(_) => tracing::info!(%vmid, "the edge of {vmid} has converged"),
-            Err(PublishError::Overtaken { .. } | PublishError::Deleting { .. }) => {}
+            Err(PublishError::Superseded { .. } | PublishError::Deleting { .. }) => {}
             Err(error) => tracing::error!(%vmid, %error, "reconciling the edge of {vmid} failed: {error}"),
         }
         true
     }
 
     async fn claim(&self, row: &instance::Model) -> Result<bool, DbErr> {
-        let until = self.publisher.clock.now().after(ABANDONED);
+        let until = self.publisher.clock.now().after(CLAIM_TIMEOUT);
         store::mark_due(&self.publisher.db, row, until).await
     }
 
     async fn settle(&self, vmid: VmId, row: &instance::Model) -> Result<Option<EdgeRecord>, PublishError> {
         let record: Option<EdgeRecord> = payload::read(row, EDGE_KEY)?;
         match record.map(|record| record.intent) {
-            Some(Intent::Withdrawn) => self.publisher.finish_withdrawal(vmid).await,
-            Some(Intent::Published) | None => self.publisher.publish(vmid, Scope::Due, None).await,
+            Some(Intent::Withdrawn) => self.publisher.finish_unpublish(vmid).await,
+            Some(Intent::Published) | None => self.publisher.publish(vmid, TargetSelection::Due, None).await,
         }
     }
 }

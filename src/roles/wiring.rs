@@ -22,12 +22,12 @@ use crate::config::{
     TlsTrust, VelocityConfig, ZoneConfig,
 };
 use crate::db;
-use crate::edge::{EdgePolicy, Targets};
+use crate::edge::EdgePolicy;
 use crate::jobs::Lists;
 use crate::kernel::Clock;
 use crate::lease::LeaseSettings;
 use crate::ports::{BridgeSecret, CatalogSource, DnsZone, GameProxy, Hypervisor};
-use crate::publishing::Publisher;
+use crate::publishing::{Peers, Publisher, Targets};
 
 /// The pool of the process, on a database whose schema is up to date.
 pub async fn database(config: &DatabaseConfig) -> anyhow::Result<DatabaseConnection> {
@@ -206,10 +206,10 @@ pub fn publishers(
     clock: &Clock,
 ) -> anyhow::Result<Publishers> {
     let cloudflare = cloudflare(zone, dns, clock)?;
-    let shared = Targets { velocity: proxy, technitium: technitium(zone, dns, clock)?, cloudflare: None };
-    let with = |cloudflare: Option<Cloudflare>| Targets {
-        cloudflare: cloudflare.map(|client| Arc::new(client) as Arc<dyn DnsZone>),
-        ..shared.clone()
+    let shared = Peers { velocity: proxy, technitium: technitium(zone, dns, clock)?, cloudflare: None };
+    let with = |cloudflare: Option<Cloudflare>| {
+        let cloudflare = cloudflare.map(|client| Arc::new(client) as Arc<dyn DnsZone>);
+        Targets::from(Peers { cloudflare, ..shared.clone() })
     };
     let background = with(cloudflare.as_ref().map(Cloudflare::in_background));
     let policy = EdgePolicy {

@@ -3,7 +3,7 @@
 use sea_orm::{ActiveValue::Set, DbErr, EntityTrait};
 use serde_json::{Value, json};
 
-use super::steps::Work;
+use super::run::TeardownRun;
 use crate::db;
 use crate::db::entities::deleted_instance;
 use crate::db::entities::instance;
@@ -12,15 +12,15 @@ use crate::jobs::Lost;
 use crate::servers;
 
 /// Writes the row of the archive, once, and takes the server out of service; `None` when it is gone already.
-pub(super) async fn archive(work: &Work<'_>) -> Result<Result<Option<instance::Model>, Lost>, DbErr> {
-    let (deps, now) = (work.deps, work.deps.clock.now());
+pub(super) async fn archive(run: &TeardownRun<'_>) -> Result<Result<Option<instance::Model>, Lost>, DbErr> {
+    let (deps, now) = (run.deps, run.deps.clock.now());
     let tx = db::begin(&deps.db).await?;
-    if let Err(lost) = work.cx.guard(&tx).await? {
+    if let Err(lost) = run.cx.guard(&tx).await? {
         return Ok(Err(lost));
     }
     // Changed before it is read: what is archived is what nobody can change any more.
-    servers::store::mark_deleting(&tx, work.payload.vmid, now).await?;
-    let Some(row) = servers::store::find(&tx, work.payload.vmid).await? else { return Ok(Ok(None)) };
+    servers::store::mark_deleting(&tx, run.payload.vmid, now).await?;
+    let Some(row) = servers::store::find(&tx, run.payload.vmid).await? else { return Ok(Ok(None)) };
     let known = deleted_instance::Entity::find_by_id(row.id).one(&tx).await?;
     if known.is_none() {
         let archive = deleted_instance::ActiveModel {
@@ -29,8 +29,8 @@ pub(super) async fn archive(work: &Work<'_>) -> Result<Result<Option<instance::M
             hostname: Set(row.hostname.clone()),
             user_id: Set(row.user_id),
             operation_id: Set(row.operation_id),
-            teardown_id: Set(work.cx.id()),
-            deleted_by: Set(work.payload.by.clone()),
+            teardown_id: Set(run.cx.id()),
+            deleted_by: Set(run.payload.by.clone()),
             snapshot: Set(snapshot(&row).to_string()),
             archived_at: Set(now),
             finished_at: Set(None),

@@ -8,7 +8,7 @@ use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
 
 use super::debts;
-use super::job::TeardownDeps;
+use super::deps::TeardownDeps;
 use super::remove::{self, NotRemoved};
 use super::subject::Subject;
 use crate::background::{Report, Schedule, Task, TaskName, Trouble};
@@ -16,7 +16,6 @@ use crate::db;
 use crate::db::entities::debt::{self, DebtKind, DebtState};
 use crate::jobs::Failpoints;
 use crate::kernel::VmId;
-use crate::publishing::target_of;
 use crate::saga::{StepContext, Stop};
 
 /// How many debts are taken up in one pass.
@@ -96,18 +95,16 @@ impl Collector {
         let unreadable = |reason: String| NotRemoved::Remains { reason, needs_operator: true };
         let subject: Subject = serde_json::from_str(row.subject.as_deref().unwrap_or_default())
             .map_err(|error| unreadable(format!("what the debt is about cannot be read: {error}")))?;
-        if let Some(target) = target_of(row.kind) {
-            return remove::from_edge(&self.deps.targets, target, &subject).await;
-        }
         match row.kind {
+            DebtKind::Edge(target) => remove::from_edge(&self.deps.targets, target, &subject).await,
             DebtKind::Container => {
                 let stop = Stop { draining: stop.clone(), ..Stop::default() };
                 let cx = StepContext::unrecorded(&stop);
                 let failpoints = Failpoints::default();
                 remove::container(self.deps.hypervisor.as_ref(), &self.deps.timings, &failpoints, &cx, &subject).await
             }
-            // It goes with the last of the others.
-            DebtKind::Reservation | DebtKind::Velocity | DebtKind::Technitium | DebtKind::Cloudflare => Ok(()),
+            // It is settled with the last of the others.
+            DebtKind::Reservation => Ok(()),
         }
     }
 }

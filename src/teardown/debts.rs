@@ -10,7 +10,7 @@ use sea_orm::{
 
 use crate::db::entities::debt::{self, DebtKind, DebtState};
 use crate::db::entities::operation::{self, Cleanup, Unwind};
-use crate::kernel::{Backoff, DebtId, OperationId, Timestamp, VmId};
+use crate::kernel::{Backoff, DebtId, OperationId, Target, Timestamp, VmId};
 use crate::servers::{self, ports, vmids};
 
 use super::subject::Subject;
@@ -60,9 +60,10 @@ fn in_words(kind: DebtKind, subject: &Subject) -> String {
     let what = match kind {
         DebtKind::Container => "the container",
         DebtKind::Reservation => "VMID and host name",
-        DebtKind::Velocity => "the registration at the proxy",
-        DebtKind::Technitium => "the records at the DNS server of the house",
-        DebtKind::Cloudflare => "the records at the public DNS server",
+        DebtKind::Edge(Target::Velocity) => "the registration at the proxy",
+        DebtKind::Edge(Target::Technitium) => "the records at the internal DNS server",
+        DebtKind::Edge(Target::Cloudflare) => "the records at the public DNS server",
+        DebtKind::Edge(Target::Traefik | Target::Ide) => "the route",
     };
     format!("{what} of server {} could not be removed", subject.vmid)
 }

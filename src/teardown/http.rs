@@ -255,7 +255,7 @@ impl TeardownApi {
             return Ok(Err("it does not say that we made it".to_owned()));
         };
         Ok(match self.why_not(vmid, nonce).await? {
-            None => Ok(Subject { vmid, nonce, node: found.node, withdrawal: None, targets: Default::default() }),
+            None => Ok(Subject { vmid, nonce, node: found.node, unpublish: None, targets: Default::default() }),
             Some(why) => Err(why),
         })
     }

@@ -1,37 +1,16 @@
-//! The job of a teardown: six steps forward, nothing is undone.
+//! The job of a teardown: steps forward, nothing is undone.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sea_orm::DatabaseConnection;
 
-use crate::containers::ContainerTimings;
-use crate::edge::Targets;
 use crate::jobs::{JobContext, JobEnd};
-use crate::kernel::Clock;
 use crate::operations::{ForwardJob, run_forward};
-use crate::ports::Hypervisor;
 
+use super::deps::TeardownDeps;
 use super::payload::TeardownPayload;
-use super::steps::{State, Work, steps};
-
-/// What a teardown works with.
-#[derive(Clone)]
-pub struct TeardownDeps {
-    /// The database.
-    pub db: DatabaseConnection,
-    /// The hypervisor.
-    pub hypervisor: Arc<dyn Hypervisor>,
-    /// The edge.
-    pub targets: Targets,
-    /// How long the hypervisor is waited for before its container becomes a debt.
-    pub timings: ContainerTimings,
-    /// How often the lock of the server is asked for.
-    pub lock_poll: Duration,
-    /// The clock of the process.
-    pub clock: Clock,
-}
+use super::run::{State, TeardownRun};
+use super::steps::steps;
 
 /// What a run does besides waiting for the hypervisor: minutes at each target of the edge, and its turn behind other work on
 /// the server, such as a stop.
@@ -60,18 +39,18 @@ impl ForwardJob for TeardownJob {
     }
 
     async fn run(&self, cx: &JobContext, payload: TeardownPayload, state: State) -> JobEnd {
-        let work = Work { deps: &self.deps, cx, payload };
-        run_forward(cx, &self.deps.clock, &steps(), &work, state).await
+        let run = TeardownRun { deps: &self.deps, cx, payload };
+        run_forward(cx, &self.deps.clock, &steps(), &run, state).await
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::payload::STEP_COUNT;
+    use super::super::payload::step_count;
     use super::*;
 
     #[test]
     fn progress_counts_every_step() {
-        assert_eq!(steps().len(), STEP_COUNT);
+        assert_eq!(steps().len(), step_count());
     }
 }

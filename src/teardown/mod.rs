@@ -9,20 +9,23 @@
 mod archive;
 mod collector;
 pub mod debts;
+mod deps;
 pub mod http;
 mod job;
 mod orphan_sweep;
 mod payload;
 mod release;
 mod remove;
+mod run;
 mod steps;
 mod stray;
 mod subject;
 
 pub use archive::snapshot;
 pub use collector::Collector;
-pub use job::{TeardownDeps, TeardownJob};
-pub use orphan_sweep::{OrphanSweep, SweepDeps, SweepError};
+pub use deps::TeardownDeps;
+pub use job::TeardownJob;
+pub use orphan_sweep::{OrphanSweep, OrphanSweepDeps, OrphanSweepError};
 pub use payload::TeardownPayload;
 pub use release::{NotReleased, release};
 pub use subject::Subject;

@@ -19,11 +19,10 @@ use tokio_util::sync::CancellationToken;
 use super::stray::{strays, unregister};
 use crate::background::{First, Report, Schedule, Task, TaskName, Trouble};
 use crate::containers::{NotListed, list_all};
-use crate::edge::{Doubt, Target, Targets, orphans, owner_of};
+use crate::edge::{Doubt, EdgeError, Target, orphans, owner_of};
 use crate::kernel::{DnsName, VmId};
-use crate::ports::{
-    DnsZone, GameProxy, Hypervisor, ProxyEntry, ProxyError, ProxyListing, ZoneChange, ZoneError, ZoneRecord,
-};
+use crate::ports::{DnsZone, GameProxy, Hypervisor, ProxyEntry, ProxyError, ZoneChange, ZoneError, ZoneRecord};
+use crate::publishing::{Holdings, Targets};
 use crate::servers::{self, vmids};
 
 /// How often the zones are read whole.
@@ -31,7 +30,7 @@ const INTERVAL: Duration = Duration::from_secs(600);
 
 /// What the sweep works with.
 #[derive(Clone)]
-pub struct SweepDeps {
+pub struct OrphanSweepDeps {
     /// The servers.
     pub db: DatabaseConnection,
     /// The cluster.
@@ -44,24 +43,16 @@ pub struct SweepDeps {
 
 /// Why nothing was removed.
 #[derive(Debug, thiserror::Error)]
-pub enum SweepError {
+pub enum OrphanSweepError {
     /// The servers cannot be read.
     #[error("the servers cannot be listed: {0}")]
     Database(#[from] DbErr),
     /// The cluster cannot be read.
     #[error(transparent)]
     Cluster(#[from] NotListed),
-    /// A zone cannot be read or changed.
-    #[error("{target}: {source}")]
-    Zone {
-        /// Which.
-        target: Target,
-        /// Why.
-        source: ZoneError,
-    },
-    /// The proxy cannot be read or changed.
-    #[error("velocity: {0}")]
-    Proxy(#[from] ProxyError),
+    /// A target cannot be read or changed.
+    #[error(transparent)]
+    Target(#[from] EdgeError),
     /// What was read is not believed.
     #[error("{target}: {doubt}; nothing is removed")]
     Doubtful {
@@ -74,11 +65,23 @@ pub enum SweepError {
 
 /// Removes what deleted servers left at the edge.
 pub struct OrphanSweep {
-    deps: SweepDeps,
-    /// What the last look at each zone found, if it could look at all.
-    seen: BTreeMap<Target, Vec<ZoneRecord>>,
-    /// What the last look at the proxy found.
-    strays: Vec<ProxyEntry>,
+    deps: OrphanSweepDeps,
+    /// What the last pass found at each target that it could read.
+    seen: BTreeMap<Target, Found>,
+}
+
+/// What a pass found at one target.
+enum Found {
+    /// Orphaned records.
+    Records(Vec<ZoneRecord>),
+    /// Stray registrations.
+    Registrations(Vec<ProxyEntry>),
+}
+
+/// What a target was read to hold.
+enum Listed<'a> {
+    Records(&'a dyn DnsZone, Result<Vec<ZoneRecord>, EdgeError>),
+    Registrations(&'a dyn GameProxy, Result<Vec<ProxyEntry>, EdgeError>),
 }
 
 #[async_trait]
@@ -103,106 +106,112 @@ impl Task for OrphanSweep {
 
 impl OrphanSweep {
     /// A sweep that has seen nothing yet.
-    pub fn new(deps: SweepDeps) -> Self {
-        Self { deps, seen: BTreeMap::new(), strays: Vec::new() }
+    pub fn new(deps: OrphanSweepDeps) -> Self {
+        Self { deps, seen: BTreeMap::new() }
     }
 
     /// What it works with.
-    pub fn deps(&self) -> &SweepDeps {
+    pub fn deps(&self) -> &OrphanSweepDeps {
         &self.deps
     }
 
-    /// Looks at every zone and at the proxy once; how much was removed. One that fails does not hold up the others.
-    pub async fn sweep(&mut self) -> Result<usize, SweepError> {
-        // Taken out: a look that fails is no sighting.
-        let (before, known) = (std::mem::take(&mut self.seen), std::mem::take(&mut self.strays));
-        let SweepDeps { targets, zone: Some(name), .. } = self.deps.clone() else { return Ok(0) };
-        let mut zones = Vec::new();
-        for target in [Target::Technitium, Target::Cloudflare] {
-            if let Ok(zone) = targets.zone(target) {
-                zones.push((target, zone, zone.list().await));
+    /// Reads every target once; how much was removed. One that fails does not hold up the others.
+    pub async fn sweep(&mut self) -> Result<usize, OrphanSweepError> {
+        // Taken out, so that a pass that fails leaves nothing that counts as seen.
+        let mut before = std::mem::take(&mut self.seen);
+        let OrphanSweepDeps { targets, zone: Some(name), .. } = self.deps.clone() else { return Ok(0) };
+        let mut listings = Vec::new();
+        for target in targets.iter() {
+            let kind = target.kind();
+            match target.holdings() {
+                Holdings::Records(zone) => {
+                    let listed = zone.list().await.map_err(|source| EdgeError::Zone { target: kind, source });
+                    listings.push((kind, Listed::Records(zone, listed)));
+                }
+                Holdings::Registrations(proxy) => {
+                    listings.push((kind, Listed::Registrations(proxy, list_registrations(proxy).await)));
+                }
+                Holdings::Nothing => {}
             }
         }
-        let proxy = match targets.proxy() {
-            Ok(proxy) => Some((proxy, proxy.list().await)),
-            Err(_) => None,
-        };
         let (servers, free) = (self.servers().await?, self.unused().await?);
         let mut removed = Ok(0);
-        for (target, zone, listed) in zones {
-            let failed = |source| SweepError::Zone { target, source };
-            let found = listed.map_err(failed).and_then(|listed| {
-                orphans(&name, &listed, &servers, &free).map_err(|doubt| SweepError::Doubtful { target, doubt })
-            });
-            let known = before.get(&target).map(Vec::as_slice).unwrap_or_default();
-            let done = match found {
-                Ok(found) => self.judge(target, zone, &name, found, known).await,
-                Err(error) => Err(error),
+        for (target, listed) in listings {
+            let known = before.remove(&target);
+            let done = match listed {
+                Listed::Records(zone, listed) => {
+                    let known = if let Some(Found::Records(known)) = known { known } else { Vec::new() };
+                    let found = listed.map_err(OrphanSweepError::from).and_then(|listed| {
+                        let found = orphans(&name, &listed, &servers, &free);
+                        found.map_err(|doubt| OrphanSweepError::Doubtful { target, doubt })
+                    });
+                    match found {
+                        Ok(found) => self.judge_records((target, zone), &name, found, &known).await,
+                        Err(error) => Err(error),
+                    }
+                }
+                Listed::Registrations(proxy, listed) => {
+                    let known = if let Some(Found::Registrations(known)) = known { known } else { Vec::new() };
+                    let free: BTreeSet<VmId> = free.difference(&servers).copied().collect();
+                    match listed {
+                        Ok(listed) => self.judge_registrations((target, proxy), &name, listed, &free, &known).await,
+                        Err(error) => Err(error.into()),
+                    }
+                }
             };
             removed = add(removed, done);
-        }
-        if let Some((proxy, listed)) = proxy {
-            let free: BTreeSet<VmId> = free.difference(&servers).copied().collect();
-            removed = add(removed, self.judge_proxy(proxy, &name, listed, &free, &known).await);
         }
         removed
     }
 
-    /// Takes out what was `known` to be a stray already, and remembers the others. A bridge that cannot list shows
-    /// none.
-    async fn judge_proxy(
+    /// Removes the registrations that were `known` to be strays already, and remembers the others.
+    async fn judge_registrations(
         &mut self,
-        proxy: &dyn GameProxy,
+        (target, proxy): (Target, &dyn GameProxy),
         name: &DnsName,
-        listed: Result<ProxyListing, ProxyError>,
+        listed: Vec<ProxyEntry>,
         free: &BTreeSet<VmId>,
         known: &[ProxyEntry],
-    ) -> Result<usize, SweepError> {
-        let listed = match listed {
-            Ok(listed) => listed.servers,
-            Err(ProxyError::Unsupported { .. }) => return Ok(0),
-            Err(error) => return Err(error.into()),
-        };
+    ) -> Result<usize, OrphanSweepError> {
         let found = strays(&self.deps.db, name, listed, free).await?;
         let (again, new): (Vec<_>, Vec<_>) = found.into_iter().partition(|entry| known.contains(entry));
         let mut removed = 0;
         if !again.is_empty() {
-            // Nobody may have taken the number meanwhile.
+            // A new server may have taken the VMID meanwhile.
             let free = self.released().await?;
             for entry in strays(&self.deps.db, name, again, &free).await? {
-                removed += usize::from(unregister(proxy, &entry).await?);
+                removed += usize::from(unregister(proxy, &entry).await.map_err(EdgeError::from)?);
             }
         }
-        self.strays = new;
+        self.seen.insert(target, Found::Registrations(new));
         Ok(removed)
     }
 
-    /// Removes what was `known` to be an orphan already, and remembers the others.
-    async fn judge(
+    /// Removes the records that were `known` to be orphans already, and remembers the others.
+    async fn judge_records(
         &mut self,
-        target: Target,
-        zone: &dyn DnsZone,
+        (target, zone): (Target, &dyn DnsZone),
         name: &DnsName,
         found: Vec<ZoneRecord>,
         known: &[ZoneRecord],
-    ) -> Result<usize, SweepError> {
+    ) -> Result<usize, OrphanSweepError> {
         let (again, new): (Vec<_>, Vec<_>) = found.into_iter().partition(|record| known.contains(record));
         let mut removed = 0;
         if !again.is_empty() {
-            // Nobody may have taken the number meanwhile.
+            // A new server may have taken the VMID meanwhile.
             let free = self.released().await?;
             let is_free = |record: &ZoneRecord| owner_of(name, record).is_some_and(|vmid| free.contains(&vmid));
             for record in again.iter().filter(|record| is_free(record)) {
                 let gone = remove(zone, target, record).await;
-                removed += usize::from(gone.map_err(|source| SweepError::Zone { target, source })?);
+                removed += usize::from(gone.map_err(|source| EdgeError::Zone { target, source })?);
             }
         }
-        self.seen.insert(target, new);
+        self.seen.insert(target, Found::Records(new));
         Ok(removed)
     }
 
     /// The numbers that were given out once and that nobody holds, be it a server, an operation, a debt or a container.
-    async fn unused(&self) -> Result<BTreeSet<VmId>, SweepError> {
+    async fn unused(&self) -> Result<BTreeSet<VmId>, OrphanSweepError> {
         let mut free = self.released().await?;
         for container in list_all(self.deps.hypervisor.as_ref()).await? {
             free.remove(&container.vmid);
@@ -221,10 +230,19 @@ impl OrphanSweep {
 }
 
 /// Both counts together, or the first error.
-fn add(all: Result<usize, SweepError>, here: Result<usize, SweepError>) -> Result<usize, SweepError> {
+fn add(all: Result<usize, OrphanSweepError>, here: Result<usize, OrphanSweepError>) -> Result<usize, OrphanSweepError> {
     match (all, here) {
         (Ok(all), Ok(here)) => Ok(all + here),
         (Err(first), _) | (Ok(_), Err(first)) => Err(first),
+    }
+}
+
+/// The registrations of a proxy; a bridge that cannot list shows none.
+async fn list_registrations(proxy: &dyn GameProxy) -> Result<Vec<ProxyEntry>, EdgeError> {
+    match proxy.list().await {
+        Ok(listed) => Ok(listed.servers),
+        Err(ProxyError::Unsupported { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
     }
 }
 

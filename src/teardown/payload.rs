@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 use super::subject::Subject;
 use crate::db::entities::operation::CancelRule;
 use crate::jobs::{Dedup, Queue, Work};
-use crate::kernel::VmId;
+use crate::kernel::{Target, VmId};
 
-/// How many steps a teardown takes.
-pub(super) const STEP_COUNT: usize = 6;
+/// How many steps a teardown takes: one for each peer of the edge, beside archive, container and release.
+pub(super) fn step_count() -> usize {
+    Target::peers().count() + 3
+}
 
 /// The payload of a teardown, version 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +33,7 @@ impl Work for TeardownPayload {
     const CANCEL: CancelRule = CancelRule::BeforeStart;
 
     fn steps(&self) -> usize {
-        STEP_COUNT
+        step_count()
     }
 
     fn vmid(&self) -> Option<VmId> {

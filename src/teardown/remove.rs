@@ -1,19 +1,14 @@
 //! Removing one thing, for a step and for a debt alike.
 
-use std::time::Duration;
-
 use crate::containers::{Container, ContainerTimings, Destroyed, NotDestroyed, Sighting};
-use crate::edge::{EdgeError, Target, Targets};
+use crate::edge::{EdgeError, Target};
 use crate::jobs::Failpoints;
 use crate::kernel::{Classify, Failure};
 use crate::ports::Hypervisor;
-use crate::publishing::withdraw;
+use crate::publishing::{TARGET_TIMEOUT, Targets};
 use crate::saga::{StepContext, Stopped};
 
 use super::subject::Subject;
-
-/// How long one target of the edge may take.
-const TARGET_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why something is still there.
 pub(super) enum NotRemoved {
@@ -43,9 +38,10 @@ impl NotRemoved {
 
 /// Takes the subject out of `target`; nothing when it never had anything there.
 pub(super) async fn from_edge(targets: &Targets, target: Target, subject: &Subject) -> Result<(), NotRemoved> {
-    let Some(what) = subject.withdrawal.as_ref().filter(|_| subject.targets.contains(&target)) else { return Ok(()) };
-    let done = tokio::time::timeout(TARGET_PATIENCE, withdraw(targets, target, what)).await;
-    Ok(done.unwrap_or(Err(EdgeError::TooSlow { target, patience: TARGET_PATIENCE }))?)
+    let Some(plan) = subject.unpublish.as_ref().filter(|_| subject.targets.contains(&target)) else { return Ok(()) };
+    let work = async { targets.require(target)?.unpublish(plan).await };
+    let done = tokio::time::timeout(TARGET_TIMEOUT, work).await;
+    Ok(done.unwrap_or(Err(EdgeError::TooSlow { target, timeout: TARGET_TIMEOUT }))?)
 }
 
 /// Destroys the subject's container. One that carries another nonce is somebody else's and is not touched: an operator

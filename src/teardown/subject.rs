@@ -8,7 +8,7 @@ use crate::db::entities::instance;
 use crate::edge::{EDGE_KEY, EdgeRecord, Target};
 use crate::kernel::{OperationId, VmId};
 use crate::ports::NodeName;
-use crate::publishing::Withdrawal;
+use crate::publishing::UnpublishPlan;
 use crate::servers::payload;
 
 /// A server, or a container that has none, as it has to be removed.
@@ -20,9 +20,9 @@ pub struct Subject {
     pub nonce: OperationId,
     /// The node it was last observed on.
     pub node: NodeName,
-    /// What it has at the edge, as it was persisted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub withdrawal: Option<Withdrawal>,
+    /// What it has at the edge, as it was stored when it was published.
+    #[serde(default, rename = "withdrawal", skip_serializing_if = "Option::is_none")]
+    pub unpublish: Option<UnpublishPlan>,
     /// Where it may have something.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub targets: BTreeSet<Target>,
@@ -36,7 +36,7 @@ impl Subject {
             vmid: row.vmid,
             nonce: row.operation_id,
             node: NodeName::new(&row.node),
-            withdrawal: record.as_ref().map(Withdrawal::from),
+            unpublish: record.as_ref().map(UnpublishPlan::from),
             targets: record.map(|record| record.targets.into_keys().collect()).unwrap_or_default(),
         })
     }

@@ -8,7 +8,7 @@ use zpack::db::entities::operation::{Cleanup, OperationState};
 use zpack::db::entities::{instance, queue_slot};
 use zpack::edge::EdgeState;
 use zpack::kernel::OperationId;
-use zpack::publishing::Scope;
+use zpack::publishing::TargetSelection;
 
 use super::cells::each;
 use super::process::WorkerProcess;
@@ -84,7 +84,7 @@ async fn survive(work: Work, point: String) {
     let row = instance::Entity::find().filter(instance::Column::OperationId.eq(made)).one(&company.db.db).await;
     let vmid = row.unwrap().unwrap().vmid;
     // Nothing of it is left to the worker's background.
-    let published = company.publisher().publish(vmid, Scope::All, None).await.unwrap().unwrap();
+    let published = company.publisher().publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
     assert_eq!(published.state(), EdgeState::Published, "{}", published.troubles());
     let vmid = vmid.get();
     if work == Work::Publish {

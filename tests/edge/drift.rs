@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use zpack::edge::{Target, TargetState};
-use zpack::publishing::{Scope, TargetVerdict};
+use zpack::publishing::{TargetSelection, TargetVerdict};
 
 use super::kit::{EDGE, Others, PORT, Scene};
 
@@ -105,7 +105,7 @@ async fn a_foreign_address_beside_ours_is_said_and_left_alone() {
     let name = "mc-paper-5013.play.zpack.test";
     let v6 = scene.plant(json!({"type": "AAAA", "name": name, "content": "2001:db8::1"})).await;
     let id = v6["id"].as_str().unwrap();
-    let record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+    let record = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
     let cloudflare = &record.targets[&Target::Cloudflare];
     assert_eq!(cloudflare.state, TargetState::Blocked);
     assert!(cloudflare.error.as_ref().unwrap().contains(id), "{cloudflare:?}");

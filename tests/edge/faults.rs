@@ -6,7 +6,7 @@
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use zpack::edge::{EdgeState, TargetState};
-use zpack::publishing::Scope;
+use zpack::publishing::TargetSelection;
 
 use super::kit::{EDGE, Others, PEERS, Scene, fault};
 
@@ -86,7 +86,7 @@ async fn cell(flow: Flow, peer: &str, nth: usize, (when, action, status): (&str,
     }
     scene.rig.fault(fault(peer, nth, when, action, status)).await;
     let record = match flow {
-        Flow::Publish | Flow::Republish => scene.publisher.publish(vmid, Scope::All, None).await,
+        Flow::Publish | Flow::Republish => scene.publisher.publish(vmid, TargetSelection::All, None).await,
         Flow::Withdraw => scene.publisher.unpublish(vmid, None).await,
     };
     let record = record.unwrap_or_else(|error| panic!("{what}: {error}")).unwrap();

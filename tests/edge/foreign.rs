@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use zpack::db::entities::instance;
 use zpack::edge::{EdgeState, Target, TargetState};
 use zpack::kernel::Hostname;
-use zpack::publishing::{PublishError, Scope};
+use zpack::publishing::{PublishError, TargetSelection};
 
 use super::kit::{EDGE, Others, PEERS, Scene};
 use crate::contracts::zone_kit::ZONE;
@@ -25,7 +25,7 @@ async fn a_foreign_alias_is_left_alone_and_named_while_the_rest_is_published() {
     let vmid = scene.server(5013, "minecraft").await;
     let alias = scene.plant(json!({"type": "CNAME", "name": NAME, "content": "elsewhere.example"})).await;
     let id = alias["id"].as_str().unwrap();
-    let record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+    let record = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
     assert_eq!(record.state(), EdgeState::Degraded);
     let cloudflare = &record.targets[&Target::Cloudflare];
     assert_eq!(cloudflare.state, TargetState::Blocked);
@@ -57,7 +57,7 @@ async fn nothing_is_written_over_a_stranger_at_the_server_of_the_house() {
         let vmid = scene.server(5013, "minecraft").await;
         scene.plant_inside(stranger.clone()).await;
         let [_, held] = both(&scene).await;
-        let record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+        let record = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
         assert_eq!(record.targets[&Target::Cloudflare].state, TargetState::Published, "{stranger}");
         let technitium = &record.targets[&Target::Technitium];
         assert_eq!(technitium.state, TargetState::Blocked, "{stranger}: {technitium:?}");
@@ -87,7 +87,7 @@ async fn the_apex_and_reserved_names_are_refused_before_any_call() {
             .exec(&scene.db.db)
             .await
             .unwrap();
-        let refused = scene.publisher.publish(vmid, Scope::All, None).await.unwrap_err();
+        let refused = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap_err();
         // What is no host name is not even read.
         let is_host = name.parse::<Hostname>().is_ok();
         match refused {
@@ -118,13 +118,13 @@ async fn no_foreign_record_is_touched_in_any_zone() {
         }
         let others = Others { cloudflare: scene.zone("cloudflare").await, technitium: scene.zone("technitium").await };
         let all = both(&scene).await;
-        let published = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+        let published = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
         for (peer, (before, now)) in PEERS.into_iter().zip(all.iter().zip(&both(&scene).await)) {
             for row in before {
                 assert!(now.contains(row), "{peer}: publishing touched {row} of {zone:?}");
             }
         }
-        let again = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+        let again = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
         assert_eq!(published.state(), again.state(), "{zone:?}");
         scene.publisher.unpublish(vmid, None).await.unwrap();
         scene.expect_gone(&others).await;

@@ -14,9 +14,10 @@ use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
 use zpack::config::DatabaseKind;
 use zpack::db::entities::instance;
-use zpack::edge::{EDGE_KEY, EdgePolicy, EdgeRecord, EdgeState, Intent, Target, Targets, WISH_KEY, Wish};
+use zpack::edge::{EDGE_KEY, EdgePolicy, EdgeRecord, EdgeState, Intent, Target, WISH_KEY, Wish};
 use zpack::kernel::{Clock, DnsName, Secret, StoredSecret, Timestamp, VmId};
-use zpack::publishing::{Publisher, Reconciler, Scope};
+use zpack::ports::GameProxy;
+use zpack::publishing::{Holdings, Peers, Publisher, Reconciler, TargetSelection};
 use zpack::servers::payload::{self, Change};
 use zpack::servers::store;
 
@@ -151,7 +152,7 @@ impl Scene {
 
     /// Publishes at every target and expects all of them to have it.
     pub async fn publish(&self, vmid: VmId) -> EdgeRecord {
-        let record = self.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+        let record = self.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
         assert_eq!(record.state(), EdgeState::Published, "{}", record.troubles());
         record
     }
@@ -188,6 +189,14 @@ impl Scene {
             )
         };
         state["servers"].as_array().unwrap().iter().map(server).collect()
+    }
+
+    /// The proxy, as zpack calls it.
+    pub fn proxy(&self) -> &dyn GameProxy {
+        match self.publisher.targets.get(Target::Velocity).unwrap().holdings() {
+            Holdings::Registrations(proxy) => proxy,
+            Holdings::Records(_) | Holdings::Nothing => panic!("the proxy holds registrations"),
+        }
     }
 
     /// How many requests that change something each peer has seen.
@@ -292,7 +301,7 @@ fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, edge: Ipv4Add
         },
         means.clock.clone(),
     );
-    let targets = Targets {
+    let peers = Peers {
         velocity: Some(Arc::new(velocity.unwrap())),
         technitium: Some(Arc::new(technitium.unwrap())),
         cloudflare: Some(Arc::new(cloudflare.unwrap())),
@@ -304,7 +313,7 @@ fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, edge: Ipv4Add
         proxy_port: PORT,
         ..EdgePolicy::default()
     };
-    Publisher::new(db.db.clone(), targets, policy, clock.clone())
+    Publisher::new(db.db.clone(), peers.into(), policy, clock.clone())
 }
 
 /// A record of either server in one spelling.

@@ -9,5 +9,6 @@ mod foreign;
 mod kit;
 mod publish;
 mod sweep;
+mod targets;
 mod teardown;
 mod trouble;

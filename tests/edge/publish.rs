@@ -5,7 +5,7 @@ use std::time::Duration;
 use hickory_resolver::proto::rr::RecordType;
 use serde_json::{Value, json};
 use zpack::edge::{EdgeState, Intent, Target, TargetState};
-use zpack::publishing::{PublishError, Scope};
+use zpack::publishing::{PublishError, TargetSelection};
 use zpack::servers::ports;
 
 use super::kit::{EDGE, Others, PORT, Scene, everywhere, reconcile};
@@ -59,7 +59,7 @@ async fn publishing_again_writes_nothing_however_often_and_how_many_at_once() {
 async fn several_that_publish_a_new_server_at_once_end_with_one_of_each() {
     let scene = Scene::new().await;
     let vmid = scene.server(5013, "minecraft").await;
-    let publish = || scene.publisher.publish(vmid, Scope::All, None);
+    let publish = || scene.publisher.publish(vmid, TargetSelection::All, None);
     let (one, two, three) = tokio::join!(publish(), publish(), publish());
     for outcome in [one, two, three] {
         outcome.unwrap();
@@ -75,7 +75,7 @@ async fn another_edge_address_rewrites_the_same_records() {
     let vmid = scene.server(5013, "minecraft").await;
     let ids = scene.publish(vmid).await.targets[&Target::Cloudflare].ids.clone();
     let moved = [203, 0, 113, 2].into();
-    let record = scene.at(moved).publish(vmid, Scope::All, None).await.unwrap().unwrap();
+    let record = scene.at(moved).publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
     assert_eq!((record.generation, record.state()), (2, EdgeState::Published));
     assert_eq!(record.targets[&Target::Cloudflare].ids, ids);
     scene.expect_clean(vmid, moved, &Others::default()).await;
@@ -123,10 +123,10 @@ async fn taken_back_twice_nothing_is_left_and_an_older_wish_brings_nothing_back(
     let written = scene.writes().await;
     assert_eq!(published.generation, 1);
     scene.wish(vmid, Intent::Withdrawn).await;
-    let older = scene.publisher.publish(vmid, Scope::All, Some(0)).await;
-    assert!(matches!(older, Err(PublishError::Overtaken { .. })), "{older:?}");
-    let retried = scene.publisher.publish(vmid, Scope::Due, None).await;
-    assert!(matches!(retried, Err(PublishError::Overtaken { .. })), "{retried:?}");
+    let older = scene.publisher.publish(vmid, TargetSelection::All, Some(0)).await;
+    assert!(matches!(older, Err(PublishError::Superseded { .. })), "{older:?}");
+    let retried = scene.publisher.publish(vmid, TargetSelection::Due, None).await;
+    assert!(matches!(retried, Err(PublishError::Superseded { .. })), "{retried:?}");
     assert_eq!(scene.writes().await, written);
     // A new wish does.
     assert_eq!(scene.publish(vmid).await.generation, 3);
@@ -143,7 +143,7 @@ async fn a_publication_overtaken_by_a_withdrawal_leaves_nothing() {
             let slow = json!({"peer": peer, "when": "after", "action": "delay", "delayMs": 30, "times": 50});
             scene.rig.fault(slow).await;
         }
-        let publish = scene.publisher.publish(vmid, Scope::All, None);
+        let publish = scene.publisher.publish(vmid, TargetSelection::All, None);
         let unpublish = async {
             // Not a wait for anything: each round begins the withdrawal at another moment of the publication.
             let begin = std::time::Instant::now() + std::time::Duration::from_millis(delay);
@@ -154,7 +154,7 @@ async fn a_publication_overtaken_by_a_withdrawal_leaves_nothing() {
         };
         let (published, withdrawn) = tokio::join!(publish, unpublish);
         withdrawn.unwrap();
-        assert!(matches!(published, Err(PublishError::Overtaken { .. }) | Ok(Some(_))), "{published:?}");
+        assert!(matches!(published, Err(PublishError::Superseded { .. }) | Ok(Some(_))), "{published:?}");
         assert_eq!(scene.settle(vmid).await.state(), EdgeState::NotPublished);
         scene.expect_gone(&Others::default()).await;
     }
@@ -173,7 +173,7 @@ async fn what_a_dead_process_puts_there_after_a_withdrawal_is_taken_back() {
     scene.expect_gone(&Others::default()).await;
     let mark = "zpack vmid=5013 gen=1";
     scene.plant(json!({"type": "A", "name": name, "content": EDGE.to_string(), "comment": mark})).await;
-    let proxy = scene.publisher.targets.velocity.clone().unwrap();
+    let proxy = scene.proxy();
     proxy.register(&name, "10.60.0.7:25565".parse().unwrap()).await.unwrap();
     assert_eq!(scene.settle(vmid).await.state(), EdgeState::NotPublished);
     scene.expect_gone(&Others::default()).await;
@@ -196,14 +196,14 @@ async fn a_publication_overtaken_by_a_newer_one_is_put_right() {
         journal.iter().any(|entry| !entry["fault"].is_null())
     };
     let late = async {
-        let outcome = older.publish(vmid, Scope::All, None).await;
-        assert!(matches!(outcome, Err(PublishError::Overtaken { .. })), "{outcome:?}");
+        let outcome = older.publish(vmid, TargetSelection::All, None).await;
+        assert!(matches!(outcome, Err(PublishError::Superseded { .. })), "{outcome:?}");
     };
     let quick = async {
         while !has_read().await {
             tokio::task::yield_now().await;
         }
-        newer.publish(vmid, Scope::All, None).await.unwrap().unwrap()
+        newer.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap()
     };
     let ((), record) = tokio::join!(late, quick);
     assert_eq!(record.generation, 3);
@@ -221,7 +221,7 @@ async fn a_lost_registration_comes_back_while_another_target_is_blocked() {
     let vmid = scene.server(5013, "minecraft").await;
     let name = "mc-paper-5013.play.zpack.test";
     scene.plant(json!({"type": "CNAME", "name": name, "content": "elsewhere.example"})).await;
-    let record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+    let record = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
     assert_eq!(record.targets[&Target::Cloudflare].state, TargetState::Blocked);
     scene.rig.steer("/sim/velocity/restart", Value::Null).await;
     assert_eq!(scene.registered().await.len(), 0);

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
 use zpack::adapters::proxmox::{Proxmox, ProxmoxSettings};
 use zpack::db::entities::reservation::{self, ReservationState};
 use zpack::db::entities::{deleted_instance, instance};
+use zpack::edge::EdgeError;
 use zpack::kernel::{Clock, OperationId, Secret, VmId};
-use zpack::teardown::{OrphanSweep, SweepDeps, SweepError};
+use zpack::teardown::{OrphanSweep, OrphanSweepDeps, OrphanSweepError};
 
 use super::kit::{PORT, Scene};
 use crate::contracts::proxmox_kit;
@@ -26,7 +27,7 @@ async fn scene(servers: std::ops::Range<i64>) -> (Scene, OrphanSweep) {
     let base = scene.rig.world.proxmox_url().parse().unwrap();
     let token = Secret::new(scene.rig.world.proxmox_token()).into();
     let hypervisor = Proxmox::new(&ProxmoxSettings { token, ..proxmox_kit::settings([base]) }, Clock::System).unwrap();
-    let deps = SweepDeps {
+    let deps = OrphanSweepDeps {
         db: scene.db.db.clone(),
         hypervisor: Arc::new(hypervisor),
         targets: scene.publisher.targets.clone(),
@@ -37,7 +38,7 @@ async fn scene(servers: std::ops::Range<i64>) -> (Scene, OrphanSweep) {
 
 /// What a server that is long gone left at both DNS servers.
 async fn leave(scene: &Scene, number: i64) {
-    give_back(scene, number).await;
+    give_back(&scene.db.db, number).await;
     let name = format!("mc-paper-{number}.{ZONE}");
     let comment = format!("zpack vmid={number} gen=3");
     scene.plant(json!({"type": "A", "name": name, "content": "203.0.113.1", "comment": comment})).await;
@@ -48,16 +49,16 @@ async fn leave(scene: &Scene, number: i64) {
 }
 
 /// Writes down that a number was held once.
-async fn give_back(scene: &Scene, number: i64) {
+pub async fn give_back(db: &DatabaseConnection, number: i64) {
     let row = reservation::ActiveModel {
         vmid: Set(VmId::new(number).unwrap()),
         hostname: Set(format!("mc-paper-{number}").parse().unwrap()),
         state: Set(ReservationState::Released),
         operation_id: Set(OperationId::generate()),
-        created_at: Set(scene.clock.now()),
+        created_at: Set(Clock::System.now()),
         ..Default::default()
     };
-    reservation::Entity::insert(row).exec_without_returning(&scene.db.db).await.unwrap();
+    reservation::Entity::insert(row).exec_without_returning(db).await.unwrap();
 }
 
 /// Deletes a published server of whom everything stays where it was published.
@@ -77,7 +78,7 @@ async fn forget(scene: &Scene, vmid: VmId) {
     };
     deleted_instance::Entity::insert(archived).exec_without_returning(&scene.db.db).await.unwrap();
     instance::Entity::delete_by_id(row.id).exec(&scene.db.db).await.unwrap();
-    give_back(scene, vmid.get().into()).await;
+    give_back(&scene.db.db, vmid.get().into()).await;
 }
 
 /// How many records both zones hold.
@@ -110,7 +111,7 @@ async fn an_orphan_goes_at_the_second_look_and_nothing_else_does() {
 #[tokio::test]
 async fn a_record_that_changes_between_two_looks_is_seen_for_the_first_time() {
     let (scene, mut sweep) = scene(5001..5002).await;
-    give_back(&scene, 5013).await;
+    give_back(&scene.db.db, 5013).await;
     let plant = async |content: &str| {
         let record =
             json!({"type": "A", "name": "mc-paper-5013", "content": content, "comment": "zpack vmid=5013 gen=1"});
@@ -126,7 +127,7 @@ async fn a_record_that_changes_between_two_looks_is_seen_for_the_first_time() {
 
 #[tokio::test]
 async fn what_cannot_be_read_or_believed_removes_nothing_and_counting_begins_anew() {
-    type Expected = fn(&SweepError) -> bool;
+    type Expected = fn(&OrphanSweepError) -> bool;
     let (scene, mut sweep) = scene(5001..5004).await;
     leave(&scene, 5013).await;
     let before = held(&scene).await;
@@ -135,11 +136,11 @@ async fn what_cannot_be_read_or_believed_removes_nothing_and_counting_begins_ane
     };
     let list_fault = json!({"peer": "proxmox", "when": "before", "action": "reset", "times": 1000});
     let table: [(&str, Expected); 5] = [
-        ("zone", |error| matches!(error, SweepError::Zone { .. })),
-        ("cluster", |error| matches!(error, SweepError::Cluster(_))),
-        ("node", |error| matches!(error, SweepError::Cluster(_))),
-        ("database", |error| matches!(error, SweepError::Database(_))),
-        ("empty", |error| matches!(error, SweepError::Doubtful { .. })),
+        ("zone", |error| matches!(error, OrphanSweepError::Target(EdgeError::Zone { .. }))),
+        ("cluster", |error| matches!(error, OrphanSweepError::Cluster(_))),
+        ("node", |error| matches!(error, OrphanSweepError::Cluster(_))),
+        ("database", |error| matches!(error, OrphanSweepError::Database(_))),
+        ("empty", |error| matches!(error, OrphanSweepError::Doubtful { .. })),
     ];
     for (trouble, expected) in table {
         // Seen once before the trouble: the next good look must not count as the second.
@@ -201,7 +202,7 @@ async fn a_number_that_is_held_has_a_container_or_was_never_ours_is_left_alone()
     let elsewhere =
         json!({"type": "A", "name": "mc-paper-7001", "content": "198.51.100.1", "comment": "zpack vmid=7001 gen=1"});
     scene.plant(elsewhere).await;
-    give_back(&scene, 9000).await;
+    give_back(&scene.db.db, 9000).await;
     let state = async |state: ReservationState| {
         reservation::Entity::update_many()
             .col_expr(reservation::Column::State, Expr::value(state))
@@ -229,14 +230,14 @@ async fn a_registration_goes_when_the_archive_knows_it_and_nobody_has_its_number
     let (scene, mut sweep) = scene(5001..5003).await;
     let gone = scene.server(5013, "minecraft").await;
     scene.publish(gone).await;
-    let proxy = scene.publisher.targets.velocity.clone().unwrap();
+    let proxy = scene.proxy();
     let hand = async |name: &str, address: &str| {
         proxy.register(&name.parse().unwrap(), address.parse().unwrap()).await.unwrap();
     };
     // Somebody's own, and one of a number that is free and of which the archive knows nothing.
     hand("lobby", "10.60.0.250:25565").await;
     hand(&format!("mc-paper-5014.{ZONE}"), "10.60.0.7:25565").await;
-    give_back(&scene, 5014).await;
+    give_back(&scene.db.db, 5014).await;
     for _ in 0..2 {
         assert_eq!(sweep.sweep().await.unwrap(), 0, "all of them have a server, or no history");
     }
@@ -253,7 +254,7 @@ async fn a_registration_goes_when_the_archive_knows_it_and_nobody_has_its_number
     assert_eq!(sweep.sweep().await.unwrap(), 0, "seen once");
     // A listing that fails is no sighting.
     scene.rig.fault(json!({"peer": "velocity", "when": "before", "action": "reset", "times": 10})).await;
-    assert!(matches!(sweep.sweep().await, Err(SweepError::Proxy(_))));
+    assert!(matches!(sweep.sweep().await, Err(OrphanSweepError::Target(EdgeError::Proxy(_)))));
     scene.rig.control("DELETE", "/sim/faults", Value::Null).await;
     assert_eq!(sweep.sweep().await.unwrap(), 0, "a first look again");
     assert_eq!(sweep.sweep().await.unwrap(), 1);

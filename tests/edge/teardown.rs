@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use zpack::db::entities::operation::OperationState;
 use zpack::kernel::VmId;
-use zpack::publishing::Scope;
+use zpack::publishing::TargetSelection;
 
 use super::faults::{Flow, WAYS, calls};
 use super::kit::{PEERS, fault};
@@ -54,7 +54,8 @@ async fn lane(cells: &[Cell]) {
 async fn tear_down(company: &Company, door: &Door, (peer, nth, (when, action, status)): Cell) {
     let what = format!("{peer} call {nth} {when} {action} {status:?}");
     a_server(company).await;
-    let record = company.publisher().publish(VmId::new(5013).unwrap(), Scope::All, None).await.unwrap().unwrap();
+    let record =
+        company.publisher().publish(VmId::new(5013).unwrap(), TargetSelection::All, None).await.unwrap().unwrap();
     assert_eq!(record.troubles(), "", "{what}");
     company.control("/sim/faults", fault(peer, nth, when, action, status)).await;
     let operation = company.settled(delete(door, 5013).await.unwrap()).await;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use zpack::edge::{EDGE_KEY, EdgeRecord, EdgeState, Target, TargetState};
+use zpack::edge::{EDGE_KEY, EdgeError, EdgeRecord, EdgeState, Target, TargetState};
 use zpack::jobs::Lists;
 use zpack::kernel::{DnsName, StoredSecret};
 use zpack::ports::ZoneError;
-use zpack::publishing::Scope;
+use zpack::publishing::TargetSelection;
 use zpack::router::Parts;
 use zpack::servers::payload;
 
@@ -33,7 +33,7 @@ async fn a_rate_limit_is_kept_by_everybody_and_the_others_go_on() {
         .steer("/sim/cloudflare/limits", json!({"requests": 1, "windowSeconds": 7, "retryAfter": "seconds"}))
         .await;
     let begun = scene.clock.now();
-    let record = scene.publisher.publish(one, Scope::All, None).await.unwrap().unwrap();
+    let record = scene.publisher.publish(one, TargetSelection::All, None).await.unwrap().unwrap();
     assert_eq!(record.state(), EdgeState::Degraded, "{record:?}");
     let cloudflare = async || scene.rig.journal("cloudflare").await.len();
     assert_eq!(cloudflare().await, 2, "the zone was read, and the change was refused");
@@ -44,7 +44,7 @@ async fn a_rate_limit_is_kept_by_everybody_and_the_others_go_on() {
     for peer in ["technitium", "velocity"] {
         scene.rig.fault(fault(peer, 1, "before", "status", Some(500))).await;
     }
-    let other = scene.publisher.publish(two, Scope::All, None).await.unwrap().unwrap();
+    let other = scene.publisher.publish(two, TargetSelection::All, None).await.unwrap().unwrap();
     scene.faults_are_used_up("a second server").await;
     for target in [Target::Cloudflare, Target::Technitium, Target::Velocity] {
         assert_eq!(other.targets[&target].state, TargetState::Retrying, "{target}");
@@ -58,7 +58,7 @@ async fn a_rate_limit_is_kept_by_everybody_and_the_others_go_on() {
     }
     // Nor does an operator get through.
     for vmid in [one, two] {
-        let record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+        let record = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
         assert_eq!(record.targets[&Target::Cloudflare].state, TargetState::Retrying);
         scene.publisher.verify(vmid).await.unwrap();
     }
@@ -98,7 +98,7 @@ async fn a_lost_token_is_tried_once_and_works_again_when_it_is_good_again() {
     // One attempt a span, whoever asks; Technitium is asked in both ways a token can be sent.
     for spans in 1..=2 {
         for vmid in [one, two] {
-            let record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+            let record = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
             assert_eq!(record.state(), EdgeState::Degraded);
             for target in [Target::Cloudflare, Target::Technitium] {
                 let record = &record.targets[&target];
@@ -119,8 +119,9 @@ async fn a_lost_token_is_tried_once_and_works_again_when_it_is_good_again() {
             assert!(tokens.iter().all(|token| !detail.contains(token)), "{health}");
         }
         for target in [Target::Cloudflare, Target::Technitium] {
-            let refused = scene.publisher.targets.zone(target).unwrap().check().await.unwrap_err();
-            assert!(matches!(refused, ZoneError::Unauthorized { .. }), "{target}: {refused}");
+            let refused = scene.publisher.targets.get(target).unwrap().check().await.unwrap_err();
+            let unauthorized = matches!(&refused, EdgeError::Zone { source: ZoneError::Unauthorized { .. }, .. });
+            assert!(unauthorized, "{refused}");
         }
         assert_eq!(scene.rig.journal("cloudflare").await.len(), spans);
         let journal = scene.rig.journal("technitium").await;
@@ -140,7 +141,7 @@ async fn a_lost_token_is_tried_once_and_works_again_when_it_is_good_again() {
     assert_eq!(health(&scene).await["ok"], true);
     // The API is asked in threads of its own, which nobody listens to: the same question in this one.
     for target in [Target::Cloudflare, Target::Technitium] {
-        scene.publisher.targets.zone(target).unwrap().check().await.unwrap();
+        scene.publisher.targets.get(target).unwrap().check().await.unwrap();
     }
     let said = logs.end();
     assert!(said.contains("called cloudflare") && said.contains("called technitium"), "the events were heard");
@@ -170,7 +171,7 @@ async fn a_full_zone_keeps_what_fits_and_says_so() {
     let scene = Scene::in_its_time().await;
     let vmid = scene.server(5013, "minecraft").await;
     scene.rig.steer("/sim/cloudflare/plan", json!({"records": 1})).await;
-    let record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+    let record = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
     assert_eq!(record.state(), EdgeState::Degraded);
     // What the alert looks at: one gauge a target, however often it is tried.
     let blocked = async || zpack::publishing::blocked(&scene.db.db).await.unwrap();
@@ -201,7 +202,7 @@ async fn a_quota_of_tags_needs_a_person_too() {
     let fault = json!({"peer": "cloudflare", "method": "POST", "when": "before", "action": "status", "status": 400,
         "body": {"success": false, "errors": errors, "messages": [], "result": null}, "times": 100});
     scene.rig.fault(fault).await;
-    let mut record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+    let mut record = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
     for attempts in 1..=2 {
         assert_eq!(record.state(), EdgeState::Degraded);
         let cloudflare = &record.targets[&Target::Cloudflare];
@@ -234,7 +235,7 @@ async fn a_listing_that_is_cut_short_is_no_empty_zone() {
         .fault(json!({"peer": "technitium", "when": "before", "action": "status", "status": 200, "body": empty,
         "times": 9}))
         .await;
-    let record = scene.publisher.publish(vmid, Scope::All, None).await.unwrap().unwrap();
+    let record = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
     for target in [Target::Cloudflare, Target::Technitium] {
         assert_eq!(record.targets[&target].state, TargetState::Retrying, "{target}");
     }

@@ -14,7 +14,7 @@ use zpack::db::entities::reservation::{self, ReservationState};
 use zpack::db::entities::standing::{self, StandingState};
 use zpack::db::entities::{audit_event, debt};
 use zpack::jobs::{ClaimPurpose, Claimed, End, UnwindEnd, finish};
-use zpack::kernel::{Clock, OperationId, UserId};
+use zpack::kernel::{Clock, OperationId, Target, UserId};
 use zpack::roles::worker::WorkerParts;
 
 use super::teardown::{collect, delete, expect_empty, open_debts};
@@ -76,7 +76,7 @@ async fn a_number_stays_reserved_while_any_operation_owes_something_about_it() {
     assert!(company.containers().await.is_empty());
     assert_eq!(number(&company, vmid).await, ReservationState::Held, "Cloudflare still has its records");
     collect(&company).await;
-    assert_eq!(kinds(open_debts(&company).await), [DebtKind::Cloudflare]);
+    assert_eq!(kinds(open_debts(&company).await), [DebtKind::Edge(Target::Cloudflare)]);
     assert_eq!(number(&company, vmid).await, ReservationState::Held);
     assert_eq!(company.operation(first.id).await.cleanup, Cleanup::Pending);
     company.forget_faults().await;

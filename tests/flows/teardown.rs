@@ -17,11 +17,11 @@ use zpack::db::entities::port::{self, PortState};
 use zpack::db::entities::reservation::{self, ReservationState};
 use zpack::db::entities::{deleted_instance, instance};
 use zpack::jobs::JobSettings;
-use zpack::kernel::OperationId;
+use zpack::kernel::{OperationId, Target};
 use zpack::provision::{ServerRequest, Workload};
 use zpack::publishing::Reconciler;
 use zpack::roles::upkeep::read_database;
-use zpack::roles::worker::host;
+use zpack::roles::worker::{WorkerParts, host};
 use zpack::teardown::Collector;
 use zpack::telemetry::Metrics;
 
@@ -75,6 +75,10 @@ pub async fn expect_empty(company: &Company) {
 
 /// Makes every open debt due and settles what can be settled, batch by batch.
 pub async fn collect(company: &Company) {
+    collect_with(company, &company.parts()).await;
+}
+
+pub async fn collect_with(company: &Company, parts: &WorkerParts) {
     debt::Entity::update_many()
         .col_expr(debt::Column::NextAttemptAt, Expr::value(0i64))
         .filter(debt::Column::State.eq(DebtState::Open))
@@ -82,7 +86,7 @@ pub async fn collect(company: &Company) {
         .exec(&company.db.db)
         .await
         .unwrap();
-    let collector = Collector { interval: Duration::ZERO, ..host::collector(&company.parts()) };
+    let collector = Collector { interval: Duration::ZERO, ..host::collector(parts) };
     while collector.collect(&CancellationToken::new()).await.unwrap() > 0 {}
 }
 
@@ -121,9 +125,9 @@ async fn a_peer_that_is_down_leaves_a_debt_and_the_number_reserved_until_it_is_b
     let company = Company::start().await;
     let (worker, host, door) = (company.worker(many()), company.host_worker(), company.door(FRESHNESS));
     let peers = [
-        ("cloudflare", DebtKind::Cloudflare),
-        ("technitium", DebtKind::Technitium),
-        ("velocity", DebtKind::Velocity),
+        ("cloudflare", DebtKind::Edge(Target::Cloudflare)),
+        ("technitium", DebtKind::Edge(Target::Technitium)),
+        ("velocity", DebtKind::Edge(Target::Velocity)),
         ("proxmox", DebtKind::Container),
     ];
     for (peer, kind) in peers {

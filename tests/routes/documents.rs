@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
 use zpack::db::entities::instance;
 use zpack::kernel::{Clock, VmId};
-use zpack::publishing::Scope;
+use zpack::publishing::TargetSelection;
 use zpack::servers::ports;
 use zpack::servers::store;
 
@@ -36,7 +36,7 @@ async fn publish(company: &Company, number: i64, software: &str) -> VmId {
     if software != "minecraft" {
         ports::take(&company.db.db, &(50_000..=50_999), operation, now).await.unwrap().unwrap();
     }
-    let record = company.publisher().publish(vmid, Scope::All, None).await.unwrap().unwrap();
+    let record = company.publisher().publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
     assert!(record.unsettled().is_empty(), "{}", record.troubles());
     vmid
 }

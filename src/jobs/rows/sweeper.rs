@@ -24,7 +24,7 @@ pub enum Sweep {
 
 /// Why a sweep failed.
 #[derive(Debug, thiserror::Error)]
-pub enum SweepError {
+pub enum OrphanSweepError {
     /// The database did not answer.
     #[error("due operations of {queue} could not be listed")]
     Database {
@@ -54,9 +54,9 @@ pub async fn sweep(
     registry: &Registry,
     sweep: Sweep,
     failpoints: &Failpoints,
-) -> Result<usize, SweepError> {
-    let database = |source| SweepError::Database { queue, source };
-    let redis = |source| SweepError::Redis { queue, source };
+) -> Result<usize, OrphanSweepError> {
+    let database = |source| OrphanSweepError::Database { queue, source };
+    let redis = |source| OrphanSweepError::Redis { queue, source };
     let ids = due(db, queue, registry, sweep).await.map_err(database)?;
     if ids.is_empty() {
         return Ok(0);
@@ -80,13 +80,14 @@ pub(in crate::jobs) async fn lists_lost(
     lists: &Lists,
     queue: Queue,
     registry: &Registry,
-) -> Result<bool, SweepError> {
-    let ready = lists.ready(queue).await.map_err(|source| SweepError::Redis { queue, source })?;
+) -> Result<bool, OrphanSweepError> {
+    let ready = lists.ready(queue).await.map_err(|source| OrphanSweepError::Redis { queue, source })?;
     if ready > 0 {
         return Ok(false);
     }
-    let due =
-        due(db, queue, registry, Sweep::Everything).await.map_err(|source| SweepError::Database { queue, source })?;
+    let due = due(db, queue, registry, Sweep::Everything)
+        .await
+        .map_err(|source| OrphanSweepError::Database { queue, source })?;
     Ok(!due.is_empty())
 }
 

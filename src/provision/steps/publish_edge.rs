@@ -7,7 +7,7 @@ use crate::edge::EdgeRecord;
 use crate::jobs::Lost;
 use crate::kernel::VmId;
 use crate::operations::Resource;
-use crate::publishing::{PublishError, Scope};
+use crate::publishing::{PublishError, TargetSelection};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped, UndoError};
 
 use super::super::run::Run;
@@ -50,7 +50,7 @@ impl Step<Run, Provisioning> for PublishEdge {
 
 async fn publish(run: &Run, vmid: VmId) -> StepResult {
     let publishing = || async {
-        match run.deps.publisher.publish(vmid, Scope::All, Some(0)).await {
+        match run.deps.publisher.publish(vmid, TargetSelection::All, Some(0)).await {
             Err(PublishError::Payload(crate::servers::payload::PayloadError::Database(error))) => Err(error),
             settled => Ok(settled),
         }

@@ -1,7 +1,9 @@
 //! `zpack ops debts` and `zpack ops release`: what was left outside, and an operator's word that it need not be removed.
 
 use anyhow::Context;
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 use serde_json::json;
 
 use super::view::DebtView;

@@ -86,8 +86,8 @@ pub async fn read_database(db: &DatabaseConnection, metrics: &StoreMetrics) -> R
         set(QueueGauge::Debts, status.debts);
     }
     let owed = owed(db).await?;
-    for kind in DebtKind::ALL {
-        let of_kind = owed.iter().find(|owed| owed.kind == *kind);
+    for kind in DebtKind::all() {
+        let of_kind = owed.iter().find(|owed| owed.kind == kind);
         let (count, since) = of_kind.map_or((0, None), |owed| (owed.count, Some(owed.since)));
         metrics.debts(kind.as_str(), count, age(now, since));
     }

@@ -8,7 +8,7 @@ use crate::background::Task;
 use crate::jobs::{Queue, Registry, RegistryError};
 use crate::power::{PowerDeps, PowerJob};
 use crate::publishing::{PublishJob, Reconciler};
-use crate::teardown::{Collector, OrphanSweep, SweepDeps, TeardownDeps, TeardownJob};
+use crate::teardown::{Collector, OrphanSweep, OrphanSweepDeps, TeardownDeps, TeardownJob};
 
 /// How often unfinished publications are looked for: a customer may be waiting.
 const EDGE_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ pub fn tasks(parts: &WorkerParts) -> Vec<Box<dyn Task>> {
     vec![
         Box::new(Reconciler { publisher: parts.background.clone(), interval: EDGE_INTERVAL }),
         Box::new(collector(parts)),
-        Box::new(OrphanSweep::new(SweepDeps {
+        Box::new(OrphanSweep::new(OrphanSweepDeps {
             db: parts.db.clone(),
             hypervisor: parts.hypervisor.clone(),
             targets: parts.background.targets.clone(),

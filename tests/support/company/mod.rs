@@ -21,6 +21,7 @@ use zpack::kernel::{Clock, OperationId, UserId};
 use zpack::observe::facts::Freshness;
 use zpack::operations::{Begun, OperationError, Order, begin};
 use zpack::provision::{ProvisionPayload, ServerRequest, Workload};
+use zpack::publishing::Publisher;
 use zpack::router::Parts;
 use zpack::sim::{SimConfig, World};
 use zpack::telemetry::Metrics;
@@ -71,10 +72,15 @@ impl Company {
 
     /// Opens the API of this company; observations count for `freshness`.
     pub fn door(&self, freshness: Freshness) -> Door {
+        self.door_with(freshness, self.publisher())
+    }
+
+    /// Opens it over another edge.
+    pub fn door_with(&self, freshness: Freshness, publisher: Publisher) -> Door {
         Door::open(Parts {
             freshness,
             source: artifacts::at(&self.world.artifacts_url()),
-            publisher: self.publisher(),
+            publisher,
             hypervisor: Arc::new(self.hypervisor()),
             agent: Arc::new(self.agents(Duration::from_secs(2))),
             ..parts::parts(self.db.db.clone(), self.lists.clone(), Clock::System)

@@ -10,9 +10,9 @@ use zpack::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSet
 use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
 use zpack::adapters::tls::TlsVerify;
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
-use zpack::edge::{EdgePolicy, Targets};
+use zpack::edge::EdgePolicy;
 use zpack::kernel::{Clock, Secret};
-use zpack::publishing::Publisher;
+use zpack::publishing::{Peers, Publisher};
 
 use super::{Company, ZONE};
 
@@ -86,7 +86,7 @@ impl Company {
 
     /// The edge: the simulated peers over the real adapters.
     pub fn publisher(&self) -> Publisher {
-        let targets = Targets {
+        let peers = Peers {
             velocity: Some(Arc::new(self.proxy())),
             technitium: Some(Arc::new(self.technitium())),
             cloudflare: Some(Arc::new(self.cloudflare())),
@@ -100,6 +100,6 @@ impl Company {
             ide_suffix: Some("ide.zpack.test".parse().unwrap()),
             ..EdgePolicy::default()
         };
-        Publisher::new(self.db.db.clone(), targets, policy, Clock::System)
+        Publisher::new(self.db.db.clone(), peers.into(), policy, Clock::System)
     }
 }

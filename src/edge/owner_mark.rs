@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::kernel::VmId;
+use crate::ports::ZoneRecord;
 
 /// The server a record belongs to, written as `zpack vmid=<vmid> gen=<n>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,11 @@ pub struct Owner {
 }
 
 impl Owner {
+    /// The mark of `record`, if it carries one.
+    pub fn of(record: &ZoneRecord) -> Option<Self> {
+        record.comment.as_deref().and_then(Self::read)
+    }
+
     /// Reads the mark. Anything but exactly the form above is somebody else's remark.
     pub fn read(comment: &str) -> Option<Self> {
         let mut words = comment.split_ascii_whitespace();

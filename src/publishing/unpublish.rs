@@ -1,0 +1,26 @@
+//! What has to be removed of a server, from what was stored when it was published.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::edge::EdgeRecord;
+use crate::kernel::{DnsName, VmId};
+
+/// What has to be removed. It needs no row of a server: a debt that outlives its server stores the same few facts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnpublishPlan {
+    /// The server whose mark the records carry.
+    pub vmid: VmId,
+    /// The name it is registered under.
+    pub name: DnsName,
+    /// Every name its records may be at.
+    pub names: BTreeSet<DnsName>,
+}
+
+impl From<&EdgeRecord> for UnpublishPlan {
+    fn from(record: &EdgeRecord) -> Self {
+        let publication = &record.publication;
+        Self { vmid: publication.vmid, name: publication.name.clone(), names: record.names.clone() }
+    }
+}
