@@ -15,7 +15,9 @@ use crate::db::entities::standing::StandingState;
 use crate::db::entities::user::{self, Role};
 use crate::kernel::{Clock, Secret, Timestamp, UserId};
 use crate::web::readers::{parsed, text};
-use crate::web::{ApiError, ApiResult, Change, Code, FieldError, Fields, FromFields, Json, RateClass, RateLimiter};
+use crate::web::{
+    ApiError, ApiResult, Code, FieldError, FieldUpdate, Fields, FromFields, Json, RateClass, RateLimiter,
+};
 
 /// What the account routes work with.
 #[derive(Clone, Debug)]
@@ -107,13 +109,13 @@ pub struct ProfileRequest {
     username: Option<Username>,
     /// Display name.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
-    display_name: Change<String>,
+    display_name: FieldUpdate<String>,
     /// Given name.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
-    first_name: Change<String>,
+    first_name: FieldUpdate<String>,
     /// Family name.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
-    last_name: Change<String>,
+    last_name: FieldUpdate<String>,
 }
 
 impl FromFields for ProfileRequest {

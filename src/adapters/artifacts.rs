@@ -22,12 +22,12 @@ pub struct ArtifactSettings {
 
 /// The artifact server.
 #[derive(Clone, Debug)]
-pub struct Artifacts {
+pub struct ArtifactStore {
     client: HttpClient,
     base: Url,
 }
 
-impl Artifacts {
+impl ArtifactStore {
     /// A client of the artifact server; connects when it is first used.
     pub fn new(settings: &ArtifactSettings) -> Result<Self, ClientError> {
         let client = HttpClient::new(ClientSettings {
@@ -79,7 +79,7 @@ fn shown(url: &Url) -> String {
 }
 
 #[async_trait]
-impl CatalogSource for Artifacts {
+impl CatalogSource for ArtifactStore {
     async fn games(&self, etag: Option<&str>) -> Result<Fetched, CatalogError> {
         self.fetch(&["_catalog.json"], etag).await
     }

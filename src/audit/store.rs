@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::db::entities::audit_event::{self, ActiveModel, Column, Entity};
 use crate::kernel::{AuditId, Timestamp, text_enum};
-use crate::web::{Page, RequestName};
+use crate::web::{ClientRequestId, Page};
 
 text_enum! {
     /// What became of an act.
@@ -29,7 +29,7 @@ pub struct Entry {
     /// What became of it.
     pub outcome: Outcome,
     /// The request it came with.
-    pub request: Option<RequestName>,
+    pub request: Option<ClientRequestId>,
     /// What matters about it; never secrets.
     pub detail: Value,
 }

@@ -4,7 +4,7 @@ use super::java::{UnknownMinecraftVersion, java_for};
 
 /// What an agent downloads to install a game server; paths are relative to the artifact server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Artifacts {
+pub struct ArtifactPaths {
     /// The server file.
     pub artifact_path: String,
     /// The Java runtime, for games that need one.
@@ -13,9 +13,12 @@ pub struct Artifacts {
 
 /// The files of one version of one variant of a game. The three names come from the catalog, see
 /// [`super::select::validate_game`].
-pub fn artifacts_for(game: &str, variant: &str, version: &str) -> Result<Artifacts, UnknownMinecraftVersion> {
+pub fn artifacts_for(game: &str, variant: &str, version: &str) -> Result<ArtifactPaths, UnknownMinecraftVersion> {
     if game != "minecraft" {
-        return Ok(Artifacts { artifact_path: format!("{game}/{variant}/{version}/server.tar.gz"), java_path: None });
+        return Ok(ArtifactPaths {
+            artifact_path: format!("{game}/{variant}/{version}/server.tar.gz"),
+            java_path: None,
+        });
     }
     let file = match variant {
         "forge" => "forge-installer.jar",
@@ -24,7 +27,7 @@ pub fn artifacts_for(game: &str, variant: &str, version: &str) -> Result<Artifac
         _ => "server.jar",
     };
     let java = java_for(variant, version)?;
-    Ok(Artifacts { artifact_path: format!("{game}/{variant}/{version}/{file}"), java_path: Some(java.path()) })
+    Ok(ArtifactPaths { artifact_path: format!("{game}/{variant}/{version}/{file}"), java_path: Some(java.path()) })
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ mod parse;
 mod select;
 mod version;
 
-pub use artifacts::{Artifacts, artifacts_for};
+pub use artifacts::{ArtifactPaths, artifacts_for};
 pub use cache::Reading;
 pub use document::{Game, Games, Runtime, Runtimes, Variant};
 pub use error::{CatalogUnavailable, RefreshError};

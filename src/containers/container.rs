@@ -7,8 +7,8 @@ use crate::kernel::{OperationId, VmId};
 use crate::ports::{ContainerConfig, Hypervisor, HypervisorError, NodeName, Task, TaskEnd, TaskState};
 use crate::saga::{StepContext, Stopped};
 
+use super::deadline::Deadline;
 use super::nonce::is_ours;
-use super::patience::Patience;
 
 /// How long the hypervisor is waited for. `zpack dev` scales them with the simulated world.
 #[derive(Clone, Copy, Debug)]
@@ -31,13 +31,13 @@ impl ContainerTimings {
     }
 
     /// The usual patience with the hypervisor.
-    pub fn patience(&self) -> Patience {
-        Patience::new(self.task_poll, self.task_timeout)
+    pub fn deadline(&self) -> Deadline {
+        Deadline::new(self.task_poll, self.task_timeout)
     }
 
     /// The patience with silence, from now on.
-    pub fn silence(&self) -> Patience {
-        Patience::new(self.task_poll, self.away)
+    pub fn unreachable_deadline(&self) -> Deadline {
+        Deadline::new(self.task_poll, self.away)
     }
 }
 
@@ -58,7 +58,7 @@ pub struct Container<'a> {
 
 /// What stands behind a number on a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sighting {
+pub enum ObservedContainer {
     /// A container of this nonce.
     Ours(ContainerConfig),
     /// A container of somebody else.
@@ -72,23 +72,25 @@ pub enum Sighting {
 impl Container<'_> {
     /// Looks. An answer that cannot be had is an error, never absence; a container that the cluster knows but does not
     /// list for us is an error too.
-    pub async fn look(&self, node: &NodeName) -> Result<Sighting, HypervisorError> {
+    pub async fn observe(&self, node: &NodeName) -> Result<ObservedContainer, HypervisorError> {
         let vmid = self.vmid;
         match self.hypervisor.config(node, vmid).await {
-            Ok(config) if is_ours(config.description.as_deref(), self.nonce) => return Ok(Sighting::Ours(config)),
-            Ok(_) => return Ok(Sighting::Foreign),
+            Ok(config) if is_ours(config.description.as_deref(), self.nonce) => {
+                return Ok(ObservedContainer::Ours(config));
+            }
+            Ok(_) => return Ok(ObservedContainer::Foreign),
             // A pool-scoped token is refused where a container is gone (docs/contracts/proxmox.md 7).
             Err(HypervisorError::NotFound { .. } | HypervisorError::Forbidden { .. }) => {}
             Err(error) => return Err(error),
         }
         if self.hypervisor.vmid_is_free(vmid).await? {
-            return Ok(Sighting::Absent);
+            return Ok(ObservedContainer::Absent);
         }
         let listed = self.hypervisor.containers().await?.into_iter().find(|container| container.vmid == vmid);
         match listed {
-            Some(container) if container.node != *node => Ok(Sighting::Elsewhere(container.node)),
+            Some(container) if container.node != *node => Ok(ObservedContainer::Elsewhere(container.node)),
             _ => Err(HypervisorError::Unavailable {
-                operation: format!("look at {vmid} on {node}"),
+                operation: format!("observe at {vmid} on {node}"),
                 detail: "the cluster knows the container but does not show it".to_owned(),
             }),
         }
@@ -97,14 +99,14 @@ impl Container<'_> {
     /// Waits for the end of `task`. Failures to ask say nothing about the task and are asked again; `None` when it did
     /// not end in time.
     pub async fn wait_for(&self, cx: &StepContext<'_>, task: &Task) -> Result<Option<TaskEnd>, Stopped> {
-        let mut patience = self.timings.patience();
+        let mut deadline = self.timings.deadline();
         loop {
             match self.hypervisor.task(task).await {
                 Ok(TaskState::Ended(end)) => return Ok(Some(end)),
                 Ok(TaskState::Running) => {}
                 Err(error) => tracing::debug!(vmid = %self.vmid, %error, "could not ask for a task"),
             }
-            if !patience.again(cx).await? {
+            if !deadline.wait(cx).await? {
                 return Ok(None);
             }
         }

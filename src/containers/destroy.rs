@@ -4,8 +4,8 @@ use crate::kernel::{Classify, Failure, VmId};
 use crate::ports::{HypervisorError, NodeName, Started, TaskEnd};
 use crate::saga::{StepContext, Stopped};
 
-use super::container::{Container, Sighting};
-use super::patience::{Patience, may_pass};
+use super::container::{Container, ObservedContainer};
+use super::deadline::{Deadline, is_retryable};
 
 /// What stands behind the number in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,24 +42,24 @@ impl Container<'_> {
     ) -> Result<Destroyed, NotDestroyed> {
         let vmid = self.vmid;
         let mut node = node.clone();
-        let mut patience = self.timings.patience();
-        let mut absent: Option<Patience> = None;
+        let mut deadline = self.timings.deadline();
+        let mut absent: Option<Deadline> = None;
         loop {
-            let attempt = match self.look(&node).await {
-                Ok(Sighting::Foreign) => return Ok(Destroyed::Foreign),
-                Ok(Sighting::Elsewhere(other)) => {
+            let attempt = match self.observe(&node).await {
+                Ok(ObservedContainer::Foreign) => return Ok(Destroyed::Foreign),
+                Ok(ObservedContainer::Elsewhere(other)) => {
                     node = other;
                     continue;
                 }
-                Ok(Sighting::Absent) => {
+                Ok(ObservedContainer::Absent) => {
                     let cloning = match template {
                         Some(template) => self.hypervisor.clone_is_running(&node, template).await,
                         None => Ok(false),
                     };
-                    let window = || Patience::new(self.timings.task_poll, self.timings.absence);
+                    let window = || Deadline::new(self.timings.task_poll, self.timings.absence);
                     // A request on its way could still make it: absence counts only after a while.
                     match cloning {
-                        Ok(false) if absent.get_or_insert_with(window).again(cx).await? => Ok(()),
+                        Ok(false) if absent.get_or_insert_with(window).wait(cx).await? => Ok(()),
                         Ok(false) => return Ok(Destroyed::Gone),
                         Ok(true) => Err(HypervisorError::Unavailable {
                             operation: format!("destroy {vmid}"),
@@ -68,7 +68,7 @@ impl Container<'_> {
                         Err(error) => Err(error),
                     }
                 }
-                Ok(Sighting::Ours(config)) => match config.lock {
+                Ok(ObservedContainer::Ours(config)) => match config.lock {
                     Some(lock) => Err(HypervisorError::Locked { operation: format!("destroy {vmid}"), lock }),
                     None => self.stop_and_destroy(cx, &node).await?,
                 },
@@ -77,10 +77,10 @@ impl Container<'_> {
             if let Err(error) = attempt {
                 tracing::debug!(%vmid, %error, "{vmid} could not be removed yet");
                 let settled_by_looking = error.failure() == Failure::Ambiguous;
-                if !settled_by_looking && !may_pass(error.failure()) {
+                if !settled_by_looking && !is_retryable(error.failure()) {
                     return Err(NotDestroyed::Remains(error));
                 }
-                if !patience.again(cx).await? {
+                if !deadline.wait(cx).await? {
                     return Err(NotDestroyed::Remains(error));
                 }
             }
@@ -100,9 +100,11 @@ impl Container<'_> {
             Err(error) => return Ok(Err(error)),
         }
         // Stopping takes a while, in which somebody may have put another container in its place.
-        match self.look(node).await {
-            Ok(Sighting::Ours(_)) => {}
-            Ok(Sighting::Foreign | Sighting::Absent | Sighting::Elsewhere(_)) => return Ok(Ok(())),
+        match self.observe(node).await {
+            Ok(ObservedContainer::Ours(_)) => {}
+            Ok(ObservedContainer::Foreign | ObservedContainer::Absent | ObservedContainer::Elsewhere(_)) => {
+                return Ok(Ok(()));
+            }
             Err(error) => return Ok(Err(error)),
         }
         let task = match self.hypervisor.destroy(node, vmid).await {

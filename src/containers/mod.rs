@@ -5,17 +5,17 @@
 //! inside a step of a saga, which says when to stop. Not here: making one (`provision`), deciding where (`placement`).
 
 mod container;
+mod deadline;
 mod destroy;
 mod listing;
 mod nonce;
 mod not_switched;
-mod patience;
 mod power;
 mod switch;
 
-pub use container::{Container, ContainerTimings, Sighting};
+pub use container::{Container, ContainerTimings, ObservedContainer};
+pub use deadline::{Deadline, is_retryable};
 pub use destroy::{Destroyed, NotDestroyed};
 pub use listing::{NotListed, list_all};
 pub use nonce::{description, is_ours, nonce_of};
 pub use not_switched::NotSwitched;
-pub use patience::{Patience, may_pass};

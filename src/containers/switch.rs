@@ -7,9 +7,9 @@ use crate::kernel::{Classify, Failure};
 use crate::ports::{HypervisorError, NodeName, PowerState, Started, Task, TaskEnd, TaskState};
 use crate::saga::StepContext;
 
-use super::container::{Container, Sighting};
+use super::container::{Container, ObservedContainer};
+use super::deadline::Deadline;
 use super::not_switched::NotSwitched;
-use super::patience::Patience;
 
 /// What a shutdown may take beside the time it was given.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -44,7 +44,7 @@ pub(super) struct Switch<'a> {
     wanted: PowerState,
     node: NodeName,
     /// What is left of the patience with a hypervisor that does not say how things are.
-    silence: Patience,
+    unreachable: Deadline,
 }
 
 impl<'a> Switch<'a> {
@@ -55,8 +55,8 @@ impl<'a> Switch<'a> {
         node: &NodeName,
         wanted: PowerState,
     ) -> Result<Self, NotSwitched> {
-        let silence = container.timings.silence();
-        let mut switch = Self { container, cx, wanted, node: node.clone(), silence };
+        let unreachable = container.timings.unreachable_deadline();
+        let mut switch = Self { container, cx, wanted, node: node.clone(), unreachable };
         switch.locate().await?;
         Ok(switch)
     }
@@ -68,12 +68,12 @@ impl<'a> Switch<'a> {
 
     /// Pushes until the wanted state is read, again and again while patience lasts.
     pub(super) async fn force(&mut self, push: Push) -> Result<(), NotSwitched> {
-        let mut patience = self.container.timings.patience();
+        let mut deadline = self.container.timings.deadline();
         loop {
             if self.is_there().await? {
                 return Ok(());
             }
-            let came = self.push(push, self.container.timings.patience()).await?;
+            let came = self.push(push, self.container.timings.deadline()).await?;
             // A push may fail because another one, whose answer was lost, has done its work.
             if self.is_there().await? {
                 return Ok(());
@@ -84,7 +84,7 @@ impl<'a> Switch<'a> {
                     return Err(NotSwitched::Refused { detail: why, needs_operator });
                 }
             };
-            if !patience.again(self.cx).await? {
+            if !deadline.wait(self.cx).await? {
                 return Err(NotSwitched::Refused { detail, needs_operator: false });
             }
         }
@@ -93,24 +93,24 @@ impl<'a> Switch<'a> {
     /// Lets the container end by itself. False when it still runs and has had its time, or cannot be asked.
     pub(super) async fn shut_down(&mut self, grace: Duration) -> Result<bool, NotSwitched> {
         let poll = self.container.timings.task_poll;
-        let mut unreached = Patience::new(poll, grace);
+        let mut unreached = Deadline::new(poll, grace);
         // Perhaps it is another shutdown that is in the way.
-        let mut busy = Patience::new(poll, self.container.timings.task_timeout + grace);
+        let mut busy = Deadline::new(poll, self.container.timings.task_timeout + grace);
         let mut asks = 0;
         loop {
             if self.is_there().await? {
                 return Ok(true);
             }
             // The task takes up to twice the grace, and keeps every other away from the container until then.
-            match self.push(Push::Shutdown(grace), Patience::new(poll, grace * 2 + MARGIN)).await? {
+            match self.push(Push::Shutdown(grace), Deadline::new(poll, grace * 2 + MARGIN)).await? {
                 Came::Nothing { reached: false, .. } => {
-                    if !unreached.again(self.cx).await? {
+                    if !unreached.wait(self.cx).await? {
                         return self.is_there().await;
                     }
                 }
                 // What is in the way of a shutdown is in the way of a stop too, and the grace has not begun.
                 Came::Nothing { reached: true, why } => {
-                    if !busy.again(self.cx).await? {
+                    if !busy.wait(self.cx).await? {
                         return Err(NotSwitched::Refused { detail: why, needs_operator: false });
                     }
                 }
@@ -134,7 +134,7 @@ impl<'a> Switch<'a> {
         loop {
             let error = match hypervisor.power(&self.node, vmid).await {
                 Ok(state @ (PowerState::Running | PowerState::Stopped)) => {
-                    self.silence = self.container.timings.silence();
+                    self.unreachable = self.container.timings.unreachable_deadline();
                     return Ok(state == self.wanted);
                 }
                 Ok(PowerState::Unknown) => HypervisorError::Unavailable {
@@ -157,12 +157,12 @@ impl<'a> Switch<'a> {
 
     /// Whether the wanted state is read within `span`.
     async fn is_there_within(&mut self, span: Duration) -> Result<bool, NotSwitched> {
-        let mut patience = Patience::new(self.container.timings.task_poll, span);
+        let mut deadline = Deadline::new(self.container.timings.task_poll, span);
         loop {
             if self.is_there().await? {
                 return Ok(true);
             }
-            if !patience.again(self.cx).await? {
+            if !deadline.wait(self.cx).await? {
                 return Ok(false);
             }
         }
@@ -171,11 +171,11 @@ impl<'a> Switch<'a> {
     /// Finds out where the container is, and sees that it is the right one.
     async fn locate(&mut self) -> Result<(), NotSwitched> {
         loop {
-            match self.container.look(&self.node).await {
-                Ok(Sighting::Ours(_)) => return Ok(()),
-                Ok(Sighting::Elsewhere(other)) => self.node = other,
-                Ok(Sighting::Foreign) => return Err(NotSwitched::Foreign),
-                Ok(Sighting::Absent) => return Err(NotSwitched::Gone),
+            match self.container.observe(&self.node).await {
+                Ok(ObservedContainer::Ours(_)) => return Ok(()),
+                Ok(ObservedContainer::Elsewhere(other)) => self.node = other,
+                Ok(ObservedContainer::Foreign) => return Err(NotSwitched::Foreign),
+                Ok(ObservedContainer::Absent) => return Err(NotSwitched::Gone),
                 Err(HypervisorError::Unreachable { .. }) if self.was_moved().await => {}
                 Err(error) => self.endure(error).await?,
             }
@@ -199,7 +199,7 @@ impl<'a> Switch<'a> {
 
     /// Waits after an error, as long as the silence has not lasted too long.
     async fn pause(&mut self, error: HypervisorError) -> Result<(), NotSwitched> {
-        if self.silence.again(self.cx).await? {
+        if self.unreachable.wait(self.cx).await? {
             return Ok(());
         }
         let detail = error.to_string();
@@ -212,7 +212,7 @@ impl<'a> Switch<'a> {
     }
 
     /// One push; its task is waited for with `patience`.
-    async fn push(&mut self, push: Push, patience: Patience) -> Result<Came, NotSwitched> {
+    async fn push(&mut self, push: Push, deadline: Deadline) -> Result<Came, NotSwitched> {
         let Container { hypervisor, vmid, failpoints, .. } = *self.container;
         let begun = match push {
             Push::Start => hypervisor.start(&self.node, vmid).await,
@@ -230,7 +230,7 @@ impl<'a> Switch<'a> {
             Err(error) => return Ok(not_begun(&error)),
         };
         failpoints.hit("power.accepted").await;
-        Ok(match self.end_of(&task, patience).await? {
+        Ok(match self.end_of(&task, deadline).await? {
             Some(TaskEnd::Succeeded | TaskEnd::Warned(_)) => {
                 Came::Perhaps("the task ended without the wanted state".to_owned())
             }
@@ -245,7 +245,7 @@ impl<'a> Switch<'a> {
     }
 
     /// How a task ended; `None` when it has not. One that cannot be asked for may all the same have done its work.
-    async fn end_of(&mut self, task: &Task, mut patience: Patience) -> Result<Option<TaskEnd>, NotSwitched> {
+    async fn end_of(&mut self, task: &Task, mut deadline: Deadline) -> Result<Option<TaskEnd>, NotSwitched> {
         loop {
             match self.container.hypervisor.task(task).await {
                 Ok(TaskState::Ended(end)) => return Ok(Some(end)),
@@ -256,7 +256,7 @@ impl<'a> Switch<'a> {
                     }
                 }
             }
-            if !patience.again(self.cx).await? {
+            if !deadline.wait(self.cx).await? {
                 return Ok(None);
             }
         }

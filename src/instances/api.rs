@@ -4,7 +4,7 @@ use sea_orm::DatabaseConnection;
 
 use crate::db::entities::instance;
 use crate::kernel::{Clock, Timestamp};
-use crate::observe::facts::{Freshness, Live, Observation, PowerSeen, observe, power_seen};
+use crate::observe::facts::{Freshness, Live, Observation, ObservedPower, observe, observed_power};
 use crate::observe::live::LiveState;
 
 /// What the routes of servers work with.
@@ -28,7 +28,7 @@ pub struct Observed {
     /// Everything together.
     pub seen: Observation,
     /// The power of its container alone.
-    pub power: PowerSeen,
+    pub power: ObservedPower,
 }
 
 impl ServersApi {
@@ -51,6 +51,6 @@ impl ServersApi {
 
     fn judge(&self, server: &instance::Model, live: &Live, now: Timestamp) -> Observed {
         let seen = observe(server.kind, live, now, self.freshness);
-        Observed { now, seen, power: power_seen(live, now, self.freshness) }
+        Observed { now, seen, power: observed_power(live, now, self.freshness) }
     }
 }

@@ -6,12 +6,12 @@ use utoipa::ToSchema;
 
 use super::api::{Observed, ServersApi};
 use super::owned::OwnedServer;
-use super::reach::Reach;
 use super::readiness::Readiness;
+use super::stored_edge::StoredEdge;
 use super::view::ConnectionView;
 use crate::edge::{EdgeRecord, EdgeState, PingState, ProxyPresence, Target, TargetState};
 use crate::kernel::Timestamp;
-use crate::observe::facts::PowerSeen;
+use crate::observe::facts::ObservedPower;
 use crate::ports::PowerState;
 use crate::web::ApiResult;
 
@@ -102,15 +102,15 @@ pub struct PowerView {
 /// `GET /api/servers/{id}/status`
 pub async fn status(OwnedServer(server): OwnedServer, api: web::Data<ServersApi>) -> ApiResult<web::Json<StatusView>> {
     let Observed { now, seen, .. } = api.observed(&server).await;
-    let reach = Reach::of(&server);
+    let stored = StoredEdge::of(&server);
     Ok(web::Json(StatusView {
         id: server.vmid.to_string(),
-        readiness: reach.readiness(&seen),
-        connection: reach.connection(&seen, now).map(Into::into),
-        edge: reach.edge.as_ref().zip(reach.edge_state()).map(|(record, state)| EdgeView::new(record, state)),
-        proxy: reach.presence(now),
-        ping: reach.ping(now),
-        address: reach.address().map(str::to_owned),
+        readiness: stored.readiness(&seen),
+        connection: stored.connection(&seen, now).map(Into::into),
+        edge: stored.edge.as_ref().zip(stored.edge_state()).map(|(record, state)| EdgeView::new(record, state)),
+        proxy: stored.presence(now),
+        ping: stored.ping(now),
+        address: stored.address().map(str::to_owned),
         observed_at: seen.observed_at,
         stale: seen.stale,
     }))
@@ -121,6 +121,6 @@ pub async fn host_status(
     OwnedServer(server): OwnedServer,
     api: web::Data<ServersApi>,
 ) -> ApiResult<web::Json<PowerView>> {
-    let PowerSeen { power, observed_at, stale } = api.observed(&server).await.power;
+    let ObservedPower { power, observed_at, stale } = api.observed(&server).await.power;
     Ok(web::Json(PowerView { power_state: power, observed_at, stale }))
 }

@@ -4,8 +4,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::api::Observed;
-use super::reach::Reach;
 use super::readiness::{Connection, ConnectionReason, ConnectionState};
+use super::stored_edge::StoredEdge;
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::kernel::text_enum;
 use crate::kernel::{InstanceId, OperationId, Timestamp, UserId};
@@ -146,10 +146,10 @@ impl From<Observation> for LiveView {
 impl ServerView {
     /// `server` with what is known of it.
     pub fn new(server: instance::Model, Observed { now, seen, .. }: Observed) -> Self {
-        let reach = Reach::of(&server);
+        let stored = StoredEdge::of(&server);
         Self {
-            address: reach.address().map(str::to_owned),
-            connection: reach.connection(&seen, now).map(Into::into),
+            address: stored.address().map(str::to_owned),
+            connection: stored.connection(&seen, now).map(Into::into),
             id: server.vmid.to_string(),
             name: server.name,
             category: server.kind.into(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::status::{MergedStatus, Voice, believed_power, merge};
+use super::status::{AgentSignal, MergedStatus, believed_power, merge};
 use crate::db::entities::instance::InstanceKind;
 use crate::kernel::Timestamp;
 use crate::ports::{AgentReport, NodeName, PowerState};
@@ -89,7 +89,7 @@ pub struct Facts {
     /// Its container.
     pub host: Option<HostFacts>,
     /// When the last look at the hypervisor that failed began.
-    pub look_failed_at: Option<Timestamp>,
+    pub observation_failed_at: Option<Timestamp>,
 }
 
 /// The facts about a server, if they could be read.
@@ -147,31 +147,31 @@ pub fn observe(kind: InstanceKind, live: &Live, now: Timestamp, fresh: Freshness
     };
     let agent = facts.agent.as_ref().filter(|agent| now.since(agent.observed_at) <= fresh.agent);
     let asked_lately = facts.history.as_ref().is_some_and(|history| now.since(history.asked_at) <= fresh.agent);
-    let voice = match (agent, asked_lately) {
-        (Some(AgentFacts { report: Some(report), .. }), _) => Voice::Reported(report.state),
-        (Some(AgentFacts { report: None, .. }), _) => Voice::Alive,
-        (None, true) => Voice::Silent,
-        (None, false) => Voice::Unobserved,
+    let signal = match (agent, asked_lately) {
+        (Some(AgentFacts { report: Some(report), .. }), _) => AgentSignal::Reported(report.state),
+        (Some(AgentFacts { report: None, .. }), _) => AgentSignal::Alive,
+        (None, true) => AgentSignal::Unresponsive,
+        (None, false) => AgentSignal::Unknown,
     };
     let host = facts.host.as_ref().filter(|host| now.since(host.observed_at) <= POWER_TRUST);
     let power = believed_power(host.map(|host| (host.power, host.observed_at)), agent.map(|agent| agent.observed_at));
     let host_is_fresh = host.is_some_and(|host| now.since(host.observed_at) <= fresh.host);
     let agent_at = facts.agent.as_ref().map(|agent| agent.observed_at);
     Observation {
-        merged: merge(kind, power, voice),
+        merged: merge(kind, power, signal),
         power,
         ready: agent.and_then(|agent| agent.ready),
         install_step: agent.and_then(|agent| agent.report.as_ref()).and_then(|report| report.install_step.clone()),
         crash_count: facts.history.as_ref().map_or(0, |history| history.crashes.total),
         last_seen: facts.history.as_ref().and_then(|history| history.seen_at).max(agent_at),
         observed_at: facts.host.as_ref().map(|host| host.observed_at).max(agent_at),
-        stale: !readable || !host_is_fresh || matches!(voice, Voice::Unobserved),
+        stale: !readable || !host_is_fresh || matches!(signal, AgentSignal::Unknown),
     }
 }
 
 /// The power of a container, by what was seen of it lately and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PowerSeen {
+pub struct ObservedPower {
     /// The power; unknown unless the last look told it.
     pub power: PowerState,
     /// When it was last told.
@@ -182,7 +182,7 @@ pub struct PowerSeen {
 
 /// What `live` says at `now` of the power of a container. Unlike [`observe`], which lets the hypervisor's old word stand
 /// so that a list does not flicker, this answers a question about nothing else, and does not pass an old word for a new.
-pub fn power_seen(live: &Live, now: Timestamp, fresh: Freshness) -> PowerSeen {
+pub fn observed_power(live: &Live, now: Timestamp, fresh: Freshness) -> ObservedPower {
     let nothing = Facts::default();
     let facts = match live {
         Live::Facts(facts) => facts,
@@ -190,11 +190,11 @@ pub fn power_seen(live: &Live, now: Timestamp, fresh: Freshness) -> PowerSeen {
     };
     let host = facts.host.as_ref();
     let is_current = |host: &&HostFacts| {
-        now.since(host.observed_at) <= fresh.host && facts.look_failed_at.is_none_or(|at| at <= host.observed_at)
+        now.since(host.observed_at) <= fresh.host && facts.observation_failed_at.is_none_or(|at| at <= host.observed_at)
     };
     let current = host.filter(is_current).map(|host| (host.power, host.observed_at));
     let agent = facts.agent.as_ref().filter(|agent| now.since(agent.observed_at) <= fresh.agent);
-    PowerSeen {
+    ObservedPower {
         power: believed_power(current, agent.map(|agent| agent.observed_at)),
         observed_at: host.map(|host| host.observed_at),
         stale: current.is_none(),
@@ -232,22 +232,22 @@ mod tests {
             history: Some(AgentHistory::after(None, Some(&agent), at(agent_at))),
             agent: Some(agent),
             host: Some(HostFacts { observed_at: at(host_at), power: PowerState::Running, node: NodeName::new("pve1") }),
-            look_failed_at: None,
+            observation_failed_at: None,
         }
     }
 
     #[test]
     fn power_is_told_only_while_the_last_look_told_it() {
-        let seen = |facts: &Facts, now| power_seen(&Live::Facts(facts.clone()), at(now), FRESH);
-        let running = |at| PowerSeen { power: PowerState::Running, observed_at: Some(at), stale: false };
-        let unknown = |at| PowerSeen { power: PowerState::Unknown, observed_at: at, stale: true };
+        let seen = |facts: &Facts, now| observed_power(&Live::Facts(facts.clone()), at(now), FRESH);
+        let running = |at| ObservedPower { power: PowerState::Running, observed_at: Some(at), stale: false };
+        let unknown = |at| ObservedPower { power: PowerState::Unknown, observed_at: at, stale: true };
         let looked = facts(100, 100);
         assert_eq!((seen(&looked, 130), seen(&looked, 131)), (running(at(100)), unknown(Some(at(100)))));
-        let failed = |failed_at| Facts { look_failed_at: Some(at(failed_at)), ..facts(100, 100) };
+        let failed = |failed_at| Facts { observation_failed_at: Some(at(failed_at)), ..facts(100, 100) };
         // Of two processes that look, the one that began later knows better.
         assert_eq!((seen(&failed(99), 102), seen(&failed(101), 102)), (running(at(100)), unknown(Some(at(100)))));
         assert_eq!(seen(&Facts::default(), 102), unknown(None));
-        assert_eq!(power_seen(&Live::Unreadable, at(102), FRESH), unknown(None));
+        assert_eq!(observed_power(&Live::Unreadable, at(102), FRESH), unknown(None));
         let listed = observe(InstanceKind::Game, &Live::Facts(failed(101)), at(102), FRESH);
         assert_eq!(listed.power, PowerState::Running, "a list does not flicker");
     }

@@ -46,7 +46,7 @@ pub struct LiveState {
 
 /// A server this process polls in this interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claimed {
+pub struct PollClaim {
     /// What is remembered of its agent.
     pub history: Option<AgentHistory>,
     /// Whether its agent was asked before and no answer is in force.
@@ -85,13 +85,13 @@ impl LiveState {
         };
         let mut values = values.into_iter();
         let mut next = || values.next().flatten();
-        let look_failed_at: Option<Timestamp> = parse(next());
+        let observation_failed_at: Option<Timestamp> = parse(next());
         servers
             .iter()
             .map(|row| {
                 let (agent, history, host) = (parse(next()), parse(next()), parse::<HostFacts>(next()));
                 let host = host.filter(|host| host.observed_at >= row.created_at);
-                Live::Facts(Facts { agent, history, host, look_failed_at })
+                Live::Facts(Facts { agent, history, host, observation_failed_at })
             })
             .collect()
     }
@@ -101,7 +101,7 @@ impl LiveState {
         &self,
         targets: &[PollTarget],
         hold: Duration,
-    ) -> Result<Vec<Option<Claimed>>, RedisError> {
+    ) -> Result<Vec<Option<PollClaim>>, RedisError> {
         let mut pipe = redis::pipe();
         for target in targets {
             claim_command(&mut pipe, &poll_key(target.vmid), hold);
@@ -118,7 +118,7 @@ impl LiveState {
                 let claimed: Option<String> = redis::from_redis_value_ref(claimed)?;
                 let heard: bool = redis::from_redis_value_ref(heard)?;
                 let history: Option<AgentHistory> = parse(redis::from_redis_value_ref(history)?);
-                Ok(claimed.map(|_| Claimed { silent: history.is_some() && !heard, history }))
+                Ok(claimed.map(|_| PollClaim { silent: history.is_some() && !heard, history }))
             })
             .collect()
     }

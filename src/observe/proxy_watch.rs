@@ -133,7 +133,7 @@ impl ProxyWatch {
             false => None,
         };
         let vmid = row.vmid;
-        let seen = Seen { edge: &edge, sighted, ping: ping.as_ref() };
+        let seen = ProxyObservation { edge: &edge, sighted, ping: ping.as_ref() };
         if let Err(error) = self.note(&row, &seen).await {
             tracing::debug!(%vmid, %error, "what was seen of {vmid} was not kept");
         }
@@ -141,7 +141,7 @@ impl ProxyWatch {
 
     /// Merges what was seen, if it is worth a write. The row this look began with says whether it is, so that a look that
     /// learns nothing costs no query; the merge decides anew, by the row as it is then.
-    async fn note(&self, row: &instance::Model, seen: &Seen<'_>) -> Result<(), PayloadError> {
+    async fn note(&self, row: &instance::Model, seen: &ProxyObservation<'_>) -> Result<(), PayloadError> {
         let now = self.clock.now();
         if seen.change(row, payload::read(row, PROXY_KEY)?, now).is_none() {
             return Ok(());
@@ -172,7 +172,7 @@ impl Watched {
 }
 
 /// What one look saw of one server.
-struct Seen<'a> {
+struct ProxyObservation<'a> {
     /// The publication it was looked at in.
     edge: &'a EdgeRecord,
     /// The listing of the proxy, whether the server was in it as it should be, and when it was read.
@@ -181,7 +181,7 @@ struct Seen<'a> {
     ping: Option<&'a (Ping, Timestamp)>,
 }
 
-impl Seen<'_> {
+impl ProxyObservation<'_> {
     /// What has to be written to `row`, which has `stored`; `None` when that says the same already.
     fn change(
         &self,

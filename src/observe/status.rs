@@ -76,15 +76,15 @@ impl Serialize for AgentStatus {
 
 /// What is heard of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Voice {
+pub enum AgentSignal {
     /// It answered lately, with this state.
     Reported(AgentState),
     /// It answers, but says nothing of its state.
     Alive,
     /// It has not answered for three intervals.
-    Silent,
+    Unresponsive,
     /// Nobody knows: the live state cannot be read.
-    Unobserved,
+    Unknown,
 }
 
 /// The three statuses of a server.
@@ -98,21 +98,21 @@ pub struct MergedStatus {
     pub agent: AgentStatus,
 }
 
-/// Merges the power of a container with the voice of its agent.
-pub const fn merge(kind: InstanceKind, power: PowerState, voice: Voice) -> MergedStatus {
-    MergedStatus { status: status(kind, power, voice), host: host(power, voice), agent: agent(power, voice) }
+/// Merges the power of a container with the signal of its agent.
+pub const fn merge(kind: InstanceKind, power: PowerState, signal: AgentSignal) -> MergedStatus {
+    MergedStatus { status: status(kind, power, signal), host: host(power, signal), agent: agent(power, signal) }
 }
 
-const fn status(kind: InstanceKind, power: PowerState, voice: Voice) -> ServerStatus {
-    match (power, voice) {
+const fn status(kind: InstanceKind, power: PowerState, signal: AgentSignal) -> ServerStatus {
+    match (power, signal) {
         (PowerState::Stopped, _) => ServerStatus::Stopped,
-        (PowerState::Unknown, Voice::Silent | Voice::Unobserved) => ServerStatus::Unknown,
+        (PowerState::Unknown, AgentSignal::Unresponsive | AgentSignal::Unknown) => ServerStatus::Unknown,
         // An answer of the agent proves that the container is on, whatever the hypervisor knows.
-        (PowerState::Running | PowerState::Unknown, voice) => match (kind, voice) {
+        (PowerState::Running | PowerState::Unknown, signal) => match (kind, signal) {
             (InstanceKind::Dev, _) => ServerStatus::Running,
-            (InstanceKind::Game, Voice::Reported(state)) => workload(state),
-            (InstanceKind::Game, Voice::Alive | Voice::Unobserved) => ServerStatus::Unknown,
-            (InstanceKind::Game, Voice::Silent) => ServerStatus::Stopped,
+            (InstanceKind::Game, AgentSignal::Reported(state)) => workload(state),
+            (InstanceKind::Game, AgentSignal::Alive | AgentSignal::Unknown) => ServerStatus::Unknown,
+            (InstanceKind::Game, AgentSignal::Unresponsive) => ServerStatus::Stopped,
         },
     }
 }
@@ -131,19 +131,23 @@ const fn workload(state: AgentState) -> ServerStatus {
     }
 }
 
-const fn host(power: PowerState, voice: Voice) -> HostStatus {
-    match (power, voice) {
-        (PowerState::Running, _) | (PowerState::Unknown, Voice::Reported(_) | Voice::Alive) => HostStatus::Online,
-        (PowerState::Stopped, _) | (PowerState::Unknown, Voice::Silent | Voice::Unobserved) => HostStatus::Offline,
+const fn host(power: PowerState, signal: AgentSignal) -> HostStatus {
+    match (power, signal) {
+        (PowerState::Running, _) | (PowerState::Unknown, AgentSignal::Reported(_) | AgentSignal::Alive) => {
+            HostStatus::Online
+        }
+        (PowerState::Stopped, _) | (PowerState::Unknown, AgentSignal::Unresponsive | AgentSignal::Unknown) => {
+            HostStatus::Offline
+        }
     }
 }
 
-const fn agent(power: PowerState, voice: Voice) -> AgentStatus {
-    match (power, voice) {
+const fn agent(power: PowerState, signal: AgentSignal) -> AgentStatus {
+    match (power, signal) {
         (PowerState::Stopped, _) => AgentStatus::Offline,
-        (PowerState::Running | PowerState::Unknown, Voice::Reported(state)) => AgentStatus::Workload(state),
-        (PowerState::Running | PowerState::Unknown, Voice::Silent) => AgentStatus::Offline,
-        (PowerState::Running | PowerState::Unknown, Voice::Alive | Voice::Unobserved) => {
+        (PowerState::Running | PowerState::Unknown, AgentSignal::Reported(state)) => AgentStatus::Workload(state),
+        (PowerState::Running | PowerState::Unknown, AgentSignal::Unresponsive) => AgentStatus::Offline,
+        (PowerState::Running | PowerState::Unknown, AgentSignal::Alive | AgentSignal::Unknown) => {
             AgentStatus::Workload(AgentState::Unknown)
         }
     }
@@ -167,12 +171,12 @@ mod tests {
 
     const POWERS: [PowerState; 3] = [PowerState::Running, PowerState::Stopped, PowerState::Unknown];
 
-    fn voices() -> Vec<(String, Voice)> {
-        let reported = AgentState::ALL.iter().map(|&state| (format!("`{state}`"), Voice::Reported(state)));
+    fn voices() -> Vec<(String, AgentSignal)> {
+        let reported = AgentState::ALL.iter().map(|&state| (format!("`{state}`"), AgentSignal::Reported(state)));
         let rest = [
-            ("answers without a state".to_owned(), Voice::Alive),
-            ("silent".to_owned(), Voice::Silent),
-            ("not observed".to_owned(), Voice::Unobserved),
+            ("answers without a state".to_owned(), AgentSignal::Alive),
+            ("silent".to_owned(), AgentSignal::Unresponsive),
+            ("not observed".to_owned(), AgentSignal::Unknown),
         ];
         reported.chain(rest).collect()
     }
@@ -187,8 +191,8 @@ mod tests {
         );
         for &kind in InstanceKind::ALL {
             for power in POWERS {
-                for (words, voice) in voices() {
-                    let MergedStatus { status, host, agent } = merge(kind, power, voice);
+                for (words, signal) in voices() {
+                    let MergedStatus { status, host, agent } = merge(kind, power, signal);
                     let power = format!("{power:?}").to_lowercase();
                     writeln!(text, "| {kind} | {power} | {words} | {status} | {host} | {agent} |").unwrap();
                 }
@@ -208,12 +212,12 @@ mod tests {
 
     #[test]
     fn the_rules_of_the_wire() {
-        let game = |power, voice| merge(InstanceKind::Game, power, voice).status;
-        assert_eq!(game(PowerState::Running, Voice::Reported(AgentState::Crashed)), ServerStatus::Crashed);
-        assert_eq!(game(PowerState::Running, Voice::Silent), ServerStatus::Stopped);
-        assert_eq!(game(PowerState::Stopped, Voice::Reported(AgentState::Running)), ServerStatus::Stopped);
-        assert_eq!(game(PowerState::Running, Voice::Unobserved), ServerStatus::Unknown);
-        let dev = |power| merge(InstanceKind::Dev, power, Voice::Silent).status;
+        let game = |power, signal| merge(InstanceKind::Game, power, signal).status;
+        assert_eq!(game(PowerState::Running, AgentSignal::Reported(AgentState::Crashed)), ServerStatus::Crashed);
+        assert_eq!(game(PowerState::Running, AgentSignal::Unresponsive), ServerStatus::Stopped);
+        assert_eq!(game(PowerState::Stopped, AgentSignal::Reported(AgentState::Running)), ServerStatus::Stopped);
+        assert_eq!(game(PowerState::Running, AgentSignal::Unknown), ServerStatus::Unknown);
+        let dev = |power| merge(InstanceKind::Dev, power, AgentSignal::Unresponsive).status;
         assert_eq!(POWERS.map(dev), [ServerStatus::Running, ServerStatus::Stopped, ServerStatus::Unknown]);
     }
 

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::memory::{budget_mib, promised_mib};
-use super::types::{Choice, Commitment, Outcome, Placement, PlacementPolicy, Refusal, Verdict, Want};
+use super::types::{Choice, Commitment, NodeOutcome, NodeRefusal, NodeVerdict, Placement, PlacementPolicy, Want};
 use crate::kernel::VmId;
 use crate::ports::{ContainerSummary, Node};
 
@@ -22,22 +22,22 @@ pub fn place(
     let mut nodes: Vec<&Node> = nodes.iter().collect();
     nodes.sort_by(|a, b| a.name.cmp(&b.name));
     nodes.dedup_by(|a, b| a.name == b.name);
-    let verdicts: Vec<Verdict> = nodes
+    let verdicts: Vec<NodeVerdict> = nodes
         .into_iter()
         .map(|node| {
             let promised = promised.get(&node.name).copied().unwrap_or(0);
-            Verdict { node: node.name.clone(), outcome: judge(node, containers, promised, want, policy) }
+            NodeVerdict { node: node.name.clone(), outcome: judge(node, containers, promised, want, policy) }
         })
         .collect();
     Placement { choice: best(&verdicts), nodes: verdicts }
 }
 
-fn best(verdicts: &[Verdict]) -> Option<Choice> {
+fn best(verdicts: &[NodeVerdict]) -> Option<Choice> {
     let fitting = verdicts.iter().filter_map(|verdict| match verdict.outcome {
-        Outcome::Fits { template, template_busy, free_mib } => {
+        NodeOutcome::Fits { template, template_busy, free_mib } => {
             Some((template_busy, Reverse(free_mib), verdict, template))
         }
-        Outcome::Refused { .. } => None,
+        NodeOutcome::Refused { .. } => None,
     });
     // The verdicts are sorted by name and `min_by_key` keeps the first of equals.
     let (_, _, verdict, template) = fitting.min_by_key(|(busy, free, _, _)| (*busy, *free))?;
@@ -50,37 +50,37 @@ fn judge(
     promised_mib: u64,
     want: Want,
     policy: &PlacementPolicy,
-) -> Outcome {
+) -> NodeOutcome {
     let mut reasons = Vec::new();
     if let Some(only) = policy.only_node.as_ref().filter(|only| **only != node.name) {
-        reasons.push(Refusal::NotSelected { only: only.clone() });
+        reasons.push(NodeRefusal::NotSelected { only: only.clone() });
     }
     if !node.online {
-        reasons.push(Refusal::Offline);
+        reasons.push(NodeRefusal::Offline);
     }
     let template = template_on(node, containers, policy).map_err(|refusal| reasons.push(refusal)).ok();
     let wanted_mib = u64::from(want.memory_mib);
     let free_mib = match budget_mib(node, policy) {
         None => {
-            reasons.push(Refusal::UnknownMemory);
+            reasons.push(NodeRefusal::UnknownMemory);
             0
         }
         Some(budget_mib) => {
             let free_mib = budget_mib.saturating_sub(promised_mib);
             if free_mib < wanted_mib {
-                reasons.push(Refusal::NotEnoughMemory { wanted_mib, free_mib, budget_mib });
+                reasons.push(NodeRefusal::NotEnoughMemory { wanted_mib, free_mib, budget_mib });
             }
             free_mib
         }
     };
     if let Some(cpus) = node.cpus.filter(|cpus| *cpus < want.cores) {
-        reasons.push(Refusal::NotEnoughCores { wanted: want.cores, cpus });
+        reasons.push(NodeRefusal::NotEnoughCores { wanted: want.cores, cpus });
     }
     match template {
         Some((template, template_busy)) if reasons.is_empty() => {
-            Outcome::Fits { template, template_busy, free_mib: free_mib.saturating_sub(wanted_mib) }
+            NodeOutcome::Fits { template, template_busy, free_mib: free_mib.saturating_sub(wanted_mib) }
         }
-        _ => Outcome::Refused { reasons },
+        _ => NodeOutcome::Refused { reasons },
     }
 }
 
@@ -90,15 +90,15 @@ fn template_on(
     node: &Node,
     containers: &[ContainerSummary],
     policy: &PlacementPolicy,
-) -> Result<(VmId, bool), Refusal> {
+) -> Result<(VmId, bool), NodeRefusal> {
     let here = |row: &&ContainerSummary| row.template && row.node == node.name && policy.templates.contains(&row.vmid);
     let mut usable = Vec::new();
-    let mut refusal = Refusal::NoTemplate;
+    let mut refusal = NodeRefusal::NoTemplate;
     for row in containers.iter().filter(here) {
         match row.lock.as_deref() {
             None => usable.push((false, row.vmid)),
             Some(lock) if passes(lock) => usable.push((true, row.vmid)),
-            Some(lock) => refusal = Refusal::TemplateLocked { template: row.vmid, lock: lock.to_owned() },
+            Some(lock) => refusal = NodeRefusal::TemplateLocked { template: row.vmid, lock: lock.to_owned() },
         }
     }
     usable.into_iter().min().map(|(busy, vmid)| (vmid, busy)).ok_or(refusal)

@@ -10,4 +10,4 @@ mod memory;
 mod types;
 
 pub use decide::place;
-pub use types::{Choice, Commitment, Outcome, Placement, PlacementPolicy, Refusal, Verdict, Want};
+pub use types::{Choice, Commitment, NodeOutcome, NodeRefusal, NodeVerdict, Placement, PlacementPolicy, Want};

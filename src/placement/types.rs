@@ -71,7 +71,7 @@ pub struct Placement {
     /// Where the container goes; nowhere when every node refused.
     pub choice: Option<Choice>,
     /// Every node.
-    pub nodes: Vec<Verdict>,
+    pub nodes: Vec<NodeVerdict>,
 }
 
 impl fmt::Display for Placement {
@@ -91,18 +91,18 @@ impl fmt::Display for Placement {
 
 /// What was decided about one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Verdict {
+pub struct NodeVerdict {
     /// The node.
     pub node: NodeName,
     /// The decision.
     #[serde(flatten)]
-    pub outcome: Outcome,
+    pub outcome: NodeOutcome,
 }
 
 /// Whether a node can take the container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case", rename_all_fields = "camelCase")]
-pub enum Outcome {
+pub enum NodeOutcome {
     /// It can.
     Fits {
         /// The template to clone.
@@ -115,11 +115,11 @@ pub enum Outcome {
     /// It cannot, for every one of these reasons.
     Refused {
         /// The reasons.
-        reasons: Vec<Refusal>,
+        reasons: Vec<NodeRefusal>,
     },
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for NodeOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fits { free_mib, .. } => write!(f, "fits, {free_mib} MiB left"),
@@ -134,7 +134,7 @@ impl fmt::Display for Outcome {
 /// Why a node cannot take a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "reason", rename_all = "snake_case", rename_all_fields = "camelCase")]
-pub enum Refusal {
+pub enum NodeRefusal {
     /// The cluster does not see it.
     #[error("offline")]
     Offline,

@@ -9,7 +9,7 @@ use crate::kernel::{Classify, Failure, Secret, VmId, text_enum};
 
 /// What the agent shall install and run: the body of `POST /config`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AgentConfig {
+pub struct AgentAssignment {
     /// The container's number.
     pub vmid: VmId,
     /// Counts up with every new configuration of one server; a repeated one changes nothing.
@@ -105,7 +105,7 @@ pub struct AgentReport {
 
 /// A change of the workload's power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PowerAction {
+pub enum WorkloadAction {
     /// Start it.
     Start,
     /// Stop it.
@@ -210,8 +210,8 @@ pub trait Agent: Send + Sync {
     async fn status(&self, at: IpAddr) -> Result<AgentReport, AgentError>;
 
     /// Hands over what to install. Repeating it with the same generation is harmless.
-    async fn configure(&self, at: IpAddr, config: &AgentConfig) -> Result<(), AgentError>;
+    async fn configure(&self, at: IpAddr, config: &AgentAssignment) -> Result<(), AgentError>;
 
     /// Changes the power of the workload.
-    async fn power(&self, at: IpAddr, action: PowerAction) -> Result<(), AgentError>;
+    async fn power(&self, at: IpAddr, action: WorkloadAction) -> Result<(), AgentError>;
 }

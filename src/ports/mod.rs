@@ -10,7 +10,7 @@ mod game_proxy;
 mod hypervisor;
 mod status_ping;
 
-pub use agent::{Agent, AgentConfig, AgentError, AgentReport, AgentState, AgentWorkload, PowerAction};
+pub use agent::{Agent, AgentAssignment, AgentError, AgentReport, AgentState, AgentWorkload, WorkloadAction};
 pub use catalog::{CatalogError, CatalogSource, Fetched};
 pub use dns_zone::{
     DnsZone, NewRecord, RecordData, RecordId, RecordType, Srv, Ttl, ZoneChange, ZoneError, ZoneHealth, ZoneRecord,

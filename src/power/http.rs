@@ -16,7 +16,7 @@ use crate::instances::OwnedServer;
 use crate::kernel::{Timestamp, VmId};
 use crate::operations::idempotency::KeyUse;
 use crate::operations::{Acceptor, Order};
-use crate::ports::{Agent, AgentError, PowerAction};
+use crate::ports::{Agent, AgentError, WorkloadAction};
 use crate::standing::{self, Action, Decision, Denial, gate};
 use crate::web::{ApiError, ApiResult, Code, IdempotencyKey};
 
@@ -55,17 +55,17 @@ pub async fn restart(server: OwnedServer, who: Customer, key: IdempotencyKey, ap
 
 /// `POST /api/servers/{id}/game/start`
 pub async fn game_start(server: OwnedServer, who: Customer, api: Api) -> ApiResult<web::Json<GamePower>> {
-    api.game(&server.0, &who.0.user, PowerAction::Start).await
+    api.game(&server.0, &who.0.user, WorkloadAction::Start).await
 }
 
 /// `POST /api/servers/{id}/game/stop`
 pub async fn game_stop(server: OwnedServer, who: Customer, api: Api) -> ApiResult<web::Json<GamePower>> {
-    api.game(&server.0, &who.0.user, PowerAction::Stop).await
+    api.game(&server.0, &who.0.user, WorkloadAction::Stop).await
 }
 
 /// `POST /api/servers/{id}/game/restart`
 pub async fn game_restart(server: OwnedServer, who: Customer, api: Api) -> ApiResult<web::Json<GamePower>> {
-    api.game(&server.0, &who.0.user, PowerAction::Restart).await
+    api.game(&server.0, &who.0.user, WorkloadAction::Restart).await
 }
 
 impl PowerApi {
@@ -97,7 +97,7 @@ impl PowerApi {
         &self,
         server: &instance::Model,
         user: &user::Model,
-        action: PowerAction,
+        action: WorkloadAction,
     ) -> ApiResult<web::Json<GamePower>> {
         if server.kind == InstanceKind::Dev {
             let detail = "A dev container runs no game; use its host power.";
@@ -107,8 +107,8 @@ impl PowerApi {
             return Err(ApiError::new(Code::StateConflict, "The server is being deleted."));
         }
         let gated = match action {
-            PowerAction::Start | PowerAction::Restart => Action::Start,
-            PowerAction::Stop => Action::Stop,
+            WorkloadAction::Start | WorkloadAction::Restart => Action::Start,
+            WorkloadAction::Stop => Action::Stop,
         };
         if let Some(denial) = passed(gated, &self.acceptor.db, user).await? {
             note_override(&self.acceptor.db, server.vmid, user, &denial, self.acceptor.clock.now()).await?;

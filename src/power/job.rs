@@ -6,13 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sea_orm::{DatabaseConnection, DbErr, EntityTrait};
 
-use crate::containers::{Container, ContainerTimings, NotSwitched, Patience};
+use crate::containers::{Container, ContainerTimings, Deadline, NotSwitched};
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::db::entities::user;
 use crate::jobs::{JobContext, JobEnd, JobFailure, Lost};
 use crate::kernel::{Clock, VmId};
 use crate::operations::{ForwardJob, Resource, ResourceLock, failed, run_forward};
-use crate::ports::{Agent, AgentState, Hypervisor, NodeName, PowerAction};
+use crate::ports::{Agent, AgentState, Hypervisor, NodeName, WorkloadAction};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
 use crate::servers;
 use crate::standing::{self, Decision, gate};
@@ -58,14 +58,14 @@ struct Run<'a> {
 
 /// One thing to do; a restart is all of them.
 #[derive(Clone, Copy)]
-enum Move {
+enum PowerStep {
     Quiesce,
     Off,
     On,
 }
 
 #[async_trait]
-impl<'a> Step<Run<'a>, ()> for Move {
+impl<'a> Step<Run<'a>, ()> for PowerStep {
     fn name(&self) -> &'static str {
         match self {
             Self::Quiesce => "stop_workload",
@@ -88,7 +88,7 @@ impl<'a> Step<Run<'a>, ()> for Move {
 }
 
 impl Run<'_> {
-    async fn make(&self, wanted: Move, cx: &StepContext<'_>) -> StepResult {
+    async fn make(&self, wanted: PowerStep, cx: &StepContext<'_>) -> StepResult {
         let row = self.server().await?;
         let node = NodeName::new(&row.node);
         let container = Container {
@@ -99,9 +99,9 @@ impl Run<'_> {
             nonce: row.operation_id,
         };
         let done = match wanted {
-            Move::Quiesce => return self.quiesce(&row, &container, cx).await,
-            Move::Off => container.switch_off(cx, &node, self.deps.grace).await,
-            Move::On => {
+            PowerStep::Quiesce => return self.quiesce(&row, &container, cx).await,
+            PowerStep::Off => container.switch_off(cx, &node, self.deps.grace).await,
+            PowerStep::On => {
                 // A restart was let in a while ago.
                 self.pass_gate().await?;
                 container.switch_on(cx, &node).await
@@ -136,17 +136,17 @@ impl Run<'_> {
         if !running.map_err(|error| failure(row.vmid, &error))? {
             return Ok(None);
         }
-        if let Err(error) = self.deps.agent.power(address, PowerAction::Stop).await {
+        if let Err(error) = self.deps.agent.power(address, WorkloadAction::Stop).await {
             return Ok(Some(format!("the workload was not stopped first: {error}")));
         }
-        let mut patience = Patience::new(self.deps.timings.task_poll, self.deps.grace);
+        let mut deadline = Deadline::new(self.deps.timings.task_poll, self.deps.grace);
         loop {
             if let Ok(report) = self.deps.agent.status(address).await
                 && !matches!(report.state, AgentState::Running | AgentState::Stopping | AgentState::Starting)
             {
                 return Ok(None);
             }
-            if !patience.again(cx).await? {
+            if !deadline.wait(cx).await? {
                 return Ok(Some("the workload did not end in time".to_owned()));
             }
         }
@@ -213,10 +213,10 @@ impl ForwardJob for PowerJob {
             }
             Err(StepError::Stopped(_)) => return JobEnd::Lost,
         }
-        let moves: &[Move] = match run.payload.action {
-            HostAction::Start => &[Move::On],
-            HostAction::Stop => &[Move::Quiesce, Move::Off],
-            HostAction::Restart => &[Move::Quiesce, Move::Off, Move::On],
+        let moves: &[PowerStep] = match run.payload.action {
+            HostAction::Start => &[PowerStep::On],
+            HostAction::Stop => &[PowerStep::Quiesce, PowerStep::Off],
+            HostAction::Restart => &[PowerStep::Quiesce, PowerStep::Off, PowerStep::On],
         };
         let steps: Vec<Box<dyn Step<Run<'_>, ()>>> =
             moves.iter().map(|one| Box::new(*one) as Box<dyn Step<Run<'_>, ()>>).collect();

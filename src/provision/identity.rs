@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sea_orm::{DatabaseTransaction, DbErr};
 
-use crate::containers::may_pass;
+use crate::containers::is_retryable;
 use crate::db::entities::reservation;
 use crate::kernel::{Classify, VmId};
 use crate::operations::Resource;
@@ -34,12 +34,12 @@ pub(super) async fn choose_node(
 }
 
 async fn choose(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Result<String, StepError> {
-    let mut patience = run.patience();
+    let mut deadline = run.deadline();
     let (nodes, containers) = loop {
         let hypervisor = &run.deps.hypervisor;
         match tokio::try_join!(hypervisor.nodes(), hypervisor.containers()) {
             Ok(seen) => break seen,
-            Err(error) if may_pass(error.failure()) && patience.again(cx).await? => {}
+            Err(error) if is_retryable(error.failure()) && deadline.wait(cx).await? => {}
             Err(error) => return Err(step_failure(&error)),
         }
     };
@@ -120,11 +120,11 @@ pub(super) async fn give_up_number(run: &Run, state: &mut Provisioning) -> Resul
 }
 
 async fn is_free(run: &Run, cx: &StepContext<'_>, vmid: VmId) -> Result<bool, StepError> {
-    let mut patience = run.patience();
+    let mut deadline = run.deadline();
     loop {
         match run.deps.hypervisor.vmid_is_free(vmid).await {
             Ok(free) => return Ok(free),
-            Err(error) if may_pass(error.failure()) && patience.again(cx).await? => {}
+            Err(error) if is_retryable(error.failure()) && deadline.wait(cx).await? => {}
             Err(error) => return Err(step_failure(&error)),
         }
     }

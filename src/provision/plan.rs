@@ -4,7 +4,7 @@ use crate::catalog::{UnknownMinecraftVersion, artifacts_for};
 use crate::containers::description;
 use crate::edge::listening_port;
 use crate::kernel::{Hostname, OperationId, Secret, VmId};
-use crate::ports::{AgentConfig, AgentWorkload, ContainerSettings};
+use crate::ports::{AgentAssignment, AgentWorkload, ContainerSettings};
 
 use super::policy::ProvisionPolicy;
 use super::request::{ServerRequest, Workload};
@@ -66,7 +66,7 @@ impl Blueprint {
     }
 
     /// What the agent of `vmid` shall install; `port` is the public port it holds.
-    pub fn agent_config(&self, vmid: VmId, port: Option<u16>, admin_password: &str) -> AgentConfig {
+    pub fn agent_config(&self, vmid: VmId, port: Option<u16>, admin_password: &str) -> AgentAssignment {
         let workload = match &self.request.workload {
             Workload::Game { game, variant, version, world } => AgentWorkload::Game {
                 game: game.clone(),
@@ -83,7 +83,7 @@ impl Blueprint {
                 AgentWorkload::Dev { runtime: runtime.clone(), version: version.clone() }
             }
         };
-        AgentConfig { vmid, generation: 1, memory_mb: self.request.memory_mib, workload }
+        AgentAssignment { vmid, generation: 1, memory_mb: self.request.memory_mib, workload }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sea_orm::{DatabaseConnection, DbErr};
 
-use crate::containers::{Container, Patience};
+use crate::containers::{Container, Deadline};
 use crate::jobs::JobContext;
 use crate::kernel::{Classify, Clock, Failure, OperationId, UserId, VmId};
 use crate::operations::{Resource, ResourceLock};
@@ -59,8 +59,8 @@ impl Run {
     }
 
     /// The usual patience with the hypervisor.
-    pub(super) fn patience(&self) -> Patience {
-        self.deps.policy.timings.container.patience()
+    pub(super) fn deadline(&self) -> Deadline {
+        self.deps.policy.timings.container.deadline()
     }
 
     /// Asks the database, and waits for it as long as the lease lives: an outage fails no server.

@@ -25,7 +25,7 @@ use crate::observe::proxy_watch::ProxyWatch;
 use crate::provision::http::ServerLimits;
 use crate::router::{self, Allowances, Apis, Credentials, DatabaseProbe, Parts, Probe, ServeOptions};
 use crate::telemetry::Metrics;
-use crate::web::{AllowedOrigins, Edge, RateLimiter, TrustedProxies};
+use crate::web::{AllowedOrigins, ClientPolicy, RateLimiter, TrustedProxies};
 
 /// Passwords hashed at one time; each takes a processor and 19 MiB for a moment.
 const PARALLEL_PASSWORDS: usize = 4;
@@ -168,8 +168,8 @@ fn poller_settings(config: &ServeConfig) -> PollerSettings {
     }
 }
 
-fn client_policy(config: &HttpConfig) -> Edge {
-    Edge {
+fn client_policy(config: &HttpConfig) -> ClientPolicy {
+    ClientPolicy {
         trusted_proxies: TrustedProxies::from(config.trusted_proxies.clone()),
         origins: AllowedOrigins::new(config.cors_origins.iter().cloned()),
     }

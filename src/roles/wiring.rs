@@ -11,7 +11,7 @@ use redis::{ConnectionAddr, IntoConnectionInfo};
 use sea_orm::DatabaseConnection;
 
 use crate::adapters::agent::{AgentSettings, Agents};
-use crate::adapters::artifacts::{ArtifactSettings, Artifacts};
+use crate::adapters::artifacts::{ArtifactSettings, ArtifactStore};
 use crate::adapters::cloudflare::{Cloudflare, CloudflareSettings};
 use crate::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSettings};
 use crate::adapters::technitium::{Technitium, TechnitiumSettings};
@@ -131,7 +131,7 @@ pub fn agents(config: &AgentConfig, clock: &Clock) -> anyhow::Result<Agents> {
 /// The artifact server.
 pub fn artifacts(config: &CatalogConfig) -> anyhow::Result<Arc<dyn CatalogSource>> {
     let settings = ArtifactSettings { base_url: config.base_url.clone() };
-    Ok(Arc::new(Artifacts::new(&settings).context("the client of the artifact server could not be made")?))
+    Ok(Arc::new(ArtifactStore::new(&settings).context("the client of the artifact server could not be made")?))
 }
 
 /// The bridge in the game proxy, as far as it is configured.

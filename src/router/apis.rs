@@ -16,13 +16,13 @@ use crate::power::http::PowerApi;
 use crate::provision::http::ProvisionApi;
 use crate::publishing::http::EdgeApi;
 use crate::teardown::http::TeardownApi;
-use crate::web::{Edge, RateLimiter};
+use crate::web::{ClientPolicy, RateLimiter};
 
 /// One struct per group of routes. A new group adds its struct here, and to `parts.rs` what the struct is made of.
 #[derive(Clone)]
 pub struct Apis {
     /// Trusted proxies and allowed origins.
-    pub edge: Edge,
+    pub client_policy: ClientPolicy,
     /// Finds out who calls.
     pub authenticator: Authenticator,
     /// Counts requests.
@@ -59,7 +59,7 @@ impl Apis {
     /// Hands each struct to the handlers that ask for it.
     pub(super) fn configure(&self, config: &mut ServiceConfig) {
         config
-            .app_data(Data::new(self.edge.clone()))
+            .app_data(Data::new(self.client_policy.clone()))
             .app_data(Data::new(self.authenticator.clone()))
             .app_data(Data::new(self.limiter.clone()))
             .app_data(Data::new(self.health.clone()))

@@ -13,7 +13,7 @@ use super::principal::Admission;
 use super::route::{Route, in_time};
 use crate::accounts::{Authenticator, Caller, unauthenticated};
 use crate::web::body::refuse_fields;
-use crate::web::{ApiError, ApiResult, ClientAddress, Code, Left, Query, RateClass, RateLimiter, address_key};
+use crate::web::{ApiError, ApiResult, ClientAddress, Code, Query, RateClass, RateLimiter, Remaining, address_key};
 
 /// Lets `request` through to the handler of `route`, or answers in its place.
 pub(super) async fn admit(
@@ -37,7 +37,7 @@ pub(super) async fn admit(
     Ok(response)
 }
 
-async fn check(route: &Route, request: &ServiceRequest) -> ApiResult<(Caller, Option<Left>)> {
+async fn check(route: &Route, request: &ServiceRequest) -> ApiResult<(Caller, Option<Remaining>)> {
     let limiter = dependency::<RateLimiter>(request)?;
     let address =
         request.extensions().get::<ClientAddress>().map_or_else(String::new, |address| address_key(address.0));

@@ -33,7 +33,7 @@ use crate::publishing::http::EdgeApi;
 use crate::teardown::http::TeardownApi;
 use crate::telemetry::Metrics;
 use crate::web::sse::Streams;
-use crate::web::{Edge, RateLimiter};
+use crate::web::{ClientPolicy, RateLimiter};
 
 /// What callers authenticate with.
 #[derive(Clone)]
@@ -71,7 +71,7 @@ pub struct Parts {
     /// What the process counts.
     pub metrics: Metrics,
     /// Trusted proxies and allowed origins.
-    pub client_policy: Edge,
+    pub client_policy: ClientPolicy,
     /// What callers authenticate with.
     pub credentials: Credentials,
     /// Counts the requests of each caller.
@@ -129,7 +129,7 @@ impl Apis {
         let streams = Streams::new(max_streams, streams_end);
         let acceptor = Acceptor { db: db.clone(), lists, clock: clock.clone(), failpoints };
         Self {
-            edge: client_policy,
+            client_policy,
             authenticator: authenticator.with_bridge(bridge),
             limiter: limiter.clone(),
             health: HealthApi { clock: clock.clone(), probes },

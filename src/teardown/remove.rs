@@ -1,6 +1,6 @@
 //! Removing one thing, for a step and for a debt alike.
 
-use crate::containers::{Container, ContainerTimings, Destroyed, NotDestroyed, Sighting};
+use crate::containers::{Container, ContainerTimings, Destroyed, NotDestroyed, ObservedContainer};
 use crate::edge::{EdgeError, Target};
 use crate::jobs::Failpoints;
 use crate::kernel::{Classify, Failure};
@@ -55,22 +55,22 @@ pub(super) async fn container(
 ) -> Result<(), NotRemoved> {
     let Subject { vmid, nonce, node, .. } = subject;
     let container = Container { hypervisor, timings, failpoints, vmid: *vmid, nonce: *nonce };
-    let mut patience = timings.patience();
+    let mut deadline = timings.deadline();
     let mut node = node.clone();
     loop {
-        match container.look(&node).await {
-            Ok(Sighting::Foreign) => return Err(foreign(subject)),
-            Ok(Sighting::Elsewhere(other)) => {
+        match container.observe(&node).await {
+            Ok(ObservedContainer::Foreign) => return Err(foreign(subject)),
+            Ok(ObservedContainer::Elsewhere(other)) => {
                 node = other;
-                if !patience.again(cx).await.map_err(NotRemoved::Stopped)? {
+                if !deadline.wait(cx).await.map_err(NotRemoved::Stopped)? {
                     let reason = format!("container {vmid} is on another node at each look");
                     return Err(NotRemoved::Remains { reason, needs_operator: false });
                 }
             }
-            Ok(Sighting::Ours(_) | Sighting::Absent) => break,
+            Ok(ObservedContainer::Ours(_) | ObservedContainer::Absent) => break,
             Err(error) if error.failure() == Failure::NeedsOperator => return Err(NotRemoved::remains(&error)),
             Err(error) => {
-                if !patience.again(cx).await.map_err(NotRemoved::Stopped)? {
+                if !deadline.wait(cx).await.map_err(NotRemoved::Stopped)? {
                     return Err(NotRemoved::remains(&error));
                 }
             }

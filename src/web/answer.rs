@@ -15,16 +15,16 @@ use actix_web::{Error, HttpMessage, HttpResponse, web};
 use tracing::Instrument;
 
 use super::client_address::TrustedProxies;
+use super::client_request_id::{ClientRequestId, X_REQUEST_ID};
 use super::code::Code;
 use super::cors::{self, AllowedOrigins};
 use super::error::{ApiError, PROBLEM};
 use super::rate_class::RateClass;
-use super::request_name::{RequestName, X_REQUEST_ID};
 use crate::telemetry::HttpMetrics;
 
 /// What the outermost layer needs to know.
 #[derive(Clone, Debug, Default)]
-pub struct Edge {
+pub struct ClientPolicy {
     /// The proxies whose forwarded headers are believed.
     pub trusted_proxies: TrustedProxies,
     /// The origins whose pages may call the API.
@@ -40,13 +40,13 @@ const MOST_URI_BYTES: usize = 8 * 1024;
 
 /// Wraps the answer to one request; see the module.
 pub async fn wrap(
-    edge: web::Data<Edge>,
+    policy: web::Data<ClientPolicy>,
     metrics: web::Data<HttpMetrics>,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let name = RequestName::accept_or_make(request.headers());
-    let client = edge.trusted_proxies.client_address(request.peer_addr(), request.headers());
+    let name = ClientRequestId::accept_or_make(request.headers());
+    let client = policy.trusted_proxies.client_address(request.peer_addr(), request.headers());
     request.extensions_mut().insert(name.clone());
     request.extensions_mut().insert(ClientAddress(client));
     let span = tracing::info_span!("request", request.id = %name, client.address = %client);
@@ -54,8 +54,8 @@ pub async fn wrap(
     let path = request.path().to_owned();
     let started = Instant::now();
 
-    let origin = edge.origins.allowed(request.headers());
-    if let Some(origin) = edge.origins.newly_refused(request.headers()) {
+    let origin = policy.origins.allowed(request.headers());
+    if let Some(origin) = policy.origins.newly_refused(request.headers()) {
         span.in_scope(|| {
             tracing::warn!(origin, "pages of {origin} cannot call the API: CORS_ORIGINS does not contain their origin");
         });
@@ -74,7 +74,7 @@ pub async fn wrap(
 
     let headers = answer.headers_mut();
     headers.insert(X_REQUEST_ID, name.header_value());
-    if !edge.origins.is_empty() {
+    if !policy.origins.is_empty() {
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
     }
     if let Some(origin) = origin {
@@ -114,7 +114,7 @@ fn refuse_oversize(request: &ServiceRequest) -> Option<ApiError> {
 }
 
 /// Rewrites every failure as a problem that names the request: ours with what they say, others by their status.
-fn as_problem(answer: ServiceResponse<BoxBody>, name: &RequestName) -> ServiceResponse<BoxBody> {
+fn as_problem(answer: ServiceResponse<BoxBody>, name: &ClientRequestId) -> ServiceResponse<BoxBody> {
     let status = answer.status();
     if !status.is_client_error() && !status.is_server_error() {
         return answer;

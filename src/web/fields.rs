@@ -29,7 +29,7 @@ impl<T> Checked<T> {
 
 /// How a field of an update was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change<T> {
+pub enum FieldUpdate<T> {
     /// Not at all: it stays.
     Keep,
     /// As `null`: it is cleared.
@@ -38,7 +38,7 @@ pub enum Change<T> {
     Set(T),
 }
 
-impl<T> Change<T> {
+impl<T> FieldUpdate<T> {
     /// The new value, given the `old` one.
     pub fn apply(self, old: Option<T>) -> Option<T> {
         match self {
@@ -112,12 +112,12 @@ impl<'v> Fields<'v> {
         &mut self,
         name: &'static str,
         read: impl FnOnce(&Value) -> Result<T, String>,
-    ) -> Checked<Change<T>> {
+    ) -> Checked<FieldUpdate<T>> {
         self.known.insert(name);
         match self.object.get(name) {
-            None => Checked(Some(Change::Keep)),
-            Some(Value::Null) => Checked(Some(Change::Clear)),
-            Some(value) => Checked(self.check(name, read(value)).0.map(Change::Set)),
+            None => Checked(Some(FieldUpdate::Keep)),
+            Some(Value::Null) => Checked(Some(FieldUpdate::Clear)),
+            Some(value) => Checked(self.check(name, read(value)).0.map(FieldUpdate::Set)),
         }
     }
 
@@ -292,7 +292,7 @@ mod tests {
         let (a, b, c) =
             (fields.change("a", text(1..=9)), fields.change("b", text(1..=9)), fields.change("c", text(1..=9)));
         let all = fields.finish((a, b, c)).unwrap();
-        assert_eq!(all, (Change::Keep, Change::Clear, Change::Set("x".to_owned())));
+        assert_eq!(all, (FieldUpdate::Keep, FieldUpdate::Clear, FieldUpdate::Set("x".to_owned())));
     }
 
     #[test]

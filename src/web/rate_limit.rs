@@ -42,7 +42,7 @@ struct Inner {
 
 /// What is left of an allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
+pub struct Remaining {
     class: RateClass,
     allowance: Allowance,
     requests: u32,
@@ -59,7 +59,7 @@ impl RateLimiter {
     }
 
     /// Takes one request of `class` from the allowance of `key`; free requests have none.
-    pub async fn take(&self, class: RateClass, key: &str) -> ApiResult<Option<Left>> {
+    pub async fn take(&self, class: RateClass, key: &str) -> ApiResult<Option<Remaining>> {
         let Some(allowance) = class.allowance() else { return Ok(None) };
         let key = format!("zpack:rate:{class}:{}", hex::encode(Sha256::digest(key)));
         let now = self.0.clock.now();
@@ -67,7 +67,7 @@ impl RateLimiter {
             Some(full_at) => full_at,
             None => self.0.take_here(allowance, key, now),
         };
-        let left = Left::of(class, allowance, full_at, now);
+        let left = Remaining::of(class, allowance, full_at, now);
         if left.wait.is_zero() { Ok(Some(left)) } else { Err(left.refusal()) }
     }
 }
@@ -113,7 +113,7 @@ impl Inner {
     }
 }
 
-impl Left {
+impl Remaining {
     fn of(class: RateClass, allowance: Allowance, full_at: i64, now: Timestamp) -> Self {
         let (interval, window) = (allowance.interval_ms(), allowance.window_ms());
         let used = full_at.saturating_sub(now.millis());

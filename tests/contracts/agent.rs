@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use zpack::adapters::agent::{AgentSettings, Agents};
 use zpack::kernel::{Classify, Clock, Failure, Secret, VmId};
-use zpack::ports::{Agent, AgentConfig, AgentError, AgentState, AgentWorkload, PowerAction};
+use zpack::ports::{Agent, AgentAssignment, AgentError, AgentState, AgentWorkload, WorkloadAction};
 use zpack::sim::agent::AgentMode;
 use zpack::sim::{Boot, SimConfig, World};
 
@@ -83,8 +83,8 @@ fn at(server: &Scripted) -> IpAddr {
     server.address.ip()
 }
 
-fn paper(generation: u32) -> AgentConfig {
-    AgentConfig {
+fn paper(generation: u32) -> AgentAssignment {
+    AgentAssignment {
         vmid: VmId::new(i64::from(VMID)).unwrap(),
         generation,
         memory_mb: 2048,
@@ -111,11 +111,11 @@ async fn a_server_is_installed_and_switched_by_both_agents() {
         rig.until_state(AgentState::Running).await;
         rig.agents.configure(rig.at, &paper(1)).await.unwrap();
         rig.until(|rig| async { rig.agents.ready(rig.at).await.unwrap() }).await;
-        rig.agents.power(rig.at, PowerAction::Stop).await.unwrap();
+        rig.agents.power(rig.at, WorkloadAction::Stop).await.unwrap();
         rig.until(|rig| async { !rig.agents.ready(rig.at).await.unwrap() }).await;
-        rig.until(|rig| async { rig.agents.power(rig.at, PowerAction::Start).await.is_ok() }).await;
+        rig.until(|rig| async { rig.agents.power(rig.at, WorkloadAction::Start).await.is_ok() }).await;
         rig.until_state(AgentState::Running).await;
-        rig.agents.power(rig.at, PowerAction::Restart).await.unwrap();
+        rig.agents.power(rig.at, WorkloadAction::Restart).await.unwrap();
         rig.until_state(AgentState::Running).await;
         rig.world.shutdown().await.unwrap();
     }
@@ -137,7 +137,7 @@ async fn the_simulated_agent_refuses_in_ways_the_client_tells_apart() {
     let error = wrong.status(rig.at).await.unwrap_err();
     assert!(matches!(error, AgentError::Unauthorized { .. }), "{error}");
 
-    let error = rig.agents.power(rig.at, PowerAction::Start).await.unwrap_err();
+    let error = rig.agents.power(rig.at, WorkloadAction::Start).await.unwrap_err();
     assert!(matches!(error, AgentError::Refused { status: 409, .. }), "nothing is installed: {error}");
 
     rig.agents.configure(rig.at, &paper(2)).await.unwrap();
@@ -167,7 +167,7 @@ async fn the_token_goes_with_every_call_and_only_as_a_header() {
     agents.ready(at).await.unwrap();
     agents.status(at).await.unwrap();
     agents.configure(at, &paper(1)).await.unwrap();
-    agents.power(at, PowerAction::Stop).await.unwrap();
+    agents.power(at, WorkloadAction::Stop).await.unwrap();
     let seen = server.seen();
     let calls: Vec<_> = seen.iter().map(|seen| format!("{} {}", seen.method, seen.target)).collect();
     assert_eq!(calls, ["GET /health", "GET /ready", "GET /status", "POST /config", "POST /stop"]);

@@ -1,15 +1,15 @@
 //! The catalog client against the simulated artifact server and against answers that must not pass for a catalog.
 
 use serde_json::{Value, json};
-use zpack::adapters::artifacts::{ArtifactSettings, Artifacts};
+use zpack::adapters::artifacts::{ArtifactSettings, ArtifactStore};
 use zpack::kernel::{Classify, Failure};
 use zpack::ports::{CatalogError, CatalogSource, Fetched};
 use zpack::sim::{SimConfig, World};
 
 use super::scripted::{Act, Scripted, answer, nobody};
 
-fn client(base_url: url::Url) -> Artifacts {
-    Artifacts::new(&ArtifactSettings { base_url }).unwrap()
+fn client(base_url: url::Url) -> ArtifactStore {
+    ArtifactStore::new(&ArtifactSettings { base_url }).unwrap()
 }
 
 fn document(fetched: Fetched) -> (Value, Option<String>) {

@@ -8,7 +8,7 @@ use zpack::adapters::agent::{AgentSettings, Agents};
 use zpack::adapters::slp::{PingSettings, ServerListPing};
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
 use zpack::kernel::{Clock, DnsName, Secret, VmId};
-use zpack::ports::{Agent, AgentConfig, AgentWorkload, Ping, PingTarget, StatusPing};
+use zpack::ports::{Agent, AgentAssignment, AgentWorkload, Ping, PingTarget, StatusPing};
 use zpack::sim::{Boot, SimConfig, World};
 
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -174,8 +174,8 @@ pub fn backend(text: &str) -> SocketAddr {
     SocketAddr::new(text.parse().unwrap(), GAME_PORT)
 }
 
-fn paper(vmid: u32) -> AgentConfig {
-    AgentConfig {
+fn paper(vmid: u32) -> AgentAssignment {
+    AgentAssignment {
         vmid: VmId::new(i64::from(vmid)).unwrap(),
         generation: 1,
         memory_mb: 2048,

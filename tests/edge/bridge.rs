@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use zpack::discovery::{ProxyCallback, receive};
 use zpack::edge::{PROXY_KEY, ProxyPresence, ProxyRecord};
-use zpack::instances::reach::Reach;
+use zpack::instances::stored_edge::StoredEdge;
 use zpack::kernel::{Timestamp, VmId};
 use zpack::servers::payload;
 use zpack::web::read_json;
@@ -48,7 +48,7 @@ async fn a_callback_is_kept_once_and_strangers_and_late_ones_are_not() {
     );
     assert!(!hear(&scene, json!({"server_name": "mc-paper-9999.play.zpack.test", "status": "proxy_ping_ok"})).await);
     assert!(!hear(&scene, json!({"server_name": "mc-paper-5013.elsewhere.test", "status": "proxy_ping_failed"})).await);
-    let reach = Reach::of(&scene.row(vmid).await);
+    let reach = StoredEdge::of(&scene.row(vmid).await);
     assert_eq!(reach.presence(at), ProxyPresence::Registered);
     // The short name is the one servers were registered under once.
     scene.clock.advance(Duration::from_secs(1));

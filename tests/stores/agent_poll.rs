@@ -15,7 +15,7 @@ use zpack::kernel::Clock;
 use zpack::observe::facts::Live;
 use zpack::observe::live::LiveState;
 use zpack::observe::poller::{Poller, PollerSettings};
-use zpack::ports::{Agent, AgentConfig, AgentError, AgentReport, AgentState, PowerAction};
+use zpack::ports::{Agent, AgentAssignment, AgentError, AgentReport, AgentState, WorkloadAction};
 use zpack::servers::store;
 use zpack::telemetry::Metrics;
 
@@ -51,11 +51,11 @@ impl Agent for Breaking {
         })
     }
 
-    async fn configure(&self, _: IpAddr, _: &AgentConfig) -> Result<(), AgentError> {
+    async fn configure(&self, _: IpAddr, _: &AgentAssignment) -> Result<(), AgentError> {
         unreachable!("the poller changes nothing")
     }
 
-    async fn power(&self, _: IpAddr, _: PowerAction) -> Result<(), AgentError> {
+    async fn power(&self, _: IpAddr, _: WorkloadAction) -> Result<(), AgentError> {
         unreachable!("the poller changes nothing")
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock, mpsc};
 
-use zpack::adapters::artifacts::{ArtifactSettings, Artifacts};
+use zpack::adapters::artifacts::{ArtifactSettings, ArtifactStore};
 use zpack::ports::CatalogSource;
 use zpack::sim::{SimConfig, World};
 
@@ -14,7 +14,7 @@ pub fn shared() -> Arc<dyn CatalogSource> {
 
 /// A client of the artifact server at `address`.
 pub fn at(address: &str) -> Arc<dyn CatalogSource> {
-    Arc::new(Artifacts::new(&ArtifactSettings { base_url: address.parse().unwrap() }).unwrap())
+    Arc::new(ArtifactStore::new(&ArtifactSettings { base_url: address.parse().unwrap() }).unwrap())
 }
 
 /// Starts a world in a thread of its own, because the runtime of a test ends with the test.

@@ -20,7 +20,7 @@ use zpack::provision::http::ServerLimits;
 use zpack::publishing::{Publisher, Targets};
 use zpack::router::{Allowances, Credentials, DatabaseProbe, Parts};
 use zpack::telemetry::Metrics;
-use zpack::web::{AllowedOrigins, Edge, RateLimiter};
+use zpack::web::{AllowedOrigins, ClientPolicy, RateLimiter};
 
 use super::app::{BRIDGE, DISCOVERY, INTERNAL, ORIGIN};
 use super::artifacts;
@@ -37,7 +37,7 @@ pub fn parts(db: DatabaseConnection, lists: Lists, clock: Clock) -> Parts {
     Parts {
         lists,
         metrics: Metrics::default(),
-        client_policy: Edge { origins: AllowedOrigins::new([ORIGIN.to_owned()]), ..Edge::default() },
+        client_policy: ClientPolicy { origins: AllowedOrigins::new([ORIGIN.to_owned()]), ..ClientPolicy::default() },
         credentials: Credentials {
             tokens: TokenSigner::new(&secret, Duration::from_secs(3600)).unwrap(),
             passwords: Passwords::new(2).unwrap(),

@@ -21,7 +21,7 @@ use super::http::{Answer, Call, ClientError, ClientSettings, HttpClient, Method,
 use super::tls::TlsVerify;
 use super::token::{self, Token};
 use crate::kernel::{Clock, Secret, StoredSecret};
-use crate::ports::{Agent, AgentConfig, AgentError, AgentReport, PowerAction};
+use crate::ports::{Agent, AgentAssignment, AgentError, AgentReport, WorkloadAction};
 
 const PEER: &str = "agent";
 const MAX_BODY: usize = 64 << 10;
@@ -181,7 +181,7 @@ impl Agent for Agents {
         answer::report(&answer.body).map_err(|detail| AgentError::Protocol { operation, detail })
     }
 
-    async fn configure(&self, at: IpAddr, config: &AgentConfig) -> Result<(), AgentError> {
+    async fn configure(&self, at: IpAddr, config: &AgentAssignment) -> Result<(), AgentError> {
         let document = serde_json::to_vec(config).map_err(|error| AgentError::Protocol {
             operation: format!("POST /config at {}", at),
             detail: format!("the configuration cannot be written: {error}"),
@@ -189,11 +189,11 @@ impl Agent for Agents {
         self.send(at, Method::Post, "/config", Some(document)).await?.accepted()
     }
 
-    async fn power(&self, at: IpAddr, action: PowerAction) -> Result<(), AgentError> {
+    async fn power(&self, at: IpAddr, action: WorkloadAction) -> Result<(), AgentError> {
         let path = match action {
-            PowerAction::Start => "/start",
-            PowerAction::Stop => "/stop",
-            PowerAction::Restart => "/restart",
+            WorkloadAction::Start => "/start",
+            WorkloadAction::Stop => "/stop",
+            WorkloadAction::Restart => "/restart",
         };
         self.send(at, Method::Post, path, None).await?.accepted()
     }

@@ -11,8 +11,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::answer::{self, Unreadable};
+use super::label::RequestLabel;
 use super::limits::Limits;
-use super::operation::Operation;
 use super::refusal::{Refusal, classify, described, lost, says_nothing_of_the_token};
 use super::request::Request;
 use super::settings::{Deadlines, Endpoint, ProxmoxSettings};
@@ -91,22 +91,22 @@ impl Client {
         request: Request,
         read: impl FnOnce(&Value) -> Result<T, Unreadable>,
     ) -> Result<T, HypervisorError> {
-        let operation = request.operation.clone();
+        let label = request.label.clone();
         match self.send(request).await? {
-            Ok(data) => read(&data).map_err(|detail| unreadable(&operation, detail)),
-            Err(refusal) => Err(classify(&operation, &refusal)),
+            Ok(data) => read(&data).map_err(|detail| unreadable(&label, detail)),
+            Err(refusal) => Err(classify(&label, &refusal)),
         }
     }
 
     /// Sends `request`; a refusal is a value, for callers to whom some of them are good news.
     pub(super) async fn send(&self, request: Request) -> Result<Result<Value, Refusal>, HypervisorError> {
-        let operation = request.operation.clone();
+        let label = request.label.clone();
         let patience = if request.changes() { self.deadlines.change } else { self.deadlines.remote_read };
         let Some(_place) = self.limits.enter(&request, patience).await else {
             let detail = "not sent: too many requests are under way already".to_owned();
-            return Err(HypervisorError::Unavailable { operation: operation.to_string(), detail });
+            return Err(HypervisorError::Unavailable { operation: label.to_string(), detail });
         };
-        let unauthorized = |detail| HypervisorError::Unauthorized { operation: operation.to_string(), detail };
+        let unauthorized = |detail| HypervisorError::Unauthorized { operation: label.to_string(), detail };
         let mut attempt = self.token.admit(()).await.map_err(unauthorized)?;
         let opened = loop {
             let answer = match self.exchange(&request, attempt.secret()).await {
@@ -114,7 +114,7 @@ impl Client {
                 Err(TransportError::Incomplete { status, reason, .. }) if status >= 400 => {
                     Answer { status, reason, etag: None, retry_after: None, body: Vec::new() }
                 }
-                Err(error) => return Err(unanswered(&operation, error)),
+                Err(error) => return Err(unanswered(&label, error)),
             };
             let opened = answer::open(&answer);
             match &opened {
@@ -131,7 +131,7 @@ impl Client {
         };
         match opened {
             Ok(Ok(data)) => Ok(Ok(data)),
-            Ok(Err(detail)) => Err(unreadable(&operation, detail)),
+            Ok(Err(detail)) => Err(unreadable(&label, detail)),
             Err(refusal) => Ok(Err(refusal)),
         }
     }
@@ -173,7 +173,7 @@ impl Client {
         } else {
             (&self.reads, self.deadlines.remote_read, MAX_READ)
         };
-        let name = request.operation.to_string();
+        let name = request.label.to_string();
         let mut call = Call::new(&name, request.method, url)
             .authorization(authorization(token))
             .deadline(deadline)
@@ -201,15 +201,15 @@ fn address(base: &Url, path: &[String]) -> Url {
     url
 }
 
-fn unanswered(operation: &Operation, error: TransportError) -> HypervisorError {
+fn unanswered(label: &RequestLabel, error: TransportError) -> HypervisorError {
     match error {
-        TransportError::NotSent { detail } => HypervisorError::Unreachable { operation: operation.to_string(), detail },
-        TransportError::NoAnswer { .. } | TransportError::Incomplete { .. } => lost(operation, error.to_string()),
+        TransportError::NotSent { detail } => HypervisorError::Unreachable { operation: label.to_string(), detail },
+        TransportError::NoAnswer { .. } | TransportError::Incomplete { .. } => lost(label, error.to_string()),
     }
 }
 
-pub(super) fn unreadable(operation: &Operation, detail: Unreadable) -> HypervisorError {
-    HypervisorError::Protocol { operation: operation.to_string(), detail }
+pub(super) fn unreadable(label: &RequestLabel, detail: Unreadable) -> HypervisorError {
+    HypervisorError::Protocol { operation: label.to_string(), detail }
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@
 
 mod answer;
 mod client;
+mod label;
 mod limits;
 mod loose;
-mod operation;
 mod refusal;
 mod request;
 mod settings;
@@ -27,7 +27,7 @@ pub use settings::{Cloning, Deadlines, Endpoint, ProxmoxSettings};
 
 use self::answer::Unreadable;
 use self::client::{Client, unreadable};
-use self::operation::Operation;
+use self::label::RequestLabel;
 use self::refusal::{Refusal, classify, is_already_running, is_not_running, is_taken, is_unknown_task};
 use self::request::Request;
 use self::task::Grace;
@@ -62,25 +62,25 @@ impl Proxmox {
 
     /// Begins a change of power; a refusal that `is_there` recognises means that there is nothing to change.
     async fn switch(&self, request: Request, is_there: fn(&Refusal) -> bool) -> Result<Started, HypervisorError> {
-        let operation = request.operation.clone();
+        let label = request.label.clone();
         match self.client.send(request).await? {
-            Ok(data) => accepted_task(&data).map(Started::Task).map_err(|detail| unreadable(&operation, detail)),
+            Ok(data) => accepted_task(&data).map(Started::Task).map_err(|detail| unreadable(&label, detail)),
             Err(refusal) if is_there(&refusal) => Ok(Started::AlreadyThere),
-            Err(refusal) => Err(classify(&operation, &refusal)),
+            Err(refusal) => Err(classify(&label, &refusal)),
         }
     }
 
     /// What is on record of a task; `None` when the hypervisor has no record of it.
     async fn look_up(&self, upid: &Upid) -> Result<Option<TaskState>, HypervisorError> {
         let request = request::task(upid);
-        let operation = request.operation.clone();
+        let label = request.label.clone();
         match self.client.send(request).await? {
             Ok(data) => {
                 self.grace.found(upid);
-                task::state(&data).map(Some).map_err(|detail| unreadable(&operation, detail))
+                task::state(&data).map(Some).map_err(|detail| unreadable(&label, detail))
             }
             Err(refusal) if is_unknown_task(&refusal) => Ok(None),
-            Err(refusal) => Err(classify(&operation, &refusal)),
+            Err(refusal) => Err(classify(&label, &refusal)),
         }
     }
 }
@@ -107,12 +107,12 @@ impl Hypervisor for Proxmox {
 
     async fn vmid_is_free(&self, vmid: VmId) -> Result<bool, HypervisorError> {
         let request = request::next_id(vmid);
-        let operation = request.operation.clone();
+        let label = request.label.clone();
         match self.client.send(request).await? {
             Ok(data) if loose::scalar(&data) == Some(vmid.to_string()) => Ok(true),
-            Ok(_) => Err(unreadable(&operation, "the answer is another number".to_owned())),
+            Ok(_) => Err(unreadable(&label, "the answer is another number".to_owned())),
             Err(refusal) if is_taken(&refusal) => Ok(false),
-            Err(refusal) => Err(classify(&operation, &refusal)),
+            Err(refusal) => Err(classify(&label, &refusal)),
         }
     }
 
@@ -167,7 +167,7 @@ impl Hypervisor for Proxmox {
 
     async fn task(&self, task: &Task) -> Result<TaskState, HypervisorError> {
         let upid: Upid = task.0.parse().map_err(|error: upid::UpidError| {
-            unreadable(&Operation::read("read the state of a task"), error.to_string())
+            unreadable(&RequestLabel::read("read the state of a task"), error.to_string())
         })?;
         Ok(self.look_up(&upid).await?.unwrap_or_else(|| self.grace.missed(&upid, Instant::now())))
     }

@@ -1,7 +1,7 @@
 //! What the hypervisor's words mean. Its API reports nearly every refusal as a 500 with a Perl message, so the class of
 //! an error is in its text; matched by substring, because file and line of the source may follow it.
 
-use super::operation::{Effect, Operation};
+use super::label::{Access, RequestLabel};
 use crate::kernel::Failure;
 use crate::ports::{HypervisorError, TaskEnd};
 
@@ -109,26 +109,25 @@ pub(super) fn says_nothing_of_the_token(refusal: &Refusal) -> bool {
 }
 
 /// The error of a refused `operation`.
-pub(super) fn classify(operation: &Operation, refusal: &Refusal) -> HypervisorError {
-    let name = operation.to_string();
+pub(super) fn classify(label: &RequestLabel, refusal: &Refusal) -> HypervisorError {
+    let name = label.to_string();
     let detail = described(refusal);
     match refusal.status {
-        400 if is_taken(refusal) => taken(operation, detail),
+        400 if is_taken(refusal) => taken(label, detail),
         400 => {
             let fields =
                 if refusal.fields.is_empty() { vec![("request".to_owned(), detail)] } else { refusal.fields.clone() };
             HypervisorError::Invalid { operation: name, fields }
         }
         401 => HypervisorError::Unauthorized { operation: name, detail },
-        403 => HypervisorError::Forbidden {
-            operation: name,
-            detail: format!("{detail}{}", hint(operation, &refusal.text)),
-        },
+        403 => {
+            HypervisorError::Forbidden { operation: name, detail: format!("{detail}{}", hint(label, &refusal.text)) }
+        }
         // Old releases report some of what is a 500 now as a 501.
-        500 | 501 => said(operation, &refusal.text, detail),
+        500 | 501 => said(label, &refusal.text, detail),
         595 => HypervisorError::Unreachable { operation: name, detail },
         // A gateway lost the answer: 596 to 599 are the hypervisor's own, the others come from a proxy before it.
-        502..=504 | 596..=599 => lost(operation, detail),
+        502..=504 | 596..=599 => lost(label, detail),
         300..=399 => HypervisorError::Refused {
             operation: name,
             detail: format!("{detail}: redirected; does the base address begin with https?"),
@@ -138,29 +137,29 @@ pub(super) fn classify(operation: &Operation, refusal: &Refusal) -> HypervisorEr
 }
 
 /// The error of an `operation` whose answer did not arrive. A read without answer can simply be read again.
-pub(super) fn lost(operation: &Operation, detail: String) -> HypervisorError {
-    let name = operation.to_string();
-    match operation.effect() {
-        Effect::Read => HypervisorError::Unavailable { operation: name, detail },
-        Effect::Change => HypervisorError::OutcomeUnknown { operation: name, detail },
+pub(super) fn lost(label: &RequestLabel, detail: String) -> HypervisorError {
+    let name = label.to_string();
+    match label.access() {
+        Access::Read => HypervisorError::Unavailable { operation: name, detail },
+        Access::Write => HypervisorError::OutcomeUnknown { operation: name, detail },
     }
 }
 
-fn said(operation: &Operation, text: &str, detail: String) -> HypervisorError {
-    let name = operation.to_string();
+fn said(label: &RequestLabel, text: &str, detail: String) -> HypervisorError {
+    let name = label.to_string();
     match meaning(text) {
         Some(Meaning::TryLater) => HypervisorError::Unavailable { operation: name, detail },
         Some(Meaning::Locked(lock)) => HypervisorError::Locked { operation: name, lock },
-        Some(Meaning::Exists) => taken(operation, detail),
+        Some(Meaning::Exists) => taken(label, detail),
         Some(Meaning::Missing) => HypervisorError::NotFound { operation: name, detail },
         Some(Meaning::NoRoom) => HypervisorError::NoCapacity { operation: name, detail },
         None => HypervisorError::Refused { operation: name, detail },
     }
 }
 
-fn taken(operation: &Operation, detail: String) -> HypervisorError {
-    let name = operation.to_string();
-    match operation.claims() {
+fn taken(label: &RequestLabel, detail: String) -> HypervisorError {
+    let name = label.to_string();
+    match label.claims() {
         Some(vmid) => HypervisorError::AlreadyExists { operation: name, vmid },
         None => HypervisorError::Refused { operation: name, detail },
     }
@@ -177,14 +176,14 @@ pub(super) fn described(refusal: &Refusal) -> String {
 
 /// What an operator can do about a 403. A rule with alternatives that all failed names no path; the usual one is a clone
 /// by a token whose rights are on a pool, sent without that pool.
-fn hint(operation: &Operation, text: &str) -> String {
+fn hint(label: &RequestLabel, text: &str) -> String {
     let inside = text.split_once("Permission check failed (").and_then(|(_, rest)| rest.split_once(')'));
     match inside {
         Some((alternatives, _)) if alternatives.starts_with('/') => {
             let needed = alternatives.split_once(", ").map(|(path, privilege)| format!("{privilege} on {path}"));
             needed.map(|needed| format!("; the token needs {needed}")).unwrap_or_default()
         }
-        None if operation.claims().is_some() => {
+        None if label.claims().is_some() => {
             "; when the token has its rights on a pool, the request must name that pool".to_owned()
         }
         Some(_) | None => String::new(),

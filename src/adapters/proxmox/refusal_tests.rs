@@ -9,8 +9,8 @@ fn vmid() -> VmId {
     VmId::new(5001).unwrap()
 }
 
-fn clone() -> Operation {
-    Operation::change("clone 9000 to 5001 on pve1").claiming(vmid())
+fn clone() -> RequestLabel {
+    RequestLabel::write("clone 9000 to 5001 on pve1").claiming(vmid())
 }
 
 fn refusal(status: u16, text: &str) -> Refusal {
@@ -92,7 +92,7 @@ fn the_lock_is_named() {
 
 #[test]
 fn every_status_has_its_class() {
-    let read = Operation::read("read the version");
+    let read = RequestLabel::read("read the version");
     for (status, of_change, of_read) in [
         (401, "Unauthorized", "Unauthorized"),
         (403, "Forbidden", "Forbidden"),
@@ -133,10 +133,10 @@ fn a_taken_number_is_not_a_bad_parameter() {
 
 #[test]
 fn a_missing_right_says_what_to_grant() {
-    let said = |operation: &Operation, text: &str| classify(operation, &refusal(403, text)).to_string();
+    let said = |operation: &RequestLabel, text: &str| classify(operation, &refusal(403, text)).to_string();
     assert!(said(&clone(), "Permission check failed").contains("name that pool"));
     assert!(said(&clone(), "Permission check failed (/vms/9000, VM.Clone)").contains("VM.Clone on /vms/9000"));
-    assert!(!said(&Operation::change("stop 5001"), "Permission check failed").contains("pool"));
+    assert!(!said(&RequestLabel::write("stop 5001"), "Permission check failed").contains("pool"));
     let missing = "Permission check failed (pool 'x' does not exist)";
     assert!(said(&clone(), missing).ends_with(missing));
 }

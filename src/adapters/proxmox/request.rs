@@ -1,7 +1,7 @@
 //! Every request the client can make: method, path and parameters. Pure, so that a test can hold each one against the
 //! published schema of the API.
 
-use super::operation::{Effect, Operation};
+use super::label::{Access, RequestLabel};
 use super::settings::Cloning;
 use super::upid::Upid;
 use crate::adapters::http::Method;
@@ -11,7 +11,7 @@ use crate::ports::{CloneRequest, ContainerSettings, NodeName};
 /// One request.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
-    pub(super) operation: Operation,
+    pub(super) label: RequestLabel,
     pub(super) method: Method,
     /// The path below `/api2/json`, one entry a segment.
     pub(super) path: Vec<String>,
@@ -22,9 +22,9 @@ pub(super) struct Request {
 }
 
 impl Request {
-    fn of_cluster(operation: Operation, path: &[&str]) -> Self {
+    fn of_cluster(label: RequestLabel, path: &[&str]) -> Self {
         Self {
-            operation,
+            label,
             method: Method::Get,
             path: path.iter().map(|segment| (*segment).to_owned()).collect(),
             parameters: Vec::new(),
@@ -32,10 +32,10 @@ impl Request {
         }
     }
 
-    fn of_node(operation: Operation, method: Method, node: &NodeName, path: &[&str]) -> Self {
+    fn of_node(label: RequestLabel, method: Method, node: &NodeName, path: &[&str]) -> Self {
         let path = ["nodes", node.as_str()].into_iter().chain(path.iter().copied());
         Self {
-            operation,
+            label,
             method,
             path: path.map(str::to_owned).collect(),
             parameters: Vec::new(),
@@ -43,11 +43,11 @@ impl Request {
         }
     }
 
-    fn of_container(operation: Operation, method: Method, node: &NodeName, vmid: VmId, path: &[&str]) -> Self {
+    fn of_container(label: RequestLabel, method: Method, node: &NodeName, vmid: VmId, path: &[&str]) -> Self {
         let vmid = vmid.to_string();
         let mut whole = vec!["lxc", vmid.as_str()];
         whole.extend(path);
-        Self::of_node(operation, method, node, &whole)
+        Self::of_node(label, method, node, &whole)
     }
 
     fn with(mut self, name: &'static str, value: impl ToString) -> Self {
@@ -57,64 +57,64 @@ impl Request {
 
     /// Whether it changes something.
     pub(super) fn changes(&self) -> bool {
-        self.operation.effect() == Effect::Change
+        self.label.access() == Access::Write
     }
 }
 
 pub(super) fn version() -> Request {
-    Request::of_cluster(Operation::read("read the version"), &["version"])
+    Request::of_cluster(RequestLabel::read("read the version"), &["version"])
 }
 
 pub(super) fn nodes() -> Request {
-    Request::of_cluster(Operation::read("list nodes"), &["nodes"])
+    Request::of_cluster(RequestLabel::read("list nodes"), &["nodes"])
 }
 
 pub(super) fn containers() -> Request {
-    Request::of_cluster(Operation::read("list containers"), &["cluster", "resources"]).with("type", "vm")
+    Request::of_cluster(RequestLabel::read("list containers"), &["cluster", "resources"]).with("type", "vm")
 }
 
 pub(super) fn next_id(vmid: VmId) -> Request {
-    let operation = Operation::read(format!("ask whether {vmid} is free")).claiming(vmid);
-    Request::of_cluster(operation, &["cluster", "nextid"]).with("vmid", vmid)
+    let label = RequestLabel::read(format!("ask whether {vmid} is free")).claiming(vmid);
+    Request::of_cluster(label, &["cluster", "nextid"]).with("vmid", vmid)
 }
 
 pub(super) fn config(node: &NodeName, vmid: VmId) -> Request {
-    let operation = Operation::read(format!("read the configuration of {vmid} on {node}"));
-    Request::of_container(operation, Method::Get, node, vmid, &["config"])
+    let label = RequestLabel::read(format!("read the configuration of {vmid} on {node}"));
+    Request::of_container(label, Method::Get, node, vmid, &["config"])
 }
 
 pub(super) fn pending(node: &NodeName, vmid: VmId) -> Request {
-    let operation = Operation::read(format!("read what waits for a restart of {vmid} on {node}"));
-    Request::of_container(operation, Method::Get, node, vmid, &["pending"])
+    let label = RequestLabel::read(format!("read what waits for a restart of {vmid} on {node}"));
+    Request::of_container(label, Method::Get, node, vmid, &["pending"])
 }
 
 pub(super) fn power(node: &NodeName, vmid: VmId) -> Request {
-    let operation = Operation::read(format!("read the power state of {vmid} on {node}"));
-    Request::of_container(operation, Method::Get, node, vmid, &["status", "current"])
+    let label = RequestLabel::read(format!("read the power state of {vmid} on {node}"));
+    Request::of_container(label, Method::Get, node, vmid, &["status", "current"])
 }
 
 pub(super) fn interfaces(node: &NodeName, vmid: VmId) -> Request {
-    let operation = Operation::read(format!("read the addresses of {vmid} on {node}"));
-    Request::of_container(operation, Method::Get, node, vmid, &["interfaces"])
+    let label = RequestLabel::read(format!("read the addresses of {vmid} on {node}"));
+    Request::of_container(label, Method::Get, node, vmid, &["interfaces"])
 }
 
 pub(super) fn active_clones(node: &NodeName, template: VmId) -> Request {
-    let operation = Operation::read(format!("list running clones of {template} on {node}"));
-    Request::of_node(operation, Method::Get, node, &["tasks"])
+    let label = RequestLabel::read(format!("list running clones of {template} on {node}"));
+    Request::of_node(label, Method::Get, node, &["tasks"])
         .with("source", "active")
         .with("typefilter", "vzclone")
         .with("vmid", template)
 }
 
 pub(super) fn task(upid: &Upid) -> Request {
-    let operation = Operation::read(format!("read the state of task {}", upid.as_str()));
-    Request::of_node(operation, Method::Get, upid.node(), &["tasks", upid.as_str(), "status"])
+    let label = RequestLabel::read(format!("read the state of task {}", upid.as_str()));
+    Request::of_node(label, Method::Get, upid.node(), &["tasks", upid.as_str(), "status"])
 }
 
 pub(super) fn clone(wanted: &CloneRequest, cloning: &Cloning) -> Request {
     let CloneRequest { node, template, vmid, hostname, description, pool } = wanted;
-    let operation = Operation::change(format!("clone {template} to {vmid} on {node}")).claiming(*vmid);
-    let mut request = Request::of_container(operation, Method::Post, node, *template, &["clone"])
+    let label = RequestLabel::write(format!("clone {template} to {vmid} on {node}")).claiming(*vmid);
+    let mut request = Request::of_container(label, Method::Post, node, *template, &["clone"])
         .with("newid", vmid)
         .with("hostname", hostname)
         .with("description", description);
@@ -131,8 +131,8 @@ pub(super) fn clone(wanted: &CloneRequest, cloning: &Cloning) -> Request {
 pub(super) fn configure(node: &NodeName, vmid: VmId, settings: &ContainerSettings) -> Request {
     let ContainerSettings { hostname, memory_mib, swap_mib, cores, bridge, mac, tags, start_on_boot, description } =
         settings;
-    let operation = Operation::change(format!("configure {vmid} on {node}"));
-    let request = Request::of_container(operation, Method::Put, node, vmid, &["config"])
+    let label = RequestLabel::write(format!("configure {vmid} on {node}"));
+    let request = Request::of_container(label, Method::Put, node, vmid, &["config"])
         .with("hostname", hostname)
         .with("memory", memory_mib)
         .with("swap", swap_mib)
@@ -144,23 +144,23 @@ pub(super) fn configure(node: &NodeName, vmid: VmId, settings: &ContainerSetting
 }
 
 pub(super) fn start(node: &NodeName, vmid: VmId) -> Request {
-    let operation = Operation::change(format!("start {vmid} on {node}"));
-    Request::of_container(operation, Method::Post, node, vmid, &["status", "start"])
+    let label = RequestLabel::write(format!("start {vmid} on {node}"));
+    Request::of_container(label, Method::Post, node, vmid, &["status", "start"])
 }
 
 pub(super) fn stop(node: &NodeName, vmid: VmId) -> Request {
-    let operation = Operation::change(format!("stop {vmid} on {node}"));
-    Request::of_container(operation, Method::Post, node, vmid, &["status", "stop"])
+    let label = RequestLabel::write(format!("stop {vmid} on {node}"));
+    Request::of_container(label, Method::Post, node, vmid, &["status", "stop"])
 }
 
 pub(super) fn shutdown(node: &NodeName, vmid: VmId, timeout_s: u32) -> Request {
-    let operation = Operation::change(format!("shut {vmid} down on {node}"));
-    Request::of_container(operation, Method::Post, node, vmid, &["status", "shutdown"]).with("timeout", timeout_s)
+    let label = RequestLabel::write(format!("shut {vmid} down on {node}"));
+    Request::of_container(label, Method::Post, node, vmid, &["status", "shutdown"]).with("timeout", timeout_s)
 }
 
 pub(super) fn destroy(node: &NodeName, vmid: VmId) -> Request {
-    let operation = Operation::change(format!("destroy {vmid} on {node}"));
-    Request::of_container(operation, Method::Delete, node, vmid, &[])
+    let label = RequestLabel::write(format!("destroy {vmid} on {node}"));
+    Request::of_container(label, Method::Delete, node, vmid, &[])
         .with("force", 1)
         .with("purge", 1)
         .with("destroy-unreferenced-disks", 1)

@@ -28,19 +28,19 @@ impl Lanes {
     }
 
     /// Marks `vmid` as in flight until the guard is dropped; `None` when it is already.
-    pub(super) fn enter(&self, vmid: VmId) -> Option<InFlight> {
+    pub(super) fn enter(&self, vmid: VmId) -> Option<PollsInFlight> {
         let fresh = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(vmid);
-        fresh.then(|| InFlight { vmid, set: self.in_flight.clone() })
+        fresh.then(|| PollsInFlight { vmid, set: self.in_flight.clone() })
     }
 }
 
 /// An agent that is being asked or waits for it.
-pub(super) struct InFlight {
+pub(super) struct PollsInFlight {
     vmid: VmId,
     set: Arc<Mutex<BTreeSet<VmId>>>,
 }
 
-impl Drop for InFlight {
+impl Drop for PollsInFlight {
     fn drop(&mut self) {
         self.set.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.vmid);
     }

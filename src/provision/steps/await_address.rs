@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::containers::Patience;
+use crate::containers::Deadline;
 use crate::kernel::{Classify, Failure};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult, UndoError};
 
@@ -24,7 +24,7 @@ impl Step<Run, Provisioning> for AwaitAddress {
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         let (vmid, node) = state.decided_place()?;
         let timings = &run.deps.policy.timings;
-        let mut patience = Patience::new(timings.address_poll, timings.address_timeout);
+        let mut deadline = Deadline::new(timings.address_poll, timings.address_timeout);
         loop {
             match run.deps.hypervisor.addresses(&node, vmid).await {
                 Ok(addresses) => {
@@ -40,7 +40,7 @@ impl Step<Run, Provisioning> for AwaitAddress {
                     Failure::Permanent | Failure::NeedsOperator => return Err(step_failure(&error)),
                 },
             }
-            if !patience.again(cx).await? {
+            if !deadline.wait(cx).await? {
                 let waited = timings.address_timeout.as_secs();
                 let message = format!("container {vmid} got no address within {waited} s (is DHCP on its bridge up?)");
                 return Err(StepError::failed("no_address", message));

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::containers::Patience;
+use crate::containers::Deadline;
 use crate::ports::{AgentError, AgentReport, AgentState};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
 
@@ -25,7 +25,7 @@ impl Step<Run, Provisioning> for AwaitReady {
         let (vmid, _) = state.decided_place()?;
         let address = state.known_address()?;
         let timings = &run.deps.policy.timings;
-        let mut patience = Patience::new(timings.agent_poll, timings.ready_timeout);
+        let mut deadline = Deadline::new(timings.agent_poll, timings.ready_timeout);
         loop {
             let last = match run.deps.agent.status(address).await {
                 Ok(report) => {
@@ -39,7 +39,7 @@ impl Step<Run, Provisioning> for AwaitReady {
                 }
                 Err(error) => error.to_string(),
             };
-            if !patience.again(cx).await? {
+            if !deadline.wait(cx).await? {
                 let waited = timings.ready_timeout.as_secs();
                 let message = format!("server {vmid} was not ready within {waited} s; last seen: {last}");
                 return Err(StepError::failed("not_ready", message));

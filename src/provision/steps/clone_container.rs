@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::containers::{Patience, Sighting, description, may_pass};
+use crate::containers::{Deadline, ObservedContainer, description, is_retryable};
 use crate::kernel::{Classify, Failure, VmId};
 use crate::operations::Resource;
 use crate::ports::{CloneRequest, HypervisorError, NodeName, TaskEnd};
@@ -37,7 +37,7 @@ impl Step<Run, Provisioning> for CloneContainer {
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         let template = state.decided_template()?;
-        let mut patience = run.patience();
+        let mut deadline = run.deadline();
         loop {
             // Proxmox clones a template once at a time (docs/contracts/proxmox.md 5.4 and 14.3).
             let lock = run.lock(cx, Resource::new(format!("template:{template}"), "clone_container.locked")).await?;
@@ -52,7 +52,7 @@ impl Step<Run, Provisioning> for CloneContainer {
                 }
                 Attempt::Again(why) => {
                     tracing::info!(operation.id = %run.operation(), why, "cloning again for {}: {why}", run.operation());
-                    if !patience.again(cx).await? {
+                    if !deadline.wait(cx).await? {
                         return Err(StepError::failed("hypervisor_unavailable", why));
                     }
                 }
@@ -93,7 +93,7 @@ async fn attempt(
             let end = run.container(vmid).wait_for(cx, &task).await?;
             state.task = None;
             match end {
-                Some(TaskEnd::Failed { failure, message }) if !may_pass(failure) => {
+                Some(TaskEnd::Failed { failure, message }) if !is_retryable(failure) => {
                     Err(StepError::failed("clone_failed", message))
                 }
                 Some(TaskEnd::Succeeded | TaskEnd::Warned(_) | TaskEnd::Unknown { .. } | TaskEnd::Failed { .. })
@@ -118,20 +118,20 @@ async fn settle(
     template: VmId,
 ) -> Result<Attempt, StepError> {
     let timings = &run.deps.policy.timings.container;
-    let mut patience = run.patience();
-    let mut absent: Option<Patience> = None;
+    let mut deadline = run.deadline();
+    let mut absent: Option<Deadline> = None;
     loop {
-        let unsettled = match run.container(vmid).look(node).await {
-            Ok(Sighting::Ours(config)) => match config.lock {
+        let unsettled = match run.container(vmid).observe(node).await {
+            Ok(ObservedContainer::Ours(config)) => match config.lock {
                 None => return Ok(Attempt::Made),
                 Some(lock) => format!("the new container is locked ({lock})"),
             },
-            Ok(Sighting::Foreign | Sighting::Elsewhere(_)) => return Ok(Attempt::Taken),
-            Ok(Sighting::Absent) => match run.deps.hypervisor.clone_is_running(node, template).await {
+            Ok(ObservedContainer::Foreign | ObservedContainer::Elsewhere(_)) => return Ok(Attempt::Taken),
+            Ok(ObservedContainer::Absent) => match run.deps.hypervisor.clone_is_running(node, template).await {
                 Ok(true) => "a clone of the template is being made".to_owned(),
                 Ok(false) => {
-                    let window = absent.get_or_insert_with(|| Patience::new(timings.task_poll, timings.absence));
-                    if window.again(cx).await? {
+                    let window = absent.get_or_insert_with(|| Deadline::new(timings.task_poll, timings.absence));
+                    if window.wait(cx).await? {
                         continue;
                     }
                     return Ok(Attempt::Again("the request left no container behind".to_owned()));
@@ -140,7 +140,7 @@ async fn settle(
             },
             Err(error) => error.to_string(),
         };
-        if !patience.again(cx).await? {
+        if !deadline.wait(cx).await? {
             let message = format!("it stays unknown whether container {vmid} was made: {unsettled}");
             return Err(StepError::failed("clone_unsettled", message));
         }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::containers::Patience;
+use crate::containers::Deadline;
 use crate::kernel::Classify;
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
 
@@ -30,7 +30,7 @@ impl Step<Run, Provisioning> for ConfigureAgent {
         }
         let config = run.blueprint.agent_config(vmid, state.port, state.admin_password.as_deref().unwrap_or_default());
         let timings = &run.deps.policy.timings;
-        let mut patience = Patience::new(timings.agent_poll, timings.ready_timeout);
+        let mut deadline = Deadline::new(timings.agent_poll, timings.ready_timeout);
         loop {
             let sent = run.deps.agent.configure(address, &config).await;
             run.hit("configure_agent.accepted").await;
@@ -38,7 +38,7 @@ impl Step<Run, Provisioning> for ConfigureAgent {
                 Ok(()) => return Ok(None),
                 Err(error) => error,
             };
-            if !patience.again_after(cx, error.failure()).await? {
+            if !deadline.wait_after(cx, error.failure()).await? {
                 return Err(StepError::failed("agent_refused", error.to_string()));
             }
         }

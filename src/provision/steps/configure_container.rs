@@ -24,7 +24,7 @@ impl Step<Run, Provisioning> for ConfigureContainer {
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         let (vmid, node) = state.decided_place()?;
         let settings = run.blueprint.settings(state.decided_hostname()?);
-        let mut patience = run.patience();
+        let mut deadline = run.deadline();
         loop {
             let error = match write(run, &node, vmid, &settings).await {
                 Ok(Some(detail)) => return Ok(Some(detail)),
@@ -34,7 +34,7 @@ impl Step<Run, Provisioning> for ConfigureContainer {
                 }
                 Err(error) => error,
             };
-            if !patience.again_after(cx, error.failure()).await? {
+            if !deadline.wait_after(cx, error.failure()).await? {
                 return Err(step_failure(&error));
             }
         }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::containers::may_pass;
+use crate::containers::is_retryable;
 use crate::kernel::{Classify, Failure};
 use crate::ports::{PowerState, Started, TaskEnd};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
@@ -25,14 +25,14 @@ impl Step<Run, Provisioning> for StartContainer {
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         let (vmid, node) = state.decided_place()?;
         let hypervisor = &run.deps.hypervisor;
-        let mut patience = run.patience();
+        let mut deadline = run.deadline();
         loop {
             let mut why = "the container does not run yet".to_owned();
             match hypervisor.start(&node, vmid).await {
                 Ok(Started::Task(task)) => {
                     run.hit("start_container.accepted").await;
                     match run.container(vmid).wait_for(cx, &task).await? {
-                        Some(TaskEnd::Failed { failure, message }) if !may_pass(failure) => {
+                        Some(TaskEnd::Failed { failure, message }) if !is_retryable(failure) => {
                             return Err(StepError::failed("start_failed", message));
                         }
                         Some(TaskEnd::Failed { message, .. } | TaskEnd::Unknown { message }) => why = message,
@@ -50,7 +50,7 @@ impl Step<Run, Provisioning> for StartContainer {
                 Ok(PowerState::Stopped | PowerState::Unknown) => {}
                 Err(error) => why = error.to_string(),
             }
-            if !patience.again(cx).await? {
+            if !deadline.wait(cx).await? {
                 return Err(StepError::failed("start_failed", why));
             }
         }

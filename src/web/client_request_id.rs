@@ -14,9 +14,9 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The name of a request in answers, problems and logs: 1 to 128 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestName(Arc<str>);
+pub struct ClientRequestId(Arc<str>);
 
-impl RequestName {
+impl ClientRequestId {
     /// The client's name of the request if it sent a well-formed one, a new name otherwise.
     pub fn accept_or_make(headers: &HeaderMap) -> Self {
         let sent = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
@@ -41,13 +41,13 @@ fn is_well_formed(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-impl fmt::Display for RequestName {
+impl fmt::Display for ClientRequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl FromRequest for RequestName {
+impl FromRequest for ClientRequestId {
     type Error = std::convert::Infallible;
     type Future = Ready<Result<Self, Self::Error>>;
 
@@ -61,10 +61,10 @@ impl FromRequest for RequestName {
 mod tests {
     use super::*;
 
-    fn named(text: &'static str) -> RequestName {
+    fn named(text: &'static str) -> ClientRequestId {
         let mut headers = HeaderMap::new();
         headers.insert(X_REQUEST_ID, HeaderValue::from_static(text));
-        RequestName::accept_or_make(&headers)
+        ClientRequestId::accept_or_make(&headers)
     }
 
     #[test]

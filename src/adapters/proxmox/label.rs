@@ -6,30 +6,30 @@ use crate::kernel::VmId;
 
 /// Whether a request changes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(super) enum Access {
     /// It only reads; a lost answer is read again.
     Read,
     /// It changes something; a lost answer leaves the outcome open.
-    Change,
+    Write,
 }
 
 /// A request.
 #[derive(Clone, Debug)]
-pub(super) struct Operation {
+pub(super) struct RequestLabel {
     name: String,
-    effect: Effect,
+    access: Access,
     claims: Option<VmId>,
 }
 
-impl Operation {
+impl RequestLabel {
     /// A request that only reads.
     pub(super) fn read(name: impl Into<String>) -> Self {
-        Self { name: name.into(), effect: Effect::Read, claims: None }
+        Self { name: name.into(), access: Access::Read, claims: None }
     }
 
     /// A request that changes something.
-    pub(super) fn change(name: impl Into<String>) -> Self {
-        Self { name: name.into(), effect: Effect::Change, claims: None }
+    pub(super) fn write(name: impl Into<String>) -> Self {
+        Self { name: name.into(), access: Access::Write, claims: None }
     }
 
     /// This request wants `vmid` to be free.
@@ -38,8 +38,8 @@ impl Operation {
         self
     }
 
-    pub(super) fn effect(&self) -> Effect {
-        self.effect
+    pub(super) fn access(&self) -> Access {
+        self.access
     }
 
     pub(super) fn claims(&self) -> Option<VmId> {
@@ -47,7 +47,7 @@ impl Operation {
     }
 }
 
-impl fmt::Display for Operation {
+impl fmt::Display for RequestLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
     }

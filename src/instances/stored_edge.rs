@@ -12,7 +12,7 @@ use crate::observe::facts::Observation;
 
 /// What is stored of the way to a server.
 #[derive(Clone, Debug, Default)]
-pub struct Reach {
+pub struct StoredEdge {
     /// Its publication; `None` when it never had one.
     pub edge: Option<EdgeRecord>,
     /// What is known of it at the proxy, in the present publication.
@@ -23,7 +23,7 @@ pub struct Reach {
     deleting: bool,
 }
 
-impl Reach {
+impl StoredEdge {
     /// What the row of a server says. What cannot be read counts as never said; writers of it complain.
     pub fn of(row: &instance::Model) -> Self {
         let edge: Option<EdgeRecord> = payload::read(row, EDGE_KEY).ok().flatten();
