@@ -1,4 +1,4 @@
-//! What the handlers of servers share.
+//! State shared by the handlers of `/api/servers` and `/api/instances`.
 
 use sea_orm::DatabaseConnection;
 
@@ -7,38 +7,38 @@ use crate::kernel::{Clock, Timestamp};
 use crate::observe::facts::{Freshness, Live, Observation, ObservedPower, observe, observed_power};
 use crate::observe::live::LiveState;
 
-/// What the routes of servers work with.
+/// What the routes of servers need.
 #[derive(Clone)]
 pub struct ServersApi {
     /// The servers.
     pub db: DatabaseConnection,
-    /// What was last observed of them.
+    /// The last observations of them.
     pub live: LiveState,
     /// The clock.
     pub clock: Clock,
-    /// How long observations count.
+    /// How old an observation may be and still count.
     pub freshness: Freshness,
 }
 
 /// What is known of one server at the moment of a request.
 #[derive(Clone, Debug)]
 pub struct Observed {
-    /// The moment.
+    /// The time of the request.
     pub now: Timestamp,
-    /// Everything together.
+    /// All observations, merged.
     pub seen: Observation,
     /// The power of its container alone.
     pub power: ObservedPower,
 }
 
 impl ServersApi {
-    /// What is known of `server` now: one Redis round trip.
+    /// What is known of `server` now; one Redis round trip.
     pub async fn observed(&self, server: &instance::Model) -> Observed {
         let live = self.live.read(&[server]).await.pop().unwrap_or(Live::Unreadable);
         self.judge(server, &live, self.clock.now())
     }
 
-    /// Each of `servers` with what is known of it now: one Redis round trip, however many there are.
+    /// Pairs each of `servers` with what is known of it now; one Redis round trip for all of them.
     pub async fn all_observed(&self, servers: Vec<instance::Model>) -> Vec<(instance::Model, Observed)> {
         let mut live = self.live.read(&servers.iter().collect::<Vec<_>>()).await.into_iter();
         let now = self.clock.now();

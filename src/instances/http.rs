@@ -1,6 +1,6 @@
 //! `GET /api/servers`, `GET /api/servers/{id}` and the inventory `GET /api/instances`.
 //!
-//! A list costs one statement and one Redis round trip, however long it is.
+//! A list costs one SQL statement and one Redis round trip, however long it is.
 
 use actix_web::web;
 use serde::Serialize;
@@ -14,12 +14,12 @@ use crate::kernel::VmId;
 use crate::servers::store;
 use crate::web::{ApiResult, Page, Query};
 
-/// Your servers.
+/// The servers of the caller.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ServerList {
-    /// The servers, by VMID.
+    /// The servers, sorted by VMID.
     servers: Vec<ServerView>,
-    /// The cursor of the next page, when there is one.
+    /// The cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
@@ -29,13 +29,13 @@ pub struct ServerList {
 pub struct Inventory {
     /// Always true.
     ok: bool,
-    /// The servers, by VMID.
+    /// The servers, sorted by VMID.
     rows: Vec<InventoryRow>,
-    /// The cursor of the next page; null on the last.
+    /// The cursor of the next page; null on the last page.
     next: Option<String>,
 }
 
-/// `GET /api/servers`. Without `limit` the largest page, because the Portal does not turn pages.
+/// `GET /api/servers`. Without `limit` a page has the largest size, because the Portal reads only the first page.
 pub async fn list(
     Customer(account): Customer,
     query: Query,

@@ -1,8 +1,8 @@
 //! A server as its owner and operators see it.
 //!
-//! [`OwnedServer`] finds the server of a request, [`http`] and [`status_view`] answer with what [`view`] shows of it.
-//! [`stored_edge`] and [`readiness`] decide whether players can connect, [`quota`] how much an owner may have. Not here: the row
-//! (`servers`), what is observed of it (`observe`), making servers (`provision`).
+//! [`OwnedServer`] finds the server that a request names. [`http`] and [`status_view`] answer with the views of
+//! [`view`]. [`stored_edge`] and [`readiness`] decide whether players can connect; [`quota`] decides how much an owner
+//! may have. Elsewhere: the row (`servers`), the observations (`observe`), creating a server (`provision`).
 
 mod api;
 pub mod http;

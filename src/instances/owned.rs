@@ -1,4 +1,4 @@
-//! The server a request is about, if the caller owns it.
+//! The server that a request names, if the caller owns it.
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
@@ -11,8 +11,8 @@ use crate::kernel::VmId;
 use crate::servers::store;
 use crate::web::{ApiError, ApiResult};
 
-/// The server that `{id}` of the path names and the caller owns. Somebody else's server, an unknown and a malformed id
-/// are all the same 404: nobody learns which numbers exist.
+/// The server that `{id}` of the path names and the caller owns. Another customer's server, an unknown id and a
+/// malformed id all get the same 404, so that the answer does not reveal which ids exist.
 #[derive(Clone, Debug)]
 pub struct OwnedServer(pub instance::Model);
 

@@ -1,4 +1,4 @@
-//! How much one customer may have. The check is pure; [`usage`] reads what it needs in one statement.
+//! How much one customer may have. The check is pure; [`usage`] reads its input in one statement.
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
@@ -7,10 +7,10 @@ use crate::db::entities::user;
 use crate::kernel::{UserId, text_enum};
 use crate::servers::store::{self, Holding};
 
-/// What one customer may have at most.
+/// The most that one customer may have.
 #[derive(Clone, Copy, Debug)]
 pub struct Quota {
-    /// Servers.
+    /// Number of servers.
     pub servers: u32,
     /// Memory of all servers together.
     pub memory_mib: u32,
@@ -22,10 +22,10 @@ impl Default for Quota {
     }
 }
 
-/// What one customer has, servers that are being made included.
+/// What one customer has, including servers that are being created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Servers.
+    /// Number of servers.
     pub servers: u32,
     /// Memory of all servers together.
     pub memory_mib: u64,
@@ -47,11 +47,11 @@ text_enum! {
 pub struct QuotaExceeded {
     /// The limit.
     pub limit: QuotaLimit,
-    /// What is allowed.
+    /// The most that is allowed.
     pub allowed: u64,
-    /// What is used already.
+    /// What is already used.
     pub used: u64,
-    /// What was asked for.
+    /// What the request adds.
     pub wanted: u64,
 }
 
@@ -59,7 +59,7 @@ impl QuotaExceeded {
     fn text(&self) -> String {
         let Self { allowed, used, wanted, .. } = self;
         match self.limit {
-            QuotaLimit::Servers => format!("the limit `servers` is {allowed}, and {used} exist or are being made"),
+            QuotaLimit::Servers => format!("the limit `servers` is {allowed}, and {used} exist or are being created"),
             QuotaLimit::Memory => {
                 format!("the limit `memory` is {allowed} MiB; {used} MiB are in use and {wanted} MiB were asked for")
             }
@@ -67,7 +67,7 @@ impl QuotaExceeded {
     }
 }
 
-/// Whether one more server of `memory_mib` stays within `quota`.
+/// Checks that one more server of `memory_mib` stays within `quota`.
 pub fn check(quota: &Quota, usage: &Usage, memory_mib: u32) -> Result<(), QuotaExceeded> {
     let servers = QuotaExceeded {
         limit: QuotaLimit::Servers,
@@ -85,10 +85,10 @@ pub fn check(quota: &Quota, usage: &Usage, memory_mib: u32) -> Result<(), QuotaE
     exceeded.map_or(Ok(()), Err)
 }
 
-/// Makes other transactions that call this for the same owner wait until the caller's ends, so that two creates at one
-/// moment cannot both pass the check. Returns whether the owner exists.
+/// Makes other transactions that call this for the same owner wait until the caller's transaction ends, so that two
+/// concurrent creates cannot both pass the check. Returns whether the owner exists.
 pub async fn lock_owner(tx: &impl ConnectionTrait, owner: UserId) -> Result<bool, DbErr> {
-    // An update locks the row on every database; a locking read does nothing on SQLite.
+    // An update locks the row on every database; SQLite ignores locking reads.
     let locked = user::Entity::update_many()
         .col_expr(user::Column::UpdatedAt, Expr::col(user::Column::UpdatedAt))
         .filter(user::Column::Id.eq(owner))
@@ -97,8 +97,8 @@ pub async fn lock_owner(tx: &impl ConnectionTrait, owner: UserId) -> Result<bool
     Ok(locked.rows_affected > 0)
 }
 
-/// What `owner` has: server rows, and operations of kind `create_kind` under way whose server has no row yet.
-/// `memory_of` reads the memory in MiB out of an operation's payload.
+/// What `owner` has: server rows, and unfinished operations of kind `create_kind` whose server has no row yet.
+/// `memory_of` reads the memory in MiB from an operation's payload.
 pub async fn usage(
     db: &impl ConnectionTrait,
     owner: UserId,
@@ -112,7 +112,7 @@ pub async fn usage(
             Holding::Making { payload, .. } => memory_of(payload),
         };
         if let (None, Holding::Making { operation, .. }) = (memory, &holding) {
-            tracing::warn!(operation.id = %operation, "the memory of {operation} cannot be read; it counts as none");
+            tracing::warn!(operation.id = %operation, "the payload of {operation} names no memory; it counts as 0 MiB");
         }
         usage.servers = usage.servers.saturating_add(1);
         usage.memory_mib = usage.memory_mib.saturating_add(memory.unwrap_or(0).into());
@@ -125,12 +125,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limit_itself_is_allowed_and_one_more_is_not() {
+    fn a_quota_may_be_used_up_but_not_exceeded() {
         let quota = Quota::default();
         let usage = |servers, memory_mib| Usage { servers, memory_mib };
         assert_eq!(check(&quota, &usage(24, 0), 65_536), Ok(()));
         let servers = check(&quota, &usage(25, 0), 512).unwrap_err();
-        assert_eq!(servers.to_string(), "the limit `servers` is 25, and 25 exist or are being made");
+        assert_eq!(servers.to_string(), "the limit `servers` is 25, and 25 exist or are being created");
         let memory = check(&quota, &usage(1, 65_000), 1024).unwrap_err();
         assert_eq!(
             memory.to_string(),

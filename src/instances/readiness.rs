@@ -1,8 +1,8 @@
-//! Whether players can reach a server, and what is in the way. Pure and total; the table is `docs/connection-state.md`.
+//! Whether players can connect to a server, and if not, why. Pure and total; the table is `docs/connection-state.md`.
 //!
-//! Four observations, each made by somebody else: what the agent says ([`Readiness`]), how far the public names are
-//! ([`EdgeState`]), whether the proxy knows the server ([`ProxyPresence`]), and how the last ping went ([`PingState`]).
-//! What runs is connectable only when all of it was seen, never because it was asked for.
+//! Four observations from four sources are combined: the state the agent reports ([`Readiness`]), the progress of the
+//! publication ([`EdgeState`]), the registration at the proxy ([`ProxyPresence`]) and the last ping ([`PingState`]). A
+//! server counts as connectable only when all four were observed; that a change was requested is not enough.
 
 use crate::edge::{EdgeState, PingState, ProxyPresence};
 use crate::kernel::text_enum;
@@ -10,33 +10,34 @@ use crate::observe::facts::Observation;
 use crate::observe::status::ServerStatus;
 
 text_enum! {
-    /// Whether the workload of a server serves, out of everything its agent and the hypervisor say.
+    /// Whether the workload of a server serves, from what its agent and the hypervisor report.
     pub enum Readiness {
         /// It serves.
         Ready = "ready",
-        /// It runs or is being started, and does not serve yet.
+        /// It is running or being started, and does not serve yet.
         Starting = "starting",
         /// It is being installed.
         Installing = "installing",
         /// It is being stopped.
         Stopping = "stopping",
-        /// It does not run.
+        /// It is not running.
         Stopped = "stopped",
         /// Nothing is installed.
         NotInstalled = "not_installed",
-        /// It ended by itself.
+        /// It ended unexpectedly.
         Crashed = "crashed",
-        /// Its agent gave up.
+        /// Its agent could not start it.
         Failed = "failed",
         /// It is being deleted.
         Deleting = "deleting",
-        /// It cannot be told.
+        /// Not known.
         Unknown = "unknown",
     }
 }
 
 impl Readiness {
-    /// What `observation` says of the workload of a server that is to stay. An agent that cannot tell whether it serves is believed when it runs.
+    /// The readiness that `observation` shows for a server that is not being deleted. An agent that cannot say whether
+    /// the workload serves is trusted when it reports that the workload runs.
     pub const fn of(observation: &Observation) -> Self {
         match observation.merged.status {
             ServerStatus::Running => match observation.ready {
@@ -56,27 +57,27 @@ impl Readiness {
 }
 
 text_enum! {
-    /// What a customer is told about reaching a server, the best first.
+    /// Whether players can connect, best state first.
     pub enum ConnectionState {
         /// Players can connect.
         Connectable = "connectable",
         /// Most players can connect.
         Degraded = "degraded",
-        /// It cannot be told right now.
+        /// Not known right now.
         Unknown = "unknown",
-        /// It is on its way and needs nobody's help.
+        /// The server is coming up; no action is needed.
         Starting = "starting",
-        /// The server runs and players do not reach it.
+        /// The server is running but players cannot reach it.
         Unreachable = "unreachable",
-        /// The server does not run.
+        /// The server is not running.
         Offline = "offline",
-        /// The server does not run and will not by itself.
+        /// The server is not running and will not restart automatically.
         Failed = "failed",
     }
 }
 
 text_enum! {
-    /// Why a connection is as it is.
+    /// Why a connection is in its state.
     pub enum ConnectionReason {
         /// The workload is starting.
         ServerStarting = "server_starting",
@@ -84,43 +85,43 @@ text_enum! {
         ServerInstalling = "server_installing",
         /// The workload is stopping.
         ServerStopping = "server_stopping",
-        /// The workload is off.
+        /// The workload is stopped.
         ServerStopped = "server_stopped",
         /// Nothing is installed.
         ServerNotInstalled = "server_not_installed",
         /// The workload crashed.
         ServerCrashed = "server_crashed",
-        /// The agent gave up.
+        /// The agent could not start the workload.
         ServerFailed = "server_failed",
         /// The server is being deleted.
         ServerDeleting = "server_deleting",
-        /// Nothing is heard of the server.
+        /// The server was not observed lately.
         ServerNotSeen = "server_not_seen",
         /// No public name was published.
         AddressNotPublished = "address_not_published",
-        /// Publishing is under way.
+        /// Publishing is in progress.
         AddressPublishing = "address_publishing",
-        /// Some targets lack the public name.
+        /// Some targets do not have the public name yet.
         AddressIncomplete = "address_incomplete",
-        /// Publishing needs a person.
+        /// Publishing needs an operator.
         AddressFailed = "address_failed",
-        /// The public name is being taken back.
+        /// The public name is being removed.
         AddressWithdrawn = "address_withdrawn",
         /// The proxy does not know the server.
         ProxyNotRegistered = "proxy_not_registered",
-        /// It is not known whether the proxy does.
+        /// Whether the proxy knows the server is not known.
         ProxyNotSeen = "proxy_not_seen",
         /// The server did not answer a ping.
         PingFailed = "ping_failed",
-        /// The server hides its status.
+        /// The server does not answer status pings.
         PingHidden = "ping_hidden",
-        /// Nobody pinged the server lately.
+        /// The server was not pinged lately.
         PingPending = "ping_pending",
     }
 }
 
 impl ConnectionReason {
-    /// The reason in words for a customer.
+    /// The reason as a sentence for a customer.
     pub const fn message(self) -> &'static str {
         match self {
             Self::ServerStarting => "The server is starting.",
@@ -150,17 +151,17 @@ impl ConnectionReason {
     }
 }
 
-/// Whether players can reach a server, and why not.
+/// Whether players can connect to a server, and if not, why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
-    /// The worst that any observation says.
+    /// The worst state that any observation implies.
     pub state: ConnectionState,
-    /// What stands out, in the order of a player's way back from the server; empty when all is well.
+    /// The reasons, from the server outwards to the player; empty when nothing is wrong.
     pub reasons: Vec<ConnectionReason>,
 }
 
 impl Connection {
-    /// Nothing is in the way so far.
+    /// Nothing has been found in the way.
     const fn open() -> Self {
         Self { state: ConnectionState::Connectable, reasons: Vec::new() }
     }
@@ -172,7 +173,7 @@ impl Connection {
     }
 }
 
-/// What the four observations say together.
+/// Combines the four observations.
 pub fn connection(readiness: Readiness, edge: EdgeState, proxy: ProxyPresence, ping: PingState) -> Connection {
     use ConnectionReason as Why;
     use ConnectionState as State;
@@ -180,10 +181,10 @@ pub fn connection(readiness: Readiness, edge: EdgeState, proxy: ProxyPresence, p
     let stands = |state, why| Connection::open().because(state, why);
     let begun = match readiness {
         Readiness::Ready => Connection::open(),
-        // Who answers a player's ping serves, whatever was heard of the agent.
+        // A server that answers a player's ping serves, whatever the agent reports.
         Readiness::Unknown if matches!(ping, PingState::Answered) => Connection::open(),
         Readiness::Unknown => stands(State::Unknown, Why::ServerNotSeen),
-        // While nothing serves, nothing else matters.
+        // While the workload does not serve, the other observations do not matter.
         Readiness::Starting => return stands(State::Starting, Why::ServerStarting),
         Readiness::Installing => return stands(State::Starting, Why::ServerInstalling),
         Readiness::Stopping => return stands(State::Offline, Why::ServerStopping),
@@ -193,14 +194,14 @@ pub fn connection(readiness: Readiness, edge: EdgeState, proxy: ProxyPresence, p
         Readiness::Failed => return stands(State::Failed, Why::ServerFailed),
         Readiness::Deleting => return stands(State::Offline, Why::ServerDeleting),
     };
-    // What is behind a name that is not out is not looked at: it follows from it.
+    // While the name is not published, proxy and ping are not considered: they depend on it.
     let published = match edge {
         EdgeState::Published => begun,
         EdgeState::Degraded => begun.because(State::Degraded, Why::AddressIncomplete),
         EdgeState::NotPublished => return begun.because(State::Unreachable, Why::AddressNotPublished),
         EdgeState::Failed => return begun.because(State::Unreachable, Why::AddressFailed),
         EdgeState::Unpublishing => return begun.because(State::Unreachable, Why::AddressWithdrawn),
-        // A server that players reach is published anew; the others for the first time.
+        // If players already reach the server, this is a change of its publication; otherwise it is the first one.
         EdgeState::Publishing if is_reached(proxy, ping) => begun.because(State::Degraded, Why::AddressPublishing),
         EdgeState::Publishing => return begun.because(State::Starting, Why::AddressPublishing),
     };

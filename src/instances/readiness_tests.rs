@@ -1,4 +1,4 @@
-//! The rules of the table, over the whole of it.
+//! The rules of the table, checked over all combinations.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ fn of((readiness, edge, proxy, ping): Row) -> Connection {
 }
 
 #[test]
-fn connectable_is_only_what_was_seen_from_end_to_end() {
+fn connectable_requires_all_four_observations() {
     let mut connectable = 0;
     for row in rows() {
         let (readiness, edge, proxy, ping) = row;
@@ -34,7 +34,7 @@ fn connectable_is_only_what_was_seen_from_end_to_end() {
 }
 
 #[test]
-fn whatever_is_not_connectable_has_a_reason_and_no_reason_comes_twice() {
+fn every_other_state_has_reasons_without_duplicates() {
     for row in rows() {
         let Connection { state, reasons } = of(row);
         assert!(state == ConnectionState::Connectable || !reasons.is_empty(), "{row:?}");
@@ -50,7 +50,7 @@ fn every_state_and_every_reason_is_reached() {
 }
 
 #[test]
-fn better_news_never_makes_it_worse() {
+fn a_better_observation_never_makes_the_state_worse() {
     for (readiness, edge, proxy, ping) in rows() {
         let before = connection(readiness, edge, proxy, ping).state;
         let answered = connection(readiness, edge, proxy, PingState::Answered).state;
@@ -59,12 +59,12 @@ fn better_news_never_makes_it_worse() {
         assert!(registered <= before, "it was registered: {readiness} {edge} {proxy} {ping}");
         let published =
             connection(readiness, EdgeState::Published, ProxyPresence::Registered, PingState::Answered).state;
-        assert!(published <= before, "everything was mended: {readiness} {edge} {proxy} {ping}");
+        assert!(published <= before, "everything else is fine: {readiness} {edge} {proxy} {ping}");
     }
 }
 
 #[test]
-fn while_nothing_serves_only_that_is_told() {
+fn a_server_that_does_not_serve_gives_only_that_reason() {
     for row in rows() {
         if !matches!(row.0, Readiness::Ready | Readiness::Unknown) {
             assert_eq!(of(row).reasons.len(), 1, "{row:?}");
@@ -73,7 +73,7 @@ fn while_nothing_serves_only_that_is_told() {
 }
 
 #[test]
-fn the_words_are_for_customers() {
+fn messages_for_customers_name_no_internals() {
     let internal = ["velocity", "agent", "proxmox", "cloudflare", "technitium", "dns", "container", "traefik", "proxy"];
     for reason in ConnectionReason::ALL {
         let words = reason.message().to_lowercase();

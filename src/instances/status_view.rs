@@ -1,4 +1,5 @@
-//! `GET /api/servers/{id}/status` and `GET /api/servers/{id}/host/status`: what is known of one server, and how old it is.
+//! `GET /api/servers/{id}/status` and `GET /api/servers/{id}/host/status`: what is known of one server, and how old
+//! that is.
 
 use actix_web::web;
 use serde::Serialize;
@@ -54,7 +55,7 @@ pub struct EdgeView {
     targets: Vec<TargetView>,
 }
 
-/// A publication at one target.
+/// The publication at one target.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetView {
@@ -64,16 +65,16 @@ pub struct TargetView {
     /// `pending`, `published`, `retrying`, `blocked` or `withdrawn`.
     #[schema(value_type = String, example = "published")]
     state: TargetState,
-    /// When it is retried.
+    /// When it is retried next.
     #[schema(value_type = Option<String>, format = "date-time")]
     retry_at: Option<Timestamp>,
-    /// Since when it is in this state.
+    /// When it entered this state.
     #[schema(value_type = String, format = "date-time")]
     since: Timestamp,
 }
 
 impl EdgeView {
-    /// `record`, which is in `state` over all its targets together.
+    /// The view of `record`, whose targets together are in `state`.
     fn new(record: &EdgeRecord, state: EdgeState) -> Self {
         let targets = record.targets.iter().map(|(target, record)| TargetView {
             target: *target,

@@ -1,4 +1,4 @@
-//! How players reach a server: what its payload says of edge and proxy, merged with what is observed of it. Pure.
+//! How players reach a server: what its payload stores of edge and proxy, merged with the observations. Pure.
 
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::edge::{
@@ -10,21 +10,22 @@ use crate::servers::payload;
 use super::readiness::{Connection, Readiness, connection};
 use crate::observe::facts::Observation;
 
-/// What is stored of the way to a server.
+/// What is stored of a server's edge.
 #[derive(Clone, Debug, Default)]
 pub struct StoredEdge {
-    /// Its publication; `None` when it never had one.
+    /// Its publication; `None` when it was never published.
     pub edge: Option<EdgeRecord>,
-    /// What is known of it at the proxy, in the present publication.
+    /// What was observed of it at the proxy during the current publication.
     pub proxy: ProxyRecord,
-    /// Whether its game answers the ping we know.
+    /// Whether its game answers our status ping.
     pings: bool,
     /// Whether it is being deleted.
     deleting: bool,
 }
 
 impl StoredEdge {
-    /// What the row of a server says. What cannot be read counts as never said; writers of it complain.
+    /// Reads the row of a server. A value that cannot be read counts as absent; the code that writes it reports the
+    /// error.
     pub fn of(row: &instance::Model) -> Self {
         let edge: Option<EdgeRecord> = payload::read(row, EDGE_KEY).ok().flatten();
         let proxy: ProxyRecord = payload::read(row, PROXY_KEY).ok().flatten().unwrap_or_default();
@@ -33,25 +34,25 @@ impl StoredEdge {
         Self { edge, proxy, pings, deleting: row.lifecycle != Lifecycle::Active }
     }
 
-    /// What players are told to connect to, while it is to be out.
+    /// The address players connect to, while the server is to be published.
     pub fn address(&self) -> Option<&str> {
         let out = self.edge.as_ref().filter(|edge| edge.intent == Intent::Published && !self.deleting);
         out.map(|edge| edge.publication.address.as_str())
     }
 
-    /// How far its publication is, over all targets together. The record of a server that is being deleted still says what
-    /// was out; what matters then is that it is on its way back.
+    /// The state of its publication, over all targets together. While a server is being deleted, its record still shows
+    /// what was published, but the targets are being unpublished.
     pub fn edge_state(&self) -> Option<EdgeState> {
         let edge = self.edge.as_ref()?;
         Some(if self.deleting { EdgeState::Unpublishing } else { edge.state() })
     }
 
-    /// Whether its workload serves. What is still heard of a server that is being deleted is of no use to anybody.
+    /// Whether its workload serves. While a server is being deleted, observations of it do not count.
     pub fn readiness(&self, seen: &Observation) -> Readiness {
         if self.deleting { Readiness::Deleting } else { Readiness::of(seen) }
     }
 
-    /// Whether the proxy knows the server.
+    /// Whether the proxy has the server registered.
     pub fn presence(&self, now: Timestamp) -> ProxyPresence {
         match &self.edge {
             Some(edge) if edge.publication.registration.is_some() => self.proxy.presence(now),
@@ -59,12 +60,12 @@ impl StoredEdge {
         }
     }
 
-    /// How the last ping went.
+    /// The result of the last ping.
     pub fn ping(&self, now: Timestamp) -> PingState {
         if self.pings { self.proxy.ping_state(now) } else { PingState::NotNeeded }
     }
 
-    /// Whether players can connect; `None` for a server that has nothing at the edge.
+    /// Whether players can connect; `None` for a server that was not published.
     pub fn connection(&self, seen: &Observation, now: Timestamp) -> Option<Connection> {
         let edge = self.edge_state()?;
         Some(connection(self.readiness(seen), edge, self.presence(now), self.ping(now)))

@@ -1,4 +1,4 @@
-//! A server as its owner and as an operator see it.
+//! A server as its owner and an operator see it.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use crate::observe::facts::Observation;
 use crate::observe::status::{AgentStatus, HostStatus, ServerStatus};
 
 text_enum! {
-    /// What a server is, in the words of the Portal.
+    /// What a server is, in the terms of the Portal.
     pub enum Category {
         /// A game server.
         Game = "GAME",
@@ -35,7 +35,7 @@ impl From<InstanceKind> for Category {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerView {
-    /// Its number as text.
+    /// Its VMID as text.
     #[schema(example = "5001")]
     id: String,
     /// The name its owner gave it.
@@ -61,10 +61,10 @@ pub struct ServerView {
     /// `active` or `deleting`.
     #[schema(value_type = String, example = "active")]
     lifecycle: Lifecycle,
-    /// When it was made.
+    /// When it was created.
     #[schema(value_type = String, format = "date-time")]
     created_at: Timestamp,
-    /// What players connect to; absent for a server that is not to be out.
+    /// The address players connect to; absent when the server is not to be published.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
     /// Whether players can connect; absent for a server that was not published.
@@ -74,7 +74,7 @@ pub struct ServerView {
     live: LiveView,
 }
 
-/// Whether players can connect to a server, and why not.
+/// Whether players can connect to a server, and if not, why.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ConnectionView {
     /// `connectable`, `degraded`, `unknown`, `starting`, `unreachable`, `offline` or `failed`.
@@ -84,7 +84,7 @@ pub struct ConnectionView {
     reasons: Vec<ReasonView>,
 }
 
-/// A reason for the state of a connection.
+/// A reason for the connection state.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ReasonView {
     /// The reason.
@@ -101,30 +101,30 @@ impl From<Connection> for ConnectionView {
     }
 }
 
-/// What was last observed of a server. A request never waits for it: `observedAt` and `stale` show its age.
+/// The last observations of a server. A request does not wait for new ones; `observedAt` and `stale` show their age.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LiveView {
     /// The status of the server.
     #[schema(value_type = String, example = "running")]
     status: ServerStatus,
-    /// Whether its container is on: `online` or `offline`.
+    /// Whether its container is running: `online` or `offline`.
     #[schema(value_type = String, example = "online")]
     host_status: HostStatus,
     /// The state its agent reports, `offline` when it does not answer.
     #[schema(value_type = String, example = "running")]
     agent_status: AgentStatus,
-    /// The installation step that is running.
+    /// The installation step in progress.
     install_step: Option<String>,
-    /// How often its workload crashed.
+    /// How often its workload has crashed.
     crash_count: u32,
     /// When its agent last answered.
     #[schema(value_type = Option<String>, format = "date-time")]
     last_seen: Option<Timestamp>,
-    /// When the newest of this was observed.
+    /// When the newest of these values was observed.
     #[schema(value_type = Option<String>, format = "date-time")]
     observed_at: Option<Timestamp>,
-    /// Whether this is older than it should be.
+    /// Whether these values are older than they should be.
     stale: bool,
 }
 
@@ -176,10 +176,10 @@ pub struct InventoryRow {
     /// Its owner.
     #[schema(value_type = String)]
     user_id: UserId,
-    /// The operation that made it.
+    /// The operation that created it.
     #[schema(value_type = String)]
     operation_id: OperationId,
-    /// The node it was last seen on.
+    /// The node its row names.
     node: String,
     /// The address of its agent.
     agent_address: String,
