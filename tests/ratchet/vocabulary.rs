@@ -17,7 +17,7 @@ const DOCUMENTS: &[&str] = &["CHANGELOG.md", "CONTRIBUTING.md", "README.md", "do
 /// Rust files whose texts (the literals, such as messages and log lines) are searched. The list only grows.
 const TEXTS: &[&str] = &[
     "src/cli/",
-    "src/instances/readiness.rs",
+    "src/instances/",
     "src/roles/dev/",
     "src/router/docs/",
     "src/sim/",
@@ -27,8 +27,15 @@ const TEXTS: &[&str] = &[
 ];
 
 /// Rust files whose comments are searched. The list only grows.
-const COMMENTS: &[&str] =
-    &["src/cli/", "src/roles/dev/", "src/router/docs/", "src/sim/", "src/telemetry/human.rs", "tests/ratchet/"];
+const COMMENTS: &[&str] = &[
+    "src/cli/",
+    "src/instances/",
+    "src/roles/dev/",
+    "src/router/docs/",
+    "src/sim/",
+    "src/telemetry/human.rs",
+    "tests/ratchet/",
+];
 
 /// A word or phrase that is not written, and what is written instead.
 #[derive(Debug, PartialEq, Eq)]
