@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use sea_orm::sqlx::Connection;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{self, Connection, Executor};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr};
 use tracing::log::LevelFilter;
 
@@ -17,6 +17,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const OPENING: Duration = Duration::from_secs(6);
 /// How long a connection that was given back may take to show that it still works.
 const CHECK: Duration = Duration::from_secs(2);
+/// A connection that was used this recently is not probed before it is used again.
+const FRESH: Duration = Duration::from_millis(200);
 /// How long a writer of SQLite waits for the one before it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two attempts to open a SQLite file that others open at the same moment.
@@ -71,7 +73,8 @@ pub async fn connect(url: &Secret, max_connections: u32) -> Result<DatabaseConne
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(Some(Duration::from_secs(300)))
         .max_lifetime(Some(Duration::from_secs(1800)))
-        .test_before_acquire(true)
+        // Asked by `probe`, and only after a pause.
+        .test_before_acquire(false)
         .sqlx_logging_level(LevelFilter::Debug)
         .sqlx_slow_statements_logging_settings(LevelFilter::Debug, Duration::from_secs(1))
         // The values of a statement are not for traces.
@@ -106,15 +109,14 @@ fn sqlite(options: &mut ConnectOptions, max_connections: u32) {
         .max_connections(max_connections.min(SQLITE_MAX_CONNECTIONS))
         // Those before us wait for each other, not for a server.
         .acquire_timeout(BUSY_TIMEOUT)
-        // A file does not go away while it is open.
-        .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
         .map_sqlx_sqlite_opts(|options| {
             options
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Normal)
+                // A commit that was answered survives a power failure.
+                .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(BUSY_TIMEOUT)
                 .foreign_keys(true)
         });
@@ -126,11 +128,16 @@ fn postgres(options: &mut ConnectOptions) {
             ("TimeZone", "UTC"),
             ("default_transaction_isolation", "read committed"),
             ("lock_timeout", "10s"),
+            // A rollback outside a transaction is a warning, and every returned connection is rolled back.
+            ("client_min_messages", "error"),
             // A worker that died in a transaction must not hold its locks for ever.
             ("idle_in_transaction_session_timeout", "15s"),
         ])
     });
-    options.map_sqlx_postgres_pool_opts(|pool| pool.after_release(|connection, _| Box::pin(check(connection))));
+    options.map_sqlx_postgres_pool_opts(|pool| {
+        let pool = pool.before_acquire(|connection, about| Box::pin(probe(connection, about.idle_for)));
+        pool.after_release(|connection, _| Box::pin(reset(connection.execute("ROLLBACK"))))
+    });
 }
 
 fn mariadb(options: &mut ConnectOptions) {
@@ -138,10 +145,10 @@ fn mariadb(options: &mut ConnectOptions) {
         options.charset("utf8mb4").collation("utf8mb4_bin").timezone(Some("+00:00".to_owned()))
     });
     options.map_sqlx_mysql_pool_opts(|pool| {
-        let pool = pool.after_release(|connection, _| Box::pin(check(connection)));
+        let pool = pool.before_acquire(|connection, about| Box::pin(probe(connection, about.idle_for)));
+        let pool = pool.after_release(|connection, _| Box::pin(reset(connection.execute("ROLLBACK"))));
         pool.after_connect(|connection, _| {
             Box::pin(async move {
-                use sea_orm::sqlx::Executor;
                 for statement in MARIADB_SESSION {
                     connection.execute(*statement).await?;
                 }
@@ -151,11 +158,27 @@ fn mariadb(options: &mut ConnectOptions) {
     });
 }
 
-/// Whether a connection that was given back works. The pool asks too, but waits for ever: each connection that was in
-/// use when the network went away would be missing until the kernel gives it up.
-async fn check(connection: &mut impl Connection) -> Result<bool, sea_orm::sqlx::Error> {
-    let silent = |_| sea_orm::sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-    tokio::time::timeout(CHECK, connection.ping()).await.map_err(silent)?.map(|()| true)
+/// Whether a returned connection works and is in no transaction.
+///
+/// A future may be dropped while its `BEGIN` is under way. sqlx 0.9.0 then returns the connection without knowing of the
+/// transaction (launchbadge/sqlx issues 4385 and 4393), and the next borrower's writes would be answered and rolled back. So
+/// every connection is rolled back on return; outside a transaction that changes nothing. The pool pings too, but without a
+/// limit: each connection that was in use when the network failed would be missing until the kernel drops it.
+async fn reset<T>(rollback: impl Future<Output = Result<T, sqlx::Error>>) -> Result<bool, sqlx::Error> {
+    in_time(rollback).await.map(|_| true)
+}
+
+/// Whether an idle connection may be used: one that was in use a moment ago is not asked again.
+async fn probe(connection: &mut impl Connection, idle_for: Duration) -> Result<bool, sqlx::Error> {
+    if idle_for < FRESH {
+        return Ok(true);
+    }
+    in_time(connection.ping()).await.map(|()| true)
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    let silent = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(CHECK, answer).await.map_err(silent)?
 }
 
 /// Where the database is, without what lets one in.

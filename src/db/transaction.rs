@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, RuntimeErr, SqlErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, SqlErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
 };
 
 use super::store_failure::StoreFailure;
@@ -12,14 +12,15 @@ use crate::kernel::{Backoff, Failure};
 
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// Begins a transaction at isolation level read committed. On SQLite it takes the single writer's place at once,
-/// because a reader that becomes a writer later can only fail there.
+/// Begins a transaction. Its isolation level is that of the session, read committed (see [`connect`](super::connect())). On
+/// SQLite it takes the single writer's place at once, because a reader that becomes a writer later can only fail there.
 pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    let (isolation_level, sqlite_transaction_mode) = match db.get_database_backend() {
-        DbBackend::Sqlite => (None, Some(SqliteTransactionMode::Immediate)),
-        _ => (Some(IsolationLevel::ReadCommitted), None),
+    let sqlite_transaction_mode = match db.get_database_backend() {
+        DbBackend::Sqlite => Some(SqliteTransactionMode::Immediate),
+        _ => None,
     };
-    db.begin_with_options(TransactionOptions { isolation_level, access_mode: None, sqlite_transaction_mode }).await
+    let options = TransactionOptions { isolation_level: None, access_mode: None, sqlite_transaction_mode };
+    db.begin_with_options(options).await
 }
 
 /// Whether the error says that a unique column already has this value.

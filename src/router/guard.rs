@@ -10,7 +10,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 
 use super::principal::Admission;
-use super::route::{Route, in_time};
+use super::route::{ADMISSION, Route, in_time};
 use crate::accounts::{Authenticator, Caller, unauthenticated};
 use crate::web::body::refuse_fields;
 use crate::web::{ApiError, ApiResult, ClientAddress, Code, Query, RateClass, RateLimiter, Remaining, address_key};
@@ -22,7 +22,7 @@ pub(super) async fn admit(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     request.extensions_mut().insert(route.rate);
-    let (caller, left) = match in_time(check(&route, &request)).await.flatten() {
+    let (caller, left) = match in_time(ADMISSION, check(&route, &request)).await.flatten() {
         Ok(admitted) => admitted,
         Err(error) => return Ok(request.error_response(error)),
     };

@@ -40,18 +40,21 @@ pub struct Route {
     mount: Arc<dyn Fn() -> actix_web::Route + Send + Sync>,
 }
 
-/// How long it may take to find out who calls, and then, once the body is read, to begin an answer. Longer than a
-/// database lets anyone wait for a lock; shorter than clients and proxies wait.
-const LIMIT: Duration = Duration::from_secs(15);
+/// How long it may take to find out who calls: a read that waits for no lock.
+pub(super) const ADMISSION: Duration = Duration::from_secs(5);
 
-/// Ends `work` after the limit: what hangs behind us must not hang our client.
-pub(super) async fn in_time<T>(work: impl Future<Output = T>) -> ApiResult<T> {
+/// How long a handler may take to begin its answer, once the body is read. Longer than a database lets anyone wait for a
+/// lock; shorter than clients and proxies wait.
+const HANDLING: Duration = Duration::from_secs(15);
+
+/// Ends `work` after `limit`: what hangs behind us must not hang our client.
+pub(super) async fn in_time<T>(limit: Duration, work: impl Future<Output = T>) -> ApiResult<T> {
     let late = |_| {
-        tracing::warn!("a request took longer than {} s", LIMIT.as_secs());
+        tracing::warn!("a request took longer than {} s", limit.as_secs());
         ApiError::new(Code::Unavailable, "This took too long. Please try again shortly.")
             .retry_after(Duration::from_secs(2))
     };
-    tokio::time::timeout(LIMIT, work).await.map_err(late)
+    tokio::time::timeout(limit, work).await.map_err(late)
 }
 
 /// A handler that begins its answer in time or fails.
@@ -68,7 +71,7 @@ where
     type Future = LocalBoxFuture<'static, Self::Output>;
 
     fn call(&self, args: Args) -> Self::Future {
-        in_time(self.0.call(args)).boxed_local()
+        in_time(HANDLING, self.0.call(args)).boxed_local()
     }
 }
 

@@ -10,6 +10,7 @@ mod conventions;
 mod deleting;
 mod documents;
 pub mod edge;
+mod hang_ups;
 mod health;
 mod instances;
 mod metrics;

@@ -2,6 +2,7 @@
 
 mod agent_poll;
 mod begin;
+mod dropped;
 mod entities;
 mod episodes;
 mod idempotency;

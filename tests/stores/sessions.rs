@@ -11,12 +11,12 @@ async fn ask(db: &DatabaseConnection, sql: &str) -> String {
 }
 
 #[tokio::test]
-async fn sqlite_waits_for_its_writer_and_survives_a_crash() {
+async fn sqlite_waits_for_its_writer_and_survives_a_power_failure() {
     let db = TestDb::empty(DatabaseKind::Sqlite).await;
     assert_eq!(ask(&db.db, "SELECT journal_mode FROM pragma_journal_mode").await, "wal");
     assert_eq!(ask(&db.db, "SELECT CAST(timeout AS TEXT) FROM pragma_busy_timeout").await, "10000");
     assert_eq!(ask(&db.db, "SELECT CAST(foreign_keys AS TEXT) FROM pragma_foreign_keys").await, "1");
-    assert_eq!(ask(&db.db, "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous").await, "1");
+    assert_eq!(ask(&db.db, "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous").await, "2", "full");
 }
 
 #[tokio::test]
