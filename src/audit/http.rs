@@ -11,7 +11,7 @@ use crate::db::entities::audit_event;
 use crate::kernel::{AuditId, Timestamp};
 use crate::web::{ApiResult, Query};
 
-/// What the audit route works with.
+/// The dependencies of the audit route.
 #[derive(Clone, Debug)]
 pub struct AuditApi {
     /// The database.

@@ -1,8 +1,8 @@
-//! The append-only record of privileged acts and refusals: [`record`] writes it, admins read it at `/api/audit`.
+//! The append-only audit log of privileged actions and refusals: [`record`] writes it, admins read it at `/api/audit`.
 //!
-//! An act is recorded in the transaction that does it. Nothing here changes or deletes an entry.
+//! An action is recorded in the transaction that carries it out. Nothing here changes or deletes an entry.
 
 pub mod http;
 mod store;
 
-pub use store::{Entry, Outcome, find_page, record};
+pub use store::{AuditOutcome, Entry, find_page, record};

@@ -8,8 +8,8 @@ use crate::kernel::{AuditId, Timestamp, text_enum};
 use crate::web::{ClientRequestId, Page};
 
 text_enum! {
-    /// What became of an act.
-    pub enum Outcome {
+    /// How an action ended.
+    pub enum AuditOutcome {
         /// It was done.
         Done = "done",
         /// It was refused.
@@ -17,20 +17,20 @@ text_enum! {
     }
 }
 
-/// A privileged act, or the refusal of one.
+/// A privileged action, or the refusal of one.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Who: a user id, `internal` or `operator`.
+    /// The actor: a user id, `internal` or `operator`.
     pub actor: String,
-    /// What, for example `user.set_role`.
+    /// The action, for example `user.set_role`.
     pub action: &'static str,
-    /// On what.
+    /// The subject of the action.
     pub subject: String,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// The request it came with.
+    /// How it ended.
+    pub outcome: AuditOutcome,
+    /// The HTTP request that caused it.
     pub request: Option<ClientRequestId>,
-    /// What matters about it; never secrets.
+    /// Details of the action, without secrets.
     pub detail: Value,
 }
 
@@ -49,7 +49,7 @@ pub async fn record(tx: &impl ConnectionTrait, entry: Entry, now: Timestamp) -> 
     Entity::insert(row).exec_without_returning(tx).await.map(drop)
 }
 
-/// One page of entries, the newest first, of `subject` only when it is given.
+/// One page of entries, newest first; only those about `subject` if one is given.
 pub async fn find_page(
     db: &impl ConnectionTrait,
     subject: Option<&str>,

@@ -1,4 +1,4 @@
-//! The loop of one task: wait, pass, note how it went.
+//! The loop of one task: wait, run a pass, record its outcome.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::nudge::Nudge;
 use super::schedule::{Passed, Schedule};
-use super::task::{Report, Task, Trouble};
+use super::task::{PassError, Report, Task};
 use crate::kernel::Clock;
 use crate::telemetry::{Outage, TaskMetrics};
 
-/// What a task is driven with.
+/// Runs the loop of one task.
 pub(super) struct Driver {
     pub(super) stop: CancellationToken,
     pub(super) nudge: Nudge,
     pub(super) metrics: TaskMetrics,
     pub(super) clock: Clock,
-    /// How long a pass may go on once `stop` fired.
+    /// How long a running pass may continue after `stop` has fired.
     pub(super) drain: Duration,
 }
 
 impl Driver {
-    /// Gives `task` its passes until `stop` fires and the pass of that moment has ended or was dropped.
+    /// Runs passes of `task` until `stop` fires. A pass that is running then ends first, or is dropped after `drain`.
     pub(super) async fn drive(self, mut task: Box<dyn Task>) {
         let Self { stop, nudge, metrics, clock, drain } = self;
         let (name, schedule) = (task.name(), task.schedule());
@@ -34,10 +34,10 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = nudge.nudged() => {}
+                () = nudge.requested() => {}
                 () = tokio::time::sleep(wait) => {}
             }
-            nudge.answered();
+            nudge.clear();
             let began = Instant::now();
             let passed = pass(&mut *task, &schedule, &stop, drain).await;
             if stop.is_cancelled() {
@@ -50,9 +50,9 @@ impl Driver {
                     outage.works();
                     series.succeeded(report.done, took, clock.now());
                 }
-                Err(trouble) => {
+                Err(error) => {
                     failures += 1;
-                    outage.failed(trouble);
+                    outage.failed(error);
                     series.failed(took);
                 }
             }
@@ -61,14 +61,14 @@ impl Driver {
     }
 }
 
-/// One pass, which is dropped when it takes too long, be it since it began or since `stop` fired.
+/// Runs one pass. Drops it when it exceeds its timeout, or when `drain` has passed since `stop` fired.
 async fn pass(
     task: &mut dyn Task,
     schedule: &Schedule,
     stop: &CancellationToken,
     drain: Duration,
-) -> Result<Report, Trouble> {
-    let limit = schedule.limit();
+) -> Result<Report, PassError> {
+    let timeout = schedule.pass_timeout();
     let drained = async {
         stop.cancelled().await;
         tokio::time::sleep(drain).await;
@@ -76,7 +76,7 @@ async fn pass(
     tokio::select! {
         biased;
         passed = task.pass(stop) => passed,
-        () = drained => Err(Trouble::of("it did not end when the role stopped")),
-        () = tokio::time::sleep(limit) => Err(Trouble::of(format!("a pass did not end within {limit:?}"))),
+        () = drained => Err(PassError::of("the pass did not end when the role stopped")),
+        () = tokio::time::sleep(timeout) => Err(PassError::of(format!("the pass did not end within {timeout:?}"))),
     }
 }

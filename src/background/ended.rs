@@ -1,51 +1,52 @@
-//! What ends a role from inside.
+//! Why a role ended although nothing asked it to stop.
 
 use super::task::TaskName;
 
-/// A part of the role ended although nothing asked it to, and with it the role. Only a restart brings it back.
+/// A part of the role ended although nothing asked it to, so the whole role ends. Only a restart recovers from it.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskEnded {
-    /// It panicked: a defect.
+    /// The task panicked: a defect.
     #[error("{task} panicked: {message}")]
     Panicked {
-        /// Which.
+        /// The task.
         task: TaskName,
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
     },
-    /// It returned: a defect.
+    /// The task returned: a defect.
     #[error("{task} ended although nothing asked it to stop")]
     Returned {
-        /// Which.
+        /// The task.
         task: TaskName,
     },
-    /// It gave up with an error.
+    /// The task ended with an error.
     #[error("{task} failed")]
     Failed {
-        /// Which.
+        /// The task.
         task: TaskName,
-        /// Why.
+        /// The error.
         source: anyhow::Error,
     },
-    /// Two tasks of a role have one name, so logs and metrics would mix them up: a defect, found at the start.
-    #[error("{task} is there twice")]
-    Twice {
-        /// Which.
+    /// Two tasks of a role have the same name, so logs and metrics could not distinguish them: a defect, found at
+    /// start-up.
+    #[error("two tasks are named {task}")]
+    DuplicateName {
+        /// The name.
         task: TaskName,
     },
-    /// A role has more tasks than a runner takes: a defect, found at the start.
-    #[error("{task} is one task too many")]
+    /// A role has more tasks than a runner accepts: a defect, found at start-up.
+    #[error("{task} exceeds the maximum number of tasks")]
     TooMany {
-        /// The one that has no place.
+        /// The first task that was refused.
         task: TaskName,
     },
 }
 
 impl TaskEnded {
-    /// Whether it is a defect of zpack, which only its developers can fix.
+    /// Whether this is a defect of zpack, which only its developers can fix.
     pub const fn is_defect(&self) -> bool {
         match self {
-            Self::Panicked { .. } | Self::Returned { .. } | Self::Twice { .. } | Self::TooMany { .. } => true,
+            Self::Panicked { .. } | Self::Returned { .. } | Self::DuplicateName { .. } | Self::TooMany { .. } => true,
             Self::Failed { .. } => false,
         }
     }

@@ -1,26 +1,26 @@
-//! Asks a task for a pass now.
+//! Requests a pass of a task without waiting for its schedule.
 
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 
-/// Asks one task for a pass now. Cheap to clone, and harmless when the task has ended.
+/// Requests a pass of one task now. Cheap to clone; has no effect when the task has ended.
 #[derive(Clone, Debug, Default)]
 pub struct Nudge(Arc<Notify>);
 
 impl Nudge {
-    /// Ends the wait of the task. Any number of nudges during a pass make one more pass after it.
+    /// Ends the wait of the task. Any number of nudges during a pass cause exactly one more pass after it.
     pub fn nudge(&self) {
         self.0.notify_one();
     }
 
-    pub(super) async fn nudged(&self) {
+    pub(super) async fn requested(&self) {
         self.0.notified().await;
     }
 
-    /// Forgets what was asked for until now: the pass that begins answers it.
-    pub(super) fn answered(&self) {
+    /// Discards the requests made so far: the pass that begins now serves them.
+    pub(super) fn clear(&self) {
         let _ = self.0.notified().now_or_never();
     }
 }

@@ -1,4 +1,4 @@
-//! Runs the tasks of a role, and ends the role with the first of them.
+//! Runs the tasks of a role, and ends the role when the first of them ends.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use super::task::{Task, TaskName};
 use crate::kernel::Clock;
 use crate::telemetry::{Metrics, TaskMetrics, caught};
 
-/// How many things one runner takes. Each costs a loop and a few series; a role has about a dozen.
+/// The most tasks of one runner. Each costs a loop and a few time series; a role has about a dozen.
 pub const MOST_TASKS: usize = 64;
 
-/// How long a pass may go on once its role stops; less than `TimeoutStopSec=` of the units.
+/// How long a pass may continue once its role stops; less than `TimeoutStopSec=` of the units.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// What a role does beside requests. Nothing begins before [`Self::run`].
+/// Runs the background tasks of a role. Nothing starts before [`Self::run`].
 pub struct Runner {
     stop: CancellationToken,
     metrics: TaskMetrics,
@@ -31,18 +31,18 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// A runner whose work ends when `stop` fires, and which fires `stop` when something ends before that. `clock` says
-    /// when passes succeeded.
+    /// Creates a runner that ends when `stop` fires, and that fires `stop` when a task ends before that. `clock` gives
+    /// the time of the last successful pass.
     pub fn new(stop: CancellationToken, metrics: &Metrics, clock: Clock) -> Self {
         Self { stop, metrics: metrics.tasks.clone(), clock, drain: DRAIN, entries: Vec::new(), refused: None }
     }
 
-    /// Gives the passes of tasks added from now on another time to end once `stop` fired.
-    pub fn draining(self, drain: Duration) -> Self {
+    /// Sets how long passes of tasks added from now on may continue after `stop` has fired.
+    pub fn with_drain(self, drain: Duration) -> Self {
         Self { drain, ..self }
     }
 
-    /// Adds a task; what is returned asks it for a pass now.
+    /// Adds a task. The returned [`Nudge`] requests a pass of it.
     pub fn add(&mut self, task: impl Task) -> Nudge {
         let nudge = Nudge::default();
         let driver = Driver {
@@ -53,19 +53,19 @@ impl Runner {
             drain: self.drain,
         };
         let (name, task) = (task.name(), Box::new(task) as Box<dyn Task>);
-        self.enter(name, driver.drive(task).map(Ok).boxed());
+        self.register(name, driver.drive(task).map(Ok).boxed());
         nudge
     }
 
-    /// Adds work with a loop of its own, which ends soon after `stop` fired and never before. The runner waits for its
-    /// end however long it takes: how work drains is its own affair.
-    pub fn keep(&mut self, name: TaskName, work: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
-        self.enter(name, work.boxed());
+    /// Adds work that has its own loop. It must end soon after `stop` has fired, and not before. The runner waits for
+    /// its end without a limit: the work itself bounds its drain.
+    pub fn supervise(&mut self, name: TaskName, work: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        self.register(name, work.boxed());
     }
 
-    fn enter(&mut self, task: TaskName, work: BoxFuture<'static, anyhow::Result<()>>) {
+    fn register(&mut self, task: TaskName, work: BoxFuture<'static, anyhow::Result<()>>) {
         let refused = if self.entries.iter().any(|(other, _)| *other == task) {
-            TaskEnded::Twice { task }
+            TaskEnded::DuplicateName { task }
         } else if self.entries.len() >= MOST_TASKS {
             TaskEnded::TooMany { task }
         } else {
@@ -75,8 +75,8 @@ impl Runner {
         self.refused.get_or_insert(refused);
     }
 
-    /// Runs everything until `stop` fires and all of it has ended. When something panics or ends before that, `stop`
-    /// fires, the rest ends as it would otherwise, and the error says what ended first.
+    /// Runs all tasks until `stop` fires and all of them have ended. When one panics or ends before that, this fires
+    /// `stop`, waits for the others to drain, and returns an error that names the first one.
     pub async fn run(self) -> Result<(), TaskEnded> {
         let Self { stop, entries, refused, .. } = self;
         if let Some(refused) = refused {
@@ -97,20 +97,20 @@ impl Runner {
         }
         let mut first = None;
         while let Some(ended) = running.join_next().await {
-            // Only the end of the runtime cancels them.
+            // They are cancelled only when the runtime ends.
             let Ok(Err(ended)) = ended else { continue };
             let stopping = stop.is_cancelled();
             stop.cancel();
             tracing::error!(error = %describe(&ended), stopping, "{}", describe(&ended));
             first.get_or_insert(ended);
         }
-        // With nothing to run there is still a role that waits for its end.
+        // A role without tasks still waits to be stopped.
         stop.cancelled().await;
         first.map_or(Ok(()), Err)
     }
 }
 
-/// The error and its causes in one line.
+/// Formats the error and its causes in one line.
 fn describe(ended: &TaskEnded) -> String {
     match ended {
         TaskEnded::Failed { source, .. } => format!("{ended}: {source:#}"),

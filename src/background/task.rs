@@ -1,4 +1,4 @@
-//! What a background task is.
+//! The interface of a background task.
 
 use std::error::Error;
 use std::fmt;
@@ -8,18 +8,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::schedule::Schedule;
 
-/// Something that is done again and again beside requests.
+/// Work that a role repeats in the background.
 #[async_trait]
 pub trait Task: Send + 'static {
-    /// Its name in logs and metrics; one runner has each name once.
+    /// Its name in logs and metrics; unique within one runner.
     fn name(&self) -> TaskName;
 
-    /// When it has a pass; asked once, when the runner begins.
+    /// When its passes are due; read once, when the runner starts.
     fn schedule(&self) -> Schedule;
 
-    /// One pass. Once `stop` fires it begins nothing new and ends soon: the runner waits for a while and then drops it.
-    /// What the pass reports is of no interest any more by then.
-    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble>;
+    /// Runs one pass. Once `stop` fires, the pass must begin nothing new and end soon: the runner drops it after the
+    /// drain timeout. The result of a pass is ignored after `stop` has fired.
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError>;
 }
 
 #[async_trait]
@@ -32,27 +32,27 @@ impl Task for Box<dyn Task> {
         (**self).schedule()
     }
 
-    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError> {
         (**self).pass(stop).await
     }
 }
 
-/// The name of a task: what it does, and about what where one process does the same about several.
+/// The name of a task, with its subject when one process runs the same task for several subjects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskName {
-    /// What it does, as in `queue-sweep`: a value of the label `task`.
+    /// What the task does, such as `queue-sweep`: a value of the label `task`.
     pub task: &'static str,
-    /// About what, as in `provision`: a value of the label `subject`, empty when there is only one.
+    /// Its subject, such as `provision`: a value of the label `subject`, empty when there is only one.
     pub subject: &'static str,
 }
 
 impl TaskName {
-    /// The only task of this name in a process.
+    /// The name of a task that a process runs once.
     pub const fn of(task: &'static str) -> Self {
         Self { task, subject: "" }
     }
 
-    /// The same task about one of several subjects.
+    /// The name of the same task for one of several subjects.
     pub const fn about(self, subject: &'static str) -> Self {
         Self { subject, ..self }
     }
@@ -67,38 +67,38 @@ impl fmt::Display for TaskName {
     }
 }
 
-/// What a pass did.
+/// The result of a pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// How many things of the task's own kind: servers, debts, records, rows.
+    /// The number of items the pass handled: servers, debts, records, rows.
     pub done: u64,
 }
 
 impl Report {
-    /// A pass that did `count` things.
+    /// A pass that handled `count` items.
     pub fn done(count: usize) -> Self {
         Self { done: count as u64 }
     }
 }
 
-/// Why a pass failed: an error with its causes in one line, for the log.
+/// Why a pass failed: an error and its causes in one line, for the log.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Trouble(String);
+pub struct PassError(String);
 
-impl Trouble {
-    /// A failure without an error value of its own.
+impl PassError {
+    /// A failure that has no error value.
     pub fn of(reason: impl Into<String>) -> Self {
         Self(reason.into())
     }
 }
 
-impl<E: Error> From<E> for Trouble {
+impl<E: Error> From<E> for PassError {
     fn from(error: E) -> Self {
         let mut reason = error.to_string();
         let mut next = error.source();
         while let Some(cause) = next {
             let cause_text = cause.to_string();
-            // Many errors quote their cause.
+            // Many errors include the text of their cause.
             if !reason.ends_with(&cause_text) {
                 reason.push_str(": ");
                 reason.push_str(&cause_text);
@@ -109,7 +109,7 @@ impl<E: Error> From<E> for Trouble {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for PassError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

@@ -14,7 +14,7 @@ use super::*;
 use crate::kernel::{Clock, Timestamp};
 use crate::telemetry::Metrics;
 
-/// Longer than any test.
+/// Longer than any test runs.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
 
 /// How a pass ends.
@@ -24,11 +24,11 @@ enum Act {
     Fail,
     Hang,
     Panic,
-    /// Ends when the role stops, and says so.
-    Heed,
+    /// Ends when the role stops, and reports that.
+    EndOnStop,
 }
 
-/// A task whose passes end as they are told to, the last way again and again; each is reported as it begins.
+/// A task whose passes act by a script; the last act repeats. Each pass is reported when it begins.
 struct Scripted {
     name: TaskName,
     schedule: Schedule,
@@ -46,17 +46,17 @@ impl Task for Scripted {
         self.schedule
     }
 
-    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError> {
         let act = if self.acts.len() > 1 { self.acts.remove(0) } else { self.acts[0] };
         self.began.send(act).unwrap();
         match act {
             Act::Do(done) => Ok(Report { done }),
-            Act::Fail => Err(Trouble::of("the peer is away")),
+            Act::Fail => Err(PassError::of("the peer is offline")),
             Act::Hang => std::future::pending().await,
-            Act::Panic => panic!("the pass met something impossible"),
-            Act::Heed => {
+            Act::Panic => panic!("the pass reached an impossible state"),
+            Act::EndOnStop => {
                 stop.cancelled().await;
-                self.began.send(Act::Heed).unwrap();
+                self.began.send(Act::EndOnStop).unwrap();
                 Ok(Report::default())
             }
         }
@@ -79,14 +79,14 @@ impl Scene {
         Self { stop, metrics, clock, runner }
     }
 
-    /// Adds a task that does `acts`; what reports its passes, and what asks for one.
+    /// Adds a task that performs `acts`. Returns the reports of its passes and its nudge.
     fn add(&mut self, schedule: Schedule, acts: &[Act]) -> (mpsc::UnboundedReceiver<Act>, Nudge) {
         let (began, passes) = mpsc::unbounded_channel();
         let task = Scripted { name: TaskName::of("scripted"), schedule, acts: acts.to_vec(), began };
         (passes, self.runner.add(task))
     }
 
-    /// The value of the one series whose name and labels begin so.
+    /// The value of the only series whose name and labels begin with `series`.
     fn value(metrics: &Metrics, series: &str) -> f64 {
         let text = metrics.render().unwrap();
         let line = text.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("{series}: {text}"));
@@ -99,7 +99,7 @@ const FAILED: &str = r#"zpack_task_pass_seconds_count{task="scripted",subject=""
 const DONE: &str = r#"zpack_task_items_done_total{task="scripted",subject=""}"#;
 
 #[tokio::test]
-async fn passes_come_again_and_again_until_the_role_stops() {
+async fn passes_repeat_until_the_role_stops() {
     let mut scene = Scene::new();
     let (mut passes, _) = scene.add(Schedule::every(Duration::from_millis(1)), &[Act::Do(2)]);
     let running = tokio::spawn(scene.runner.run());
@@ -112,29 +112,29 @@ async fn passes_come_again_and_again_until_the_role_stops() {
 }
 
 #[tokio::test]
-async fn a_nudge_ends_the_wait_and_many_make_one_pass() {
+async fn a_nudge_ends_the_wait_and_several_nudges_cause_one_pass() {
     let mut scene = Scene::new();
     let (mut passes, nudge) = scene.add(Schedule::every(NEVER).first(First::AfterPeriod), &[Act::Do(1)]);
     let running = tokio::spawn(scene.runner.run());
     tokio::task::yield_now().await;
-    assert!(passes.try_recv().is_err(), "its time has not come");
+    assert!(passes.try_recv().is_err(), "the pass is not due");
     nudge.nudge();
     passes.recv().await.unwrap();
-    // All of these come before the task has a turn.
+    // All of these arrive before the task runs.
     (0..5).for_each(|_| nudge.clone().nudge());
     assert_eq!(passes.recv().await, Some(Act::Do(1)));
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
-    assert!(passes.try_recv().is_err(), "five nudges made more than one pass");
+    assert!(passes.try_recv().is_err(), "five nudges caused more than one pass");
     scene.stop.cancel();
     running.await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn the_last_success_stands_while_passes_fail_and_the_start_counts_as_one() {
+async fn failed_passes_keep_the_time_of_the_last_success_and_the_start_counts_as_one() {
     let mut scene = Scene::new();
-    let (mut passes, nudge) = scene.add(Schedule::every(NEVER), &[Act::Fail, Act::Do(7), Act::Fail, Act::Heed]);
+    let (mut passes, nudge) = scene.add(Schedule::every(NEVER), &[Act::Fail, Act::Do(7), Act::Fail, Act::EndOnStop]);
     let (metrics, clock) = (scene.metrics.clone(), scene.clock.clone());
     let running = tokio::spawn(scene.runner.run());
     let started = 1_800_000_000.0;
@@ -168,15 +168,16 @@ impl Write for Log {
 }
 
 #[tokio::test]
-async fn an_outage_is_one_line_when_it_begins_and_one_when_it_ends() {
+async fn an_outage_logs_one_line_at_its_beginning_and_one_at_its_end() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
-    // A lone subscriber is not asked about events that a thread of another test, which has none, is the first to reach.
+    // Without a second dispatcher, tracing caches "not enabled" for an event that a thread without a subscriber, of
+    // another test, reaches first.
     let _other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _logging = tracing::subscriber::set_default(subscriber);
     let mut scene = Scene::new();
-    let acts = [Act::Fail, Act::Fail, Act::Fail, Act::Do(1), Act::Do(1), Act::Heed];
+    let acts = [Act::Fail, Act::Fail, Act::Fail, Act::Do(1), Act::Do(1), Act::EndOnStop];
     let (mut passes, _) = scene.add(Schedule::every(Duration::ZERO), &acts);
     let running = tokio::spawn(scene.runner.run());
     for act in acts {
@@ -187,40 +188,40 @@ async fn an_outage_is_one_line_when_it_begins_and_one_when_it_ends() {
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let lines: Vec<_> = text.lines().filter(|line| line.contains("scripted")).collect();
     assert_eq!(lines.len(), 2, "{text}");
-    assert!(lines[0].contains("scripted: failing: the peer is away"), "{text}");
+    assert!(lines[0].contains("scripted: failing: the peer is offline"), "{text}");
     assert!(lines[1].contains("scripted: works again"), "{text}");
 }
 
 #[tokio::test]
-async fn a_pass_that_hangs_is_dropped_and_the_next_one_comes() {
+async fn a_pass_that_hangs_is_dropped_and_the_next_one_runs() {
     let mut scene = Scene::new();
-    let schedule = Schedule::every(Duration::ZERO).within(Duration::from_millis(5));
-    let (mut passes, _) = scene.add(schedule, &[Act::Hang, Act::Heed]);
+    let schedule = Schedule::every(Duration::ZERO).timeout(Duration::from_millis(5));
+    let (mut passes, _) = scene.add(schedule, &[Act::Hang, Act::EndOnStop]);
     let running = tokio::spawn(scene.runner.run());
     assert_eq!(passes.recv().await, Some(Act::Hang));
-    // The second one would hang too, if it were not for the stop.
-    assert_eq!(passes.recv().await, Some(Act::Heed));
+    // The second pass ends only because the role stops.
+    assert_eq!(passes.recv().await, Some(Act::EndOnStop));
     assert_eq!(Scene::value(&scene.metrics, FAILED), 1.0);
     scene.stop.cancel();
     running.await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn a_pass_under_way_is_waited_for_when_the_role_stops() {
+async fn a_role_that_stops_waits_for_the_running_pass() {
     let mut scene = Scene::new();
-    let (mut passes, _) = scene.add(Schedule::every(NEVER), &[Act::Heed]);
+    let (mut passes, _) = scene.add(Schedule::every(NEVER), &[Act::EndOnStop]);
     let running = tokio::spawn(scene.runner.run());
     passes.recv().await.unwrap();
     scene.stop.cancel();
     running.await.unwrap().unwrap();
-    assert_eq!(passes.recv().await, Some(Act::Heed), "it came to its end");
-    assert_eq!(passes.recv().await, None, "and had no other");
+    assert_eq!(passes.recv().await, Some(Act::EndOnStop), "the pass completed");
+    assert_eq!(passes.recv().await, None, "no further pass ran");
 }
 
 #[tokio::test]
-async fn a_pass_that_does_not_heed_the_stop_is_dropped_after_a_while() {
+async fn a_pass_that_ignores_the_stop_is_dropped_after_the_drain() {
     let mut scene = Scene::new();
-    scene.runner = scene.runner.draining(Duration::from_millis(5));
+    scene.runner = scene.runner.with_drain(Duration::from_millis(5));
     let (mut passes, _) = scene.add(Schedule::every(NEVER), &[Act::Hang]);
     let running = tokio::spawn(scene.runner.run());
     passes.recv().await.unwrap();
@@ -234,30 +235,30 @@ async fn a_panic_ends_the_role_with_the_name_of_the_task() {
     let (mut passes, _) = scene.add(Schedule::every(NEVER), &[Act::Panic]);
     let (stop, drained) = (scene.stop.clone(), mpsc::unbounded_channel());
     let (sender, mut drained) = drained;
-    scene.runner.keep(TaskName::of("server"), async move {
+    scene.runner.supervise(TaskName::of("server"), async move {
         stop.cancelled().await;
         sender.send(()).unwrap();
         Ok(())
     });
     let ended = scene.runner.run().await.unwrap_err();
     assert!(ended.is_defect());
-    assert_eq!(ended.to_string(), "scripted panicked: the pass met something impossible");
+    assert_eq!(ended.to_string(), "scripted panicked: the pass reached an impossible state");
     assert_eq!(passes.recv().await, Some(Act::Panic));
     assert!(scene.stop.is_cancelled(), "the role is stopping");
-    assert_eq!(drained.recv().await, Some(()), "what is left was stopped and waited for");
+    assert_eq!(drained.recv().await, Some(()), "the other work was stopped and drained");
 }
 
 #[tokio::test]
-async fn work_that_returns_ends_the_role_and_work_that_was_stopped_does_not() {
+async fn supervised_work_that_returns_ends_the_role_unless_it_was_stopped() {
     let mut scene = Scene::new();
-    scene.add(Schedule::every(NEVER), &[Act::Heed]);
-    scene.runner.keep(TaskName::of("worker").about("host"), async { Ok(()) });
+    scene.add(Schedule::every(NEVER), &[Act::EndOnStop]);
+    scene.runner.supervise(TaskName::of("worker").about("host"), async { Ok(()) });
     let ended = scene.runner.run().await.unwrap_err();
     assert!(matches!(ended, TaskEnded::Returned { .. }) && ended.is_defect(), "{ended:?}");
     assert_eq!(ended.to_string(), "worker of host ended although nothing asked it to stop");
 
     let mut scene = Scene::new();
-    scene.runner.keep(TaskName::of("server"), scene.stop.clone().cancelled_owned().map(Ok));
+    scene.runner.supervise(TaskName::of("server"), scene.stop.clone().cancelled_owned().map(Ok));
     scene.stop.cancel();
     scene.runner.run().await.unwrap();
 }
@@ -266,19 +267,19 @@ async fn work_that_returns_ends_the_role_and_work_that_was_stopped_does_not() {
 async fn an_error_ends_the_role_and_keeps_its_causes() {
     let mut scene = Scene::new();
     let cause = std::io::Error::from(std::io::ErrorKind::AddrInUse);
-    scene.runner.keep(TaskName::of("server"), async { Err(anyhow!(cause).context("it cannot listen")) });
+    scene.runner.supervise(TaskName::of("server"), async { Err(anyhow!(cause).context("cannot listen")) });
     let ended = scene.runner.run().await.unwrap_err();
     assert!(!ended.is_defect());
     let ended = anyhow!(ended);
-    assert_eq!(format!("{ended:#}").split(": ").take(2).collect::<Vec<_>>(), ["server failed", "it cannot listen"]);
+    assert_eq!(format!("{ended:#}").split(": ").take(2).collect::<Vec<_>>(), ["server failed", "cannot listen"]);
     assert!(ended.chain().any(|cause| cause.is::<std::io::Error>()), "the exit status depends on it");
 }
 
 #[tokio::test]
-async fn an_error_that_comes_with_the_stop_is_not_lost() {
+async fn an_error_after_the_stop_is_returned() {
     let mut scene = Scene::new();
     let stop = scene.stop.clone();
-    scene.runner.keep(TaskName::of("server"), async move {
+    scene.runner.supervise(TaskName::of("server"), async move {
         stop.cancelled().await;
         Err(anyhow!("the drain failed"))
     });
@@ -287,12 +288,12 @@ async fn an_error_that_comes_with_the_stop_is_not_lost() {
 }
 
 #[tokio::test]
-async fn a_name_comes_once_and_the_number_of_tasks_is_bounded() {
+async fn names_are_unique_and_the_number_of_tasks_is_bounded() {
     let mut scene = Scene::new();
-    scene.add(Schedule::every(NEVER), &[Act::Heed]);
-    scene.add(Schedule::every(NEVER), &[Act::Heed]);
+    scene.add(Schedule::every(NEVER), &[Act::EndOnStop]);
+    scene.add(Schedule::every(NEVER), &[Act::EndOnStop]);
     let refused = scene.runner.run().await;
-    assert!(matches!(refused, Err(TaskEnded::Twice { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(TaskEnded::DuplicateName { .. })), "{refused:?}");
     assert!(scene.stop.is_cancelled());
 
     const SUBJECTS: [&str; MOST_TASKS + 1] = {
@@ -307,7 +308,7 @@ async fn a_name_comes_once_and_the_number_of_tasks_is_bounded() {
     };
     let mut scene = Scene::new();
     for subject in SUBJECTS {
-        scene.runner.keep(TaskName::of("one of many").about(subject), std::future::pending());
+        scene.runner.supervise(TaskName::of("one of many").about(subject), std::future::pending());
     }
     let refused = scene.runner.run().await;
     assert!(matches!(refused, Err(TaskEnded::TooMany { task }) if task.subject == SUBJECTS[MOST_TASKS]), "{refused:?}");
@@ -324,7 +325,7 @@ async fn a_runner_without_tasks_waits_for_the_stop() {
 }
 
 #[test]
-fn trouble_tells_each_cause_once() {
+fn a_pass_error_names_each_cause_once() {
     #[derive(Debug, thiserror::Error)]
     #[error("reading failed: {0}")]
     struct Quotes(#[source] std::fmt::Error);
@@ -333,6 +334,6 @@ fn trouble_tells_each_cause_once() {
     struct Silent(#[source] Quotes);
 
     let cause = std::fmt::Error.to_string();
-    let trouble = Trouble::from(Silent(Quotes(std::fmt::Error)));
+    let trouble = PassError::from(Silent(Quotes(std::fmt::Error)));
     assert_eq!(trouble.to_string(), format!("the pass stopped: reading failed: {cause}"));
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::cache::{Cache, Reading};
 use super::document::{Games, Runtimes};
 use super::error::CatalogUnavailable;
-use crate::background::{Report, Schedule, Task, TaskName, Trouble};
+use crate::background::{PassError, Report, Schedule, Task, TaskName};
 use crate::kernel::Clock;
 use crate::ports::CatalogSource;
 
@@ -57,7 +57,7 @@ impl Task for CatalogRefresh {
     }
 
     /// Looks whether a copy has grown old, which costs nothing, and fetches it then.
-    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError> {
         let Catalog { games, runtimes } = &self.0;
         let both = async { tokio::join!(games.keep_fresh(), runtimes.keep_fresh()) };
         let Some((games, runtimes)) = stop.run_until_cancelled(both).await else { return Ok(Report::default()) };

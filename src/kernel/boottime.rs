@@ -1,4 +1,4 @@
-//! A monotonic clock that goes on while the machine sleeps; `std::time::Instant` stops then.
+//! A monotonic clock that includes suspension; `std::time::Instant` stops while the machine is suspended.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Time as data. Code takes a [`Timestamp`] argument; only the edge of a role asks a [`Clock`].
+//! Time as data. Code takes a [`Timestamp`] argument; only the outermost layer of a role reads a [`Clock`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use sea_orm::DeriveValueType;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A moment in UTC with millisecond precision. Stored as epoch milliseconds, written to JSON as RFC 3339.
+/// A point in time in UTC with millisecond precision. Stored as epoch milliseconds, written to JSON as RFC 3339.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The moment `millis` milliseconds after 1970-01-01T00:00:00Z.
+    /// The time `millis` milliseconds after 1970-01-01T00:00:00Z.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
@@ -29,18 +29,18 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
-    /// This moment moved into the future by `span`; saturates instead of overflowing.
+    /// The time `span` later; saturates instead of overflowing.
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// How long ago `earlier` was, zero when it lies in the future.
+    /// The time elapsed since `earlier`, zero when that lies in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
-/// A span as a person reads it: `840 ms`, `2.4 s`, `75 s`.
+/// Formats a duration for people: `840 ms`, `2.4 s`, `75 s`.
 pub fn short_span(span: Duration) -> String {
     match span.as_millis() {
         millis @ 0..1000 => format!("{millis} ms"),
@@ -77,7 +77,7 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// Where a role gets the current time from.
+/// The source of the current time of a role.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
     /// The machine's clock.
@@ -88,12 +88,12 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// A clock that shows `at` until [`Clock::advance`] moves it.
+    /// A clock that stands at `at` until [`Clock::advance`] moves it.
     pub fn fixed(at: Timestamp) -> Self {
         Self::Fixed(Arc::new(AtomicI64::new(at.millis())))
     }
 
-    /// The current moment.
+    /// The current time.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     pub fn now(&self) -> Timestamp {
         match self {
@@ -102,7 +102,7 @@ impl Clock {
         }
     }
 
-    /// Moves a fixed clock forward; the system clock is not ours to move.
+    /// Moves a fixed clock forward; has no effect on the system clock.
     pub fn advance(&self, span: Duration) {
         if let Self::Fixed(millis) = self {
             millis.store(self.now().after(span).millis(), Ordering::SeqCst);
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timestamp_survives_json() {
+    fn a_timestamp_round_trips_through_json() {
         let at = Timestamp::from_millis(1_700_000_000_123);
         let json = serde_json::to_string(&at).unwrap();
         assert_eq!(json, "\"2023-11-14T22:13:20.123Z\"");
@@ -123,13 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn a_short_span_has_the_unit_that_suits_it() {
+    fn a_short_span_chooses_a_suitable_unit() {
         let shown = |millis| short_span(Duration::from_millis(millis));
         assert_eq!([shown(0), shown(840), shown(2449), shown(75_900)], ["0 ms", "840 ms", "2.4 s", "75 s"]);
     }
 
     #[test]
-    fn since_never_goes_below_zero() {
+    fn since_is_never_negative() {
         let at = Timestamp::from_millis(1000);
         assert_eq!(at.since(Timestamp::from_millis(400)), Duration::from_millis(600));
         assert_eq!(Timestamp::from_millis(400).since(at), Duration::ZERO);

@@ -1,4 +1,4 @@
-//! A name in the DNS, in the one spelling everything is compared in.
+//! A DNS name in canonical spelling, so that names can be compared.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,8 +21,7 @@ pub struct DnsName(String);
 pub struct DnsNameError(String);
 
 impl DnsName {
-    /// Reads a name as a zone's listing shows it: relative names and `@` belong to `zone` (docs/contracts/edge.md
-    /// A8.1).
+    /// Parses a name as listed in a zone: relative names and `@` belong to `zone` (docs/contracts/edge.md A8.1).
     pub fn in_zone(text: &str, zone: &Self) -> Result<Self, DnsNameError> {
         let trimmed = text.trim();
         let absolute = trimmed.ends_with('.');
@@ -33,7 +32,7 @@ impl DnsName {
         if absolute || name.is_within(zone) { Ok(name) } else { format!("{name}.{zone}").parse() }
     }
 
-    /// Reads what a record points at: a single label belongs to `zone`, every other name is absolute.
+    /// Parses the target of a record: a single label belongs to `zone`, every other name is absolute.
     pub fn target(text: &str, zone: &Self) -> Result<Self, DnsNameError> {
         if text.trim_end_matches('.').contains('.') { text.parse() } else { Self::in_zone(text, zone) }
     }
@@ -67,13 +66,13 @@ impl DnsName {
 impl FromStr for DnsName {
     type Err = DnsNameError;
 
-    /// Reads an absolute name, whatever its case, script and final dots.
+    /// Parses an absolute name in any case and script, with or without final dots.
     fn from_str(text: &str) -> Result<Self, DnsNameError> {
         let refused = || DnsNameError(text.chars().take(80).collect());
         let name = idna::domain_to_ascii(text.trim().trim_end_matches('.')).map_err(|_| refused())?;
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         let fits = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(allowed);
-        // A zone may hold `*`; below it nothing else is special.
+        // A zone may contain a wildcard, `*`; no other label is special.
         let labels = name.strip_prefix("*.").unwrap_or(&name);
         if name.len() <= MAX_NAME && labels.split('.').all(fits) { Ok(Self(name)) } else { Err(refused()) }
     }
@@ -108,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn one_spelling_for_all_of_them() {
+    fn all_spellings_of_a_name_become_one() {
         let zone = name("Zone.TLD.");
         for text in ["mc-1", "MC-1.zone.tld", "mc-1.Zone.Tld...", " mc-1.zone.tld. "] {
             assert_eq!(DnsName::in_zone(text, &zone).unwrap().as_str(), "mc-1.zone.tld", "{text}");
@@ -128,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_is_left_label_by_label() {
+    fn names_are_compared_with_a_zone_label_by_label() {
         assert!(name("a.zone.tld").is_within(&name("zone.tld")) && name("zone.tld").is_within(&name("zone.tld")));
         assert!(!name("evilzone.tld").is_within(&name("zone.tld")));
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn texts_that_are_not_names_are_refused() {
         for text in ["", ".", "a..b", "a b.c", &"a".repeat(64), &["abcdefg."; 40].concat(), "a/b", "*.*.a"] {
             assert!(text.parse::<DnsName>().is_err(), "{text}");
         }

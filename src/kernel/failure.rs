@@ -1,17 +1,17 @@
-//! What an error means for the caller: try again, give up, or ask a person.
+//! What an error means for the caller: retry, stop, or wait for an operator.
 
 /// The class of an error. Callers decide by class, never by the text of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// It surely had no effect and may work later: repeat with backoff.
+    /// It had no effect and may work later: retry with backoff.
     Transient,
-    /// The peer is occupied with the same object: repeat with backoff, the peer is healthy.
+    /// The peer is healthy but busy with the same object: retry with backoff.
     Busy,
-    /// It may or may not have taken effect: observe the world before anything is repeated.
+    /// It may or may not have taken effect: observe the state of the peer before a retry.
     Ambiguous,
-    /// It will fail the same way again.
+    /// A retry would fail in the same way.
     Permanent,
-    /// It needs a person: credentials, permissions, quota, a stale lock.
+    /// It needs an operator: credentials, permissions, quota, a stale lock.
     NeedsOperator,
 }
 

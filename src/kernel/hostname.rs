@@ -21,7 +21,7 @@ pub struct Hostname(String);
 pub struct HostnameError(String);
 
 impl Hostname {
-    /// `srv-<vmid>`, the name of a server that has no better one.
+    /// `srv-<vmid>`, the name of a server that has no other.
     pub fn numbered(vmid: VmId) -> Self {
         Self(format!("srv-{vmid}"))
     }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_one_clean_label_passes() {
+    fn only_a_single_valid_label_is_accepted() {
         assert_eq!("MC-Paper-5013".parse::<Hostname>().unwrap().as_str(), "mc-paper-5013");
         for text in ["", "my_srv", "-a", "a-", "a.b", "ä", "a b", &"a".repeat(64)] {
             assert!(text.parse::<Hostname>().is_err(), "{text}");

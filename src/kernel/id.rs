@@ -1,4 +1,4 @@
-//! Typed ids: a prefix that tells what the id names, and a UUID. Sorted by time of creation (UUID version 7).
+//! Typed ids: a prefix that names the kind of the id, and a UUID. They sort by time of creation (UUID version 7).
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,7 +24,7 @@ macro_rules! typed_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new id, larger than those made before it.
+            /// Creates an id; it is larger than those created before it.
             pub fn generate() -> Self {
                 Self(Uuid::now_v7())
             }
@@ -77,12 +77,12 @@ macro_rules! typed_id {
 }
 
 typed_id!(
-    /// One durable operation; also the id of its job and the nonce its outside effects carry.
+    /// One durable operation; also the nonce in its external effects.
     OperationId,
     "op"
 );
 typed_id!(
-    /// One server of a customer, for as long as its row exists. Customers address it by its VMID.
+    /// One server of a customer while its row exists. Customers address it by its VMID.
     InstanceId,
     "ins"
 );
@@ -97,7 +97,7 @@ typed_id!(
     "tok"
 );
 typed_id!(
-    /// One HTTP request, when the client did not name it.
+    /// One HTTP request that the client did not name.
     RequestId,
     "req"
 );
@@ -108,12 +108,12 @@ typed_id!(
 );
 
 typed_id!(
-    /// One thing left behind in the outside world.
+    /// One debt: something left outside that has to be removed later.
     DebtId,
     "dbt"
 );
 typed_id!(
-    /// One candidacy for a lease, until its term is over. Never reused.
+    /// One candidacy for a lease, until the end of its term. Never reused.
     CandidacyId,
     "cnd"
 );
@@ -128,14 +128,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_survives_its_text() {
+    fn an_id_round_trips_through_its_text() {
         let id = OperationId::generate();
         assert_eq!(id.to_string().parse::<OperationId>(), Ok(id));
         assert_eq!(serde_json::to_value(id).unwrap(), id.to_string());
     }
 
     #[test]
-    fn other_kinds_and_sloppy_spellings_are_refused() {
+    fn ids_of_other_kinds_and_other_spellings_are_refused() {
         let id = OperationId::generate().to_string();
         assert!(id.replace("op_", "usr_").parse::<OperationId>().is_err());
         assert!(id.to_uppercase().parse::<OperationId>().is_err());

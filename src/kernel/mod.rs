@@ -1,6 +1,6 @@
-//! Leaf words of the whole crate: typed ids, time, secrets, failure classes, text enums, host names, edge targets.
+//! Basic types of the whole crate: typed ids, time, secrets, failure classes, text enums, host names, edge targets.
 //!
-//! Imports nothing of ours, does no I/O, and is the only place that reads clocks ([`Clock`], [`boottime`]).
+//! Imports no other module, does no I/O, and is the only place that reads clocks ([`Clock`], [`boottime`]).
 
 pub mod boottime;
 mod clock;

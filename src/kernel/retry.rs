@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Exponential backoff with full jitter: attempt `n` waits between half of and the whole of `base * 2^n`, at most `max`.
+/// Exponential backoff with full jitter: attempt `n` waits between half of and the whole of `base * 2^n`, at most
+/// `max`.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     /// The wait before the second attempt, before jitter.
@@ -23,7 +24,7 @@ impl Backoff {
         self.base.saturating_mul(factor).min(self.max)
     }
 
-    /// The wait after `attempt` failures with jitter, so that many clients do not return at one moment.
+    /// The wait after `attempt` failures with jitter, so that many clients do not retry at the same time.
     pub fn jittered(&self, attempt: u32) -> Duration {
         self.plain(attempt).mul_f64(rand::random_range(0.5..=1.0))
     }
@@ -34,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_grows_to_its_bound_and_stays_there() {
+    fn the_wait_grows_to_its_maximum_and_stays_there() {
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         assert_eq!(backoff.plain(0), Duration::from_millis(50));
         assert_eq!(backoff.plain(3), Duration::from_millis(400));

@@ -1,4 +1,4 @@
-//! Text that must never be printed.
+//! Texts that must never be printed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -18,17 +18,17 @@ impl Secret {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The text itself, for the one call that sends it.
+    /// The text itself, for the call that sends it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Its SHA-256 in lower-case hexadecimal digits: what is sent where both sides know the text. As secret as itself.
+    /// Its SHA-256 in lower-case hexadecimal digits, sent where both sides know the text. It is as secret as the text.
     pub fn digest(&self) -> Self {
         Self::new(hex::encode(Sha256::digest(self.0.as_bytes())))
     }
 
-    /// Whether `candidate` is this secret, in time that does not depend on where they differ.
+    /// Whether `candidate` equals this secret, compared in constant time.
     pub fn matches(&self, candidate: &str) -> bool {
         let ours = Sha256::digest(self.0.as_bytes());
         let theirs = Sha256::digest(candidate.as_bytes());
@@ -36,15 +36,15 @@ impl Secret {
     }
 }
 
-/// A secret, and where it can be read again when it is replaced there.
+/// A secret, and the file from which it can be read again after it was replaced there.
 #[derive(Clone, Debug)]
 pub struct StoredSecret {
     secret: Secret,
     file: Option<PathBuf>,
-    /// What comes before the text of the file.
+    /// Precedes the text of the file in the secret.
     before: String,
     min_chars: usize,
-    /// What the text of the file may begin with, and the secret does not.
+    /// A prefix of the text of the file that is not part of the secret.
     dropped: &'static str,
 }
 
@@ -54,36 +54,36 @@ impl StoredSecret {
         Self { secret, file: Some(file.into()), before: String::new(), min_chars: 1, dropped: "" }
     }
 
-    /// The same for a file with at least `min_chars` characters; a shorter one is not used.
+    /// Requires the file to have at least `min_chars` characters; shorter contents are ignored.
     #[must_use]
     pub fn at_least(self, min_chars: usize) -> Self {
         Self { min_chars, ..self }
     }
 
-    /// The same for a file whose text may begin with `prefix`, which is no part of the secret.
+    /// Strips `prefix` from the text of the file, where it is present.
     #[must_use]
     pub fn dropping(self, prefix: &'static str) -> Self {
         Self { dropped: prefix, ..self }
     }
 
-    /// The same as the last part of a longer secret, which begins with `before`.
+    /// Makes it the last part of a longer secret that begins with `before`.
     #[must_use]
     pub fn after(self, before: &str) -> Self {
         let secret = Secret::new(format!("{before}{}", self.secret.expose()));
         Self { secret, before: format!("{before}{}", self.before), ..self }
     }
 
-    /// The secret as it was read first.
+    /// The secret as it was first read.
     pub fn secret(&self) -> &Secret {
         &self.secret
     }
 
-    /// Where to read it again.
+    /// The file from which to read it again.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 
-    /// The secret that `text`, the content of the file, stands for; `None` when it cannot be one.
+    /// The secret that `text`, the content of the file, stands for; `None` if it is not usable.
     pub fn read(&self, text: &str) -> Option<Secret> {
         let text = text.trim();
         let text = text.strip_prefix(self.dropped).unwrap_or(text);
@@ -93,7 +93,7 @@ impl StoredSecret {
 }
 
 impl From<Secret> for StoredSecret {
-    /// One that stays as it is.
+    /// A secret that is never replaced.
     fn from(secret: Secret) -> Self {
         Self { secret, file: None, before: String::new(), min_chars: 1, dropped: "" }
     }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_secret_is_read_from_its_file_with_what_comes_before_it() {
+    fn a_stored_secret_is_read_from_its_file_with_its_prefix() {
         let stored = StoredSecret::in_file(Secret::new("one"), "/run/secret").after("id=").after("user!");
         assert_eq!(stored.secret().expose(), "user!id=one");
         let read = |text| stored.read(text).map(|secret| secret.expose().to_owned());

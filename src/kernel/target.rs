@@ -19,8 +19,8 @@ text_enum! {
 }
 
 impl Target {
-    /// Whether it holds what is published to it: a peer that is called, and at which something of ours can be left. The
-    /// others read what we serve, so that there is nothing to remove.
+    /// Whether it is a peer that we call and that stores what is published to it, so that debts are possible there. The
+    /// other targets read documents that we serve, so there is nothing to remove.
     pub const fn is_peer(self) -> bool {
         match self {
             Self::Velocity | Self::Technitium | Self::Cloudflare => true,
@@ -28,7 +28,7 @@ impl Target {
         }
     }
 
-    /// Whether it loses what it holds when it restarts, so that it is checked even when nothing failed.
+    /// Whether it loses its entries when it restarts, so that it has to be checked even when nothing failed.
     pub const fn is_volatile(self) -> bool {
         match self {
             Self::Velocity => true,

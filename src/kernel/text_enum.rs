@@ -1,10 +1,10 @@
-//! Enums that have one text form, the same in JSON, in the database and in logs.
+//! Enums that have one text form: the same in JSON, in the database and in logs.
 
-/// The text names no variant of the enum.
+/// The text is not that of a variant of the enum.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not one of {allowed}")]
 pub struct UnknownText {
-    /// What was read, cut to 64 characters.
+    /// The text, cut to 64 characters.
     pub text: String,
     /// The accepted texts, comma separated.
     pub allowed: String,
@@ -20,7 +20,7 @@ macro_rules! text_enum {
         $vis enum $name { $($(#[$vdoc])* $variant),+ }
 
         impl $name {
-            /// Every variant, in the order of declaration.
+            /// All variants, in the order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// The text of this variant.

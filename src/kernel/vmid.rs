@@ -1,4 +1,4 @@
-//! The number Proxmox knows a container by, and the range zpack may use.
+//! The number of a container at Proxmox, and the range that zpack may use.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,13 +6,13 @@ use std::str::FromStr;
 use sea_orm::DeriveValueType;
 use serde::{Deserialize, Serialize};
 
-/// A container number. Proxmox accepts 100 to 999999999 (pve-schema.json, `pve-vmid`).
+/// The number of a container. Proxmox accepts 100 to 999999999 (pve-schema.json, `pve-vmid`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType, Serialize, Deserialize)]
 #[sea_orm(try_from_u64)]
 #[serde(transparent)]
 pub struct VmId(i32);
 
-/// The text or number is not a container number.
+/// The text or number is not a VMID.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a VMID: a whole number from 100 to 999999999")]
 pub struct VmIdError(String);
@@ -54,7 +54,7 @@ impl FromStr for VmId {
     }
 }
 
-/// An inclusive range of container numbers, written `5000-5999`.
+/// An inclusive range of VMIDs, written `5000-5999`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VmIdRange {
     /// The first number of the range.
@@ -69,7 +69,7 @@ impl VmIdRange {
         (self.first..=self.last).contains(&vmid)
     }
 
-    /// Whether the two ranges share a number.
+    /// Whether the two ranges have a VMID in common.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.first <= other.last && other.first <= self.last
     }
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_outside_proxmox_bounds_are_refused() {
+    fn numbers_outside_the_bounds_of_proxmox_are_refused() {
         for text in ["99", "1000000000", "-5000", "5e3", " 5000", "0x10", ""] {
             assert!(text.parse::<VmId>().is_err(), "{text}");
         }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_reads_as_it_prints() {
+    fn a_range_round_trips_through_its_text() {
         let range: VmIdRange = "5000-5999".parse().unwrap();
         assert_eq!(range.to_string(), "5000-5999");
         assert!("5999-5000".parse::<VmIdRange>().is_err());

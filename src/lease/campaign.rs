@@ -1,5 +1,6 @@
-//! Becoming the leader. The order is what makes it safe: read the epoch, take the lock, raise the epoch that was read,
-//! see that the lock is still ours. A candidate that stalls anywhere in between finds the epoch raised by another.
+//! The election of a leader. It is safe because of the order of its steps: read the epoch, take the lock, raise the
+//! epoch by a compare-and-set on the value that was read, renew the lock. A candidate that stalls between two steps
+//! finds that another one has raised the epoch.
 
 use std::time::Duration;
 
@@ -12,17 +13,17 @@ use crate::kernel::boottime::since_boot;
 
 use super::lead::Lease;
 use super::lock::Lock;
-use super::policy::{CandidateStep, LockAnswer, Standing, next_step};
+use super::policy::{CandidateStep, LockAnswer, Validity, next_step};
 use super::store;
 use super::term::Term;
 
-/// Tries until it leads. `None` when `stop` came first.
+/// Tries until it is elected. `None` if `stop` fired first.
 pub(super) async fn campaign(lease: &Lease, stop: &CancellationToken) -> Option<(Term, Lock)> {
     let lock = lease.lock(holder());
     let mut failing = false;
     loop {
         let attempt = tokio::select! {
-            // Whether to stop is asked first: a quick attempt would otherwise elect one that has just resigned.
+            // `stop` is checked first: otherwise a quick attempt could elect a candidate that has just resigned.
             biased;
             () = stop.cancelled() => break,
             attempt = attempt(lease, &lock) => attempt,
@@ -32,11 +33,11 @@ pub(super) async fn campaign(lease: &Lease, stop: &CancellationToken) -> Option<
             Ok(None) => failing = false,
             Err(error) => {
                 if !failing {
-                    tracing::warn!(%error, lease = %lease.name(), "cannot stand for election; trying again");
+                    tracing::warn!(%error, lease = %lease.name(), "the election attempt failed; trying again");
                 }
                 failing = true;
-                // The epoch may have been raised all the same; whoever reads it next goes on from there.
-                give_back(&lock).await;
+                // The epoch may have been raised nevertheless. That is harmless: the next attempt reads it again.
+                release(&lock).await;
             }
         }
         tokio::select! {
@@ -44,8 +45,8 @@ pub(super) async fn campaign(lease: &Lease, stop: &CancellationToken) -> Option<
             () = tokio::time::sleep(jittered(lease.settings().retry)) => {}
         }
     }
-    // The reply to an attempt may have been lost, and the lock be ours.
-    give_back(&lock).await;
+    // The reply to an attempt may have been lost, so the lock may be ours.
+    release(&lock).await;
     None
 }
 
@@ -56,49 +57,51 @@ async fn attempt(lease: &Lease, lock: &Lock) -> Result<Option<Term>, DbErr> {
         Ok(true) => LockAnswer::Ours,
         Ok(false) => LockAnswer::Taken,
         Err(error) => {
-            tracing::debug!(%error, lease = %name, "Redis did not say whether the lock is free");
-            LockAnswer::Silence
+            tracing::debug!(%error, lease = %name, "the lock could not be taken: no answer from Redis");
+            LockAnswer::NoAnswer
         }
     };
-    let old = match next_step(answer, seen.stamp, settings) {
+    let older_than = match next_step(answer, seen.heartbeat_age, settings) {
         CandidateStep::RaiseEpoch => None,
         CandidateStep::TakeOver => Some(settings.takeover),
         CandidateStep::Wait => return Ok(None),
     };
     let sent = since_boot();
-    let raising = store::raise_epoch(pool, name, seen.epoch, lock.holder(), old);
+    let raising = store::raise_epoch(pool, name, seen.epoch, lock.holder(), older_than);
     let Some(epoch) = db::in_time(raising).await? else {
-        give_back(lock).await;
+        release(lock).await;
         return Ok(None);
     };
-    let mut standing = Standing::elected(sent);
-    if old.is_none() {
+    let mut validity = Validity::elected(sent);
+    if older_than.is_none() {
         let sent = since_boot();
         match lock.renew().await {
-            Ok(true) => standing.renewed(sent),
-            // Raising the epoch took longer than the lock lives.
+            Ok(true) => validity.renewed(sent),
+            // The lock expired while the epoch was being raised.
             Ok(false) => return Ok(None),
-            Err(error) => tracing::debug!(%error, lease = %name, "Redis fell silent; leading by the stamp"),
+            Err(error) => {
+                tracing::debug!(%error, lease = %name, "Redis stopped answering; leading by the heartbeat in the database")
+            }
         }
     }
-    Ok(Some(Term::new(name, epoch, pool.clone(), *settings, standing)))
+    Ok(Some(Term::new(name, epoch, pool.clone(), *settings, validity)))
 }
 
-/// Gives the lock back if it is ours; otherwise it ends by itself.
-pub(super) async fn give_back(lock: &Lock) {
+/// Releases the lock if it is ours. If that fails, the lock expires.
+pub(super) async fn release(lock: &Lock) {
     if let Err(error) = lock.release().await {
-        tracing::debug!(%error, "could not give the lock back; it ends by itself");
+        tracing::debug!(%error, "the lock could not be released; it will expire");
     }
 }
 
-/// Machine, process and candidacy: for people the first two, for the lock the last.
+/// Machine, process id and candidacy: the first two for operators, the last one makes it unique.
 fn holder() -> String {
     let system = rustix::system::uname();
     let machine: String = system.nodename().to_string_lossy().chars().take(64).collect();
     format!("{machine}:{}:{}", std::process::id(), CandidacyId::generate())
 }
 
-/// Up to a fifth longer, so that candidates do not try at one moment.
+/// Up to a fifth longer, so that candidates do not try at the same time.
 fn jittered(retry: Duration) -> Duration {
     retry.mul_f64(rand::random_range(1.0..=1.2))
 }

@@ -1,4 +1,4 @@
-//! The life of a candidate: campaign, lead, lose or resign, and again.
+//! The loop of a candidate: campaign, lead, lose the lease or resign, and again.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use crate::db;
 use crate::kernel::boottime::since_boot;
 use crate::telemetry::{LeaseMetrics, Loss, Outcome};
 
-use super::campaign::{campaign, give_back};
+use super::campaign::{campaign, release};
 use super::lock::Lock;
 use super::name::LeaseName;
 use super::settings::LeaseSettings;
 use super::store;
 use super::term::{Term, TermError};
 
-/// What a candidate needs.
+/// The dependencies of a candidate.
 #[derive(Clone)]
 pub struct LeaseDeps {
-    /// What to lead.
+    /// The lease to compete for.
     pub name: LeaseName,
-    /// Where the epoch is.
+    /// The database, which holds the epoch.
     pub db: DatabaseConnection,
-    /// Where the lock is.
+    /// Redis, which holds the lock.
     pub redis: ConnectionManager,
-    /// The times.
+    /// Timeouts and intervals.
     pub settings: LeaseSettings,
-    /// Where to count.
+    /// The metrics of the lease.
     pub metrics: LeaseMetrics,
 }
 
@@ -41,26 +41,27 @@ pub struct Lease {
 /// How [`Lease::lead`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Ended {
-    /// It was told to stop, and has resigned if it led.
+pub enum CandidacyEnd {
+    /// It was stopped, and has resigned if it was the leader.
     Stopped,
-    /// Tasks of an ended term are still running. Only the end of the process ends them; until then a new term could
-    /// meet them.
-    Orphans {
-        /// How many.
+    /// Tasks of an ended term are still running, and would run beside those of a new term. Only the end of the process
+    /// ends them.
+    OrphanedTasks {
+        /// The number of tasks.
         tasks: usize,
     },
 }
 
 impl Lease {
-    /// A candidate that does nothing yet.
+    /// Creates a candidate; it does nothing before [`Self::lead`].
     pub fn new(deps: LeaseDeps) -> Self {
         Self { deps }
     }
 
-    /// Stands for election until `stop` fires, and while it leads calls `tick`, the next time `every` after it ended.
-    /// A tick is a list of short transactions, each begun by [`Term::begin`], and ends early when [`Term::over`] fires.
-    pub async fn lead<T, F>(&self, every: Duration, stop: &CancellationToken, mut tick: T) -> Ended
+    /// Competes for the lease until `stop` fires. As the leader it calls `tick` repeatedly, waiting `every` after each
+    /// call. A tick is a series of short transactions, each begun by [`Term::begin`], and ends early when
+    /// [`Term::over`] fires.
+    pub async fn lead<T, F>(&self, every: Duration, stop: &CancellationToken, mut tick: T) -> CandidacyEnd
     where
         T: FnMut(Term) -> F,
         F: Future<Output = Outcome> + Send + 'static,
@@ -68,7 +69,7 @@ impl Lease {
         let (name, metrics) = (self.name(), &self.deps.metrics);
         while let Some((term, lock)) = campaign(self, stop).await {
             metrics.began();
-            tracing::info!(lease = %name, epoch = term.epoch(), holder = lock.holder(), "leading `{name}` in epoch {}", term.epoch());
+            tracing::info!(lease = %name, epoch = term.epoch(), holder = lock.holder(), "leader of `{name}` in epoch {}", term.epoch());
             tokio::select! {
                 () = renewing(&term, &lock, self.settings()) => {}
                 () = self.ticking(&term, every, &mut tick) => {}
@@ -78,21 +79,21 @@ impl Lease {
             metrics.ceased(loss);
             match loss {
                 Some(why) => {
-                    tracing::warn!(lease = %name, epoch = term.epoch(), %why, "not the leader of `{name}` any more: {why}")
+                    tracing::warn!(lease = %name, epoch = term.epoch(), %why, "lost the lease `{name}`: {why}")
                 }
                 None => tracing::info!(lease = %name, epoch = term.epoch(), "resigning as leader of `{name}`"),
             }
             let tasks = term.end().await;
             if tasks > 0 {
-                tracing::error!(lease = %name, epoch = term.epoch(), tasks, "{tasks} tasks of the term of `{name}` do not end");
-                return Ended::Orphans { tasks };
+                tracing::error!(lease = %name, epoch = term.epoch(), tasks, "{tasks} tasks of the term of `{name}` did not end");
+                return CandidacyEnd::OrphanedTasks { tasks };
             }
-            // A tick may have found out about a newer leader while it ended; then there is nothing to resign from.
+            // A tick may have noticed a newer leader while it ended; then there is nothing to resign from.
             if term.loss().is_none() {
                 self.resign(&term, &lock).await;
             }
         }
-        Ended::Stopped
+        CandidacyEnd::Stopped
     }
 
     async fn ticking<T, F>(&self, term: &Term, every: Duration, tick: &mut T)
@@ -103,13 +104,13 @@ impl Lease {
         let mut failing = false;
         loop {
             let began = Instant::now();
-            let outcome = match term.stamp().await {
-                // A tick that panics has failed, and the next one is tried.
+            let outcome = match term.heartbeat().await {
+                // A tick that panics counts as failed; the loop continues.
                 Ok(()) => term.spawn(tick(term.clone())).await.unwrap_or(Outcome::Failed),
                 Err(TermError::Over { .. }) => return,
                 Err(error @ TermError::Database { .. }) => {
                     if !failing {
-                        tracing::warn!(%error, lease = %self.name(), "no tick; trying again");
+                        tracing::warn!(%error, lease = %self.name(), "the heartbeat could not be written, skipping a tick; trying again");
                     }
                     Outcome::Failed
                 }
@@ -123,12 +124,12 @@ impl Lease {
         }
     }
 
-    /// Lets the next leader begin at once, whether Redis answers or not.
+    /// Lets the next leader begin immediately, whether Redis answers or not.
     async fn resign(&self, term: &Term, lock: &Lock) {
         if let Err(error) = db::in_time(store::resign(&self.deps.db, self.name(), term.epoch())).await {
-            tracing::debug!(%error, "could not write that nobody leads");
+            tracing::debug!(%error, "the resignation could not be written to the database");
         }
-        give_back(lock).await;
+        release(lock).await;
     }
 
     pub(super) fn lock(&self, holder: String) -> Lock {
@@ -149,10 +150,11 @@ impl Lease {
     }
 }
 
-/// Renews the lock until the term ends. While Redis is silent it asks on, and the stamp decides.
+/// Renews the lock until the term ends. While Redis does not answer, it keeps trying, and the age of the heartbeat
+/// decides whether the term is valid.
 async fn renewing(term: &Term, lock: &Lock, settings: &LeaseSettings) {
     let mut next = since_boot() + settings.renew;
-    let mut silent = false;
+    let mut failing = false;
     loop {
         let wake = next.min(term.valid_until());
         tokio::select! {
@@ -168,19 +170,19 @@ async fn renewing(term: &Term, lock: &Lock, settings: &LeaseSettings) {
         }
         match lock.renew().await {
             Ok(true) => {
-                term.standing().renewed(sent);
-                silent = false;
+                term.validity().renewed(sent);
+                failing = false;
             }
             Ok(false) => {
                 term.lose(Loss::Lock);
                 return;
             }
             Err(error) => {
-                term.standing().unanswered();
-                if !silent {
-                    tracing::warn!(%error, "the lock could not be renewed; leading by the stamp in the database");
+                term.validity().unanswered();
+                if !failing {
+                    tracing::warn!(%error, "the lock could not be renewed; leading by the heartbeat in the database");
                 }
-                silent = true;
+                failing = true;
             }
         }
         next = sent + settings.renew;

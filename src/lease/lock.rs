@@ -1,4 +1,4 @@
-//! The lock in Redis: short commands on a shared connection, each with a limit, so that silence is noticed in time.
+//! The lock in Redis: short commands on a shared connection, each with a timeout, so that an outage is noticed in time.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::telemetry::{LeaseMetrics, Outcome};
 use super::name::LeaseName;
 use super::settings::LeaseSettings;
 
-/// The lock as one candidacy sees it.
+/// The lock, for one candidacy.
 #[derive(Clone)]
 pub(super) struct Lock {
     connection: ConnectionManager,
@@ -36,7 +36,8 @@ impl Lock {
         &self.holder
     }
 
-    /// Takes the lock if it is free. Also true when it is ours already: the reply to an earlier attempt was lost.
+    /// Takes the lock if it is free. Also returns true if the lock is already ours, because the reply to an earlier
+    /// attempt was lost.
     pub(super) async fn take(&self) -> Result<bool, RedisError> {
         let mut command = redis::cmd("SET");
         command.arg(self.key).arg(&self.holder).arg("NX").arg("PX").arg(self.ttl_millis());
@@ -45,7 +46,7 @@ impl Lock {
         if set.is_some() { Ok(true) } else { self.renew().await }
     }
 
-    /// Renews the lock. Returns whether it is ours.
+    /// Renews the lock if it is ours, and returns whether it is.
     pub(super) async fn renew(&self) -> Result<bool, RedisError> {
         let script = Script::new(include_str!("scripts/renew.lua"));
         let mut call = script.prepare_invoke();
@@ -53,7 +54,7 @@ impl Lock {
         self.ask(call.invoke_async(&mut self.connection.clone())).await
     }
 
-    /// Gives the lock back if it is ours.
+    /// Releases the lock if it is ours.
     pub(super) async fn release(&self) -> Result<bool, RedisError> {
         let script = Script::new(include_str!("scripts/release.lua"));
         let mut call = script.prepare_invoke();
@@ -67,9 +68,11 @@ impl Lock {
 
     async fn ask<T>(&self, command: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
         let asked = Instant::now();
-        let answer = match tokio::time::timeout(self.settings.patience(), command).await {
+        let answer = match tokio::time::timeout(self.settings.command_timeout(), command).await {
             Ok(answer) => answer,
-            Err(_) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer about the lock").into()),
+            Err(_) => {
+                Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "a command about the lock timed out").into())
+            }
         };
         let outcome = if answer.is_ok() { Outcome::Succeeded } else { Outcome::Failed };
         self.metrics.asked(outcome, asked.elapsed());
@@ -77,17 +80,17 @@ impl Lock {
     }
 }
 
-/// What is under the key of a lock.
+/// The value under the key of a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockView {
-    /// Who holds it.
+    /// The candidacy that holds it.
     pub holder: String,
-    /// How long it lives without renewal; `None` for ever, which no leader of ours sets.
+    /// When it expires without renewal; `None` for never, which no leader of ours sets.
     pub expires_in: Option<Duration>,
 }
 
-/// Looks at the lock of `name`. `None` when it is free.
-pub async fn look(connection: &ConnectionManager, name: LeaseName) -> Result<Option<LockView>, RedisError> {
+/// Reads the lock of `name`. `None` if it is free.
+pub async fn observe_lock(connection: &ConnectionManager, name: LeaseName) -> Result<Option<LockView>, RedisError> {
     let mut pipe = redis::pipe();
     pipe.get(name.lock_key()).pttl(name.lock_key());
     let (holder, millis): (Option<String>, i64) = pipe.query_async(&mut connection.clone()).await?;

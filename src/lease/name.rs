@@ -1,11 +1,11 @@
-//! What is led, and under which names Redis and SQL know it.
+//! The names of leases in Redis and SQL.
 
 use crate::kernel::text_enum;
 
 text_enum! {
-    /// What one process at a time does.
+    /// Work that only one process may do at a time.
     pub enum LeaseName {
-        /// Observing, deciding, and handing out repairs.
+        /// Observing servers, deciding what to repair, and accepting the repairs.
         Controller = "controller",
     }
 }

@@ -1,97 +1,103 @@
-//! Who may lead and until when. Moments are time since boot ([`crate::kernel::boottime`]), given as arguments.
+//! Decides who may lead and until when. Times are measured since boot ([`crate::kernel::boottime`]) and given as
+//! arguments.
 
 use std::time::Duration;
 
 use super::settings::LeaseSettings;
 
-/// What came of trying to take the lock.
+/// The result of trying to take the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LockAnswer {
-    /// It is ours.
+    /// The lock is ours.
     Ours,
-    /// Somebody else has it.
+    /// Another candidate has it.
     Taken,
-    /// Redis did not answer, so that nothing is known.
-    Silence,
+    /// Redis did not answer, so the state of the lock is unknown.
+    NoAnswer,
 }
 
-/// What a candidate does next.
+/// The next step of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CandidateStep {
-    /// Raise the epoch it read before it took the lock.
+    /// Raise the epoch that it read before it took the lock.
     RaiseEpoch,
-    /// Raise it without a lock, provided that the leader's stamp is still old.
+    /// Raise the epoch without a lock, provided that the leader's heartbeat is still too old.
     TakeOver,
     /// Try again later.
     Wait,
 }
 
-/// Decides what a candidate does after it has read the row and then tried to take the lock. `stamp` is the age of the
-/// leader's stamp by the clock of the database, `None` when nobody leads.
-pub(super) fn next_step(answer: LockAnswer, stamp: Option<Duration>, settings: &LeaseSettings) -> CandidateStep {
+/// Decides what a candidate does after it has read the row and then tried to take the lock. `heartbeat_age` is the age of
+/// the leader's heartbeat by the clock of the database, `None` without a leader.
+pub(super) fn next_step(
+    answer: LockAnswer,
+    heartbeat_age: Option<Duration>,
+    settings: &LeaseSettings,
+) -> CandidateStep {
     match answer {
         LockAnswer::Ours => CandidateStep::RaiseEpoch,
         LockAnswer::Taken => CandidateStep::Wait,
-        LockAnswer::Silence if stamp.is_none_or(|age| age > settings.takeover) => CandidateStep::TakeOver,
-        LockAnswer::Silence => CandidateStep::Wait,
+        LockAnswer::NoAnswer if heartbeat_age.is_none_or(|age| age > settings.takeover) => CandidateStep::TakeOver,
+        LockAnswer::NoAnswer => CandidateStep::Wait,
     }
 }
 
-/// What a leader's right to act is measured against.
+/// What a leader's right to act is derived from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Basis {
-    /// The lock: Redis answered last.
+    /// The lock: Redis answered the last command.
     Lock,
-    /// The stamp: Redis did not answer.
-    Stamp,
+    /// The heartbeat: Redis did not answer.
+    Heartbeat,
 }
 
-/// What a leader knows about its own right to act.
+/// Until when a leader may act, as far as it knows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Standing {
+pub(super) struct Validity {
     renewed: Duration,
-    stamped: Duration,
+    heartbeat_at: Duration,
     basis: Basis,
 }
 
-impl Standing {
-    /// Of a leader that raised the epoch by a statement sent at `stamped`, and has not renewed a lock yet.
-    pub(super) const fn elected(stamped: Duration) -> Self {
-        Self { renewed: stamped, stamped, basis: Basis::Stamp }
+impl Validity {
+    /// The validity for a leader that raised the epoch with a statement sent at `heartbeat_at`, and has not renewed the
+    /// lock yet.
+    pub(super) const fn elected(heartbeat_at: Duration) -> Self {
+        Self { renewed: heartbeat_at, heartbeat_at, basis: Basis::Heartbeat }
     }
 
-    /// Redis confirmed the lock; the question was sent at `sent`.
+    /// Records that Redis confirmed the lock in reply to a command sent at `sent`.
     pub(super) fn renewed(&mut self, sent: Duration) {
         self.renewed = sent;
         self.basis = Basis::Lock;
     }
 
-    /// Redis did not answer.
+    /// Records that Redis did not answer.
     pub(super) fn unanswered(&mut self) {
-        self.basis = Basis::Stamp;
+        self.basis = Basis::Heartbeat;
     }
 
-    /// The database took our stamp; it was sent at `sent`.
-    pub(super) fn stamped(&mut self, sent: Duration) {
-        self.stamped = self.stamped.max(sent);
+    /// Records that the database stored a heartbeat sent at `sent`.
+    pub(super) fn heartbeat_written(&mut self, sent: Duration) {
+        self.heartbeat_at = self.heartbeat_at.max(sent);
     }
 
-    /// Until when the leader may act.
+    /// The time until which the leader may act.
     pub(super) fn valid_until(&self, settings: &LeaseSettings) -> Duration {
         let until = match self.basis {
             Basis::Lock => self.renewed + settings.ttl,
-            Basis::Stamp => self.stamped + settings.takeover,
+            Basis::Heartbeat => self.heartbeat_at + settings.takeover,
         };
         until.saturating_sub(settings.margin())
     }
 
-    /// Whether it may act at `now`.
+    /// Whether the leader may act at `now`.
     pub(super) fn is_valid(&self, now: Duration, settings: &LeaseSettings) -> bool {
         now < self.valid_until(settings)
     }
 
-    /// Whether the stamp is so old that it is renewed in the middle of a long tick.
-    pub(super) fn wants_stamp(&self, now: Duration, settings: &LeaseSettings) -> bool {
-        now.saturating_sub(self.stamped) >= settings.takeover / 4
+    /// Whether the heartbeat is old enough that a long tick has to renew it.
+    pub(super) fn wants_heartbeat(&self, now: Duration, settings: &LeaseSettings) -> bool {
+        now.saturating_sub(self.heartbeat_at) >= settings.takeover / 4
     }
 }

@@ -1,30 +1,31 @@
-//! The times of a lease.
+//! Timeouts and intervals of a lease.
 
 use std::time::Duration;
 
-/// The times of a lease. The defaults are those of docs/contracts/jobs.md 3.
+/// Timeouts and intervals of a lease. The defaults are those of docs/contracts/jobs.md 3.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseSettings {
-    /// How long the lock outlives its last renewal.
+    /// The lifetime of the lock after its last renewal.
     pub ttl: Duration,
     /// How often a leader renews it.
     pub renew: Duration,
     /// How often a candidate tries, before jitter.
     pub retry: Duration,
-    /// While Redis does not answer: the age at which a leader's stamp in SQL is old.
+    /// The age of the leader's heartbeat in SQL from which another candidate may take over while Redis does not answer.
     pub takeover: Duration,
-    /// How long the tasks of a term may take to end after it.
+    /// How long the tasks of a term may take to end after the term.
     pub join: Duration,
 }
 
 impl LeaseSettings {
-    /// How long before others may take over a leader stops by itself: 2 s of the usual 15.
+    /// How long before others may take over the leader stops acting: 2 s of the default 15 s.
     pub fn margin(&self) -> Duration {
         self.ttl * 2 / 15
     }
 
-    /// How long a command to Redis may take: 2 s at most, and short enough for a second try within the lifetime.
-    pub fn patience(&self) -> Duration {
+    /// The timeout of a command to Redis: at most 2 s, and short enough for a second try within the lifetime of the
+    /// lock.
+    pub fn command_timeout(&self) -> Duration {
         (self.ttl / 6).min(Duration::from_secs(2))
     }
 }

@@ -1,4 +1,4 @@
-//! The right to act as leader, from an election to its end.
+//! A term: the right to act as the leader, from an election to its end.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -14,25 +14,25 @@ use crate::kernel::{Classify, Failure};
 use crate::telemetry::Loss;
 
 use super::name::LeaseName;
-use super::policy::Standing;
+use super::policy::Validity;
 use super::settings::LeaseSettings;
 use super::store;
 
-/// A leader's transaction did not begin.
+/// Why a leader's transaction could not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum TermError {
-    /// The term is over; nothing more may be done in it.
+    /// The term is over; nothing may be written in it any more.
     #[error("the term of epoch {epoch} is over")]
     Over {
-        /// Its epoch.
+        /// The epoch of the term.
         epoch: i64,
     },
-    /// The database failed; the term goes on.
-    #[error("the database did not begin a transaction of epoch {epoch}")]
+    /// The database failed; the term continues.
+    #[error("a transaction of epoch {epoch} could not begin")]
     Database {
         /// The epoch of the term.
         epoch: i64,
-        /// What it said.
+        /// The error of the database.
         source: DbErr,
     },
 }
@@ -57,7 +57,7 @@ struct Inner {
     epoch: i64,
     db: DatabaseConnection,
     settings: LeaseSettings,
-    standing: Mutex<Standing>,
+    validity: Mutex<Validity>,
     over: CancellationToken,
     loss: OnceLock<Loss>,
     tasks: TaskTracker,
@@ -69,30 +69,30 @@ impl Term {
         epoch: i64,
         db: DatabaseConnection,
         settings: LeaseSettings,
-        standing: Standing,
+        validity: Validity,
     ) -> Self {
         let (over, loss, tasks) = (CancellationToken::new(), OnceLock::new(), TaskTracker::new());
-        let standing = Mutex::new(standing);
-        Self { inner: Arc::new(Inner { name, epoch, db, settings, standing, over, loss, tasks }) }
+        let validity = Mutex::new(validity);
+        Self { inner: Arc::new(Inner { name, epoch, db, settings, validity, over, loss, tasks }) }
     }
 
-    /// The number of this term; every later one has a larger number.
+    /// The number of this term; later terms have larger numbers.
     pub fn epoch(&self) -> i64 {
         self.inner.epoch
     }
 
-    /// Fires when the term ends. Nothing new may be begun then, and tasks have to end soon.
+    /// Fires when the term ends. Then nothing new may begin, and tasks have to end soon.
     pub fn over(&self) -> &CancellationToken {
         &self.inner.over
     }
 
-    /// Begins a transaction that commits only as this term's: no newer leader is elected before it ends. To be kept
-    /// short, for the same reason.
+    /// Begins a transaction that is fenced by this term: no newer leader is elected before it ends. It must be short,
+    /// for the same reason.
     pub async fn begin(&self) -> Result<DatabaseTransaction, TermError> {
         let inner = &*self.inner;
         self.check()?;
-        if self.standing().wants_stamp(since_boot(), &inner.settings) {
-            self.stamp().await?;
+        if self.validity().wants_heartbeat(since_boot(), &inner.settings) {
+            self.heartbeat().await?;
         }
         let holding = async {
             let tx = db::begin(&inner.db).await?;
@@ -114,22 +114,22 @@ impl Term {
         self.inner.tasks.spawn(task)
     }
 
-    /// Fails when the term is over, or may no longer be acted upon.
+    /// Fails if the term is over or no longer valid.
     pub(super) fn check(&self) -> Result<(), TermError> {
         if self.inner.over.is_cancelled() {
             return Err(TermError::Over { epoch: self.inner.epoch });
         }
-        let valid = self.standing().is_valid(since_boot(), &self.inner.settings);
+        let valid = self.validity().is_valid(since_boot(), &self.inner.settings);
         if valid { Ok(()) } else { Err(self.lose(Loss::Expired)) }
     }
 
-    /// Writes to the database that this leader lives.
-    pub(super) async fn stamp(&self) -> Result<(), TermError> {
+    /// Writes the heartbeat of this leader to the database.
+    pub(super) async fn heartbeat(&self) -> Result<(), TermError> {
         let inner = &*self.inner;
         let sent = since_boot();
-        match db::in_time(store::stamp(&inner.db, inner.name, inner.epoch)).await {
+        match db::in_time(store::heartbeat(&inner.db, inner.name, inner.epoch)).await {
             Ok(true) => {
-                self.standing().stamped(sent);
+                self.validity().heartbeat_written(sent);
                 Ok(())
             }
             Ok(false) => Err(self.lose(Loss::Epoch)),
@@ -137,7 +137,7 @@ impl Term {
         }
     }
 
-    /// Ends the term against the leader's will.
+    /// Ends the term because the lease was lost.
     pub(super) fn lose(&self, why: Loss) -> TermError {
         // The first reason is the one that counts.
         let _ = self.inner.loss.set(why);
@@ -145,21 +145,21 @@ impl Term {
         TermError::Over { epoch: self.inner.epoch }
     }
 
-    /// Why the term ended against the leader's will.
+    /// Why the lease was lost, if it was.
     pub(super) fn loss(&self) -> Option<Loss> {
         self.inner.loss.get().copied()
     }
 
-    pub(super) fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.inner.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn validity(&self) -> MutexGuard<'_, Validity> {
+        self.inner.validity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Until when the leader may act, as far as is known now.
+    /// The time until which the leader may act, as far as is known now.
     pub(super) fn valid_until(&self) -> Duration {
-        self.standing().valid_until(&self.inner.settings)
+        self.validity().valid_until(&self.inner.settings)
     }
 
-    /// Ends the term and waits for its tasks. Returns how many did not end in time.
+    /// Ends the term and waits for its tasks. Returns the number of tasks that did not end in time.
     pub(super) async fn end(&self) -> usize {
         let Inner { over, tasks, settings, .. } = &*self.inner;
         over.cancel();

@@ -1,4 +1,4 @@
-//! The decisions, and a thousand random histories of three candidates, one Redis and one row.
+//! The decisions, and a model with three candidates, one Redis and one row that runs a thousand random histories.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::policy::{CandidateStep, LockAnswer, Standing, next_step};
+use super::policy::{CandidateStep, LockAnswer, Validity, next_step};
 use super::settings::LeaseSettings;
 
 const fn seconds(count: u64) -> Duration {
@@ -18,77 +18,77 @@ fn times() -> LeaseSettings {
 }
 
 #[test]
-fn a_candidate_leads_without_a_lock_only_when_redis_is_silent_and_the_stamp_is_old() {
-    let step = |answer, stamp: Option<u64>| next_step(answer, stamp.map(seconds), &times());
+fn a_candidate_leads_without_a_lock_only_if_redis_does_not_answer_and_the_heartbeat_is_old() {
+    let step = |answer, age: Option<u64>| next_step(answer, age.map(seconds), &times());
     assert_eq!(step(LockAnswer::Ours, Some(0)), CandidateStep::RaiseEpoch);
     assert_eq!(step(LockAnswer::Taken, Some(3600)), CandidateStep::Wait);
     assert_eq!(step(LockAnswer::Taken, None), CandidateStep::Wait);
-    assert_eq!(step(LockAnswer::Silence, Some(60)), CandidateStep::Wait);
-    assert_eq!(step(LockAnswer::Silence, Some(61)), CandidateStep::TakeOver);
-    assert_eq!(step(LockAnswer::Silence, None), CandidateStep::TakeOver);
+    assert_eq!(step(LockAnswer::NoAnswer, Some(60)), CandidateStep::Wait);
+    assert_eq!(step(LockAnswer::NoAnswer, Some(61)), CandidateStep::TakeOver);
+    assert_eq!(step(LockAnswer::NoAnswer, None), CandidateStep::TakeOver);
 }
 
 #[test]
 fn a_leader_stops_two_seconds_before_others_may_begin() {
-    let valid = |standing: &Standing, at| standing.is_valid(seconds(at), &times());
-    let mut standing = Standing::elected(seconds(100));
-    standing.renewed(seconds(100));
-    assert!(valid(&standing, 112) && !valid(&standing, 113));
-    standing.unanswered();
-    assert!(valid(&standing, 157) && !valid(&standing, 158), "the stamp counts while Redis is silent");
-    standing.stamped(seconds(130));
-    assert!(valid(&standing, 187) && !valid(&standing, 188));
-    standing.stamped(seconds(120));
-    assert!(valid(&standing, 187), "an answer that comes late takes nothing back");
-    standing.renewed(seconds(140));
-    assert!(valid(&standing, 152) && !valid(&standing, 153), "the lock counts as soon as Redis answers");
+    let valid = |validity: &Validity, at| validity.is_valid(seconds(at), &times());
+    let mut validity = Validity::elected(seconds(100));
+    validity.renewed(seconds(100));
+    assert!(valid(&validity, 112) && !valid(&validity, 113));
+    validity.unanswered();
+    assert!(valid(&validity, 157) && !valid(&validity, 158), "the heartbeat counts while Redis does not answer");
+    validity.heartbeat_written(seconds(130));
+    assert!(valid(&validity, 187) && !valid(&validity, 188));
+    validity.heartbeat_written(seconds(120));
+    assert!(valid(&validity, 187), "a late answer does not shorten the validity");
+    validity.renewed(seconds(140));
+    assert!(valid(&validity, 152) && !valid(&validity, 153), "the lock counts as soon as Redis answers");
 }
 
 #[test]
-fn a_stamp_is_renewed_in_the_middle_of_a_long_tick() {
-    let standing = Standing::elected(seconds(100));
-    assert!(!standing.wants_stamp(seconds(114), &times()) && standing.wants_stamp(seconds(115), &times()));
+fn a_long_tick_renews_the_heartbeat() {
+    let validity = Validity::elected(seconds(100));
+    assert!(!validity.wants_heartbeat(seconds(114), &times()) && validity.wants_heartbeat(seconds(115), &times()));
 }
 
-/// What may happen next. A process that is never chosen is a paused one.
+/// An event of a history. A process without events is a paused one.
 #[derive(Clone, Copy, Debug)]
 enum Event {
-    /// A candidate makes its next step; the reply of Redis to it may be lost.
+    /// A candidate takes its next step; the reply of Redis to it may be lost.
     Step {
         who: usize,
         lost: bool,
     },
     Renew(usize),
-    Stamp(usize),
+    Heartbeat(usize),
     Begin(usize),
     Commit(usize),
     Resign(usize),
     Crash(usize),
     Pass(u64),
     Flush,
-    Silence(bool),
+    Outage(bool),
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
     Idle,
-    Read { epoch: i64, stamp: Option<Duration> },
+    Read { epoch: i64, heartbeat_age: Option<Duration> },
     Raising { epoch: i64, takes_over: bool },
-    Confirming { epoch: i64, standing: Standing },
-    Leading { epoch: i64, standing: Standing, silent: bool, transaction: bool },
+    Confirming { epoch: i64, validity: Validity },
+    Leading { epoch: i64, validity: Validity, redis_down: bool, transaction: bool },
 }
 
 #[derive(Debug)]
 struct World {
     now: Duration,
-    silent: bool,
+    redis_down: bool,
     lock: Option<(usize, Duration)>,
     epoch: i64,
     renewed_at: Option<Duration>,
     candidates: [(State, usize); 3],
     tokens: usize,
     elected: BTreeSet<i64>,
-    /// Redis has lost a lock or a reply: more than one may believe that it leads, and the epoch decides.
+    /// Redis has lost a lock or a reply: several candidates may believe that they lead, and the epoch decides.
     faults: bool,
     commits: usize,
 }
@@ -97,7 +97,7 @@ impl World {
     fn new() -> Self {
         Self {
             now: seconds(1000),
-            silent: false,
+            redis_down: false,
             lock: None,
             epoch: 0,
             renewed_at: None,
@@ -109,9 +109,9 @@ impl World {
         }
     }
 
-    /// Whether Redis says that the lock is `token`'s, which renews it; `None` for silence.
+    /// Renews the lock if it is `token`'s and returns whether it is; `None` if Redis does not answer.
     fn renew(&mut self, token: usize) -> Option<bool> {
-        if self.silent {
+        if self.redis_down {
             return None;
         }
         let ours = self.lock.is_some_and(|(holder, until)| holder == token && self.now < until);
@@ -122,8 +122,8 @@ impl World {
     }
 
     fn take(&mut self, token: usize, lost: bool) -> LockAnswer {
-        if self.silent {
-            return LockAnswer::Silence;
+        if self.redis_down {
+            return LockAnswer::NoAnswer;
         }
         let free = self.lock.is_none_or(|(_, until)| self.now >= until);
         if free {
@@ -132,7 +132,7 @@ impl World {
         let ours = free || self.renew(token) == Some(true);
         if lost {
             self.faults = true;
-            LockAnswer::Silence
+            LockAnswer::NoAnswer
         } else if ours {
             LockAnswer::Ours
         } else {
@@ -141,7 +141,7 @@ impl World {
     }
 
     fn release(&mut self, token: usize) {
-        if !self.silent && self.lock.is_some_and(|(holder, _)| holder == token) {
+        if !self.redis_down && self.lock.is_some_and(|(holder, _)| holder == token) {
             self.lock = None;
         }
     }
@@ -155,8 +155,8 @@ impl World {
     fn step(&mut self, who: usize, lost: bool) {
         let (state, token) = self.candidates[who];
         let next = match state {
-            State::Idle => State::Read { epoch: self.epoch, stamp: self.renewed_at.map(|at| self.now - at) },
-            State::Read { epoch, stamp } => match next_step(self.take(token, lost), stamp, &times()) {
+            State::Idle => State::Read { epoch: self.epoch, heartbeat_age: self.renewed_at.map(|at| self.now - at) },
+            State::Read { epoch, heartbeat_age } => match next_step(self.take(token, lost), heartbeat_age, &times()) {
                 CandidateStep::RaiseEpoch => State::Raising { epoch, takes_over: false },
                 CandidateStep::TakeOver => State::Raising { epoch, takes_over: true },
                 CandidateStep::Wait => State::Idle,
@@ -168,21 +168,21 @@ impl World {
                     State::Idle
                 }
                 Some(true) => {
-                    let (epoch, standing) = (epoch + 1, Standing::elected(self.now));
+                    let (epoch, validity) = (epoch + 1, Validity::elected(self.now));
                     if takes_over {
-                        State::Leading { epoch, standing, silent: true, transaction: false }
+                        State::Leading { epoch, validity, redis_down: true, transaction: false }
                     } else {
-                        State::Confirming { epoch, standing }
+                        State::Confirming { epoch, validity }
                     }
                 }
             },
-            State::Confirming { epoch, mut standing } => match self.renew(token) {
+            State::Confirming { epoch, mut validity } => match self.renew(token) {
                 Some(true) => {
-                    standing.renewed(self.now);
-                    State::Leading { epoch, standing, silent: false, transaction: false }
+                    validity.renewed(self.now);
+                    State::Leading { epoch, validity, redis_down: false, transaction: false }
                 }
                 Some(false) => State::Idle,
-                None => State::Leading { epoch, standing, silent: true, transaction: false },
+                None => State::Leading { epoch, validity, redis_down: true, transaction: false },
             },
             State::Leading { .. } => state,
         };
@@ -199,11 +199,11 @@ impl World {
             return Some(false);
         }
         for (state, _) in self.candidates {
-            if let State::Leading { epoch, standing, silent: true, .. } = state
+            if let State::Leading { epoch, validity, redis_down: true, .. } = state
                 && takes_over
                 && epoch == self.epoch
             {
-                assert!(!standing.is_valid(self.now, &times()), "a leader by its stamp was overtaken");
+                assert!(!validity.is_valid(self.now, &times()), "a leader with a valid heartbeat was replaced");
             }
         }
         self.epoch += 1;
@@ -212,12 +212,13 @@ impl World {
         Some(true)
     }
 
-    /// What a leader does; it stands down when it finds out that it must.
+    /// Applies an event to a leader, which steps down when it notices that it must.
     fn lead(&mut self, who: usize, event: Event) {
-        let (State::Leading { epoch, mut standing, mut silent, mut transaction }, token) = self.candidates[who] else {
+        let (State::Leading { epoch, mut validity, mut redis_down, mut transaction }, token) = self.candidates[who]
+        else {
             return;
         };
-        let valid = standing.is_valid(self.now, &times());
+        let valid = validity.is_valid(self.now, &times());
         match event {
             Event::Commit(_) if transaction => {
                 assert_eq!(epoch, self.epoch, "a deposed leader has written");
@@ -226,18 +227,18 @@ impl World {
             }
             Event::Renew(_) if valid => match self.renew(token) {
                 Some(true) => {
-                    standing.renewed(self.now);
-                    silent = false;
+                    validity.renewed(self.now);
+                    redis_down = false;
                 }
                 Some(false) => return self.again(who),
                 None => {
-                    standing.unanswered();
-                    silent = true;
+                    validity.unanswered();
+                    redis_down = true;
                 }
             },
-            Event::Stamp(_) if valid && epoch == self.epoch => {
+            Event::Heartbeat(_) if valid && epoch == self.epoch => {
                 self.renewed_at = Some(self.now);
-                standing.stamped(self.now);
+                validity.heartbeat_written(self.now);
             }
             Event::Begin(_) if valid && epoch == self.epoch => transaction = true,
             Event::Resign(_) if valid && !transaction => {
@@ -247,17 +248,17 @@ impl World {
                 self.release(token);
                 return self.again(who);
             }
-            // Not valid, or not its epoch: it finds out, and does nothing else.
-            Event::Renew(_) | Event::Stamp(_) | Event::Begin(_) => return self.again(who),
+            // Not valid, or not its epoch: it notices that, and does nothing else.
+            Event::Renew(_) | Event::Heartbeat(_) | Event::Begin(_) => return self.again(who),
             _ => return,
         }
-        self.candidates[who].0 = State::Leading { epoch, standing, silent, transaction };
+        self.candidates[who].0 = State::Leading { epoch, validity, redis_down, transaction };
     }
 
     fn happen(&mut self, event: Event) {
         match event {
             Event::Step { who, lost } => self.step(who, lost),
-            Event::Renew(who) | Event::Stamp(who) | Event::Begin(who) | Event::Commit(who) | Event::Resign(who) => {
+            Event::Renew(who) | Event::Heartbeat(who) | Event::Begin(who) | Event::Commit(who) | Event::Resign(who) => {
                 self.lead(who, event);
             }
             Event::Crash(who) => self.again(who),
@@ -266,17 +267,17 @@ impl World {
                 self.lock = None;
                 self.faults = true;
             }
-            Event::Silence(silent) => {
-                self.silent = silent;
-                self.faults |= silent;
+            Event::Outage(redis_down) => {
+                self.redis_down = redis_down;
+                self.faults |= redis_down;
             }
         }
         let believers = self.candidates.iter().filter(|(state, _)| match state {
-            State::Leading { standing, .. } => standing.is_valid(self.now, &times()),
+            State::Leading { validity, .. } => validity.is_valid(self.now, &times()),
             State::Idle | State::Read { .. } | State::Raising { .. } | State::Confirming { .. } => false,
         });
         let believers = believers.count();
-        assert!(believers <= 1 || self.faults, "{believers} lead, and Redis is not to blame");
+        assert!(believers <= 1 || self.faults, "{believers} candidates lead without a fault of Redis");
     }
 }
 
@@ -285,7 +286,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         40 => (who(), prop::bool::weighted(0.03)).prop_map(|(who, lost)| Event::Step { who, lost }),
         8 => who().prop_map(Event::Renew),
-        6 => who().prop_map(Event::Stamp),
+        6 => who().prop_map(Event::Heartbeat),
         8 => who().prop_map(Event::Begin),
         8 => who().prop_map(Event::Commit),
         2 => who().prop_map(Event::Resign),
@@ -293,15 +294,15 @@ fn event() -> impl Strategy<Value = Event> {
         10 => (1..9_000u64).prop_map(Event::Pass),
         2 => (9_000..70_000u64).prop_map(Event::Pass),
         1 => Just(Event::Flush),
-        2 => any::<bool>().prop_map(Event::Silence),
+        2 => any::<bool>().prop_map(Event::Outage),
     ]
 }
 
-/// The same without anything that Redis could be blamed for: pauses and crashes alone never make two leaders.
+/// The same without faults of Redis.
 fn event_of_processes() -> impl Strategy<Value = Event> {
     event().prop_map(|event| match event {
         Event::Step { who, .. } => Event::Step { who, lost: false },
-        Event::Flush | Event::Silence(_) => Event::Pass(1),
+        Event::Flush | Event::Outage(_) => Event::Pass(1),
         other => other,
     })
 }
@@ -310,20 +311,20 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn whatever_happens_only_the_newest_leader_writes(events in vec(event(), 1..300)) {
+    fn only_the_newest_leader_writes_in_any_history(events in vec(event(), 1..300)) {
         let mut world = World::new();
         events.into_iter().for_each(|event| world.happen(event));
     }
 
     #[test]
-    fn pauses_and_crashes_never_make_two_leaders(events in vec(event_of_processes(), 1..300)) {
+    fn pauses_and_crashes_alone_never_make_two_leaders(events in vec(event_of_processes(), 1..300)) {
         let mut world = World::new();
         events.into_iter().for_each(|event| world.happen(event));
         prop_assert!(!world.faults);
     }
 }
 
-/// The histories above would prove nothing if nobody ever led in them.
+/// The histories above would prove nothing without elections in them.
 #[test]
 fn the_model_elects_writes_and_is_fenced() {
     let mut world = World::new();

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::facts::{Freshness, Live, observe};
 use super::live::LiveState;
 use super::status::ServerStatus;
-use crate::background::{Report, Schedule, Task, TaskName, Trouble};
+use crate::background::{PassError, Report, Schedule, Task, TaskName};
 use crate::db::entities::instance::{self, InstanceKind};
 use crate::edge::{
     EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, PROXY_TRUST, ProxyRecord, ProxyVerdict, Registration, Target,
@@ -62,7 +62,7 @@ impl Task for ProxyWatch {
         Schedule::every(self.interval)
     }
 
-    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError> {
         match stop.run_until_cancelled(self.look()).await {
             Some(looked) => Ok(Report::done(looked?)),
             None => Ok(Report::default()),

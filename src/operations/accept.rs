@@ -160,7 +160,7 @@ async fn record<W: Work>(
         actor: by.name.clone(),
         action,
         subject: order.work.vmid().map_or_else(|| id.to_string(), |vmid| format!("server:{vmid}")),
-        outcome: audit::Outcome::Done,
+        outcome: audit::AuditOutcome::Done,
         request: None,
         detail: json!({ "operation": id }),
     };

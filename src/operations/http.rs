@@ -112,9 +112,13 @@ pub async fn stop(
 /// What the audit log says of a request to cancel: every refusal, and what an operator cancelled.
 fn audited(outcome: CancelOutcome, by: Requester, row: &operation::Model) -> Option<audit::Entry> {
     let (outcome, why) = match (outcome, by.actor) {
-        (CancelOutcome::Refused(CancelRefusal::Started), _) => (audit::Outcome::Refused, "started"),
-        (CancelOutcome::Refused(CancelRefusal::BegunByAnother), _) => (audit::Outcome::Refused, "begun_by_another"),
-        (CancelOutcome::Cancelled | CancelOutcome::Requested, Actor::Operator) => (audit::Outcome::Done, "operator"),
+        (CancelOutcome::Refused(CancelRefusal::Started), _) => (audit::AuditOutcome::Refused, "started"),
+        (CancelOutcome::Refused(CancelRefusal::BegunByAnother), _) => {
+            (audit::AuditOutcome::Refused, "begun_by_another")
+        }
+        (CancelOutcome::Cancelled | CancelOutcome::Requested, Actor::Operator) => {
+            (audit::AuditOutcome::Done, "operator")
+        }
         (CancelOutcome::Cancelled | CancelOutcome::Requested | CancelOutcome::Ended, _) => return None,
     };
     let detail = serde_json::json!({ "kind": row.kind, "vmid": row.vmid, "begunBy": row.begun_by, "why": why });

@@ -152,7 +152,7 @@ async fn note_override(
         actor: user.id.to_string(),
         action: "gate_override",
         subject: format!("server:{vmid}"),
-        outcome: audit::Outcome::Done,
+        outcome: audit::AuditOutcome::Done,
         request: None,
         detail: serde_json::json!({ "code": denial.code.as_str(), "for": denial.action.as_str() }),
     };

@@ -132,7 +132,7 @@ impl ProvisionApi {
                     actor: user.id.to_string(),
                     action: "gate_override",
                     subject: user.id.to_string(),
-                    outcome: audit::Outcome::Done,
+                    outcome: audit::AuditOutcome::Done,
                     request: None,
                     detail: serde_json::json!({ "code": denial.code.as_str() }),
                 };

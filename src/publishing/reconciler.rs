@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::PublishError;
 use super::generation::{CLAIM_TIMEOUT, TargetSelection};
 use super::publisher::Publisher;
-use crate::background::{Report, Schedule, Task, TaskName, Trouble};
+use crate::background::{PassError, Report, Schedule, Task, TaskName};
 use crate::db::entities::instance;
 use crate::edge::{EDGE_KEY, EdgeRecord, Intent};
 use crate::kernel::VmId;
@@ -43,7 +43,7 @@ impl Task for Reconciler {
         Schedule::every(self.interval)
     }
 
-    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError> {
         Ok(Report::done(self.reconcile(stop).await?))
     }
 }

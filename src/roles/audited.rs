@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::{Value, json};
 
-use crate::audit::{self, Entry, Outcome};
+use crate::audit::{self, AuditOutcome, Entry};
 use crate::kernel::Timestamp;
 
 /// Records that the operator did `action` to `subject`, in the transaction that does it.
@@ -18,7 +18,7 @@ pub async fn record(
         actor: "operator".to_owned(),
         action,
         subject: subject.to_owned(),
-        outcome: Outcome::Done,
+        outcome: AuditOutcome::Done,
         request: None,
         detail: json!({"uid": rustix::process::getuid().as_raw(), "detail": detail}),
     };

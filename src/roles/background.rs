@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::background::{Report, Runner, Schedule, Task, TaskName, Trouble};
+use crate::background::{PassError, Report, Runner, Schedule, Task, TaskName};
 use crate::jobs::Failpoints;
 
 /// Adds `tasks` to `runner`. Before each pass of a task the place `task.<name>` is reached.
@@ -31,7 +31,7 @@ impl Task for Breakable {
         self.task.schedule()
     }
 
-    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError> {
         self.failpoints.hit(&self.place).await;
         self.task.pass(stop).await
     }

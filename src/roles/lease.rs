@@ -1,4 +1,4 @@
-//! `zpack lease`: who leads, and a candidate for tests of failover.
+//! `zpack lease`: shows the leader, and runs a candidate for tests of failover.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::db;
 use crate::db::entities::lease;
 use crate::jobs::Lists;
 use crate::kernel::{Clock, Timestamp};
-use crate::lease::{Ended, Lease, LeaseDeps, LeaseName, LockView, Term, look};
+use crate::lease::{CandidacyEnd, Lease, LeaseDeps, LeaseName, LockView, Term, observe_lock};
 use crate::telemetry::{Metrics, Outcome};
 
 /// Carries out one `zpack lease` command.
@@ -33,16 +33,16 @@ pub async fn run(source: &dyn Source, command: LeaseCommand, output: Output) -> 
     }
 }
 
-/// How one lease stands.
+/// The state of one lease.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct LeaseStatus {
     name: LeaseName,
     /// How often the leader has changed.
     epoch: i64,
-    /// The leader by the database, which is the one that counts.
+    /// The leader according to the database, which is authoritative.
     holder: Option<String>,
-    /// When it last said that it leads.
+    /// The leader's last heartbeat.
     renewed_at: Option<Timestamp>,
     /// How long ago that was.
     age_seconds: Option<u64>,
@@ -58,9 +58,9 @@ enum LockStatus {
     Free,
     /// The lock of the leader.
     Held { holder: String, expires_in_ms: Option<u64> },
-    /// The lock of somebody else than the leader of the database.
+    /// A lock of another candidate than the leader in the database.
     Disagrees { holder: String, expires_in_ms: Option<u64> },
-    /// Redis did not tell.
+    /// Redis did not answer.
     Unknown,
 }
 
@@ -78,8 +78,8 @@ async fn show(source: &dyn Source, output: Output) -> anyhow::Result<()> {
 async fn status(db: &DatabaseConnection, lists: &Lists, name: LeaseName) -> anyhow::Result<LeaseStatus> {
     let row = lease::Entity::find_by_id(name.to_string()).one(db).await;
     let row = row.with_context(|| format!("the lease {name} could not be read"))?;
-    let now = db::now(db).await.context("the database did not tell the time")?;
-    let lock = look(&lists.connection(), name).await;
+    let now = db::now(db).await.context("the time of the database could not be read")?;
+    let lock = observe_lock(&lists.connection(), name).await;
     let (epoch, holder, renewed_at) = row.map_or((0, None, None), |row| (row.epoch, row.holder, row.renewed_at));
     let lock = lock_status(lock, holder.as_deref());
     let age_seconds = renewed_at.map(|at| now.since(at).as_secs());
@@ -98,7 +98,7 @@ fn lock_status(lock: Result<Option<LockView>, RedisError>, leader: Option<&str>)
             }
         }
         Err(error) => {
-            tracing::warn!(%error, "Redis did not tell who holds the lock");
+            tracing::warn!(%error, "Redis did not answer, so the holder of the lock is unknown");
             LockStatus::Unknown
         }
     }
@@ -122,7 +122,7 @@ fn table(leases: &[LeaseStatus]) -> String {
     output::table(&["lease", "epoch", "leader", "last sign", "lock"], rows, "No leases.")
 }
 
-/// Stands for election and writes a line to the audit log at every tick. Tells what happens on standard output.
+/// Competes for the lease and writes an entry to the audit log at every tick. Prints each event to standard output.
 async fn campaign(source: &dyn Source, every: Duration, stuck: bool, output: Output) -> anyhow::Result<ExitCode> {
     let config = CandidateConfig::load(source)?;
     if config.environment.environment == Environment::Production {
@@ -143,7 +143,7 @@ async fn campaign(source: &dyn Source, every: Duration, stuck: bool, output: Out
             let (over, epoch) = (term.over().clone(), term.epoch());
             term.spawn(async move {
                 over.cancelled().await;
-                tell(output, "over", epoch);
+                print_event(output, "over", epoch);
             });
             if stuck {
                 drop(term.spawn(async {
@@ -156,15 +156,15 @@ async fn campaign(source: &dyn Source, every: Duration, stuck: bool, output: Out
         tick(term, output)
     };
     Ok(match lease.lead(every, &stop, ticking).await {
-        Ended::Stopped => ExitCode::SUCCESS,
-        Ended::Orphans { .. } => exit::abandon(),
+        CandidacyEnd::Stopped => ExitCode::SUCCESS,
+        CandidacyEnd::OrphanedTasks { .. } => exit::abandon(),
     })
 }
 
 async fn tick(term: Term, output: Output) -> Outcome {
     match write(&term).await {
         Ok(()) => {
-            tell(output, "wrote", term.epoch());
+            print_event(output, "wrote", term.epoch());
             Outcome::Succeeded
         }
         Err(error) => {
@@ -182,7 +182,7 @@ async fn write(term: &Term) -> anyhow::Result<()> {
     tx.commit().await.context("the database did not commit")
 }
 
-fn tell(output: Output, event: &'static str, epoch: i64) {
-    // Nobody reads it any more: the campaign goes on all the same.
+fn print_event(output: Output, event: &'static str, epoch: i64) {
+    // The campaign continues when the reader of standard output is gone.
     let _ = output.print(&json!({"event": event, "epoch": epoch}), |_| format!("{event} {epoch}"));
 }

@@ -145,13 +145,13 @@ impl Api {
         let mut runner = Runner::new(stop.clone(), &metrics, clock);
         background::add_all(&mut runner, tasks, &failpoints);
         let stopped = stop.clone();
-        runner.keep(TaskName::of("event-streams"), async move {
+        runner.supervise(TaskName::of("event-streams"), async move {
             stopped.cancelled().await;
             // Open streams would hold up the drain.
             streams_end.cancel();
             Ok(())
         });
-        runner.keep(TaskName::of("http-server"), async move {
+        runner.supervise(TaskName::of("http-server"), async move {
             router::serve(listener, apis, ServeOptions::default(), stop).await.context("the HTTP server failed")
         });
         Ok(runner.run().await?)

@@ -1,6 +1,7 @@
 //! The gate: which action is open in which state (pure). The table is that of docs/contracts/stripe.md 3.8.
 //!
-//! 402 means that paying opens it, 403 that paying does not. Servers of others are 404 before anyone asks here.
+//! 402 means that a payment would allow the action, 403 that it would not. Servers of other customers are answered with
+//! 404 before the gate is checked.
 
 use crate::db::entities::standing::StandingState;
 use crate::db::entities::user::Role;
@@ -10,7 +11,7 @@ use crate::web::{ApiError, Code};
 use super::store::Standing;
 
 text_enum! {
-    /// What someone wants to do with an account or a server.
+    /// An action on an account or a server.
     pub enum Action {
         /// Create, clone or enlarge a server.
         Provision = "provision",
@@ -30,38 +31,38 @@ text_enum! {
         WriteFile = "write_file",
         /// List, read or download files.
         ReadFile = "read_file",
-        /// Pay, change the profile, log out, ask for help.
+        /// Pay, change the profile, log out, contact support.
         ManageAccount = "manage_account",
         /// Delete a server, explicitly.
         DeleteServer = "delete_server",
     }
 }
 
-/// What the gate says.
+/// The decision of the gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Go on.
+    /// The action is allowed.
     Allow,
-    /// Go on, because an admin asks; the audit log gets a `gate_override`.
+    /// The action is allowed because an admin requested it; the audit log gets a `gate_override`.
     Override(Denial),
-    /// No.
+    /// The action is refused.
     Deny(Denial),
 }
 
 /// Why the gate is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// What was wanted.
+    /// The requested action.
     pub action: Action,
-    /// The code to answer with; its status is 402 or 403.
+    /// The code of the answer; its status is 402 or 403.
     pub code: Code,
     /// The state of the owner.
     pub state: StandingState,
-    /// Since when.
+    /// When that state began.
     pub since: Option<Timestamp>,
 }
 
-/// From which state on an action is closed to those who do not pay.
+/// The billing state from which on an action is closed.
 #[derive(Clone, Copy)]
 enum ClosedFrom {
     Warning,
@@ -89,7 +90,7 @@ const fn row(action: Action) -> (ClosedFrom, Hold) {
     }
 }
 
-/// The code that `closed` answers with in `state`, if it is closed there.
+/// The code of the refusal if an action that is `closed` from some state on is refused in `state`.
 const fn unpaid(closed: ClosedFrom, state: StandingState) -> Option<Code> {
     let suspended = match state {
         StandingState::Suspended => Some(Code::BillingSuspended),
@@ -111,7 +112,7 @@ const fn unpaid(closed: ClosedFrom, state: StandingState) -> Option<Code> {
     }
 }
 
-/// Whether an owner of this `standing` may do `action`, asked for by someone with `role`.
+/// Decides whether `action` is allowed for an owner with this `standing`, when a user with `role` requests it.
 pub fn gate(action: Action, standing: &Standing, role: Role) -> Decision {
     let (closed, hold) = row(action);
     let held = standing.manual_hold && hold == Hold::Closes;
@@ -138,8 +139,8 @@ impl From<Denial> for ApiError {
 mod tests {
     use super::*;
 
-    /// The table of the contract, letter by letter: active, past due, final warning, backup blocked, suspended,
-    /// retained, pending deletion, manual hold.
+    /// The table of the contract. Columns: active, past due, final warning, backup blocked, suspended, retained,
+    /// pending deletion, manual hold.
     const CONTRACT: &[(Action, [&str; 8])] = &[
         (Action::Provision, ["ok", "past_due", "past_due", "past_due", "suspended", "retained", "pending", "hold"]),
         (Action::Start, ["ok", "ok", "ok", "ok", "suspended", "retained", "pending", "hold"]),
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn restored_is_active_and_a_hold_outweighs_debt() {
+    fn restored_is_active_and_a_hold_outweighs_an_unpaid_invoice() {
         for action in Action::ALL {
             let restored = Standing { state: StandingState::Restored, manual_hold: false, since: None };
             assert_eq!(gate(*action, &restored, Role::Customer), Decision::Allow);

@@ -1,7 +1,7 @@
-//! What an owner may do now: the enforcement state and the [`gate()`] that every transition asks, in the handler and again
-//! when its job runs.
+//! What an owner may do now: the enforcement state, and the [`gate()`] that is checked in the handler of every request
+//! and again when its job runs.
 //!
-//! Not here: who changes the state (`billing`), who owns a server (`instances`).
+//! Elsewhere: who changes the state (`billing`), who owns a server (`instances`).
 
 mod gate;
 pub mod store;

@@ -1,4 +1,4 @@
-//! The row that says what an owner may do.
+//! The row that holds an owner's standing.
 
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
 
@@ -10,14 +10,14 @@ use crate::kernel::{Timestamp, UserId};
 pub struct Standing {
     /// The enforcement state.
     pub state: StandingState,
-    /// An operator holds the account, whatever was paid.
+    /// An operator has put the account on hold, regardless of payments.
     pub manual_hold: bool,
-    /// Since when; nobody noted when an account was always active.
+    /// When the state began; `None` for an account that was always active.
     pub since: Option<Timestamp>,
 }
 
 impl Standing {
-    /// Nothing is owed and nobody holds the account.
+    /// The standing of an account with no unpaid invoice and no manual hold.
     pub const ACTIVE: Self = Self { state: StandingState::Active, manual_hold: false, since: None };
 }
 

@@ -11,7 +11,7 @@ use super::debts;
 use super::deps::TeardownDeps;
 use super::remove::{self, NotRemoved};
 use super::subject::Subject;
-use crate::background::{Report, Schedule, Task, TaskName, Trouble};
+use crate::background::{PassError, Report, Schedule, Task, TaskName};
 use crate::db;
 use crate::db::entities::debt::{self, DebtKind, DebtState};
 use crate::jobs::Failpoints;
@@ -41,10 +41,10 @@ impl Task for Collector {
     }
 
     fn schedule(&self) -> Schedule {
-        Schedule::every(self.interval).within(LONGEST)
+        Schedule::every(self.interval).timeout(LONGEST)
     }
 
-    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError> {
         Ok(Report::done(self.collect(stop).await?))
     }
 }

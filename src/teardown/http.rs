@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::payload::TeardownPayload;
 use super::subject::Subject;
 use crate::accounts::{Admin, Caller, Customer};
-use crate::audit::{self, Outcome};
+use crate::audit::{self, AuditOutcome};
 use crate::containers::{NotListed, list_all, nonce_of};
 use crate::db::entities::debt::{self, DebtKind, DebtState};
 use crate::db::entities::operation::{self, OperationState, Unwind};
@@ -48,10 +48,12 @@ pub async fn delete_server(
     match gate(Action::DeleteServer, &standing, user.role) {
         Decision::Allow => {}
         Decision::Override(denial) => {
-            api.note(user.id.to_string(), "gate_override", server.vmid, Outcome::Done, denial.code.as_str()).await?;
+            api.note(user.id.to_string(), "gate_override", server.vmid, AuditOutcome::Done, denial.code.as_str())
+                .await?;
         }
         Decision::Deny(denial) => {
-            api.note(user.id.to_string(), "server.delete", server.vmid, Outcome::Refused, denial.code.as_str()).await?;
+            api.note(user.id.to_string(), "server.delete", server.vmid, AuditOutcome::Refused, denial.code.as_str())
+                .await?;
             return Err(denial.into());
         }
     }
@@ -71,7 +73,7 @@ pub async fn delete_container(
         None => match api.orphan(vmid).await? {
             Ok(orphan) => (None, Some(orphan)),
             Err(why) => {
-                api.note(by.name, "container.delete", vmid, Outcome::Refused, &why).await?;
+                api.note(by.name, "container.delete", vmid, AuditOutcome::Refused, &why).await?;
                 let detail = format!("Container {vmid} is not removed: {why}.");
                 return Err(ApiError::new(Code::StateConflict, detail));
             }
@@ -266,7 +268,7 @@ impl TeardownApi {
         actor: String,
         action: &'static str,
         vmid: VmId,
-        outcome: Outcome,
+        outcome: AuditOutcome,
         why: &str,
     ) -> ApiResult<()> {
         let detail = json!({ "why": why });

@@ -17,7 +17,7 @@ use sea_orm::{DatabaseConnection, DbErr};
 use tokio_util::sync::CancellationToken;
 
 use super::stray::{strays, unregister};
-use crate::background::{First, Report, Schedule, Task, TaskName, Trouble};
+use crate::background::{First, PassError, Report, Schedule, Task, TaskName};
 use crate::containers::{NotListed, list_all};
 use crate::edge::{Doubt, EdgeError, Target, orphans, owner_of};
 use crate::kernel::{DnsName, VmId};
@@ -96,7 +96,7 @@ impl Task for OrphanSweep {
     }
 
     /// A look that is broken off is none: what it found is forgotten.
-    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError> {
         match stop.run_until_cancelled(self.sweep()).await {
             Some(removed) => Ok(Report::done(removed?)),
             None => Ok(Report::default()),

@@ -76,8 +76,8 @@ async fn work_that_returns_takes_the_listener_of_its_role_with_it() {
     let mut runner = Runner::new(stop.clone(), &metrics, Clock::System);
     let api = MetricsApi { metrics, db: db.db.clone() };
     let shown = serve_metrics(listener, api, None, stop.clone());
-    runner.keep(TaskName::of("metrics-listener"), async { Ok(shown.await?) });
-    runner.keep(TaskName::of("queue-worker").about("host"), async { Ok(ended.await?) });
+    runner.supervise(TaskName::of("metrics-listener"), async { Ok(shown.await?) });
+    runner.supervise(TaskName::of("queue-worker").about("host"), async { Ok(ended.await?) });
     let role = tokio::spawn(runner.run());
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let answer = client.get(format!("http://{address}/metrics")).send().await.unwrap();

@@ -16,11 +16,16 @@ const DOCUMENTS: &[&str] = &["CHANGELOG.md", "CONTRIBUTING.md", "README.md", "do
 
 /// Rust files whose texts (the literals, such as messages and log lines) are searched. The list only grows.
 const TEXTS: &[&str] = &[
+    "src/audit/",
+    "src/background/",
     "src/cli/",
     "src/instances/",
+    "src/kernel/",
+    "src/lease/",
     "src/roles/dev/",
     "src/router/docs/",
     "src/sim/",
+    "src/standing/",
     "src/telemetry/human.rs",
     "src/telemetry/metrics/",
     "src/web/readers.rs",
@@ -28,11 +33,16 @@ const TEXTS: &[&str] = &[
 
 /// Rust files whose comments are searched. The list only grows.
 const COMMENTS: &[&str] = &[
+    "src/audit/",
+    "src/background/",
     "src/cli/",
     "src/instances/",
+    "src/kernel/",
+    "src/lease/",
     "src/roles/dev/",
     "src/router/docs/",
     "src/sim/",
+    "src/standing/",
     "src/telemetry/human.rs",
     "tests/ratchet/",
 ];

@@ -1,7 +1,7 @@
 //! `GET /api/audit`.
 
 use serde_json::{Value, json};
-use zpack::audit::{Entry, Outcome, record};
+use zpack::audit::{AuditOutcome, Entry, record};
 
 use crate::support::app::{TestApp, problem};
 
@@ -14,7 +14,7 @@ async fn an_admin_reads_it_page_by_page_the_newest_first() {
             actor: "operator".to_owned(),
             action: "user.set_role",
             subject: if n == 3 { "usr_other".to_owned() } else { "usr_one".to_owned() },
-            outcome: Outcome::Done,
+            outcome: AuditOutcome::Done,
             request: None,
             detail: json!({ "n": n }),
         };

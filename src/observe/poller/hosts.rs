@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::facts::HostFacts;
 use super::Poller;
-use crate::background::{Report, Schedule, Task, TaskName, Trouble};
+use crate::background::{PassError, Report, Schedule, Task, TaskName};
 use crate::ports::HypervisorError;
 
 /// How long one listing may take.
@@ -36,10 +36,10 @@ impl Task for ContainerListing {
     }
 
     fn schedule(&self) -> Schedule {
-        Schedule::every(self.poller.settings.host_interval).steady()
+        Schedule::every(self.poller.settings.host_interval).at_fixed_rate()
     }
 
-    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError> {
         match stop.run_until_cancelled(self.list()).await {
             Some(Ok(listed)) => Ok(Report::done(listed)),
             Some(Err(error)) => {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Poller;
 use super::lanes::Lanes;
-use crate::background::{Report, Schedule, Task, TaskName, Trouble};
+use crate::background::{PassError, Report, Schedule, Task, TaskName};
 use crate::db;
 use crate::servers::store::{self, PollTarget};
 use crate::telemetry::{Panicked, caught};
@@ -30,19 +30,19 @@ impl Task for AgentPoll {
     }
 
     fn schedule(&self) -> Schedule {
-        Schedule::every(self.poller.settings.interval).steady()
+        Schedule::every(self.poller.settings.interval).at_fixed_rate()
     }
 
-    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError> {
         let metrics = self.poller.metrics.poller.clone();
         let panicked = self.ended();
         let Some(started) = stop.run_until_cancelled(self.start_polls()).await else { return Ok(Report::default()) };
         let started = started.map_err(|error| {
             metrics.round_skipped();
-            Trouble::of(format!("{error:#}"))
+            PassError::of(format!("{error:#}"))
         })?;
         match panicked {
-            Some(panic) => Err(Trouble::of(format!("a poll panicked: {panic}"))),
+            Some(panic) => Err(PassError::of(format!("a poll panicked: {panic}"))),
             None => Ok(Report::done(started)),
         }
     }

@@ -172,7 +172,7 @@ async fn start_roles(
     let role = |name| TaskName::of("role").about(name);
     if wanted.contains(&DevRole::Serve) {
         let api = serve::Api::connect(&ServeConfig::load(source)?, listener, metrics.clone(), clock.clone()).await?;
-        roles.keep(role("serve"), api.run_until(stop.child_token()));
+        roles.supervise(role("serve"), api.run_until(stop.child_token()));
     }
     if wanted.contains(&DevRole::Provision) {
         let config = WorkerConfig::load(source)?;
@@ -180,7 +180,7 @@ async fn start_roles(
         let worker = worker::provision(&config, db, &metrics, &clock).await?;
         let stop = stop.child_token();
         let runner = Runner::new(stop.clone(), &metrics, clock);
-        roles.keep(role("provision"), worker::run_until(worker, runner, stop));
+        roles.supervise(role("provision"), worker::run_until(worker, runner, stop));
     }
     Ok(roles)
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio_util::sync::CancellationToken;
 
-use crate::background::{Report, Schedule, Task, TaskName, Trouble};
+use crate::background::{PassError, Report, Schedule, Task, TaskName};
 use crate::db;
 use crate::db::entities::debt::DebtKind;
 use crate::edge::Target;
@@ -17,7 +17,7 @@ use crate::teardown::debts::owed;
 use crate::telemetry::{QueueGauge, Store, StoreMetrics};
 
 /// Every ten seconds or so, and five seconds for a store to answer.
-const SCHEDULE: Schedule = Schedule::every(Duration::from_secs(10)).spread(0.2).within(Duration::from_secs(5));
+const SCHEDULE: Schedule = Schedule::every(Duration::from_secs(10)).jitter(0.2).timeout(Duration::from_secs(5));
 
 /// Reads the database into gauges.
 pub(in super::super) struct DatabaseGauges {
@@ -36,7 +36,7 @@ impl Task for DatabaseGauges {
         SCHEDULE
     }
 
-    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError> {
         if let Some(read) = stop.run_until_cancelled(read_database(&self.db, &self.metrics)).await {
             read?;
             self.metrics.observed(Store::Database, self.clock.now());
@@ -62,7 +62,7 @@ impl Task for RedisGauges {
         SCHEDULE
     }
 
-    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError> {
         if let Some(read) = stop.run_until_cancelled(read_redis(&self.lists, &self.metrics)).await {
             read?;
             self.metrics.observed(Store::Redis, self.clock.now());

@@ -8,7 +8,7 @@ use sea_orm::{DatabaseConnection, DbErr};
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::store::purge_revoked;
-use crate::background::{First, Report, Schedule, Task, TaskName, Trouble};
+use crate::background::{First, PassError, Report, Schedule, Task, TaskName};
 use crate::db;
 use crate::kernel::{Clock, Timestamp};
 use crate::operations::{episodes, idempotency};
@@ -51,10 +51,10 @@ impl Task for Retention {
 
     /// Processes that were started together do not purge together.
     fn schedule(&self) -> Schedule {
-        Schedule::every(EVERY).spread(0.2).first(First::Within(0.2)).within(EVERY)
+        Schedule::every(EVERY).jitter(0.2).first(First::Within(0.2)).timeout(EVERY)
     }
 
-    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, Trouble> {
+    async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError> {
         let Some(purged) = stop.run_until_cancelled(purge(&self.db, self.clock.now())).await else {
             return Ok(Report::default());
         };

@@ -42,7 +42,7 @@ pub async fn run(source: &dyn Source, queue: WorkerCommand) -> anyhow::Result<()
             let mut runner = Runner::new(stop.clone(), &metrics, clock);
             if let Some(listener) = listener {
                 let (api, token) = (MetricsApi { metrics, db }, config.metrics.token.clone());
-                runner.keep(TaskName::of("metrics-listener"), show(listener, api, token, stop.clone()));
+                runner.supervise(TaskName::of("metrics-listener"), show(listener, api, token, stop.clone()));
             }
             notify::ready(&stop);
             run_until(worker, runner, stop).await
@@ -100,7 +100,7 @@ pub(super) async fn run_until(role: ProvisionRole, mut runner: Runner, stop: Can
     background::add_all(&mut runner, tasks, &failpoints);
     for worker in workers {
         let (name, stop) = (TaskName::of("queue-worker").about(worker.queue().as_str()), stop.clone());
-        runner.keep(name, async move { Ok(worker.run(stop).await?) });
+        runner.supervise(name, async move { Ok(worker.run(stop).await?) });
     }
     Ok(runner.run().await?)
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zpack::db::entities::lease;
 use zpack::jobs::Lists;
-use zpack::lease::{Ended, Lease, LeaseDeps, LeaseName, LeaseSettings, Term};
+use zpack::lease::{CandidacyEnd, Lease, LeaseDeps, LeaseName, LeaseSettings, Term};
 use zpack::telemetry::{Metrics, Outcome};
 
 use crate::support::TestDb;
@@ -38,7 +38,7 @@ pub struct Candidate {
     pub stop: CancellationToken,
     pub go_on: Arc<Notify>,
     terms: mpsc::UnboundedReceiver<Term>,
-    task: JoinHandle<Ended>,
+    task: JoinHandle<CandidacyEnd>,
 }
 
 impl Candidate {
@@ -94,7 +94,7 @@ impl Candidate {
     }
 
     /// Stops it and waits for its end.
-    pub async fn stopped(self) -> Ended {
+    pub async fn stopped(self) -> CandidacyEnd {
         self.stop.cancel();
         within("the end of the candidate", self.task).await.unwrap()
     }

@@ -6,7 +6,7 @@ use redis::AsyncCommands;
 use sea_orm::{ActiveValue::Set, EntityTrait};
 use zpack::db::entities::queue;
 use zpack::kernel::Timestamp;
-use zpack::lease::{Ended, LeaseSettings};
+use zpack::lease::{CandidacyEnd, LeaseSettings};
 
 use super::candidate::{Candidate, KEY, NEVER, holder, look, patient, row, within};
 use crate::support::{PrivateRedis, TestDb, on_every_database};
@@ -44,9 +44,9 @@ async fn who_resigns_is_followed_at_once(test: TestDb) {
     let mut second = Candidate::start(&test, &redis.url(), patient()).await;
     second.tries("succeeded").await;
     // The lock would have lived for hours.
-    assert_eq!(first.stopped().await, Ended::Stopped);
+    assert_eq!(first.stopped().await, CandidacyEnd::Stopped);
     assert_eq!(second.leads().await.epoch(), 2);
-    assert_eq!(second.stopped().await, Ended::Stopped);
+    assert_eq!(second.stopped().await, CandidacyEnd::Stopped);
     let row = row(&test).await;
     assert_eq!((row.epoch, row.holder, row.renewed_at), (2, None, None));
     assert_eq!(holder(&mut look(&redis.url()).await).await, None);
@@ -93,7 +93,7 @@ async fn tasks_that_do_not_end_are_reported() {
     let settings = LeaseSettings { join: Duration::from_millis(50), ..patient() };
     let mut leader = Candidate::start(&test, &redis.url(), settings).await;
     let stubborn = leader.leads().await.spawn(std::future::pending::<()>());
-    assert_eq!(leader.stopped().await, Ended::Orphans { tasks: 1 });
+    assert_eq!(leader.stopped().await, CandidacyEnd::OrphanedTasks { tasks: 1 });
     // It did not resign: nobody leads beside the task before the lock ends by itself.
     assert!(holder(&mut look(&redis.url()).await).await.is_some());
     assert_eq!(row(&test).await.epoch, 1);
@@ -114,6 +114,6 @@ async fn foreign_values_under_the_key_are_left_alone() {
     connection.del::<_, ()>(KEY).await.unwrap();
     assert_eq!(candidate.leads().await.epoch(), 1);
     connection.set_ex::<_, _, ()>(KEY, "somebody else", NEVER.as_secs()).await.unwrap();
-    assert_eq!(within("the end", candidate.stopped()).await, Ended::Stopped);
+    assert_eq!(within("the end", candidate.stopped()).await, CandidacyEnd::Stopped);
     assert_eq!(holder(&mut connection).await.as_deref(), Some("somebody else"));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::AsyncCommands;
-use zpack::lease::{Ended, LeaseSettings, TermError};
+use zpack::lease::{CandidacyEnd, LeaseSettings, TermError};
 
 use super::candidate::{Candidate, KEY, NEVER, holder, look, patient, row, wait_for, within};
 use crate::support::{PrivateRedis, TestDb, on_every_database};
@@ -71,6 +71,6 @@ async fn a_leader_without_redis_that_resigns_is_followed_at_once(test: TestDb) {
     standby.tries("failed").await;
     leader.tries("failed").await;
     assert!(!standby.was_elected());
-    assert_eq!(leader.stopped().await, Ended::Stopped);
+    assert_eq!(leader.stopped().await, CandidacyEnd::Stopped);
     assert_eq!(standby.leads().await.epoch(), 2);
 }
