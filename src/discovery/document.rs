@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::entities::instance;
-use crate::edge::{Collision, EDGE_KEY, EdgeRecord, Intent, Route, TraefikDocument};
+use crate::edge::{Collision, EDGE_KEY, EdgeRecord, Intent, TraefikDocument, TraefikRoute};
 use crate::servers::payload::{self, PayloadError};
 use crate::servers::store;
 
@@ -60,7 +60,7 @@ pub(super) async fn routes(db: &impl ConnectionTrait) -> Result<Result<TraefikDo
     for (row, record) in published(db).await? {
         let Some(route) = record.publication.route else { continue };
         let backend: SocketAddr = route.backend;
-        routes.extend(route.transports.iter().map(|transport| Route {
+        routes.extend(route.transports.iter().map(|transport| TraefikRoute {
             transport: *transport,
             port: route.port,
             host: row.hostname.clone(),

@@ -5,23 +5,23 @@ use std::fmt;
 use crate::kernel::{VmId, text_enum};
 use crate::ports::{RecordData, RecordType, ZoneChange, ZoneRecord};
 
-use super::owner_mark::Owner;
+use super::owner_mark::OwnerMark;
 use super::wanted::WantedRecord;
 
 text_enum! {
     /// A way in which a record differs from what should be there.
     pub enum Drift {
-        /// It says something else.
+        /// Its value differs.
         Value = "value",
-        /// It may be kept for another time.
+        /// Its TTL differs.
         Ttl = "ttl",
         /// Its answers name a proxy, which also rewrites the SRV records that point at it.
         Proxied = "proxied",
-        /// The mark of its owner is gone or names a generation that is still to come.
+        /// The mark is missing or names a later generation than ours.
         Comment = "comment",
         /// It is listed but not served.
         Disabled = "disabled",
-        /// It says that the service is not offered.
+        /// Its value means that the service is not offered.
         NotOffered = "not_offered",
         /// It is there more than once.
         Duplicate = "duplicate",
@@ -30,7 +30,7 @@ text_enum! {
     }
 }
 
-/// Something of somebody else's is in the way. Nothing is changed at this name until an operator has.
+/// Something that is not ours is in the way. Nothing is changed at this name until an operator has removed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conflict {
     /// A CNAME excludes every other record.
@@ -61,12 +61,12 @@ impl fmt::Display for Conflict {
 
 /// What was found for one wanted record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RecordVerdict {
     /// It is there, once and as it should be. Unmarked records with another value may stand beside it.
     InSync {
         /// The record.
         record: ZoneRecord,
-        /// What others put at the same name.
+        /// Records of others at the same name.
         foreign: Vec<ZoneRecord>,
     },
     /// It is not there.
@@ -75,49 +75,49 @@ pub enum Verdict {
     Drifted {
         /// In what it differs.
         drifts: Vec<Drift>,
-        /// What others put at the same name.
+        /// Records of others at the same name.
         foreign: Vec<ZoneRecord>,
     },
-    /// It cannot be put right.
+    /// It cannot be corrected.
     Conflict(Conflict),
 }
 
-/// Judges one wanted record against a complete listing of its name, and says what has to change.
-pub fn compare(wanted: &WantedRecord, listed: &[ZoneRecord]) -> (Verdict, Vec<ZoneChange>) {
+/// Compares one wanted record with a complete listing of its name: the verdict, and what has to change.
+pub fn compare(wanted: &WantedRecord, listed: &[ZoneRecord]) -> (RecordVerdict, Vec<ZoneChange>) {
     let here: Vec<&ZoneRecord> = listed.iter().filter(|record| record.name == wanted.name).collect();
     if let Some(conflict) = excluded(&here) {
-        return (Verdict::Conflict(conflict), Vec::new());
+        return (RecordVerdict::Conflict(conflict), Vec::new());
     }
     let (mut verdict, mut changes) = judge(wanted, &here);
     let v6 = of_type(&here, RecordType::Aaaa);
     if wanted.data.record_type() == RecordType::A && !v6.is_empty() {
         verdict = beside_aaaa(verdict);
-        let ours = v6.into_iter().filter(|record| is_of(record, wanted.owner.vmid));
+        let ours = v6.into_iter().filter(|record| is_of(record, wanted.mark.vmid));
         changes.extend(ours.map(|record| ZoneChange::Delete(record.clone())));
     }
     (verdict, changes)
 }
 
-/// Judges the records of the wanted type at the wanted name.
-fn judge(wanted: &WantedRecord, here: &[&ZoneRecord]) -> (Verdict, Vec<ZoneChange>) {
+/// Compares the records of the wanted type at the wanted name.
+fn judge(wanted: &WantedRecord, here: &[&ZoneRecord]) -> (RecordVerdict, Vec<ZoneChange>) {
     let same_type = of_type(here, wanted.data.record_type());
     let (mut ours, foreign): (Vec<&ZoneRecord>, Vec<&ZoneRecord>) =
-        same_type.into_iter().partition(|record| is_of(record, wanted.owner.vmid));
+        same_type.into_iter().partition(|record| is_of(record, wanted.mark.vmid));
     let mut foreign: Vec<ZoneRecord> = foreign.into_iter().cloned().collect();
-    // What is right already, then the oldest; ids make the order total.
+    // A record that is right already comes first, then the oldest; ids make the order total.
     ours.sort_by_key(|record| (record.data != wanted.data, record.disabled, record.created_at, record.id.clone()));
     if let Some((kept, extra)) = ours.split_first() {
         return found(wanted, kept, extra, foreign);
     }
-    // The very value at our very name, mark lost: adopted, which rewrites nothing but the mark.
+    // Our value at our name without a mark is adopted: only the mark is written.
     let unmarked = foreign.iter().position(|record| record.data == wanted.data && record.comment.is_none());
     match unmarked {
         Some(at) => {
             let adopted = foreign.remove(at);
             found(wanted, &adopted, &[], foreign)
         }
-        None if foreign.is_empty() => (Verdict::Missing, vec![ZoneChange::Create(wanted.to_new_record())]),
-        None => (Verdict::Conflict(Conflict::Foreign(foreign)), Vec::new()),
+        None if foreign.is_empty() => (RecordVerdict::Missing, vec![ZoneChange::Create(wanted.to_new_record())]),
+        None => (RecordVerdict::Conflict(Conflict::Foreign(foreign)), Vec::new()),
     }
 }
 
@@ -126,7 +126,7 @@ fn found(
     kept: &ZoneRecord,
     extra: &[&ZoneRecord],
     foreign: Vec<ZoneRecord>,
-) -> (Verdict, Vec<ZoneChange>) {
+) -> (RecordVerdict, Vec<ZoneChange>) {
     let mut drifts = differences(wanted, kept);
     // Duplicates go first: a server that finds the same value twice refuses to rewrite one into the other.
     let mut changes: Vec<ZoneChange> = extra.iter().map(|record| ZoneChange::Delete((*record).clone())).collect();
@@ -137,20 +137,20 @@ fn found(
         drifts.push(Drift::Duplicate);
     }
     if drifts.is_empty() {
-        (Verdict::InSync { record: kept.clone(), foreign }, changes)
+        (RecordVerdict::InSync { record: kept.clone(), foreign }, changes)
     } else {
-        (Verdict::Drifted { drifts, foreign }, changes)
+        (RecordVerdict::Drifted { drifts, foreign }, changes)
     }
 }
 
-fn beside_aaaa(verdict: Verdict) -> Verdict {
+fn beside_aaaa(verdict: RecordVerdict) -> RecordVerdict {
     match verdict {
-        Verdict::InSync { foreign, .. } => Verdict::Drifted { drifts: vec![Drift::Aaaa], foreign },
-        Verdict::Drifted { mut drifts, foreign } => {
+        RecordVerdict::InSync { foreign, .. } => RecordVerdict::Drifted { drifts: vec![Drift::Aaaa], foreign },
+        RecordVerdict::Drifted { mut drifts, foreign } => {
             drifts.push(Drift::Aaaa);
-            Verdict::Drifted { drifts, foreign }
+            RecordVerdict::Drifted { drifts, foreign }
         }
-        Verdict::Missing | Verdict::Conflict(_) => verdict,
+        RecordVerdict::Missing | RecordVerdict::Conflict(_) => verdict,
     }
 }
 
@@ -166,7 +166,7 @@ fn excluded(here: &[&ZoneRecord]) -> Option<Conflict> {
 
 /// Whether the record carries the mark of this server, of whatever generation.
 fn is_of(record: &ZoneRecord, vmid: VmId) -> bool {
-    Owner::of(record).is_some_and(|owner| owner.vmid == vmid)
+    OwnerMark::of(record).is_some_and(|mark| mark.vmid == vmid)
 }
 
 fn differences(wanted: &WantedRecord, record: &ZoneRecord) -> Vec<Drift> {
@@ -184,9 +184,9 @@ fn differences(wanted: &WantedRecord, record: &ZoneRecord) -> Vec<Drift> {
     if record.disabled {
         drifts.push(Drift::Disabled);
     }
-    let owner = Owner::of(record);
+    let mark = OwnerMark::of(record);
     // A record that stays as it is keeps the mark of the generation that made it.
-    if owner.is_none_or(|owner| owner.vmid != wanted.owner.vmid || owner.generation > wanted.owner.generation) {
+    if mark.is_none_or(|mark| mark.vmid != wanted.mark.vmid || mark.generation > wanted.mark.generation) {
         drifts.push(Drift::Comment);
     }
     drifts

@@ -1,24 +1,24 @@
-//! Records that carry our mark and belong to no server any more: which they are, and when nothing may be decided.
+//! Finds records that carry our mark and no longer belong to a server, and refuses to decide from doubtful listings.
 //!
 //! Pure. The caller guarantees complete listings, of the zone first and of the servers after it.
 
 use std::collections::BTreeSet;
 
-use super::owner_mark::Owner;
+use super::owner_mark::OwnerMark;
 use crate::kernel::{DnsName, VmId};
 use crate::ports::ZoneRecord;
 
-/// More orphans than this share of the marked servers are a sign that the list of servers is wrong, not the zone.
+/// With more orphans than this share of the marked servers, the list of servers is more likely wrong than the zone.
 const MASS_PERCENT: usize = 20;
 
-/// Why nothing is said to be an orphan.
+/// Why no record counts as an orphan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Doubt {
     /// There is no server at all.
     #[error("the database knows no server, yet records carry our mark")]
     NoServers,
     /// Too many at once.
-    #[error("{orphans} of {marked} servers with records would be orphans, more than {MASS_PERCENT} in a hundred")]
+    #[error("{orphans} of {marked} servers with records would be orphans, more than {MASS_PERCENT} percent")]
     TooMany {
         /// Servers that would be orphans.
         orphans: usize,
@@ -27,8 +27,8 @@ pub enum Doubt {
     },
 }
 
-/// The records of `listed` that carry our mark, stand at a name we give, and belong to a number that is `free`: one we gave
-/// out once and that nobody holds now. A single server is never too many.
+/// The records of `listed` that carry our mark, have a name that we give, and belong to a VMID that is `free`: one that was
+/// given out and is not held now. A single server is never too many.
 pub fn orphans(
     zone: &DnsName,
     listed: &[ZoneRecord],
@@ -49,14 +49,14 @@ pub fn orphans(
     Ok(ours.into_iter().filter(|(vmid, _)| is_left(vmid)).map(|(_, record)| record.clone()).collect())
 }
 
-/// Whose the record is, by its mark and by its name: `<anything>-<vmid>` in the zone, services below it.
+/// The server of the record, if its mark and its name agree: `<anything>-<vmid>` in the zone, services below it.
 pub fn owner_of(zone: &DnsName, record: &ZoneRecord) -> Option<VmId> {
-    let owner = Owner::of(record)?;
+    let mark = OwnerMark::of(record)?;
     let below = record.name.as_str().strip_suffix(zone.as_str())?.strip_suffix('.')?;
     let mut labels = below.split('.').skip_while(|label| label.starts_with('_'));
     let (Some(host), None) = (labels.next(), labels.next()) else { return None };
     let number = host.rsplit_once('-').map(|(_, number)| number)?;
-    (number == owner.vmid.to_string()).then_some(owner.vmid)
+    (number == mark.vmid.to_string()).then_some(mark.vmid)
 }
 
 #[cfg(test)]

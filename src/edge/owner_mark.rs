@@ -1,4 +1,4 @@
-//! The mark in a record's comment that says whose it is.
+//! The mark in a record's comment that names its server.
 
 use std::fmt;
 
@@ -7,20 +7,20 @@ use crate::ports::ZoneRecord;
 
 /// The server a record belongs to, written as `zpack vmid=<vmid> gen=<n>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner {
+pub struct OwnerMark {
     /// The server.
     pub vmid: VmId,
     /// The generation that published it; a newer one replaces it.
     pub generation: u32,
 }
 
-impl Owner {
+impl OwnerMark {
     /// The mark of `record`, if it carries one.
     pub fn of(record: &ZoneRecord) -> Option<Self> {
         record.comment.as_deref().and_then(Self::read)
     }
 
-    /// Reads the mark. Anything but exactly the form above is somebody else's remark.
+    /// Reads the mark. A comment in any other form is not ours.
     pub fn read(comment: &str) -> Option<Self> {
         let mut words = comment.split_ascii_whitespace();
         let (Some("zpack"), Some(vmid), Some(generation), None) =
@@ -34,7 +34,7 @@ impl Owner {
     }
 }
 
-impl fmt::Display for Owner {
+impl fmt::Display for OwnerMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "zpack vmid={} gen={}", self.vmid, self.generation)
     }

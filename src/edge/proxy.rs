@@ -31,7 +31,7 @@ text_enum! {
 /// What was found for one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProxyVerdict {
-    /// It is registered, once and right, as far as the proxy tells.
+    /// It is registered once and correctly, as far as the proxy reports.
     InSync,
     /// It is not registered.
     Missing,
@@ -48,7 +48,7 @@ pub enum ProxyChange {
     Register(Registration),
 }
 
-/// Judges one server against a complete listing, and says what has to change. An entry of the same name with another
+/// Compares one server with a complete listing: the verdict, and what has to change. An entry of the same name with another
 /// address or spelling is removed first, because the proxy refuses to replace it.
 pub fn compare_proxy(wanted: &Registration, listed: &[ProxyEntry]) -> (ProxyVerdict, Vec<ProxyChange>) {
     let is_right = |entry: &ProxyEntry| {

@@ -1,8 +1,8 @@
-//! What the proxy says by itself of a server, and what is kept of it (docs/contracts/edge.md C1).
+//! What the proxy reports on a server, and what is kept of it (docs/contracts/edge.md C1).
 //!
-//! Callbacks come twice, late, out of order and not at all. What is kept is the newest word on each matter, and joining
-//! two words is taking the newer one, so that neither order nor repetition is seen in the end. A word from before the
-//! present publication, or about another address, is none. Not here: the route, and where the record is kept.
+//! Callbacks arrive twice, late, out of order or not at all. They are merged last-write-wins by their time, so that order and
+//! repetition make no difference. A callback from before the current publication, or about another address, is ignored.
+//! Not here: the route, and where the record is stored.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::state::{PingState, ProxyPresence};
 use crate::kernel::{Timestamp, text_enum};
 use crate::ports::{Ping, ProxyListing};
 
-/// How long a word counts: the proxy pings every 30 seconds, and may take 30 more to find that nobody answers.
+/// How long a report counts: the proxy pings every 30 seconds, and may take 30 more until a ping times out.
 pub const TRUST: Duration = Duration::from_secs(120);
 /// The key of the payload a [`ProxyRecord`] is stored under.
 pub const KEY: &str = "proxy";
@@ -22,13 +22,13 @@ pub const KEY: &str = "proxy";
 const MAX_TEXT: usize = 300;
 
 text_enum! {
-    /// What a callback says; there are exactly these three.
+    /// What a callback reports; there are exactly these three.
     pub enum ProxyStatus {
         /// The proxy has registered the server.
         Registered = "registered_with_proxy",
         /// The proxy has pinged the server and got an answer.
         PingOk = "proxy_ping_ok",
-        /// The proxy has pinged the server in vain.
+        /// The proxy has pinged the server and got no answer.
         PingFailed = "proxy_ping_failed",
     }
 }
@@ -66,10 +66,10 @@ impl ProxyEvent {
     }
 }
 
-/// The newest sign that the proxy knows the server.
+/// The newest callback, which shows that the proxy knows the server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Sign {
+pub struct CallbackNote {
     /// When.
     pub at: Timestamp,
     /// The run of the proxy.
@@ -93,7 +93,7 @@ pub struct PingNote {
 /// What a listing of the proxy said of the server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Sighting {
+pub struct ListingNote {
     /// When it was read.
     pub at: Timestamp,
     /// Whether the server was in it, under its name and with its address.
@@ -102,30 +102,30 @@ pub struct Sighting {
     pub boot_id: Option<String>,
 }
 
-/// Everything that is kept of the proxy's word on one server, in one publication of it.
+/// Everything that is known of one server at the proxy, for one publication of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProxyRecord {
-    /// When the present publication began; what is older belongs to another one.
+    /// When the current publication began; what is older belongs to another one.
     pub since: Option<Timestamp>,
     /// Where the proxy shall forward to.
     pub backend: Option<SocketAddr>,
     /// The newest callback of any kind: the proxy only pings what it knows.
-    pub heard: Option<Sign>,
+    pub heard: Option<CallbackNote>,
     /// The newest ping, by the proxy or by ourselves.
     pub ping: Option<PingNote>,
     /// The newest listing.
-    pub seen: Option<Sighting>,
+    pub seen: Option<ListingNote>,
 }
 
 /// What becomes of a callback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Receipt {
-    /// It says something new; this is to be kept.
+    /// It is news; this has to be stored.
     Kept(ProxyRecord),
-    /// It says what is known, or less: a repetition, or overtaken by a newer one.
+    /// It is known: a repetition, or older than what is stored.
     Known,
-    /// It is older than the present publication.
+    /// It is older than the current publication.
     Late,
     /// It is about another address than the one that is published now.
     Elsewhere,
@@ -137,9 +137,9 @@ impl ProxyRecord {
         Self { since: Some(since), backend: Some(backend), ..Self::default() }
     }
 
-    /// Takes in a callback that arrived at `received`.
+    /// Merges a callback that arrived at `received`.
     pub fn receive(&self, event: &ProxyEvent, received: Timestamp) -> Receipt {
-        // A clock that is ahead would silence every later word.
+        // With a clock that is ahead every later callback would count as older.
         let at = event.at.unwrap_or(received).min(received);
         if self.since.is_some_and(|since| at < since) {
             return Receipt::Late;
@@ -148,7 +148,7 @@ impl ProxyRecord {
             return Receipt::Elsewhere;
         }
         let mut next = self.clone();
-        next.heard = newer(next.heard, Sign { at, boot_id: event.boot_id.as_deref().map(cut) });
+        next.heard = newer(next.heard, CallbackNote { at, boot_id: event.boot_id.as_deref().map(cut) });
         let state = match event.status {
             ProxyStatus::Registered => None,
             ProxyStatus::PingOk => Some(PingState::Answered),
@@ -161,18 +161,18 @@ impl ProxyRecord {
         if next == *self { Receipt::Known } else { Receipt::Kept(next) }
     }
 
-    /// Takes in a complete listing that was read at `at`; `listed` is whether the server was in it as it should be.
+    /// Merges a complete listing that was read at `at`; `listed` is whether the server was in it as it should be.
     #[must_use]
     pub fn sighted(&self, listing: &ProxyListing, listed: bool, at: Timestamp) -> Self {
-        let sighting = Sighting { at, listed, boot_id: listing.boot_id.clone() };
-        Self { seen: newer(self.seen.clone(), sighting), ..self.clone() }
+        let note = ListingNote { at, listed, boot_id: listing.boot_id.clone() };
+        Self { seen: newer(self.seen.clone(), note), ..self.clone() }
     }
 
-    /// Takes in a ping of our own that ended at `at`.
+    /// Merges a ping of our own that ended at `at`.
     #[must_use]
     pub fn pinged(&self, ping: &Ping, at: Timestamp) -> Self {
         let (state, latency, error) = match ping {
-            // Nothing was learnt about the server behind it.
+            // It says nothing about the server behind the proxy.
             Ping::Answered(report) if report.is_from_proxy() => return self.clone(),
             Ping::Answered(report) => (PingState::Answered, Some(report.latency), None),
             Ping::Silent => (PingState::Silent, None, None),
@@ -182,10 +182,10 @@ impl ProxyRecord {
         Self { ping: newer(self.ping.clone(), PingNote { at, state, latency_ms, error }), ..self.clone() }
     }
 
-    /// Whether the proxy knows the server, as far as can be told at `now`.
+    /// Whether the proxy knows the server, as far as is known at `now`.
     pub fn presence(&self, now: Timestamp) -> ProxyPresence {
-        let heard = self.heard.as_ref().map(|sign| (sign.at, true));
-        let seen = self.seen.as_ref().map(|sighting| (sighting.at, sighting.listed));
+        let heard = self.heard.as_ref().map(|note| (note.at, true));
+        let seen = self.seen.as_ref().map(|note| (note.at, note.listed));
         // At the same moment the listing counts, because it is whole.
         let newest = match (heard, seen) {
             (Some(heard), Some(seen)) if heard.0 > seen.0 => Some(heard),
@@ -205,8 +205,8 @@ impl ProxyRecord {
     }
 }
 
-fn newer<T: Ord>(known: Option<T>, word: T) -> Option<T> {
-    known.max(Some(word))
+fn newer<T: Ord>(known: Option<T>, note: T) -> Option<T> {
+    known.max(Some(note))
 }
 
 fn cut(text: &str) -> String {

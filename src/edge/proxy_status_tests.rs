@@ -56,7 +56,7 @@ fn words_of_an_earlier_publication_or_about_another_address_are_none() {
     assert_eq!(record().receive(&event(ProxyStatus::PingOk, 99), at(101)), Receipt::Late);
     let moved = ProxyEvent { address: Some("10.0.0.2".to_owned()), ..event(ProxyStatus::PingOk, 101) };
     assert_eq!(record().receive(&moved, at(101)), Receipt::Elsewhere);
-    // A bridge that tells no address, or a name for one, is believed.
+    // A bridge that sends no address, or a name for one, is believed.
     for address in [None, Some("mc-1.internal".to_owned())] {
         let event = ProxyEvent { address, ..event(ProxyStatus::PingOk, 101) };
         assert!(matches!(record().receive(&event, at(101)), Receipt::Kept(_)));

@@ -1,14 +1,14 @@
-//! What a server has at the edge when all is well: the plan, decided from the server and the house rules alone. Pure.
+//! What a server shall have at the edge: the plan, decided from the server and the policy alone. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::owner_mark::Owner;
+use super::owner_mark::OwnerMark;
 use super::proxy::Registration;
 use super::traefik::Transport;
-use super::wanted::{PublicAddress, PublicRecord, Refused, WantedRecord, records_of};
+use super::wanted::{NotPublishable, PublicAddress, PublicRecord, WantedRecord, records_of};
 use crate::kernel::{DnsName, Hostname, Target, VmId};
 
 /// The game whose players come through the proxy.
@@ -20,7 +20,7 @@ const MINECRAFT_PORT: u16 = 25_565;
 
 /// What kind of server is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Workload<'a> {
+pub enum PublishedWorkload<'a> {
     /// A game, by its id in the catalog.
     Game(&'a str),
     /// A dev container.
@@ -30,26 +30,26 @@ pub enum Workload<'a> {
 /// The server, as far as the edge is concerned.
 #[derive(Clone, Debug)]
 pub struct ServerFacts<'a> {
-    /// Its number.
+    /// Its VMID.
     pub vmid: VmId,
     /// Its host name.
     pub host: &'a Hostname,
     /// What runs in it.
-    pub workload: Workload<'a>,
+    pub workload: PublishedWorkload<'a>,
     /// The address of its container.
     pub address: IpAddr,
     /// The public port it holds, if its game has no proxy.
     pub port: Option<u16>,
 }
 
-/// The house rules of the edge.
+/// The policy of the edge.
 #[derive(Clone, Debug, Default)]
 pub struct EdgePolicy {
     /// The zone servers are named in; without one no names are published.
     pub zone: Option<DnsName>,
-    /// Where players reach the proxy, for the DNS server of the house; elsewhere too if it has no address of its own.
+    /// Where players reach the proxy, for the internal DNS server; for the public one too, without an address of its own.
     pub proxy_ip: Option<Ipv4Addr>,
-    /// Where the world reaches us, for the public DNS server; for the other too if it has no address of its own.
+    /// Where the internet reaches us, for the public DNS server; for the internal one too, without an address of its own.
     pub public_ip: Option<Ipv4Addr>,
     /// The port of the proxy.
     pub proxy_port: u16,
@@ -64,20 +64,20 @@ pub struct EdgePolicy {
 pub struct PortRoute {
     /// The port.
     pub port: u16,
-    /// What comes in there.
+    /// Which transports are accepted there.
     pub transports: Vec<Transport>,
-    /// Where it goes.
+    /// Where they are forwarded to.
     pub backend: SocketAddr,
 }
 
-/// What a server has at each target. Stored with the server: it is taken back by this, never by what a later plan says.
+/// What a server has at each target. It is stored with the server, which is unpublished from it and never from a later plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
     /// The server.
     pub vmid: VmId,
     /// Its public name: canonical, the same at every target.
     pub name: DnsName,
-    /// What its owner hands to players: the name, with the port where it matters.
+    /// What its owner gives to players: the name, with the port where it is needed.
     pub address: String,
     /// Its records at each DNS server.
     pub records: BTreeMap<Target, Vec<PublicRecord>>,
@@ -102,11 +102,11 @@ impl Publication {
         targets
     }
 
-    /// What it is to have at the DNS server `target`, marked with `generation`.
+    /// What it shall have at the DNS server `target`, marked with `generation`.
     pub fn wanted(&self, target: Target, generation: u32) -> Vec<WantedRecord> {
-        let owner = Owner { vmid: self.vmid, generation };
+        let mark = OwnerMark { vmid: self.vmid, generation };
         let records = self.records.get(&target).into_iter().flatten();
-        records.map(|record| WantedRecord::new(record.name.clone(), record.data.clone(), owner)).collect()
+        records.map(|record| WantedRecord::new(record.name.clone(), record.data.clone(), mark)).collect()
     }
 
     /// The names of its records at any DNS server.
@@ -116,13 +116,13 @@ impl Publication {
 }
 
 /// Plans what `server` has at the edge; `None` when it has nothing there, because there is no zone for it.
-pub fn plan(server: &ServerFacts<'_>, policy: &EdgePolicy) -> Result<Option<Publication>, Refused> {
+pub fn plan(server: &ServerFacts<'_>, policy: &EdgePolicy) -> Result<Option<Publication>, NotPublishable> {
     match server.workload {
-        Workload::Game(game) => match &policy.zone {
+        PublishedWorkload::Game(game) => match &policy.zone {
             Some(zone) => plan_game(server, game, zone, policy).map(Some),
             None => Ok(None),
         },
-        Workload::Dev => match &policy.ide_suffix {
+        PublishedWorkload::Dev => match &policy.ide_suffix {
             Some(suffix) => plan_dev(server, suffix).map(Some),
             None => Ok(None),
         },
@@ -134,7 +134,7 @@ fn plan_game(
     game: &str,
     zone: &DnsName,
     policy: &EdgePolicy,
-) -> Result<Publication, Refused> {
+) -> Result<Publication, NotPublishable> {
     let proxied = game == MINECRAFT;
     let (port, service) = match (proxied, server.port) {
         (true, _) => (policy.proxy_port, Some(MINECRAFT_SERVICE)),
@@ -170,7 +170,7 @@ fn plan_game(
     Ok(Publication { vmid: server.vmid, name, address, records, registration, route, ide: None })
 }
 
-fn plan_dev(server: &ServerFacts<'_>, suffix: &DnsName) -> Result<Publication, Refused> {
+fn plan_dev(server: &ServerFacts<'_>, suffix: &DnsName) -> Result<Publication, NotPublishable> {
     let name: DnsName = DnsName::of_host(server.host, suffix).as_str().parse()?;
     Ok(Publication {
         vmid: server.vmid,
@@ -183,13 +183,13 @@ fn plan_dev(server: &ServerFacts<'_>, suffix: &DnsName) -> Result<Publication, R
     })
 }
 
-/// Whether players of `game` come in through a public port of the server's own.
+/// Whether players of `game` connect to a public port of the server's own.
 pub fn needs_port(game: &str) -> bool {
     game != MINECRAFT
 }
 
-/// What a server of `game` listens on in its container, where `public` is the public port it holds. A game without a
-/// proxy listens on that very port, because such games tell their port to server lists and players.
+/// The port a server of `game` listens on in its container, where `public` is the public port it holds. A game without a
+/// proxy listens on that port, because such games announce their port to server lists and players.
 pub fn listening_port(game: &str, public: Option<u16>) -> u16 {
     match public {
         Some(port) if needs_port(game) => port,
@@ -197,7 +197,7 @@ pub fn listening_port(game: &str, public: Option<u16>) -> u16 {
     }
 }
 
-/// What the players of `game` speak. A game that is not known here gets both.
+/// The transports that clients of `game` use. A game that is not known here gets both.
 fn transports(game: &str) -> &'static [Transport] {
     match game {
         "terraria" => &[Transport::Tcp],

@@ -12,7 +12,7 @@ fn policy() -> EdgePolicy {
     }
 }
 
-fn planned(host: &str, workload: Workload<'_>, port: Option<u16>, policy: &EdgePolicy) -> Option<Publication> {
+fn planned(host: &str, workload: PublishedWorkload<'_>, port: Option<u16>, policy: &EdgePolicy) -> Option<Publication> {
     let (vmid, host) = (VmId::new(5013).unwrap(), host.parse().unwrap());
     let address = IpAddr::from([10, 60, 0, 7]);
     plan(&ServerFacts { vmid, host: &host, workload, address, port }, policy).unwrap()
@@ -20,7 +20,7 @@ fn planned(host: &str, workload: Workload<'_>, port: Option<u16>, policy: &EdgeP
 
 #[test]
 fn a_minecraft_server_is_named_at_both_dns_servers_and_registered_under_that_very_name() {
-    let publication = planned("mc-paper-5013", Workload::Game("minecraft"), None, &policy()).unwrap();
+    let publication = planned("mc-paper-5013", PublishedWorkload::Game("minecraft"), None, &policy()).unwrap();
     let name: DnsName = "mc-paper-5013.play.test".parse().unwrap();
     assert_eq!((&publication.name, publication.address.as_str()), (&name, name.as_str()));
     let registration = publication.registration.clone().unwrap();
@@ -34,7 +34,7 @@ fn a_minecraft_server_is_named_at_both_dns_servers_and_registered_under_that_ver
             (format!("_minecraft._tcp.{name}"), RecordData::Srv(srv.clone())),
         ];
         assert_eq!(data, expected);
-        assert!(records.iter().all(|record| record.owner.to_string() == "zpack vmid=5013 gen=7"));
+        assert!(records.iter().all(|record| record.mark.to_string() == "zpack vmid=5013 gen=7"));
     }
     let targets = [Target::Velocity, Target::Technitium, Target::Cloudflare];
     assert_eq!(publication.targets(), BTreeSet::from(targets));
@@ -42,7 +42,7 @@ fn a_minecraft_server_is_named_at_both_dns_servers_and_registered_under_that_ver
 
 #[test]
 fn another_game_has_a_port_of_its_own_and_no_service_record() {
-    let publication = planned("valheim-5013", Workload::Game("valheim"), Some(50_003), &policy()).unwrap();
+    let publication = planned("valheim-5013", PublishedWorkload::Game("valheim"), Some(50_003), &policy()).unwrap();
     assert_eq!(publication.address, "valheim-5013.play.test:50003");
     assert!(publication.registration.is_none());
     let route = publication.route.clone().unwrap();
@@ -55,7 +55,7 @@ fn another_game_has_a_port_of_its_own_and_no_service_record() {
 
 #[test]
 fn a_dev_container_has_the_host_of_its_ide_and_nothing_else() {
-    let publication = planned("dev-6000", Workload::Dev, None, &policy()).unwrap();
+    let publication = planned("dev-6000", PublishedWorkload::Dev, None, &policy()).unwrap();
     assert_eq!(publication.ide.as_ref().map(DnsName::as_str), Some("dev-6000.ide.test"));
     assert_eq!(publication.targets(), BTreeSet::from([Target::Ide]));
 }
@@ -63,13 +63,13 @@ fn a_dev_container_has_the_host_of_its_ide_and_nothing_else() {
 #[test]
 fn what_is_not_configured_is_not_planned() {
     let bare = EdgePolicy { zone: policy().zone, targets: BTreeSet::new(), ..EdgePolicy::default() };
-    let publication = planned("mc-paper-5013", Workload::Game("minecraft"), None, &bare).unwrap();
+    let publication = planned("mc-paper-5013", PublishedWorkload::Game("minecraft"), None, &bare).unwrap();
     assert_eq!(publication.targets(), BTreeSet::new());
-    assert_eq!(planned("mc-paper-5013", Workload::Game("minecraft"), None, &EdgePolicy::default()), None);
-    assert_eq!(planned("dev-6000", Workload::Dev, None, &EdgePolicy::default()), None);
+    assert_eq!(planned("mc-paper-5013", PublishedWorkload::Game("minecraft"), None, &EdgePolicy::default()), None);
+    assert_eq!(planned("dev-6000", PublishedWorkload::Dev, None, &EdgePolicy::default()), None);
     // One address serves both DNS servers when there is only one.
     let one = EdgePolicy { proxy_ip: None, ..policy() };
-    let publication = planned("mc-paper-5013", Workload::Game("minecraft"), None, &one).unwrap();
+    let publication = planned("mc-paper-5013", PublishedWorkload::Game("minecraft"), None, &one).unwrap();
     assert_eq!(publication.records[&Target::Technitium], publication.records[&Target::Cloudflare]);
 }
 
@@ -80,10 +80,10 @@ fn reserved_names_are_refused_before_anything_is_asked() {
         let server = ServerFacts {
             vmid: VmId::new(5013).unwrap(),
             host: &host,
-            workload: Workload::Game("minecraft"),
+            workload: PublishedWorkload::Game("minecraft"),
             address: IpAddr::from([10, 60, 0, 7]),
             port: None,
         };
-        assert_eq!(plan(&server, &policy()), Err(Refused::Reserved(host.clone())));
+        assert_eq!(plan(&server, &policy()), Err(NotPublishable::Reserved(host.clone())));
     }
 }

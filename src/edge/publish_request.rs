@@ -1,26 +1,26 @@
-//! What an operator wished last for the public side of a server. Pure.
+//! The last request of an operator to publish or unpublish a server. Pure.
 //!
-//! Wishes are numbered in the order they were accepted in, and the last one wins, in whatever order their operations come
-//! to run. Asking again for what was asked for last is the same wish.
+//! Requests are numbered in the order in which they were accepted, and the last one counts, in whatever order their
+//! operations run. Repeating the last request is the same request.
 
 use serde::{Deserialize, Serialize};
 
 use super::record::Intent;
 
 /// The key of the payload this is stored under.
-pub const WISH_KEY: &str = "edge_wish";
+pub const PUBLISH_REQUEST_KEY: &str = "edge_wish";
 
-/// A wish.
+/// A request to publish or unpublish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wish {
-    /// Counts wishes, from 1.
+pub struct PublishRequest {
+    /// Counts the requests of a server, from 1.
     pub number: u32,
-    /// For what.
+    /// What was requested.
     pub intent: Intent,
 }
 
-impl Wish {
-    /// The wish for `intent` after `last`.
+impl PublishRequest {
+    /// The request for `intent` after `last`.
     pub fn after(last: Option<Self>, intent: Intent) -> Self {
         match last {
             Some(last) if last.intent == intent => last,
@@ -35,11 +35,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_of_mind_is_a_new_wish_and_a_repetition_is_none() {
-        let first = Wish::after(None, Intent::Published);
-        let again = Wish::after(Some(first), Intent::Published);
-        let other = Wish::after(Some(again), Intent::Withdrawn);
-        let back = Wish::after(Some(other), Intent::Published);
-        assert_eq!([first, again, other, back].map(|wish| wish.number), [1, 1, 2, 3]);
+    fn another_intent_is_a_new_request_and_a_repetition_is_the_same() {
+        let first = PublishRequest::after(None, Intent::Published);
+        let again = PublishRequest::after(Some(first), Intent::Published);
+        let other = PublishRequest::after(Some(again), Intent::Unpublished);
+        let back = PublishRequest::after(Some(other), Intent::Published);
+        assert_eq!([first, again, other, back].map(|request| request.number), [1, 1, 2, 3]);
     }
 }

@@ -1,7 +1,7 @@
-//! What is known of a server's publication, stored with the server under the key `edge` of its payload. Pure.
+//! The state of a server's publication, stored with the server under the key `edge` of its payload. Pure.
 //!
-//! A generation counts what a server was to have: it grows when that changes and when it is taken back, so that work for
-//! an older one is seen to be overtaken and a repetition for the same one writes nothing.
+//! A generation counts what a server shall have: it grows when that changes and when the server is unpublished, so that work
+//! for an older one is superseded and a repetition for the same one writes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,37 +25,37 @@ pub const RETRY: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_s
 const MAX_ERROR: usize = 300;
 
 text_enum! {
-    /// What the public side of a server is to be.
+    /// Whether a server shall be published.
     pub enum Intent {
-        /// Out.
+        /// It shall have its publication at every target.
         Published = "published",
-        /// Taken back.
-        Withdrawn = "withdrawn",
+        /// It shall have nothing at any target.
+        Unpublished = "withdrawn",
     }
 }
 
 text_enum! {
-    /// Where a target stands.
+    /// How far a target is.
     pub enum TargetState {
         /// Nothing was tried for this generation yet.
         Pending = "pending",
         /// It has what it should have, as was read back.
         Published = "published",
-        /// It failed and is tried again.
+        /// It failed and is retried.
         Retrying = "retrying",
-        /// It failed in a way that needs a person; it is tried again all the same, rarely.
+        /// It failed in a way that an operator has to fix; it is retried rarely.
         Blocked = "blocked",
-        /// It has nothing of ours any more, as was read back.
-        Withdrawn = "withdrawn",
+        /// It no longer has anything of ours, as was read back.
+        Unpublished = "withdrawn",
     }
 }
 
-/// Where one target stands.
+/// How far one target is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetRecord {
     /// How far it is.
     pub state: TargetState,
-    /// The DNS server's ids of our records; hints only, a record made anew by hand has another.
+    /// The DNS server's ids of our records; hints only, because a record that was created again by hand has another.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<RecordId>,
     /// How often in a row it failed.
@@ -89,7 +89,7 @@ impl TargetRecord {
         };
         let wait = match error {
             EdgeError::Zone { source: ZoneError::RateLimited { retry_after, .. }, .. } => *retry_after,
-            // What needs a person is looked at now and then: nobody tells us when it was mended.
+            // We are not notified when an operator has fixed it, so it is retried now and then.
             _ if state == TargetState::Blocked => RETRY.max.mul_f64(0.5),
             _ => RETRY.jittered(self.attempts),
         };
@@ -104,16 +104,16 @@ impl TargetRecord {
     }
 }
 
-/// What a server is to have at the edge, and how far that is.
+/// What a server shall have at the edge, and how far that is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EdgeRecord {
-    /// Counts changes of what it is to have.
+    /// Counts changes of what it shall have.
     pub generation: u32,
     /// When that last changed.
     pub begun_at: Timestamp,
-    /// Whether it is to be out.
+    /// Whether it shall be published.
     pub intent: Intent,
-    /// What it has when all is well.
+    /// What it has when it is published.
     pub publication: Publication,
     /// Every name that may be at a DNS server, those of older generations too.
     pub names: BTreeSet<DnsName>,
@@ -122,7 +122,7 @@ pub struct EdgeRecord {
 }
 
 impl EdgeRecord {
-    /// The record of a server that is to have `publication` from now on. What stays the same keeps its generation.
+    /// The record of a server that shall have `publication` from now on. The same publication keeps its generation.
     pub fn begin(previous: Option<&Self>, publication: Publication, now: Timestamp) -> Self {
         let same = previous.filter(|old| old.intent == Intent::Published && old.publication == publication);
         if let Some(same) = same {
@@ -140,7 +140,7 @@ impl EdgeRecord {
         Self { generation, begun_at: now, intent: Intent::Published, publication, names, targets }
     }
 
-    /// What is known at the proxy of this very publication: `stored`, unless it belongs to an older one.
+    /// What is known of this publication at the proxy: `stored`, unless it belongs to an older one.
     pub fn proxy_record(&self, stored: ProxyRecord) -> ProxyRecord {
         match &self.publication.registration {
             Some(server) if stored.since != Some(self.begun_at) || stored.backend != Some(server.address) => {
@@ -150,58 +150,58 @@ impl EdgeRecord {
         }
     }
 
-    /// Whether `name` is its public name, or the first label of it, under which servers were registered once.
+    /// Whether `name` is its public name, or the first label of it, under which servers were registered earlier.
     pub fn is_called(&self, name: &DnsName) -> bool {
         let ours = &self.publication.name;
         name == ours || name.as_str() == ours.first_label()
     }
 
-    /// The record of a server that is to be taken back from now on.
+    /// The record of a server that shall be unpublished from now on.
     #[must_use]
-    pub fn withdrawing(&self) -> Self {
+    pub fn unpublishing(&self) -> Self {
         match self.intent {
-            Intent::Withdrawn => self.clone(),
+            Intent::Unpublished => self.clone(),
             Intent::Published => {
-                Self { intent: Intent::Withdrawn, generation: self.generation.saturating_add(1), ..self.clone() }
+                Self { intent: Intent::Unpublished, generation: self.generation.saturating_add(1), ..self.clone() }
             }
         }
     }
 
-    /// Notes what came of an attempt at `target`. What else is known of the server stays.
+    /// Notes what came of an attempt at `target`.
     pub fn settle(&mut self, target: Target, outcome: &Result<Vec<RecordId>, EdgeError>, now: Timestamp) {
         let before = self.targets.entry(target).or_insert_with(|| TargetRecord::pending(now));
         let done = match self.intent {
             Intent::Published => TargetState::Published,
-            Intent::Withdrawn => TargetState::Withdrawn,
+            Intent::Unpublished => TargetState::Unpublished,
         };
         *before = match outcome {
-            // Seen again as it was: nothing new to write down.
+            // Nothing has changed, so that nothing is written.
             Ok(ids) if before.state == done && before.ids == *ids => return,
             Ok(ids) => TargetRecord::settled(done, ids.clone(), now),
             Err(error) => before.failed(error, now),
         };
     }
 
-    /// Has `target` looked at again, whatever is known of it.
+    /// Makes `target` due at once, whatever its state.
     pub fn reopen(&mut self, target: Target, now: Timestamp) {
         self.targets.insert(target, TargetRecord { due_at: Some(now), ..TargetRecord::pending(now) });
     }
 
-    /// The targets that do not have yet what they should.
+    /// The targets that do not yet have what they should.
     pub fn unsettled(&self) -> BTreeSet<Target> {
         let done = match self.intent {
             Intent::Published => TargetState::Published,
-            Intent::Withdrawn => TargetState::Withdrawn,
+            Intent::Unpublished => TargetState::Unpublished,
         };
         let concerned = |target: &Target| match self.intent {
             Intent::Published => self.publication.targets().contains(target),
-            Intent::Withdrawn => true,
+            Intent::Unpublished => true,
         };
         let left = self.targets.iter().filter(|(target, record)| record.state != done && concerned(target));
         left.map(|(target, _)| *target).collect()
     }
 
-    /// When a target is tried again, the earliest.
+    /// The earliest time at which a target is retried.
     pub fn due_at(&self) -> Option<Timestamp> {
         let left = self.unsettled();
         self.targets.iter().filter(|(target, _)| left.contains(target)).filter_map(|(_, record)| record.due_at).min()
@@ -210,12 +210,12 @@ impl EdgeRecord {
     /// All targets together.
     pub fn state(&self) -> EdgeState {
         let left = self.unsettled();
-        if self.intent == Intent::Withdrawn {
+        if self.intent == Intent::Unpublished {
             return if left.is_empty() { EdgeState::NotPublished } else { EdgeState::Unpublishing };
         }
         let wanted = self.publication.targets();
         if left.is_empty() {
-            // Nowhere to be published at is not published.
+            // With no target there is nothing to publish.
             return if wanted.is_empty() { EdgeState::NotPublished } else { EdgeState::Published };
         }
         let is = |target: &Target, state| self.targets.get(target).is_some_and(|record| record.state == state);
@@ -229,8 +229,8 @@ impl EdgeRecord {
         }
     }
 
-    /// What went wrong where, for people; empty when nothing did.
-    pub fn troubles(&self) -> String {
+    /// The last error of each unsettled target, for people; empty when there is none.
+    pub fn problems(&self) -> String {
         let errors = self.unsettled().into_iter().filter_map(|target| self.targets.get(&target)?.error.clone());
         errors.collect::<Vec<_>>().join("; ")
     }

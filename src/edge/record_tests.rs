@@ -39,8 +39,8 @@ fn a_generation_grows_with_what_is_wanted_and_not_with_repetition() {
     assert_eq!(EdgeRecord::begin(Some(&first), publication("a", BOTH), NOW.after(RETRY.max)), first);
     let second = EdgeRecord::begin(Some(&first), publication("b", BOTH), NOW);
     assert_eq!((second.generation, second.names.len()), (2, 2));
-    let gone = second.withdrawing();
-    assert_eq!((gone.generation, gone.withdrawing().generation), (3, 3));
+    let gone = second.unpublishing();
+    assert_eq!((gone.generation, gone.unpublishing().generation), (3, 3));
     assert_eq!(EdgeRecord::begin(Some(&gone), publication("b", BOTH), NOW).generation, 4);
 }
 
@@ -54,9 +54,9 @@ fn a_part_that_failed_is_degraded_and_due_again() {
     let due = record.due_at().unwrap();
     assert!(due > NOW && due <= NOW.after(RETRY.base), "{due}");
     record.settle(Target::Technitium, &Err(busy()), NOW);
-    assert!(record.due_at().unwrap() > due && record.troubles().contains("technitium"));
+    assert!(record.due_at().unwrap() > due && record.problems().contains("technitium"));
     record.settle(Target::Technitium, &Ok(Vec::new()), NOW);
-    assert_eq!((record.state(), record.due_at(), record.troubles()), (EdgeState::Published, None, String::new()));
+    assert_eq!((record.state(), record.due_at(), record.problems()), (EdgeState::Published, None, String::new()));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_target_of_an_older_generation_is_taken_back_with_the_rest() {
     record.settle(Target::Technitium, &Ok(Vec::new()), NOW);
     let record = EdgeRecord::begin(Some(&record), publication("a", &[Target::Technitium]), NOW);
     assert_eq!(record.unsettled(), BTreeSet::from([Target::Technitium]));
-    let mut record = record.withdrawing();
+    let mut record = record.unpublishing();
     assert_eq!((record.state(), record.unsettled().len()), (EdgeState::Unpublishing, 2));
     record.settle(Target::Technitium, &Ok(Vec::new()), NOW);
     record.settle(Target::Cloudflare, &Ok(Vec::new()), NOW);

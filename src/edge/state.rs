@@ -1,21 +1,21 @@
-//! How far the public side of a server is, in the words everything else decides by.
+//! The states of a server at the edge that other modules decide by.
 
 use crate::kernel::text_enum;
 
 text_enum! {
-    /// Whether the public names of a server are out, over all targets together.
+    /// Whether a server is published, over all targets together.
     pub enum EdgeState {
-        /// Nothing was published yet.
+        /// It has nothing at any target.
         NotPublished = "not_published",
-        /// Publishing is under way.
+        /// It is being published.
         Publishing = "publishing",
         /// Every target has what it should have.
         Published = "published",
         /// Some targets have it, the others are retried.
         Degraded = "degraded",
-        /// No target could be given it without a person.
+        /// Every target needs an operator.
         Failed = "failed",
-        /// It is being taken back.
+        /// It is being unpublished.
         Unpublishing = "unpublishing",
     }
 }
@@ -27,7 +27,7 @@ text_enum! {
         Registered = "registered",
         /// It is not.
         NotRegistered = "not_registered",
-        /// Nothing was heard of it lately.
+        /// There is no recent report.
         Unknown = "unknown",
         /// Its game has no proxy.
         NotNeeded = "not_needed",
@@ -39,11 +39,11 @@ text_enum! {
     pub enum PingState {
         /// It answered.
         Answered = "answered",
-        /// It takes connections and hides its status.
+        /// It accepts connections and hides its status.
         Silent = "silent",
         /// It did not answer.
         Failed = "failed",
-        /// Nobody pinged it lately, or something else answered in its place.
+        /// It was not pinged recently, or something else answered in its place.
         Unknown = "unknown",
         /// Its game has no such ping.
         NotNeeded = "not_needed",

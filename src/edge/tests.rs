@@ -8,7 +8,7 @@ use super::*;
 use crate::kernel::{DnsName, Hostname, Timestamp, VmId};
 use crate::ports::{NewRecord, ProxyEntry, RecordData, RecordId, Srv, Ttl, ZoneChange, ZoneRecord};
 
-const OWNER: &str = "zpack vmid=5013 gen=7";
+const MARK: &str = "zpack vmid=5013 gen=7";
 
 fn zone() -> DnsName {
     "zone.tld".parse().unwrap()
@@ -21,9 +21,9 @@ fn vmid(number: i64) -> VmId {
 fn wanted() -> Vec<WantedRecord> {
     let host: Hostname = "mc-1".parse().unwrap();
     let public = PublicAddress { edge: Ipv4Addr::new(203, 0, 113, 9), port: 25565, service: Some("_minecraft._tcp") };
-    let owner = Owner { vmid: vmid(5013), generation: 7 };
+    let mark = OwnerMark { vmid: vmid(5013), generation: 7 };
     let records = records_of(&host, &zone(), &public).unwrap().into_iter();
-    records.map(|record| WantedRecord::new(record.name, record.data, owner)).collect()
+    records.map(|record| WantedRecord::new(record.name, record.data, mark)).collect()
 }
 
 fn held(id: &str, wanted: &WantedRecord) -> ZoneRecord {
@@ -64,12 +64,12 @@ fn apply(zone: &mut Vec<ZoneRecord>, changes: Vec<ZoneChange>) {
 
 #[test]
 fn a_mark_is_read_in_exactly_one_form() {
-    let owner = Owner { vmid: vmid(5013), generation: 7 };
-    assert_eq!((Owner::read(OWNER), owner.to_string().as_str()), (Some(owner), OWNER));
+    let mark = OwnerMark { vmid: vmid(5013), generation: 7 };
+    assert_eq!((OwnerMark::read(MARK), mark.to_string().as_str()), (Some(mark), MARK));
     for text in
         ["", "zpack", "zpack vmid=5013", "zpack vmid=5013 gen=7 x", "zpack vmid=x gen=7", "not zpack vmid=5013 gen=7"]
     {
-        assert_eq!(Owner::read(text), None, "{text}");
+        assert_eq!(OwnerMark::read(text), None, "{text}");
     }
 }
 
@@ -82,7 +82,7 @@ fn a_server_has_an_address_and_a_service_that_points_at_its_own_name() {
     let reserved: Hostname = "www".parse().unwrap();
     let public = PublicAddress { edge: Ipv4Addr::LOCALHOST, port: 1, service: None };
     let refused = records_of(&reserved, &zone(), &public);
-    assert_eq!(refused, Err(Refused::Reserved(reserved)));
+    assert_eq!(refused, Err(NotPublishable::Reserved(reserved)));
 }
 
 #[test]
@@ -90,10 +90,10 @@ fn what_is_missing_is_made_once() {
     let mut zone = Vec::new();
     for record in wanted() {
         let (verdict, changes) = compare(&record, &zone);
-        assert_eq!(verdict, Verdict::Missing);
+        assert_eq!(verdict, RecordVerdict::Missing);
         apply(&mut zone, changes);
         let (verdict, changes) = compare(&record, &zone);
-        assert!(matches!(verdict, Verdict::InSync { .. }) && changes.is_empty(), "{verdict:?}");
+        assert!(matches!(verdict, RecordVerdict::InSync { .. }) && changes.is_empty(), "{verdict:?}");
     }
     assert_eq!(zone.len(), 2);
 }
@@ -122,7 +122,7 @@ fn every_difference_is_named_alone_and_put_right_in_place() {
         let mut zone = vec![held("a", record)];
         spoil(&mut zone[0]);
         let (verdict, changes) = compare(record, &zone);
-        assert_eq!(verdict, Verdict::Drifted { drifts: vec![drift], foreign: vec![] });
+        assert_eq!(verdict, RecordVerdict::Drifted { drifts: vec![drift], foreign: vec![] });
         assert!(matches!(changes.as_slice(), [ZoneChange::Update { .. }]), "{changes:?}");
         apply(&mut zone, changes);
         assert_eq!(zone, [held("a", record)]);
@@ -134,12 +134,12 @@ fn a_lost_mark_is_written_again_but_another_ones_mark_never() {
     let record = &wanted()[0];
     let unmarked = ZoneRecord { comment: None, ..held("a", record) };
     let (verdict, changes) = compare(record, std::slice::from_ref(&unmarked));
-    assert_eq!(verdict, Verdict::Drifted { drifts: vec![Drift::Comment], foreign: vec![] });
+    assert_eq!(verdict, RecordVerdict::Drifted { drifts: vec![Drift::Comment], foreign: vec![] });
     assert_eq!(changes.len(), 1);
     for comment in ["zpack vmid=5014 gen=1", "made by hand"] {
         let other = ZoneRecord { comment: Some(comment.to_owned()), ..unmarked.clone() };
         let (verdict, changes) = compare(record, std::slice::from_ref(&other));
-        assert_eq!(verdict, Verdict::Conflict(Conflict::Foreign(vec![other])));
+        assert_eq!(verdict, RecordVerdict::Conflict(Conflict::Foreign(vec![other])));
         assert!(changes.is_empty());
     }
 }
@@ -153,7 +153,7 @@ fn of_several_the_right_one_stays_and_foreign_ones_are_reported() {
     let v6 = ZoneRecord { data: RecordData::Aaaa("2001:db8::1".parse().unwrap()), comment: None, ..held("v6", record) };
     let (verdict, changes) = compare(record, &[stale.clone(), right, foreign.clone(), v6]);
     let drifts = vec![Drift::Duplicate, Drift::Aaaa];
-    assert_eq!(verdict, Verdict::Drifted { drifts, foreign: vec![foreign] });
+    assert_eq!(verdict, RecordVerdict::Drifted { drifts, foreign: vec![foreign] });
     assert_eq!(changes, [ZoneChange::Delete(stale)]);
 }
 
@@ -165,7 +165,7 @@ fn an_alias_or_a_delegation_stops_everything() {
     for data in [RecordData::Cname(other.clone()), RecordData::Ns(other)] {
         let in_the_way = ZoneRecord { data, comment: None, ..ours.clone() };
         let (verdict, changes) = compare(record, &[ours.clone(), in_the_way]);
-        assert!(matches!(verdict, Verdict::Conflict(_)), "{verdict:?}");
+        assert!(matches!(verdict, RecordVerdict::Conflict(_)), "{verdict:?}");
         assert!(changes.is_empty());
     }
 }
@@ -174,7 +174,7 @@ fn an_alias_or_a_delegation_stops_everything() {
 fn names_are_compared_whole() {
     let record = &wanted()[0];
     let longer = ZoneRecord { name: "mc-13.zone.tld".parse().unwrap(), ..held("a", record) };
-    assert_eq!(compare(record, &[longer]).0, Verdict::Missing);
+    assert_eq!(compare(record, &[longer]).0, RecordVerdict::Missing);
 }
 
 fn any_record() -> impl Strategy<Value = ZoneRecord> {
@@ -191,7 +191,7 @@ fn any_record() -> impl Strategy<Value = ZoneRecord> {
     ];
     let comment = prop::sample::select(vec![
         None,
-        Some(OWNER.to_owned()),
+        Some(MARK.to_owned()),
         Some("zpack vmid=5013 gen=6".to_owned()),
         Some("zpack vmid=5014 gen=1".to_owned()),
         Some("by hand".to_owned()),
@@ -212,7 +212,7 @@ fn any_record() -> impl Strategy<Value = ZoneRecord> {
 }
 
 fn is_ours(record: &ZoneRecord) -> bool {
-    record.comment.as_deref().and_then(Owner::read).is_some_and(|owner| owner.vmid == vmid(5013))
+    record.comment.as_deref().and_then(OwnerMark::read).is_some_and(|mark| mark.vmid == vmid(5013))
 }
 
 proptest! {
@@ -239,7 +239,7 @@ proptest! {
             apply(&mut zone, changes);
             let (verdict, changes) = compare(&record, &zone);
             prop_assert!(changes.is_empty(), "{verdict:?} {changes:?}");
-            if let Verdict::InSync { .. } = verdict {
+            if let RecordVerdict::InSync { .. } = verdict {
                 let right = zone.iter().filter(|other| is_ours(other) && other.name == record.name
                     && other.data.record_type() == record.data.record_type());
                 prop_assert_eq!(right.count(), 1);

@@ -1,6 +1,6 @@
 //! The document Traefik polls for the games that have no proxy of their own (docs/contracts/edge.md E2).
 //!
-//! UDP has nothing to route by, and TCP without TLS no more: whatever comes in at an entry point goes to one server. So
+//! Neither UDP nor TCP without TLS has anything to route by: everything that arrives at an entry point goes to one server. So
 //! every allocated port is an entry point with exactly one router. The same routes make the same bytes in any order,
 //! because Traefik applies a document whenever its bytes change.
 
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::kernel::{Hostname, text_enum};
 
 text_enum! {
-    /// What an entry point takes.
+    /// What an entry point accepts.
     pub enum Transport {
         /// Connections.
         Tcp = "tcp",
@@ -24,8 +24,8 @@ text_enum! {
 
 /// A port of the edge that leads to a server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Route {
-    /// What the entry point takes.
+pub struct TraefikRoute {
+    /// What the entry point accepts.
     pub transport: Transport,
     /// The allocated port.
     pub port: u16,
@@ -35,8 +35,8 @@ pub struct Route {
     pub backend: SocketAddr,
 }
 
-impl Route {
-    /// The name of the entry point in Traefik's static configuration: `p50000t` takes TCP on port 50000, `p50000u` UDP.
+impl TraefikRoute {
+    /// The name of the entry point in Traefik's static configuration: `p50000t` accepts TCP on port 50000, `p50000u` UDP.
     pub fn entry_point(&self) -> String {
         let letter = match self.transport {
             Transport::Tcp => 't',
@@ -50,7 +50,7 @@ impl Route {
     }
 }
 
-/// Two servers share an entry point, so that one would take the players of the other.
+/// Two servers share an entry point, so that one would get the players of the other.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the entry point {entry_point} is allocated to both {first} and {second}")]
 pub struct Collision {
@@ -69,11 +69,11 @@ pub struct TraefikDocument {
 }
 
 impl TraefikDocument {
-    /// The document for `routes`. Nobody is served a document in which servers collide.
-    pub fn of(routes: &[Route]) -> Result<Self, Collision> {
-        let mut by_entry_point: BTreeMap<(Transport, u16), &Route> = BTreeMap::new();
-        // In their own order, so that a collision is told the same way each time.
-        let mut sorted: Vec<&Route> = routes.iter().collect();
+    /// The document for `routes`; there is none in which servers collide.
+    pub fn of(routes: &[TraefikRoute]) -> Result<Self, Collision> {
+        let mut by_entry_point: BTreeMap<(Transport, u16), &TraefikRoute> = BTreeMap::new();
+        // Sorted, so that a collision is reported in the same way each time.
+        let mut sorted: Vec<&TraefikRoute> = routes.iter().collect();
         sorted.sort_unstable();
         sorted.dedup();
         for route in sorted {
@@ -86,7 +86,7 @@ impl TraefikDocument {
         for route in by_entry_point.into_values() {
             document.add(route);
         }
-        // Maps with text keys and nothing that could fail.
+        // Maps with text keys: serialising cannot fail.
         Ok(Self { text: serde_json::to_string(&document).unwrap_or_default() })
     }
 
@@ -142,7 +142,7 @@ struct Server {
 }
 
 impl Document {
-    fn add(&mut self, route: &Route) {
+    fn add(&mut self, route: &TraefikRoute) {
         let (section, rule) = match route.transport {
             Transport::Tcp => (&mut self.tcp, Some("HostSNI(`*`)")),
             Transport::Udp => (&mut self.udp, None),
@@ -161,9 +161,9 @@ mod tests {
 
     use super::*;
 
-    fn route(transport: Transport, port: u16, host: &str) -> Route {
+    fn route(transport: Transport, port: u16, host: &str) -> TraefikRoute {
         let backend = format!("10.0.0.1:{port}").parse().unwrap();
-        Route { transport, port, host: host.parse().unwrap(), backend }
+        TraefikRoute { transport, port, host: host.parse().unwrap(), backend }
     }
 
     #[test]
@@ -200,8 +200,8 @@ mod tests {
         assert!(TraefikDocument::of(&both).is_ok());
     }
 
-    fn routes() -> impl Strategy<Value = Vec<Route>> {
-        let one = (any::<bool>(), 50_000u16..50_040, 1u8..=255).prop_map(|(tcp, port, host)| Route {
+    fn routes() -> impl Strategy<Value = Vec<TraefikRoute>> {
+        let one = (any::<bool>(), 50_000u16..50_040, 1u8..=255).prop_map(|(tcp, port, host)| TraefikRoute {
             transport: if tcp { Transport::Tcp } else { Transport::Udp },
             port,
             host: format!("game-{port}").parse().unwrap(),

@@ -4,15 +4,15 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use super::owner_mark::Owner;
+use super::owner_mark::OwnerMark;
 use crate::kernel::{DnsName, DnsNameError, Hostname};
 use crate::ports::{NewRecord, RecordData, Srv, Ttl, ZoneRecord};
 
-/// Names of a zone that are never a server's. The apex, wildcards and services are no host names at all.
+/// Names of a zone that no server gets. The apex, wildcards and services are no host names at all.
 const RESERVED: [&str; 6] = ["ns", "ns1", "ns2", "ns3", "www", "mail"];
 const TTL: Ttl = Ttl::Seconds(60);
 
-/// Where players are sent.
+/// Where players connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicAddress {
     /// The edge that takes the connection.
@@ -37,18 +37,18 @@ pub struct PublicRecord {
 pub struct WantedRecord {
     /// Its name.
     pub name: DnsName,
-    /// What it says.
+    /// Its value.
     pub data: RecordData,
-    /// How long it may be kept.
+    /// Its TTL.
     pub ttl: Ttl,
-    /// Whose it is.
-    pub owner: Owner,
+    /// Whose it is, written in its comment.
+    pub mark: OwnerMark,
 }
 
 impl WantedRecord {
-    /// A record of `owner`, kept as long as all of ours.
-    pub fn new(name: DnsName, data: RecordData, owner: Owner) -> Self {
-        Self { name, data, ttl: TTL, owner }
+    /// A record with this mark and the TTL that all of ours have.
+    pub fn new(name: DnsName, data: RecordData, mark: OwnerMark) -> Self {
+        Self { name, data, ttl: TTL, mark }
     }
 
     /// Whether `record` has its name and type.
@@ -56,17 +56,17 @@ impl WantedRecord {
         self.name == record.name && self.data.record_type() == record.data.record_type()
     }
 
-    /// What a DNS server is told of it.
+    /// What is sent to a DNS server.
     pub fn to_new_record(&self) -> NewRecord {
         let (name, data) = (self.name.clone(), self.data.clone());
-        NewRecord { name, data, ttl: self.ttl, comment: self.owner.to_string() }
+        NewRecord { name, data, ttl: self.ttl, comment: self.mark.to_string() }
     }
 }
 
 /// The server cannot have a public name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// The name is kept for the zone itself.
+pub enum NotPublishable {
+    /// The name is reserved for the zone.
     #[error("`{0}` is a reserved name of the zone")]
     Reserved(Hostname),
     /// Zone and host name together are too long.
@@ -74,11 +74,15 @@ pub enum Refused {
     Name(#[from] DnsNameError),
 }
 
-/// The records of a server. An SRV record points at the server's own name, because the client hands on the target and
+/// The records of a server. An SRV record points at the server's own name, because the client passes on the target and
 /// not what was typed (docs/contracts/edge.md C2).
-pub fn records_of(host: &Hostname, zone: &DnsName, public: &PublicAddress) -> Result<Vec<PublicRecord>, Refused> {
+pub fn records_of(
+    host: &Hostname,
+    zone: &DnsName,
+    public: &PublicAddress,
+) -> Result<Vec<PublicRecord>, NotPublishable> {
     if RESERVED.contains(&host.as_str()) {
-        return Err(Refused::Reserved(host.clone()));
+        return Err(NotPublishable::Reserved(host.clone()));
     }
     let name: DnsName = DnsName::of_host(host, zone).as_str().parse()?;
     let mut records = vec![PublicRecord { name: name.clone(), data: RecordData::A(public.edge) }];

@@ -2,7 +2,7 @@
 
 use sea_orm::DbErr;
 
-use crate::edge::Refused;
+use crate::edge::NotPublishable;
 use crate::kernel::VmId;
 use crate::servers::payload::PayloadError;
 
@@ -11,7 +11,7 @@ use crate::servers::payload::PayloadError;
 pub enum PublishError {
     /// The server cannot have a public name.
     #[error(transparent)]
-    Refused(#[from] Refused),
+    NotPublishable(#[from] NotPublishable),
     /// The server is gone or being deleted.
     #[error("server {vmid} is gone or being deleted")]
     Deleting {

@@ -11,7 +11,7 @@ use sea_orm::DatabaseConnection;
 
 use super::error::PublishError;
 use crate::db::entities::instance::{self, Lifecycle};
-use crate::edge::{EDGE_KEY, EdgeError, EdgeRecord, Intent, Publication, Target, WISH_KEY, Wish};
+use crate::edge::{EDGE_KEY, EdgeError, EdgeRecord, Intent, PUBLISH_REQUEST_KEY, Publication, PublishRequest, Target};
 use crate::kernel::{Clock, Timestamp, VmId};
 use crate::ports::RecordId;
 use crate::servers::payload::{self, Change, PayloadError};
@@ -64,7 +64,7 @@ impl<'a> Generation<'a> {
     ) -> Result<Self, PublishError> {
         let (vmid, now) = (publication.vmid, clock.now());
         let is_superseded = |row: &instance::Model, old: Option<&EdgeRecord>| {
-            let unpublished = old.is_some_and(|old| old.intent == Intent::Withdrawn);
+            let unpublished = old.is_some_and(|old| old.intent == Intent::Unpublished);
             let finished = selection == TargetSelection::Due && unpublished;
             row.lifecycle != Lifecycle::Active || finished || is_superseded_by_request(row, request)
         };
@@ -102,7 +102,7 @@ impl<'a> Generation<'a> {
             let old = old.filter(|_| !is_superseded_by_request(row, request))?;
             busy.store(row.edge_due_at.is_some() && row.edge_due_at != old.due_at(), Ordering::Relaxed);
             let edge_due_at = Some(Some(now.after(CLAIM_TIMEOUT)));
-            Some(Change { value: Some(old.withdrawing()), edge_due_at })
+            Some(Change { value: Some(old.unpublishing()), edge_due_at })
         })
         .await?;
         if is_superseded_by_request(&row, request) {
@@ -118,7 +118,7 @@ impl<'a> Generation<'a> {
         match (self.record.intent, selection) {
             (Intent::Published, TargetSelection::All) => self.record.publication.targets(),
             (Intent::Published, TargetSelection::Due) => due(&self.record, self.clock.now()),
-            (Intent::Withdrawn, _) => self.record.targets.keys().copied().collect(),
+            (Intent::Unpublished, _) => self.record.targets.keys().copied().collect(),
         }
     }
 
@@ -172,7 +172,7 @@ impl<'a> Generation<'a> {
 
 /// Whether an operator's later request than `request` was accepted.
 fn is_superseded_by_request(row: &instance::Model, request: Option<u32>) -> bool {
-    let last: Option<Wish> = payload::read(row, WISH_KEY).ok().flatten();
+    let last: Option<PublishRequest> = payload::read(row, PUBLISH_REQUEST_KEY).ok().flatten();
     request.is_some_and(|request| last.is_some_and(|last| last.number > request))
 }
 

@@ -1,4 +1,4 @@
-//! `/api/edge/*`: what operators and our own system ask of the edge.
+//! `/api/edge/*`: requests of operators and of our own system about the edge.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::publisher::Publisher;
 use super::report::{TargetReport, TargetVerdict};
 use crate::accounts::Caller;
 use crate::db::entities::instance::Lifecycle;
-use crate::edge::{Intent, Target, WISH_KEY, Wish};
+use crate::edge::{Intent, PUBLISH_REQUEST_KEY, PublishRequest, Target};
 use crate::kernel::{Classify, Failure, Timestamp, VmId};
 use crate::operations::{Acceptor, Order};
 use crate::servers::payload::{self, Change, PayloadError};
@@ -126,7 +126,7 @@ pub struct EdgeFindings {
     targets: Vec<TargetFinding>,
 }
 
-/// `POST /api/edge/verify`: looks, and changes nothing.
+/// `POST /api/edge/verify`: compares, and changes nothing.
 pub async fn verify(_: Caller, api: web::Data<EdgeApi>, body: Json<EdgeRequest>) -> ApiResult<web::Json<EdgeFindings>> {
     let vmid = body.value.server_id;
     let reports = match api.publisher.verify(vmid).await {
@@ -147,7 +147,7 @@ pub async fn publish(caller: Caller, api: web::Data<EdgeApi>, body: Json<EdgeReq
 
 /// `POST /api/edge/unpublish`
 pub async fn unpublish(caller: Caller, api: web::Data<EdgeApi>, body: Json<EdgeRequest>) -> ApiResult<HttpResponse> {
-    api.begin(&caller, body.value.server_id, Intent::Withdrawn).await
+    api.begin(&caller, body.value.server_id, Intent::Unpublished).await
 }
 
 impl EdgeApi {
@@ -175,21 +175,22 @@ impl EdgeApi {
     async fn begin(&self, caller: &Caller, vmid: VmId, intent: Intent) -> ApiResult<HttpResponse> {
         let decide = async |tx: &DatabaseTransaction| {
             let now = self.acceptor.clock.now();
-            let wished = payload::merge(tx, vmid, WISH_KEY, now, |row, last: Option<Wish>| {
-                let wish = Wish::after(last, intent);
-                (row.lifecycle == Lifecycle::Active && last != Some(wish)).then(|| Change::to(wish))
+            let stored = payload::merge(tx, vmid, PUBLISH_REQUEST_KEY, now, |row, last: Option<PublishRequest>| {
+                let request = PublishRequest::after(last, intent);
+                (row.lifecycle == Lifecycle::Active && last != Some(request)).then(|| Change::to(request))
             });
-            let row = wished.await.map_err(refused)?;
+            let row = stored.await.map_err(refused)?;
             if row.lifecycle != Lifecycle::Active {
                 return Err(ApiError::new(Code::StateConflict, format!("Server {vmid} is being deleted.")));
             }
-            let wish: Option<Wish> = payload::read(&row, WISH_KEY).map_err(ApiError::internal)?;
-            let wish = wish.map_or(0, |wish| wish.number);
+            let request: Option<PublishRequest> =
+                payload::read(&row, PUBLISH_REQUEST_KEY).map_err(ApiError::internal)?;
+            let request = request.map_or(0, |request| request.number);
             let act = match intent {
                 Intent::Published => "edge.publish",
-                Intent::Withdrawn => "edge.unpublish",
+                Intent::Unpublished => "edge.unpublish",
             };
-            Ok(Order::new(PublishPayload { vmid, intent, wish }).audited(act))
+            Ok(Order::new(PublishPayload { vmid, intent, request }).audited(act))
         };
         self.acceptor.accept(&caller.try_into()?, None, decide).await
     }

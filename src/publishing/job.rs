@@ -23,10 +23,11 @@ use super::publisher::Publisher;
 pub struct PublishPayload {
     /// The server.
     pub vmid: VmId,
-    /// What it is to be.
+    /// Whether it shall be published.
     pub intent: Intent,
-    /// The number of the wish; a later one wins.
-    pub wish: u32,
+    /// The number of the publish request; a later one supersedes it.
+    #[serde(rename = "wish")]
+    pub request: u32,
 }
 
 impl Work for PublishPayload {
@@ -46,27 +47,27 @@ impl Work for PublishPayload {
     fn shown(&self) -> Value {
         let action = match self.intent {
             Intent::Published => "publish",
-            Intent::Withdrawn => "unpublish",
+            Intent::Unpublished => "unpublish",
         };
         json!({ "action": action })
     }
 
     fn dedup(&self) -> Dedup {
-        Dedup::Always(vec![self.vmid.to_string(), self.wish.to_string()])
+        Dedup::Always(vec![self.vmid.to_string(), self.request.to_string()])
     }
 }
 
-/// Minutes at each target, read back and tried again; and its turn behind other work on the server, such as a stop.
+/// Minutes for the retries at each target, and the wait for other work on the server, such as a stop.
 const DEADLINE: Duration = Duration::from_secs(4 * 3600);
 
-/// Publishes servers and takes them back.
+/// Publishes servers and unpublishes them.
 pub struct PublishJob {
     publisher: Publisher,
     lock_poll: Duration,
 }
 
 impl PublishJob {
-    /// A job that publishes with `publisher` and asks for the lock of its server every `lock_poll`.
+    /// A job that publishes with `publisher` and tries to take the lock of its server every `lock_poll`.
     pub fn new(publisher: Publisher, lock_poll: Duration) -> Self {
         Self { publisher, lock_poll }
     }
@@ -100,12 +101,12 @@ impl<'a> Step<Run<'a>, ()> for Converge {
 
 impl Run<'_> {
     async fn converge(&self) -> StepResult {
-        let PublishPayload { vmid, intent, wish } = self.payload;
+        let PublishPayload { vmid, intent, request } = self.payload;
         let publisher = &self.job.publisher;
         let work = || async move {
             let done = match intent {
-                Intent::Published => publisher.publish(vmid, TargetSelection::All, Some(wish)).await,
-                Intent::Withdrawn => publisher.unpublish(vmid, Some(wish)).await,
+                Intent::Published => publisher.publish(vmid, TargetSelection::All, Some(request)).await,
+                Intent::Unpublished => publisher.unpublish(vmid, Some(request)).await,
             };
             match done {
                 Err(PublishError::Payload(PayloadError::Database(error))) => Err(error),
@@ -118,7 +119,7 @@ impl Run<'_> {
             Ok(record) => judge(record.as_ref()),
             Err(error) => {
                 let code = match &error {
-                    PublishError::Refused(_) => "edge_refused",
+                    PublishError::NotPublishable(_) => "edge_refused",
                     PublishError::Deleting { .. } => "server_gone",
                     PublishError::Superseded { .. } => "overtaken",
                     PublishError::Unusable { .. } | PublishError::Payload(_) => "edge_unusable",
@@ -129,13 +130,13 @@ impl Run<'_> {
     }
 }
 
-/// Done is what every target said; anything else is finished in the background and not a success here.
+/// A success only if every target is settled; the reconciler finishes the rest in the background.
 fn judge(record: Option<&EdgeRecord>) -> StepResult {
     let Some(record) = record else { return Ok(Some("the server has nothing at the edge".to_owned())) };
     if record.unsettled().is_empty() {
         return Ok(Some(format!("{} ({})", record.state(), record.publication.address)));
     }
-    let message = format!("{}; the worker tries again: {}", record.state(), record.troubles());
+    let message = format!("{}; the worker retries: {}", record.state(), record.problems());
     Err(StepError::failed("edge_incomplete", message))
 }
 

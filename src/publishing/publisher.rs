@@ -15,7 +15,9 @@ use super::generation::{Generation, Outcomes, StoreResult, TargetSelection};
 use super::targets::Targets;
 use super::unpublish::UnpublishPlan;
 use crate::db::entities::instance::{self, InstanceKind};
-use crate::edge::{EdgeError, EdgePolicy, EdgeRecord, Publication, ServerFacts, Target, Workload, needs_port, plan};
+use crate::edge::{
+    EdgeError, EdgePolicy, EdgeRecord, Publication, PublishedWorkload, ServerFacts, Target, needs_port, plan,
+};
 use crate::kernel::{Clock, VmId};
 use crate::ports::RecordId;
 use crate::servers::{ports, store};
@@ -116,8 +118,8 @@ impl Publisher {
             InstanceKind::Game | InstanceKind::Dev => None,
         };
         let workload = match row.kind {
-            InstanceKind::Game => Workload::Game(&row.software),
-            InstanceKind::Dev => Workload::Dev,
+            InstanceKind::Game => PublishedWorkload::Game(&row.software),
+            InstanceKind::Dev => PublishedWorkload::Dev,
         };
         let facts = ServerFacts { vmid: row.vmid, host: &row.hostname, workload, address, port };
         Ok(plan(&facts, &self.policy)?)

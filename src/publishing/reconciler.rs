@@ -1,8 +1,8 @@
 //! Retries unfinished publications: targets that failed when they are due again, work whose process died, and the
 //! registrations of a proxy that was restarted.
 //!
-//! A due server is claimed by moving its due time, so that several processes share the work. Its own clock decides what
-//! is due, which costs nothing but punctuality.
+//! A due server is claimed by moving its due time, so that several processes share the work. What is due is decided by the
+//! clock of the process, which can only make it early or late.
 
 use std::time::Duration;
 
@@ -20,16 +20,16 @@ use crate::edge::{EDGE_KEY, EdgeRecord, Intent};
 use crate::kernel::VmId;
 use crate::servers::{payload, store};
 
-/// How many servers are taken up in one pass.
+/// How many servers are claimed in one pass.
 const BATCH: u64 = 64;
-/// How many of them at a time.
+/// How many of them are worked on at the same time.
 const AT_A_TIME: usize = 8;
 
 /// Finishes publications.
 pub struct Reconciler {
-    /// How it is done.
+    /// Publishes them.
     pub publisher: Publisher,
-    /// How often it looks for what is due.
+    /// How often it reads what is due.
     pub interval: Duration,
 }
 
@@ -49,17 +49,17 @@ impl Task for Reconciler {
 }
 
 impl Reconciler {
-    /// Takes up what is due now, nothing more once `stop` fires; how many servers it worked on.
+    /// Works on what is due now, and begins nothing more once `stop` fires; how many servers it worked on.
     pub async fn reconcile(&self, stop: &CancellationToken) -> Result<usize, DbErr> {
         let now = self.publisher.clock.now();
         let due = store::list_due(&self.publisher.db, now, BATCH).await?;
         let due = stream::iter(due).take_until(stop.cancelled());
-        let taken = due.map(|row| self.take_up(row)).buffer_unordered(AT_A_TIME);
+        let taken = due.map(|row| self.reconcile_one(row)).buffer_unordered(AT_A_TIME);
         Ok(taken.filter(|taken| std::future::ready(*taken)).count().await)
     }
 
     /// Claims one server and works on it; false when another process was faster.
-    async fn take_up(&self, row: instance::Model) -> bool {
+    async fn reconcile_one(&self, row: instance::Model) -> bool {
         let vmid = row.vmid;
         match self.claim(&row).await {
             Ok(true) => {}
@@ -69,9 +69,9 @@ impl Reconciler {
                 return false;
             }
         }
-        match self.settle(vmid, &row).await {
-            Ok(Some(record)) if !record.troubles().is_empty() => {
-                tracing::warn!(%vmid, state = %record.state(), "the edge of {vmid} has not converged: {}", record.troubles());
+        match self.finish(vmid, &row).await {
+            Ok(Some(record)) if !record.problems().is_empty() => {
+                tracing::warn!(%vmid, state = %record.state(), "the edge of {vmid} has not converged: {}", record.problems());
             }
             Ok(_) => tracing::info!(%vmid, "the edge of {vmid} has converged"),
             Err(PublishError::Superseded { .. } | PublishError::Deleting { .. }) => {}
@@ -85,10 +85,10 @@ impl Reconciler {
         store::mark_due(&self.publisher.db, row, until).await
     }
 
-    async fn settle(&self, vmid: VmId, row: &instance::Model) -> Result<Option<EdgeRecord>, PublishError> {
+    async fn finish(&self, vmid: VmId, row: &instance::Model) -> Result<Option<EdgeRecord>, PublishError> {
         let record: Option<EdgeRecord> = payload::read(row, EDGE_KEY)?;
         match record.map(|record| record.intent) {
-            Some(Intent::Withdrawn) => self.publisher.finish_unpublish(vmid).await,
+            Some(Intent::Unpublished) => self.publisher.finish_unpublish(vmid).await,
             Some(Intent::Published) | None => self.publisher.publish(vmid, TargetSelection::Due, None).await,
         }
     }

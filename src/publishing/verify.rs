@@ -22,7 +22,7 @@ impl Publisher {
         let Some(record): Option<EdgeRecord> = payload::read(&row, EDGE_KEY)? else { return Ok(None) };
         let targets: BTreeSet<Target> = match record.intent {
             Intent::Published => record.publication.targets(),
-            Intent::Withdrawn => record.targets.keys().copied().collect(),
+            Intent::Unpublished => record.targets.keys().copied().collect(),
         };
         let reports = targets.into_iter().map(|target| self.verify_target(target, &record));
         Ok(Some(join_all(reports).await))

@@ -1,4 +1,4 @@
-//! What is kept of a server that is deleted: the row of the archive, written and read.
+//! The archive of deleted servers: one row each, written and read.
 
 use sea_orm::{ActiveValue::Set, DbErr, EntityTrait};
 use serde_json::{Value, json};
@@ -11,14 +11,14 @@ use crate::edge::{EDGE_KEY, EdgeRecord, Registration};
 use crate::jobs::Lost;
 use crate::servers;
 
-/// Writes the row of the archive, once, and takes the server out of service; `None` when it is gone already.
+/// Writes the row of the archive, once, and marks the server as being deleted; `None` when it is gone already.
 pub(super) async fn archive(run: &TeardownRun<'_>) -> Result<Result<Option<instance::Model>, Lost>, DbErr> {
     let (deps, now) = (run.deps, run.deps.clock.now());
     let tx = db::begin(&deps.db).await?;
     if let Err(lost) = run.cx.guard(&tx).await? {
         return Ok(Err(lost));
     }
-    // Changed before it is read: what is archived is what nobody can change any more.
+    // Marked before it is read: the row that is archived can no longer be changed.
     servers::store::mark_deleting(&tx, run.payload.vmid, now).await?;
     let Some(row) = servers::store::find(&tx, run.payload.vmid).await? else { return Ok(Ok(None)) };
     let known = deleted_instance::Entity::find_by_id(row.id).one(&tx).await?;
@@ -41,7 +41,7 @@ pub(super) async fn archive(run: &TeardownRun<'_>) -> Result<Result<Option<insta
     Ok(Ok(Some(row)))
 }
 
-/// What the archive keeps of a server beside its columns.
+/// What the archive keeps of a server besides its columns.
 pub fn snapshot(row: &instance::Model) -> Value {
     json!({
         "kind": row.kind, "name": row.name, "software": row.software, "variant": row.variant, "version": row.version,

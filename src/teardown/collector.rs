@@ -1,4 +1,4 @@
-//! Settles debts: tries again to remove what a teardown had to leave, until it is gone or an operator releases it.
+//! Settles debts: retries the removal of what a teardown had to leave, until it is gone or an operator releases it.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::debts;
 use super::deps::TeardownDeps;
 use super::remove::{self, NotRemoved};
-use super::subject::Subject;
+use super::subject::TeardownSubject;
 use crate::background::{PassError, Report, Schedule, Task, TaskName};
 use crate::db;
 use crate::db::entities::debt::{self, DebtKind, DebtState};
@@ -18,9 +18,9 @@ use crate::jobs::Failpoints;
 use crate::kernel::VmId;
 use crate::saga::{StepContext, Stop};
 
-/// How many debts are taken up in one pass.
+/// How many debts are claimed in one pass.
 const BATCH: u64 = 32;
-/// How many of them at a time.
+/// How many of them are worked on at the same time.
 const AT_A_TIME: usize = 8;
 
 /// How long a pass may take: removing a container waits for tasks and backups of the cluster.
@@ -30,7 +30,7 @@ const LONGEST: Duration = Duration::from_secs(2 * 3600);
 pub struct Collector {
     /// The peers.
     pub deps: TeardownDeps,
-    /// How often it looks for what is due.
+    /// How often it reads what is due.
     pub interval: Duration,
 }
 
@@ -50,17 +50,17 @@ impl Task for Collector {
 }
 
 impl Collector {
-    /// Takes up the debts that are due; how many were settled. A peer that is silent holds up its own debts only.
+    /// Works on the debts that are due; how many were settled. A peer that does not answer delays its own debts only.
     pub async fn collect(&self, stop: &CancellationToken) -> Result<usize, DbErr> {
         let deps = &self.deps;
         let due = debts::due(&deps.db, deps.clock.now(), BATCH).await?;
-        let taken = stream::iter(due).map(|row| async move { self.take_up(&row, stop).await });
+        let taken = stream::iter(due).map(|row| async move { self.collect_one(&row, stop).await });
         let settled = taken.buffer_unordered(AT_A_TIME).try_collect::<Vec<bool>>().await?;
         Ok(settled.into_iter().filter(|settled| *settled).count())
     }
 
-    /// Claims a debt and tries to settle it; whether that was done, by us and now.
-    async fn take_up(&self, row: &debt::Model, stop: &CancellationToken) -> Result<bool, DbErr> {
+    /// Claims a debt and tries to settle it; whether this call settled it.
+    async fn collect_one(&self, row: &debt::Model, stop: &CancellationToken) -> Result<bool, DbErr> {
         let deps = &self.deps;
         if stop.is_cancelled() || !debts::claim(&deps.db, row, deps.clock.now()).await? {
             return Ok(false);
@@ -93,7 +93,7 @@ impl Collector {
 
     async fn settle(&self, row: &debt::Model, stop: &CancellationToken) -> Result<(), NotRemoved> {
         let unreadable = |reason: String| NotRemoved::Remains { reason, needs_operator: true };
-        let subject: Subject = serde_json::from_str(row.subject.as_deref().unwrap_or_default())
+        let subject: TeardownSubject = serde_json::from_str(row.subject.as_deref().unwrap_or_default())
             .map_err(|error| unreadable(format!("what the debt is about cannot be read: {error}")))?;
         match row.kind {
             DebtKind::Edge(target) => remove::from_edge(&self.deps.targets, target, &subject).await,

@@ -1,4 +1,4 @@
-//! The rows of what is left, and what is released with the last of them.
+//! The rows of debts, and what is released with the last one of a server.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use crate::db::entities::operation::{self, Cleanup, Unwind};
 use crate::kernel::{Backoff, DebtId, OperationId, Target, Timestamp, VmId};
 use crate::servers::{self, ports, vmids};
 
-use super::subject::Subject;
+use super::subject::TeardownSubject;
 
 /// The waits between attempts to settle a debt.
 pub(super) const RETRY: Backoff = Backoff::new(Duration::from_secs(30), Duration::from_secs(1800));
 
-/// How long one attempt has a debt to itself.
+/// How long a claimed debt is not claimed again.
 const CLAIM: Duration = Duration::from_secs(300);
 
-/// Writes that `kind` of `subject` is left by the teardown `id`, once.
+/// Records, once, that the teardown `id` left `kind` of `subject`.
 pub(super) async fn record(
     tx: &impl ConnectionTrait,
     id: OperationId,
     kind: DebtKind,
-    subject: &Subject,
+    subject: &TeardownSubject,
     reason: &str,
     now: Timestamp,
 ) -> Result<(), DbErr> {
@@ -56,7 +56,7 @@ pub(super) async fn record(
     debt::Entity::insert(row).exec_without_returning(tx).await.map(drop)
 }
 
-fn in_words(kind: DebtKind, subject: &Subject) -> String {
+fn in_words(kind: DebtKind, subject: &TeardownSubject) -> String {
     let what = match kind {
         DebtKind::Container => "the container",
         DebtKind::Reservation => "VMID and host name",
@@ -68,7 +68,7 @@ fn in_words(kind: DebtKind, subject: &Subject) -> String {
     format!("{what} of server {} could not be removed", subject.vmid)
 }
 
-/// Up to `limit` debts whose time has come.
+/// Up to `limit` debts that are due.
 pub(super) async fn due(db: &DatabaseConnection, now: Timestamp, limit: u64) -> Result<Vec<debt::Model>, DbErr> {
     debt::Entity::find()
         .filter(debt::Column::State.eq(DebtState::Open))
@@ -80,7 +80,7 @@ pub(super) async fn due(db: &DatabaseConnection, now: Timestamp, limit: u64) -> 
         .await
 }
 
-/// Takes `row` for one attempt; false when somebody else did.
+/// Claims `row` for one attempt; false when another process has.
 pub(super) async fn claim(db: &DatabaseConnection, row: &debt::Model, now: Timestamp) -> Result<bool, DbErr> {
     let claimed = debt::Entity::update_many()
         .col_expr(debt::Column::NextAttemptAt, Expr::value(now.after(CLAIM)))
@@ -92,7 +92,7 @@ pub(super) async fn claim(db: &DatabaseConnection, row: &debt::Model, now: Times
     Ok(claimed.rows_affected == 1)
 }
 
-/// Writes down that an attempt failed.
+/// Records a failed attempt.
 pub(super) async fn failed(
     db: &DatabaseConnection,
     row: &debt::Model,
@@ -124,20 +124,20 @@ pub(super) async fn close(
     if mark(tx, debt::Column::Id.eq(row.id), state, now).await? != 1 {
         return Ok(false);
     }
-    let subject = row.subject.as_deref().and_then(|text| serde_json::from_str::<Subject>(text).ok());
+    let subject = row.subject.as_deref().and_then(|text| serde_json::from_str::<TeardownSubject>(text).ok());
     // A debt without a subject was left by the operation that made the server.
     let nonce = subject.map_or(row.operation_id, |subject| subject.nonce);
     settle(tx, row.operation_id, row.vmid, nonce, state, now).await?;
     Ok(true)
 }
 
-/// What a teardown that has come to its end still owes, its own debts and those of others about the same number. With
-/// none left, VMID, host name and port are released. The container was seen to be gone, unless that is owed itself:
-/// with it goes what the operation that made it had left of it.
+/// How many debts are open when a teardown ends: its own, and those of other operations about the same VMID. With none
+/// left, VMID, host name and port are released. Unless the container is a debt of this teardown it was seen to be gone, and
+/// the debt that the operation which made it may have left of it is settled.
 pub(super) async fn conclude(
     tx: &impl ConnectionTrait,
     id: OperationId,
-    subject: &Subject,
+    subject: &TeardownSubject,
     now: Timestamp,
 ) -> Result<u64, DbErr> {
     lock(tx, id, Some(subject.vmid)).await?;
@@ -150,8 +150,8 @@ pub(super) async fn conclude(
     settle(tx, id, Some(subject.vmid), subject.nonce, DebtState::Settled, now).await
 }
 
-/// The lock of the debts about one number, and of the operation that reports them: two that are closed at once must not
-/// both see the other open. The operation first, as everywhere: whoever runs it holds its row already.
+/// Locks the debts about one VMID, and the operation that left them: of two that are closed at the same time, one has to see
+/// the other closed. The operation comes first, as everywhere, because its worker holds its row already.
 async fn lock(tx: &impl ConnectionTrait, id: OperationId, vmid: Option<VmId>) -> Result<(), DbErr> {
     operation::Entity::update_many()
         .col_expr(operation::Column::Fence, Expr::col(operation::Column::Fence))
@@ -164,8 +164,8 @@ async fn lock(tx: &impl ConnectionTrait, id: OperationId, vmid: Option<VmId>) ->
     }
 }
 
-/// Releases what `nonce` holds once nothing about its number is owed any more, and says so of the operations that owed it.
-/// How much is owed still.
+/// Releases what `nonce` holds once there is no open debt about its VMID, and marks the operations that left them as cleaned
+/// up. How many debts are still open.
 async fn settle(
     tx: &impl ConnectionTrait,
     id: OperationId,
@@ -179,16 +179,16 @@ async fn settle(
         ours.add_option(vmid.map(|vmid| debt::Column::Vmid.eq(vmid)))
     };
     let open = debt::Entity::find().filter(about()).filter(is_open()).all(tx).await?;
-    // Names and numbers are no work of their own: they go with the last of the others.
-    let owed = open.iter().filter(|debt| debt.kind != DebtKind::Reservation).count();
-    if owed == 0 {
+    // Names and numbers are no work of their own: they are released with the last of the other debts.
+    let left = open.iter().filter(|debt| debt.kind != DebtKind::Reservation).count();
+    if left == 0 {
         mark(tx, about(), state, now).await?;
         let serves = servers::store::find_by_operation(tx, nonce).await?.is_some();
         if !serves {
             release(tx, nonce, now).await?;
         }
     }
-    // Whoever owed something here and owes nothing any more is done.
+    // An operation that left a debt here and has no open one is cleaned up.
     let those = |which: Condition| {
         Query::select().column(debt::Column::OperationId).from(debt::Entity).cond_where(which).take()
     };
@@ -200,7 +200,7 @@ async fn settle(
         .filter(operation::Column::Id.not_in_subquery(those(Condition::all().add(is_open()))))
         .exec(tx)
         .await?;
-    Ok(owed as u64)
+    Ok(left as u64)
 }
 
 fn is_open() -> SimpleExpr {
@@ -225,19 +225,19 @@ async fn mark(
     Ok(marked.rows_affected)
 }
 
-/// How many debts of a kind are open, and since when the oldest is.
+/// The open debts of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owed {
+pub struct OpenDebts {
     /// The kind.
     pub kind: DebtKind,
     /// How many.
     pub count: u64,
-    /// Since when the oldest is.
+    /// When the oldest was recorded.
     pub since: Timestamp,
 }
 
-/// What is owed, by kind; a kind without an open debt is left out.
-pub async fn owed(db: &DatabaseConnection) -> Result<Vec<Owed>, DbErr> {
+/// The open debts by kind; a kind without one is left out.
+pub async fn open_debts(db: &DatabaseConnection) -> Result<Vec<OpenDebts>, DbErr> {
     let rows: Vec<(DebtKind, i64, Timestamp)> = debt::Entity::find()
         .select_only()
         .column(debt::Column::Kind)
@@ -248,7 +248,7 @@ pub async fn owed(db: &DatabaseConnection) -> Result<Vec<Owed>, DbErr> {
         .into_tuple()
         .all(db)
         .await?;
-    Ok(rows.into_iter().map(|(kind, count, since)| Owed { kind, count: count.unsigned_abs(), since }).collect())
+    Ok(rows.into_iter().map(|(kind, count, since)| OpenDebts { kind, count: count.unsigned_abs(), since }).collect())
 }
 
 /// Releases VMID, host name and port that the operation `nonce` took for its server.

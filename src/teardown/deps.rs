@@ -19,9 +19,9 @@ pub struct TeardownDeps {
     pub hypervisor: Arc<dyn Hypervisor>,
     /// The edge.
     pub targets: Targets,
-    /// How long the hypervisor is waited for before its container becomes a debt.
+    /// How long to wait for the hypervisor before its container becomes a debt.
     pub timings: ContainerTimings,
-    /// How often the lock of the server is asked for.
+    /// How often to try to take the lock of the server.
     pub lock_poll: Duration,
     /// The clock of the process.
     pub clock: Clock,

@@ -10,7 +10,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::payload::TeardownPayload;
-use super::subject::Subject;
+use super::subject::TeardownSubject;
 use crate::accounts::{Admin, Caller, Customer};
 use crate::audit::{self, AuditOutcome};
 use crate::containers::{NotListed, list_all, nonce_of};
@@ -25,7 +25,7 @@ use crate::servers::{self, vmids};
 use crate::standing::{self, Action, Decision, gate};
 use crate::web::{ApiError, ApiResult, Code, Query};
 
-/// How many containers are asked for their nonce at a time.
+/// How many containers are read for their nonce at the same time.
 const LOOKS_AT_A_TIME: usize = 8;
 
 /// What the handlers work with.
@@ -103,7 +103,7 @@ pub struct Orphan {
 /// A server whose container the cluster does not have.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Hollow {
+pub struct MissingContainer {
     /// The id of the server.
     server_id: String,
     /// The node it was last observed on.
@@ -117,7 +117,7 @@ pub struct Orphans {
     /// Containers with a nonce of ours that belong to no server.
     containers: Vec<Orphan>,
     /// Servers whose container is missing.
-    servers: Vec<Hollow>,
+    servers: Vec<MissingContainer>,
 }
 
 /// `GET /api/containers/orphans`
@@ -125,19 +125,20 @@ pub async fn orphans(_: Caller, api: web::Data<TeardownApi>) -> ApiResult<web::J
     let listed = api.listing().await?;
     let rows = servers::store::list_places(&api.acceptor.db).await?;
     let servers = rows.iter().filter(|(vmid, _)| !listed.iter().any(|container| container.vmid == *vmid));
-    let servers = servers.map(|(vmid, node)| Hollow { server_id: vmid.to_string(), node: node.clone() }).collect();
-    let nobodys: Vec<(VmId, NodeName)> = listed
+    let servers =
+        servers.map(|(vmid, node)| MissingContainer { server_id: vmid.to_string(), node: node.clone() }).collect();
+    let ownerless: Vec<(VmId, NodeName)> = listed
         .iter()
         .filter(|container| !container.template && !rows.iter().any(|(vmid, _)| *vmid == container.vmid))
         .map(|container| (container.vmid, container.node.clone()))
         .collect();
-    let looks = nobodys.into_iter().map(|(vmid, node)| {
+    let looks = ownerless.into_iter().map(|(vmid, node)| {
         let api = api.clone();
         async move {
             let Some(nonce) = api.nonce(vmid, &node).await? else { return Ok(None) };
             let why = api.why_not(vmid, nonce).await?;
             let (removable, evidence) = match why {
-                None => (true, format!("{nonce} made it and is over; no server is in it")),
+                None => (true, format!("{nonce} created it and has ended; it belongs to no server")),
                 Some(why) => (false, why),
             };
             Ok::<_, ApiError>(Some(Orphan { vmid, node: node.to_string(), operation_id: nonce, removable, evidence }))
@@ -217,17 +218,18 @@ pub async fn debts(_: Admin, query: Query, api: web::Data<TeardownApi>) -> ApiRe
 }
 
 impl TeardownApi {
-    /// Every container of the cluster; anything less than all of them is an error.
+    /// Every container of the cluster; a partial listing is an error.
     async fn listing(&self) -> ApiResult<Vec<ContainerSummary>> {
         list_all(self.hypervisor.as_ref()).await.map_err(|error| match error {
-            NotListed::NodeAway { node } => {
-                ApiError::new(Code::Unavailable, format!("The node {node} is away: what is on it cannot be told."))
-            }
+            NotListed::NodeAway { node } => ApiError::new(
+                Code::Unavailable,
+                format!("The node {node} is offline, so its containers cannot be listed."),
+            ),
             NotListed::Hypervisor(error) => unreadable(error),
         })
     }
 
-    /// The operation a container says it was made by.
+    /// The operation that created a container, by its nonce.
     async fn nonce(&self, vmid: VmId, node: &NodeName) -> ApiResult<Option<OperationId>> {
         match self.hypervisor.config(node, vmid).await {
             Ok(config) => Ok(config.description.as_deref().and_then(nonce_of)),
@@ -236,33 +238,33 @@ impl TeardownApi {
         }
     }
 
-    /// Why the container `vmid` that `nonce` made must not be removed; `None` when it may.
+    /// Why the container `vmid` that `nonce` created must not be removed; `None` when it may.
     async fn why_not(&self, vmid: VmId, nonce: OperationId) -> ApiResult<Option<String>> {
         let maker = operation::Entity::find_by_id(nonce).one(&self.acceptor.db).await?;
-        let Some(maker) = maker else { return Ok(Some(format!("{nonce}, which made it, is not known here"))) };
+        let Some(maker) = maker else { return Ok(Some(format!("{nonce}, which created it, is not known here"))) };
         let at_work = matches!(maker.unwind, Unwind::Due | Unwind::Running);
         if matches!(maker.state, OperationState::Queued | OperationState::Running) || at_work {
-            return Ok(Some(format!("{nonce}, which made it, is still at work")));
+            return Ok(Some(format!("{nonce}, which created it, is still running")));
         }
         let holder = vmids::find(&self.acceptor.db, vmid).await?;
         let taken = holder.filter(|row| row.state == reservation::ReservationState::Held && row.operation_id != nonce);
-        Ok(taken.map(|row| format!("the number is held by {}", row.operation_id)))
+        Ok(taken.map(|row| format!("the VMID is held by {}", row.operation_id)))
     }
 
     /// The container `vmid` as something to remove, or why it must not be. Evidence that is not complete is an error.
-    async fn orphan(&self, vmid: VmId) -> ApiResult<Result<Subject, String>> {
+    async fn orphan(&self, vmid: VmId) -> ApiResult<Result<TeardownSubject, String>> {
         let listed = self.listing().await?.into_iter().find(|container| container.vmid == vmid);
         let found = listed.filter(|container| !container.template).ok_or_else(|| ApiError::not_found("container"))?;
         let Some(nonce) = self.nonce(vmid, &found.node).await? else {
-            return Ok(Err("it does not say that we made it".to_owned()));
+            return Ok(Err("it does not carry a nonce of ours".to_owned()));
         };
         Ok(match self.why_not(vmid, nonce).await? {
-            None => Ok(Subject { vmid, nonce, node: found.node, unpublish: None, targets: Default::default() }),
+            None => Ok(TeardownSubject { vmid, nonce, node: found.node, unpublish: None, targets: Default::default() }),
             Some(why) => Err(why),
         })
     }
 
-    /// Writes down an act or a refusal that has no operation of its own.
+    /// Audits an action or a refusal that has no operation of its own.
     async fn note(
         &self,
         actor: String,
@@ -281,7 +283,7 @@ impl TeardownApi {
         by: &Requester,
         vmid: VmId,
         owner: Option<UserId>,
-        orphan: Option<Subject>,
+        orphan: Option<TeardownSubject>,
     ) -> ApiResult<HttpResponse> {
         let act = if orphan.is_some() { "container.delete" } else { "server.delete" };
         let payload = TeardownPayload { vmid, by: by.name.clone(), orphan };
@@ -292,19 +294,19 @@ impl TeardownApi {
         self.acceptor.accept(by, None, decide).await
     }
 
-    /// A server that is still being made, or unmade, is not torn down beside it.
+    /// A server whose create is still running or being undone is not deleted at the same time.
     async fn pass_maker(&self, tx: &DatabaseTransaction, vmid: VmId) -> ApiResult<()> {
         let Some(row) = servers::store::find(tx, vmid).await? else { return Ok(()) };
         let maker = operation_of(tx, row.operation_id).await?;
         match maker {
             Some(maker) if !maker.state.is_ended() => {
-                let detail = format!("Server {vmid} is still being made. Cancel that operation, or wait for its end.");
+                let detail =
+                    format!("Server {vmid} is still being created. Cancel that operation, or wait for its end.");
                 Err(ApiError::new(Code::OperationInProgress, detail).operation(maker.id))
             }
             Some(maker) if matches!(maker.unwind, Unwind::Due | Unwind::Running) => {
-                let detail = format!(
-                    "Server {vmid} was not made to the end, and is being removed by the operation that failed."
-                );
+                let detail =
+                    format!("The create of server {vmid} failed, and the server is being removed by that operation.");
                 Err(ApiError::new(Code::OperationInProgress, detail).operation(maker.id))
             }
             Some(_) | None => Ok(()),
@@ -318,5 +320,8 @@ async fn operation_of(db: &impl ConnectionTrait, id: OperationId) -> ApiResult<O
 
 fn unreadable(error: HypervisorError) -> ApiError {
     tracing::warn!(%error, "the cluster cannot be listed");
-    ApiError::new(Code::Unavailable, "The cluster cannot be listed completely now; nothing is decided from less.")
+    ApiError::new(
+        Code::Unavailable,
+        "The cluster cannot be listed completely now, and nothing is decided from a partial listing.",
+    )
 }

@@ -12,8 +12,8 @@ use super::payload::TeardownPayload;
 use super::run::{State, TeardownRun};
 use super::steps::steps;
 
-/// What a run does besides waiting for the hypervisor: minutes at each target of the edge, and its turn behind other work on
-/// the server, such as a stop.
+/// What a run does besides waiting for the hypervisor: minutes at each edge target, and the wait for other work on the
+/// server, such as a stop.
 const BESIDES: Duration = Duration::from_secs(4 * 3600);
 
 /// Removes servers.

@@ -1,12 +1,12 @@
 //! Removes records that carry our mark and belong to no server (docs/contracts/edge.md A8, case 19): what a lost debt,
-//! a restored database or a forced release left in the zones; and what deleted servers left at the proxy
-//! ([`super::stray`]).
+//! a restored database or a released debt left in the zones; and registrations of deleted servers at the proxy
+//! ([`super::orphan_registrations`]).
 //!
-//! A record goes when two passes in a row found it in the same form, each from a complete listing of the zone, of the
+//! A record is removed when two passes in a row found it in the same form, each from a complete listing of the zone, of the
 //! servers and of the cluster, in this order: a server is in the database before it is in a zone. When any of them
-//! cannot be read, or says something hard to believe, nothing is removed and the counting begins anew. Only numbers
-//! that this database has given out and got back are looked at: what an operation or a debt still holds is left to it,
-//! and a mark with a number that was never ours belongs to another installation.
+//! cannot be read, or is not plausible, nothing is removed and the next pass counts as the first again. Only VMIDs
+//! that this database has given out and released are considered: what an operation or a debt still holds is left to it,
+//! and a mark with a VMID that was never ours belongs to another installation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio_util::sync::CancellationToken;
 
-use super::stray::{strays, unregister};
+use super::orphan_registrations::{orphaned, unregister};
 use crate::background::{First, PassError, Report, Schedule, Task, TaskName};
 use crate::containers::{NotListed, list_all};
 use crate::edge::{Doubt, EdgeError, Target, orphans, owner_of};
@@ -25,7 +25,7 @@ use crate::ports::{DnsZone, GameProxy, Hypervisor, ProxyEntry, ProxyError, ZoneC
 use crate::publishing::{Holdings, Targets};
 use crate::servers::{self, vmids};
 
-/// How often the zones are read whole.
+/// How often the targets are read.
 const INTERVAL: Duration = Duration::from_secs(600);
 
 /// What the sweep works with.
@@ -35,7 +35,7 @@ pub struct OrphanSweepDeps {
     pub db: DatabaseConnection,
     /// The cluster.
     pub hypervisor: Arc<dyn Hypervisor>,
-    /// The zones and the proxy, for work in the background.
+    /// The targets, for work in the background.
     pub targets: Targets,
     /// The zone servers are named in; without one there is nothing to sweep.
     pub zone: Option<DnsName>,
@@ -53,7 +53,7 @@ pub enum OrphanSweepError {
     /// A target cannot be read or changed.
     #[error(transparent)]
     Target(#[from] EdgeError),
-    /// What was read is not believed.
+    /// What was read is not plausible.
     #[error("{target}: {doubt}; nothing is removed")]
     Doubtful {
         /// The zone.
@@ -74,7 +74,7 @@ pub struct OrphanSweep {
 enum Found {
     /// Orphaned records.
     Records(Vec<ZoneRecord>),
-    /// Stray registrations.
+    /// Registrations of deleted servers.
     Registrations(Vec<ProxyEntry>),
 }
 
@@ -90,12 +90,12 @@ impl Task for OrphanSweep {
         TaskName::of("orphan-sweep")
     }
 
-    /// An orphan goes at the second look, so there is no hurry about the first.
+    /// An orphan is removed by the second pass, so that the first is not urgent.
     fn schedule(&self) -> Schedule {
         Schedule::every(INTERVAL).first(First::AfterPeriod)
     }
 
-    /// A look that is broken off is none: what it found is forgotten.
+    /// A pass that is stopped does not count: what it found is forgotten.
     async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError> {
         match stop.run_until_cancelled(self.sweep()).await {
             Some(removed) => Ok(Report::done(removed?)),
@@ -115,7 +115,7 @@ impl OrphanSweep {
         &self.deps
     }
 
-    /// Reads every target once; how much was removed. One that fails does not hold up the others.
+    /// Reads every target once; how much was removed. One that fails does not stop the others.
     pub async fn sweep(&mut self) -> Result<usize, OrphanSweepError> {
         // Taken out, so that a pass that fails leaves nothing that counts as seen.
         let mut before = std::mem::take(&mut self.seen);
@@ -164,7 +164,7 @@ impl OrphanSweep {
         removed
     }
 
-    /// Removes the registrations that were `known` to be strays already, and remembers the others.
+    /// Removes the registrations that the last pass has `known` as orphaned, and remembers the others.
     async fn judge_registrations(
         &mut self,
         (target, proxy): (Target, &dyn GameProxy),
@@ -173,13 +173,13 @@ impl OrphanSweep {
         free: &BTreeSet<VmId>,
         known: &[ProxyEntry],
     ) -> Result<usize, OrphanSweepError> {
-        let found = strays(&self.deps.db, name, listed, free).await?;
+        let found = orphaned(&self.deps.db, name, listed, free).await?;
         let (again, new): (Vec<_>, Vec<_>) = found.into_iter().partition(|entry| known.contains(entry));
         let mut removed = 0;
         if !again.is_empty() {
             // A new server may have taken the VMID meanwhile.
             let free = self.released().await?;
-            for entry in strays(&self.deps.db, name, again, &free).await? {
+            for entry in orphaned(&self.deps.db, name, again, &free).await? {
                 removed += usize::from(unregister(proxy, &entry).await.map_err(EdgeError::from)?);
             }
         }
@@ -187,7 +187,7 @@ impl OrphanSweep {
         Ok(removed)
     }
 
-    /// Removes the records that were `known` to be orphans already, and remembers the others.
+    /// Removes the records that the last pass has `known` as orphaned, and remembers the others.
     async fn judge_records(
         &mut self,
         (target, zone): (Target, &dyn DnsZone),
@@ -210,7 +210,7 @@ impl OrphanSweep {
         Ok(removed)
     }
 
-    /// The numbers that were given out once and that nobody holds, be it a server, an operation, a debt or a container.
+    /// The VMIDs that were given out and that no server, operation, debt or container holds.
     async fn unused(&self) -> Result<BTreeSet<VmId>, OrphanSweepError> {
         let mut free = self.released().await?;
         for container in list_all(self.deps.hypervisor.as_ref()).await? {
@@ -223,7 +223,7 @@ impl OrphanSweep {
         Ok(servers::store::list_vmids(&self.deps.db).await?.into_iter().collect())
     }
 
-    /// The numbers that were given out once and got back.
+    /// The VMIDs that were given out and released.
     async fn released(&self) -> Result<BTreeSet<VmId>, DbErr> {
         Ok(vmids::list_released(&self.deps.db).await?.into_iter().collect())
     }
@@ -246,7 +246,7 @@ async fn list_registrations(proxy: &dyn GameProxy) -> Result<Vec<ProxyEntry>, Ed
     }
 }
 
-/// Removes a record if it is still there in the form it was seen in; whether it was.
+/// Removes a record if it is still there in the form in which it was listed; whether it was.
 async fn remove(zone: &dyn DnsZone, target: Target, record: &ZoneRecord) -> Result<bool, ZoneError> {
     if !zone.records_at(std::slice::from_ref(&record.name)).await?.contains(record) {
         return Ok(false);

@@ -1,9 +1,9 @@
-//! What is asked of a teardown.
+//! The payload of a teardown.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::subject::Subject;
+use super::subject::TeardownSubject;
 use crate::db::entities::operation::CancelRule;
 use crate::jobs::{Dedup, Queue, Work};
 use crate::kernel::{Target, VmId};
@@ -18,18 +18,18 @@ pub(super) fn step_count() -> usize {
 pub struct TeardownPayload {
     /// The server.
     pub vmid: VmId,
-    /// Who asked: a user id or `internal`.
+    /// Who requested it: a user id or `internal`.
     pub by: String,
-    /// A container without a server; nothing for a server, whose row says what goes.
+    /// A container without a server; nothing for a server, whose row says what to remove.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub orphan: Option<Subject>,
+    pub orphan: Option<TeardownSubject>,
 }
 
 impl Work for TeardownPayload {
     const KIND: &'static str = "teardown";
     const QUEUE: Queue = Queue::Host;
     const MAX_STARTS: i32 = 5;
-    /// A deletion that has begun has nothing to go back to.
+    /// A deletion that has begun cannot be undone.
     const CANCEL: CancelRule = CancelRule::BeforeStart;
 
     fn steps(&self) -> usize {

@@ -1,4 +1,4 @@
-//! An operator's word that a debt need not be settled: the leftover is gone, or stays. Nothing at any peer is touched.
+//! An operator's decision that a debt need not be settled: what was left is gone, or stays. No peer is called.
 
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
 
@@ -10,7 +10,7 @@ use crate::kernel::{DebtId, OperationId, Timestamp};
 /// Why a debt is not released.
 #[derive(Debug, thiserror::Error)]
 pub enum NotReleased {
-    /// It is not on record.
+    /// There is no such debt.
     #[error("there is no debt {id}; zpack ops debts shows those there are")]
     Unknown {
         /// The id.
@@ -21,10 +21,10 @@ pub enum NotReleased {
     Closed {
         /// The id.
         id: DebtId,
-        /// How it stands.
+        /// Its state.
         state: DebtState,
     },
-    /// The operation that left it is not over.
+    /// The operation that left it is still being undone.
     #[error("{operation}, which left the debt {id}, is still being undone; first: zpack ops abandon {operation}")]
     Undoing {
         /// The id.
@@ -37,8 +37,8 @@ pub enum NotReleased {
     Database(#[from] DbErr),
 }
 
-/// Releases the debt `id` inside `tx`. With the last one of an operation go VMID, host name and port of its server, unless
-/// the server is there after all.
+/// Releases the debt `id` inside `tx`. With the last one of an operation, VMID, host name and port of its server are released
+/// too, unless the server exists after all.
 pub async fn release(tx: &impl ConnectionTrait, id: DebtId, now: Timestamp) -> Result<debt::Model, NotReleased> {
     let row = debt::Entity::find_by_id(id).one(tx).await?.ok_or(NotReleased::Unknown { id })?;
     let maker = operation::Entity::find_by_id(row.operation_id).one(tx).await?;

@@ -1,4 +1,4 @@
-//! Removing one thing, for a step and for a debt alike.
+//! Removes one thing, for a step and for a debt alike.
 
 use crate::containers::{Container, ContainerTimings, Destroyed, NotDestroyed, ObservedContainer};
 use crate::edge::{EdgeError, Target};
@@ -8,18 +8,18 @@ use crate::ports::Hypervisor;
 use crate::publishing::{TARGET_TIMEOUT, Targets};
 use crate::saga::{StepContext, Stopped};
 
-use super::subject::Subject;
+use super::subject::TeardownSubject;
 
 /// Why something is still there.
 pub(super) enum NotRemoved {
-    /// It is, or may be; in words, and whether a person is needed.
+    /// It is still there, or may be.
     Remains {
         /// Why.
         reason: String,
-        /// Whether only a person can help.
+        /// Whether an operator has to act.
         needs_operator: bool,
     },
-    /// The work was told to stop.
+    /// The work was stopped.
     Stopped(Stopped),
 }
 
@@ -36,24 +36,24 @@ impl NotRemoved {
     }
 }
 
-/// Takes the subject out of `target`; nothing when it never had anything there.
-pub(super) async fn from_edge(targets: &Targets, target: Target, subject: &Subject) -> Result<(), NotRemoved> {
+/// Unpublishes the subject at `target`; nothing when it never had anything there.
+pub(super) async fn from_edge(targets: &Targets, target: Target, subject: &TeardownSubject) -> Result<(), NotRemoved> {
     let Some(plan) = subject.unpublish.as_ref().filter(|_| subject.targets.contains(&target)) else { return Ok(()) };
     let work = async { targets.require(target)?.unpublish(plan).await };
     let done = tokio::time::timeout(TARGET_TIMEOUT, work).await;
     Ok(done.unwrap_or(Err(EdgeError::TooSlow { target, timeout: TARGET_TIMEOUT }))?)
 }
 
-/// Destroys the subject's container. One that carries another nonce is somebody else's and is not touched: an operator
-/// must look at it.
+/// Destroys the subject's container. One that carries another nonce is not ours and is not changed: an operator has to
+/// inspect it.
 pub(super) async fn container(
     hypervisor: &dyn Hypervisor,
     timings: &ContainerTimings,
     failpoints: &Failpoints,
     cx: &StepContext<'_>,
-    subject: &Subject,
+    subject: &TeardownSubject,
 ) -> Result<(), NotRemoved> {
-    let Subject { vmid, nonce, node, .. } = subject;
+    let TeardownSubject { vmid, nonce, node, .. } = subject;
     let container = Container { hypervisor, timings, failpoints, vmid: *vmid, nonce: *nonce };
     let mut deadline = timings.deadline();
     let mut node = node.clone();
@@ -63,7 +63,7 @@ pub(super) async fn container(
             Ok(ObservedContainer::Elsewhere(other)) => {
                 node = other;
                 if !deadline.wait(cx).await.map_err(NotRemoved::Stopped)? {
-                    let reason = format!("container {vmid} is on another node at each look");
+                    let reason = format!("container {vmid} was on another node at each observation");
                     return Err(NotRemoved::Remains { reason, needs_operator: false });
                 }
             }
@@ -84,8 +84,8 @@ pub(super) async fn container(
     }
 }
 
-fn foreign(subject: &Subject) -> NotRemoved {
-    let Subject { vmid, nonce, .. } = subject;
-    let reason = format!("container {vmid} does not carry the nonce {nonce}; it is not touched");
+fn foreign(subject: &TeardownSubject) -> NotRemoved {
+    let TeardownSubject { vmid, nonce, .. } = subject;
+    let reason = format!("container {vmid} does not carry the nonce {nonce}; it is not changed");
     NotRemoved::Remains { reason, needs_operator: true }
 }

@@ -7,7 +7,7 @@ use super::debts;
 use super::deps::TeardownDeps;
 use super::payload::TeardownPayload;
 use super::remove::NotRemoved;
-use super::subject::Subject;
+use super::subject::TeardownSubject;
 use crate::db;
 use crate::db::entities::debt::DebtKind;
 use crate::db::entities::user;
@@ -27,7 +27,7 @@ pub(super) struct TeardownRun<'a> {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
     /// What is removed; nothing when there was nothing.
-    pub(super) subject: Option<Subject>,
+    pub(super) subject: Option<TeardownSubject>,
 }
 
 impl TeardownRun<'_> {
@@ -59,7 +59,7 @@ impl TeardownRun<'_> {
     }
 
     /// Records what remains as a debt; a stop is returned as it is.
-    pub(super) async fn record_debt(&self, kind: DebtKind, subject: &Subject, why: NotRemoved) -> StepResult {
+    pub(super) async fn record_debt(&self, kind: DebtKind, subject: &TeardownSubject, why: NotRemoved) -> StepResult {
         let reason = match why {
             NotRemoved::Remains { reason, .. } => reason,
             NotRemoved::Stopped(stopped) => return Err(stopped.into()),

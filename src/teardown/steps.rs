@@ -1,5 +1,5 @@
-//! The steps of a teardown, in the order of docs/teardown.md. Each is safe to repeat, and does nothing for what is
-//! gone.
+//! The steps of a teardown, in the order of docs/teardown.md. Each is safe to repeat, and does nothing when there is
+//! nothing left.
 
 use async_trait::async_trait;
 use sea_orm::sea_query::Expr;
@@ -18,7 +18,7 @@ use super::archive::archive;
 use super::debts;
 use super::remove;
 use super::run::{State, TeardownRun};
-use super::subject::Subject;
+use super::subject::TeardownSubject;
 
 /// All of them.
 pub(super) fn steps<'a>() -> Vec<Box<dyn Step<TeardownRun<'a>, State>>> {
@@ -31,8 +31,7 @@ pub(super) fn steps<'a>() -> Vec<Box<dyn Step<TeardownRun<'a>, State>>> {
     steps
 }
 
-/// Keeps what is known of the server, and takes it out of service: from here on neither Traefik nor the gateway of IDEs
-/// is told of it.
+/// Archives the server and marks it as being deleted: from here on it is in no document for Traefik or the IDE gateway.
 struct Archive;
 
 #[async_trait]
@@ -51,19 +50,20 @@ impl<'a> Step<TeardownRun<'a>, State> for Archive {
             return Ok(Some("a container without a server".to_owned()));
         }
         run.pass_gate().await?;
-        // Whoever changes the server now comes to an end first; after it the server is being deleted, and nobody
+        // Work that changes the server now ends first; after it the server is being deleted, and no other work
         // begins.
         let lock = ResourceLock::take(run.cx, cx, Resource::server(run.payload.vmid), run.deps.lock_poll).await?;
         let archived = run.write("archive", || archive(run)).await;
         lock.give_back().await;
         let Some(row) = archived? else { return Ok(Some("it is gone already".to_owned())) };
-        let subject = Subject::of(&row).map_err(|error| StepError::failed("unreadable_server", error.to_string()))?;
+        let subject =
+            TeardownSubject::of(&row).map_err(|error| StepError::failed("unreadable_server", error.to_string()))?;
         state.subject = Some(subject);
         Ok(Some(row.hostname.to_string()))
     }
 }
 
-/// Takes the server out of one target of the edge.
+/// Unpublishes the server at one target.
 struct Unpublish(Target);
 
 #[async_trait]
@@ -115,7 +115,7 @@ impl<'a> Step<TeardownRun<'a>, State> for DestroyContainer {
     }
 }
 
-/// Removes the row, and releases names and numbers unless something is still owed.
+/// Deletes the row, and releases names and numbers unless a debt is open.
 struct Release;
 
 #[async_trait]
@@ -130,19 +130,19 @@ impl<'a> Step<TeardownRun<'a>, State> for Release {
 
     async fn run(&self, run: &TeardownRun<'a>, _: &StepContext<'_>, state: &mut State) -> StepResult {
         let Some(subject) = &state.subject else { return Ok(None) };
-        let owed = run.write("release", || release(run, subject)).await?;
-        Ok((owed > 0).then(|| format!("VMID {} stays reserved while debts are open: {owed}", subject.vmid)))
+        let left = run.write("release", || release(run, subject)).await?;
+        Ok((left > 0).then(|| format!("VMID {} stays reserved while debts are open: {left}", subject.vmid)))
     }
 }
 
-async fn release(run: &TeardownRun<'_>, subject: &Subject) -> Result<Result<u64, Lost>, DbErr> {
+async fn release(run: &TeardownRun<'_>, subject: &TeardownSubject) -> Result<Result<u64, Lost>, DbErr> {
     let (deps, now) = (run.deps, run.deps.clock.now());
     let tx = db::begin(&deps.db).await?;
     if let Err(lost) = run.cx.guard(&tx).await? {
         return Ok(Err(lost));
     }
     servers::store::delete(&tx, subject.vmid, subject.nonce).await?;
-    let owed = debts::conclude(&tx, run.cx.id(), subject, now).await?;
+    let left = debts::conclude(&tx, run.cx.id(), subject, now).await?;
     deleted_instance::Entity::update_many()
         .col_expr(deleted_instance::Column::FinishedAt, Expr::value(now))
         .filter(deleted_instance::Column::OperationId.eq(subject.nonce))
@@ -150,5 +150,5 @@ async fn release(run: &TeardownRun<'_>, subject: &Subject) -> Result<Result<u64,
         .exec(&tx)
         .await?;
     tx.commit().await?;
-    Ok(Ok(owed))
+    Ok(Ok(left))
 }

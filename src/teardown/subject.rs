@@ -1,4 +1,4 @@
-//! What goes: the facts that outlive the server's row.
+//! What a teardown removes: the facts that outlive the server's row.
 
 use std::collections::BTreeSet;
 
@@ -13,23 +13,23 @@ use crate::servers::payload;
 
 /// A server, or a container that has none, as it has to be removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subject {
+pub struct TeardownSubject {
     /// Its VMID.
     pub vmid: VmId,
-    /// The operation that made it; its container says so, and its names and numbers are held by it.
+    /// The operation that created it: its container names it, and it holds the names and numbers.
     pub nonce: OperationId,
     /// The node it was last observed on.
     pub node: NodeName,
     /// What it has at the edge, as it was stored when it was published.
     #[serde(default, rename = "withdrawal", skip_serializing_if = "Option::is_none")]
     pub unpublish: Option<UnpublishPlan>,
-    /// Where it may have something.
+    /// The targets that may have something of it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub targets: BTreeSet<Target>,
 }
 
-impl Subject {
-    /// What `row` says. A publication that cannot be read is an error: nothing is guessed in its place.
+impl TeardownSubject {
+    /// The subject of `row`. A publication that cannot be read is an error, and nothing is guessed instead.
     pub fn of(row: &instance::Model) -> Result<Self, payload::PayloadError> {
         let record: Option<EdgeRecord> = payload::read(row, EDGE_KEY)?;
         Ok(Self {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::AbortHandle;
-use zpack::edge::{Route, TraefikDocument, Transport};
+use zpack::edge::{TraefikDocument, TraefikRoute, Transport};
 use zpack::sim::SimConfig;
 
 use super::scripted::{Act, Scripted, answer};
@@ -37,11 +37,11 @@ async fn until_state(rig: &Rig, what: &str, holds: impl Fn(&Value) -> bool) -> V
     rig.state("traefik").await
 }
 
-fn route(transport: Transport, port: u16, host: &str, backend: SocketAddr) -> Route {
-    Route { transport, port, host: host.parse().unwrap(), backend }
+fn route(transport: Transport, port: u16, host: &str, backend: SocketAddr) -> TraefikRoute {
+    TraefikRoute { transport, port, host: host.parse().unwrap(), backend }
 }
 
-fn document(routes: &[Route]) -> String {
+fn document(routes: &[TraefikRoute]) -> String {
     TraefikDocument::of(routes).unwrap().text().to_owned()
 }
 

@@ -85,7 +85,7 @@ async fn survive(work: Work, point: String) {
     let vmid = row.unwrap().unwrap().vmid;
     // Nothing of it is left to the worker's background.
     let published = company.publisher().publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
-    assert_eq!(published.state(), EdgeState::Published, "{}", published.troubles());
+    assert_eq!(published.state(), EdgeState::Published, "{}", published.problems());
     let vmid = vmid.get();
     if work == Work::Publish {
         // Something to do: all of it is gone.

@@ -91,7 +91,7 @@ async fn the_apex_and_reserved_names_are_refused_before_any_call() {
         // What is no host name is not even read.
         let is_host = name.parse::<Hostname>().is_ok();
         match refused {
-            PublishError::Refused(_) => assert!(is_host, "`{name}`"),
+            PublishError::NotPublishable(_) => assert!(is_host, "`{name}`"),
             PublishError::Payload(error) => assert!(!is_host, "`{name}`: {error}"),
             other => panic!("`{name}`: {other:?}"),
         }

@@ -14,7 +14,7 @@ use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
 use zpack::config::DatabaseKind;
 use zpack::db::entities::instance;
-use zpack::edge::{EDGE_KEY, EdgePolicy, EdgeRecord, EdgeState, Intent, Target, WISH_KEY, Wish};
+use zpack::edge::{EDGE_KEY, EdgePolicy, EdgeRecord, EdgeState, Intent, PUBLISH_REQUEST_KEY, PublishRequest, Target};
 use zpack::kernel::{Clock, DnsName, Secret, StoredSecret, Timestamp, VmId};
 use zpack::ports::GameProxy;
 use zpack::publishing::{Holdings, Peers, Publisher, Reconciler, TargetSelection};
@@ -134,10 +134,11 @@ impl Scene {
         payload::read(&self.row(vmid).await, EDGE_KEY).unwrap().unwrap()
     }
 
-    /// Writes down what an operator wishes.
-    pub async fn wish(&self, vmid: VmId, intent: Intent) {
-        let wish = |_: &instance::Model, last: Option<Wish>| Some(Change::to(Wish::after(last, intent)));
-        payload::merge(&self.db.db, vmid, WISH_KEY, self.clock.now(), wish).await.unwrap();
+    /// Stores the request of an operator.
+    pub async fn request(&self, vmid: VmId, intent: Intent) {
+        let request =
+            |_: &instance::Model, last: Option<PublishRequest>| Some(Change::to(PublishRequest::after(last, intent)));
+        payload::merge(&self.db.db, vmid, PUBLISH_REQUEST_KEY, self.clock.now(), request).await.unwrap();
     }
 
     /// Sets the time of the next look at the edge of a server.
@@ -153,7 +154,7 @@ impl Scene {
     /// Publishes at every target and expects all of them to have it.
     pub async fn publish(&self, vmid: VmId) -> EdgeRecord {
         let record = self.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
-        assert_eq!(record.state(), EdgeState::Published, "{}", record.troubles());
+        assert_eq!(record.state(), EdgeState::Published, "{}", record.problems());
         record
     }
 

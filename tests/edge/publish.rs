@@ -122,7 +122,7 @@ async fn taken_back_twice_nothing_is_left_and_an_older_wish_brings_nothing_back(
     }
     let written = scene.writes().await;
     assert_eq!(published.generation, 1);
-    scene.wish(vmid, Intent::Withdrawn).await;
+    scene.request(vmid, Intent::Unpublished).await;
     let older = scene.publisher.publish(vmid, TargetSelection::All, Some(0)).await;
     assert!(matches!(older, Err(PublishError::Superseded { .. })), "{older:?}");
     let retried = scene.publisher.publish(vmid, TargetSelection::Due, None).await;

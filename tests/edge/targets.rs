@@ -13,7 +13,7 @@ use zpack::db::entities::debt::{self, DebtKind};
 use zpack::db::entities::instance::{self, InstanceKind};
 use zpack::db::entities::operation::{Cleanup, OperationState};
 use zpack::db::entities::operation_step;
-use zpack::edge::{EDGE_KEY, EdgeError, EdgePolicy, EdgeRecord, Owner};
+use zpack::edge::{EDGE_KEY, EdgeError, EdgePolicy, EdgeRecord, OwnerMark};
 use zpack::kernel::{Clock, DnsName, Target, Timestamp, VmId};
 use zpack::ports::{DnsZone, ProxyError, RecordData, RecordId, Ttl, ZoneChange, ZoneError, ZoneHealth, ZoneRecord};
 use zpack::publishing::{
@@ -182,7 +182,7 @@ async fn every_target_is_published_verified_and_unpublished() {
     let servers = scene.servers().await;
     for vmid in servers {
         let record = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
-        assert_eq!(record.troubles(), "");
+        assert_eq!(record.problems(), "");
     }
     assert_eq!(scene.called("publish"), all());
     for vmid in servers {
@@ -263,7 +263,7 @@ async fn the_sweep_reads_every_target_that_holds_something() {
         ttl: Ttl::Seconds(60),
         proxied: false,
         disabled: false,
-        comment: Some(Owner { vmid: VmId::new(5099).unwrap(), generation: 1 }.to_string()),
+        comment: Some(OwnerMark { vmid: VmId::new(5099).unwrap(), generation: 1 }.to_string()),
         created_at: None,
     };
     for fake in scene.fakes.values() {

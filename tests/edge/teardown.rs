@@ -56,7 +56,7 @@ async fn tear_down(company: &Company, door: &Door, (peer, nth, (when, action, st
     a_server(company).await;
     let record =
         company.publisher().publish(VmId::new(5013).unwrap(), TargetSelection::All, None).await.unwrap().unwrap();
-    assert_eq!(record.troubles(), "", "{what}");
+    assert_eq!(record.problems(), "", "{what}");
     company.control("/sim/faults", fault(peer, nth, when, action, status)).await;
     let operation = company.settled(delete(door, 5013).await.unwrap()).await;
     assert_eq!(operation.state, OperationState::Succeeded, "{what}: {:?}", operation.error_message);

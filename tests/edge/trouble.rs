@@ -54,7 +54,7 @@ async fn a_rate_limit_is_kept_by_everybody_and_the_others_go_on() {
     scene.reconcile().await;
     let other = scene.record(two).await;
     for target in [Target::Technitium, Target::Velocity] {
-        assert_eq!(other.targets[&target].state, TargetState::Published, "{}", other.troubles());
+        assert_eq!(other.targets[&target].state, TargetState::Published, "{}", other.problems());
     }
     // Nor does an operator get through.
     for vmid in [one, two] {
@@ -69,7 +69,7 @@ async fn a_rate_limit_is_kept_by_everybody_and_the_others_go_on() {
     scene.reconcile().await;
     for vmid in [one, two] {
         let record = scene.record(vmid).await;
-        assert_eq!(record.state(), EdgeState::Published, "{}", record.troubles());
+        assert_eq!(record.state(), EdgeState::Published, "{}", record.problems());
     }
     assert_eq!(scene.zone("cloudflare").await.len(), 4);
 }
@@ -282,6 +282,6 @@ async fn a_server_from_an_earlier_zone_is_published_and_taken_back() {
     assert_eq!(scene.publish(vmid).await.names.len(), 3, "it is not forgotten");
     scene.expect_clean(vmid, EDGE, &Others::default()).await;
     let withdrawn = scene.publisher.unpublish(vmid, None).await.unwrap().unwrap();
-    assert_eq!(withdrawn.state(), EdgeState::NotPublished, "{}", withdrawn.troubles());
+    assert_eq!(withdrawn.state(), EdgeState::NotPublished, "{}", withdrawn.problems());
     scene.expect_gone(&Others::default()).await;
 }

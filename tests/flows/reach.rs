@@ -105,7 +105,10 @@ async fn a_server_is_connectable_once_everything_on_the_way_to_it_was_seen() {
     let heard = || async {
         let record = callbacks.seen().iter().fold(begun.clone(), |record, seen| {
             let ProxyCallback(event) = read_json(seen.body.as_bytes()).unwrap().value;
-            assert_eq!(event.server_name, name.as_str());
+            // The server is registered under its published name as well, and pinged there.
+            if event.server_name != name.as_str() {
+                return record;
+            }
             match record.receive(&event, Clock::System.now()) {
                 Receipt::Kept(next) => next,
                 Receipt::Known | Receipt::Late | Receipt::Elsewhere => record,

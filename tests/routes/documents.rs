@@ -37,7 +37,7 @@ async fn publish(company: &Company, number: i64, software: &str) -> VmId {
         ports::take(&company.db.db, &(50_000..=50_999), operation, now).await.unwrap().unwrap();
     }
     let record = company.publisher().publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
-    assert!(record.unsettled().is_empty(), "{}", record.troubles());
+    assert!(record.unsettled().is_empty(), "{}", record.problems());
     vmid
 }
 

@@ -142,7 +142,7 @@ async fn a_server_that_is_taken_back_shows_no_address() {
     let alice = reached(&app).await;
     let row = app.row(5000).await;
     let edge: EdgeRecord = payload::read(&row, EDGE_KEY).unwrap().unwrap();
-    app.set_edge(&row, edge.withdrawing()).await;
+    app.set_edge(&row, edge.unpublishing()).await;
     let status = app.json("/api/servers/5000/status", &alice).await;
     assert_eq!((&status["edge"]["state"], &status["address"]), (&json!("unpublishing"), &Value::Null), "{status}");
     assert_eq!(status["connection"]["reasons"][0]["code"], "address_withdrawn");

@@ -119,7 +119,7 @@ async fn of_many_at_once_one_is_first(test: TestDb) {
 async fn an_order_for_an_episode_gets_its_first_operation_even_after_the_end(test: TestDb) {
     let db = &test.db;
     let order = || {
-        let work = PublishPayload { vmid: VmId::new(5000).unwrap(), intent: Intent::Published, wish: 1 };
+        let work = PublishPayload { vmid: VmId::new(5000).unwrap(), intent: Intent::Published, request: 1 };
         Order::new(work).once(outage("1"))
     };
     let begun = begin(db, &order(), Actor::Billing, NOW).await.unwrap();

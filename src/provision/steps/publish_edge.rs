@@ -40,7 +40,7 @@ impl Step<Run, Provisioning> for PublishEdge {
         let Some((vmid, _)) = state.place() else { return Ok(()) };
         match run.deps.publisher.unpublish(vmid, None).await {
             Ok(Some(record)) if !record.unsettled().is_empty() => {
-                Err(UndoError::Remains(format!("the edge still has something of {vmid}: {}", record.troubles())))
+                Err(UndoError::Remains(format!("the edge still has something of {vmid}: {}", record.problems())))
             }
             Ok(_) | Err(PublishError::Deleting { .. }) => Ok(()),
             Err(error) => Err(UndoError::Remains(error.to_string())),
@@ -58,7 +58,7 @@ async fn publish(run: &Run, vmid: VmId) -> StepResult {
     let published = run.cx.persist("publication", publishing).await.map_err(|Lost| Stopped::Lost)?;
     match published {
         Ok(Ok(record)) => Ok(Some(in_words(record.as_ref()))),
-        Ok(Err(error @ PublishError::Refused(_))) => Err(StepError::failed("edge_refused", error.to_string())),
+        Ok(Err(error @ PublishError::NotPublishable(_))) => Err(StepError::failed("edge_refused", error.to_string())),
         Ok(Err(error)) => Ok(Some(format!("not published yet: {error}"))),
         Err(error) => Err(StepError::failed("database_unavailable", error.to_string())),
     }
@@ -67,7 +67,7 @@ async fn publish(run: &Run, vmid: VmId) -> StepResult {
 fn in_words(record: Option<&EdgeRecord>) -> String {
     match record {
         None => "nothing to publish".to_owned(),
-        Some(record) if record.troubles().is_empty() => format!("{} as {}", record.state(), record.publication.address),
-        Some(record) => format!("{}, is tried again: {}", record.state(), record.troubles()),
+        Some(record) if record.problems().is_empty() => format!("{} as {}", record.state(), record.publication.address),
+        Some(record) => format!("{}, is tried again: {}", record.state(), record.problems()),
     }
 }

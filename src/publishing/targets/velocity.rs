@@ -100,14 +100,14 @@ impl EdgeTarget for VelocityTarget {
 fn differences(record: &EdgeRecord, listed: &[ProxyEntry]) -> Vec<(TargetVerdict, String)> {
     let Some(wanted) = &record.publication.registration else { return Vec::new() };
     match (record.intent, compare_proxy(wanted, listed).0) {
-        (Intent::Published, ProxyVerdict::InSync) | (Intent::Withdrawn, ProxyVerdict::Missing) => Vec::new(),
+        (Intent::Published, ProxyVerdict::InSync) | (Intent::Unpublished, ProxyVerdict::Missing) => Vec::new(),
         (Intent::Published, ProxyVerdict::Missing) => {
             vec![(TargetVerdict::Missing, format!("{} is not registered", wanted.name))]
         }
         (Intent::Published, ProxyVerdict::Drifted(drifts)) => {
             drifts.iter().map(|drift| (TargetVerdict::Drifted, format!("registration: {drift}"))).collect()
         }
-        (Intent::Withdrawn, ProxyVerdict::InSync | ProxyVerdict::Drifted(_)) => {
+        (Intent::Unpublished, ProxyVerdict::InSync | ProxyVerdict::Drifted(_)) => {
             vec![(TargetVerdict::Drifted, format!("{} is still registered", wanted.name))]
         }
     }

@@ -12,7 +12,7 @@ use super::super::report::TargetReport;
 use super::super::unpublish::UnpublishPlan;
 use super::zone_report::differences;
 use super::{EdgeTarget, Holdings};
-use crate::edge::{Conflict, EdgeError, EdgeRecord, Owner, Target, Verdict, WantedRecord, compare};
+use crate::edge::{Conflict, EdgeError, EdgeRecord, OwnerMark, RecordVerdict, Target, WantedRecord, compare};
 use crate::kernel::{Classify, DnsName, Failure, Timestamp, VmId};
 use crate::ports::{DnsZone, RecordId, RecordType, ZoneChange, ZoneError, ZoneRecord};
 
@@ -117,7 +117,7 @@ struct Round {
 impl Round {
     fn plan(target: Target, listed: &[ZoneRecord], vmid: VmId, wanted: &[WantedRecord]) -> Result<Self, EdgeError> {
         let stale = listed.iter().filter(|record| {
-            Owner::of(record).is_some_and(|owner| owner.vmid == vmid)
+            OwnerMark::of(record).is_some_and(|mark| mark.vmid == vmid)
                 && !wanted.iter().any(|one| one.same_name_and_type(record))
         });
         let changes = stale.map(|record| ZoneChange::Delete(record.clone())).collect();
@@ -125,12 +125,12 @@ impl Round {
         for record in wanted {
             let (verdict, changes) = compare(record, listed);
             match verdict {
-                Verdict::Conflict(conflict) => {
+                RecordVerdict::Conflict(conflict) => {
                     return Err(EdgeError::Conflict { target, detail: conflict.to_string() });
                 }
-                Verdict::InSync { record, .. } => round.ids.extend(record.id),
-                Verdict::Drifted { .. } if changes.is_empty() => round.in_the_way = Some(beside(record, listed)),
-                Verdict::Missing | Verdict::Drifted { .. } => {}
+                RecordVerdict::InSync { record, .. } => round.ids.extend(record.id),
+                RecordVerdict::Drifted { .. } if changes.is_empty() => round.in_the_way = Some(beside(record, listed)),
+                RecordVerdict::Missing | RecordVerdict::Drifted { .. } => {}
             }
             for change in changes {
                 if !round.changes.contains(&change) {

@@ -1,7 +1,7 @@
 //! In what a zone differs from what a server should have there. Pure.
 
 use super::super::report::TargetVerdict;
-use crate::edge::{Conflict, EdgeRecord, Intent, Owner, Target, Verdict, compare};
+use crate::edge::{Conflict, EdgeRecord, Intent, OwnerMark, RecordVerdict, Target, compare};
 use crate::ports::ZoneRecord;
 
 /// The differences, each with its verdict. Records of others at the names of the server are listed too; alone they are no
@@ -10,24 +10,24 @@ pub(super) fn differences(target: Target, record: &EdgeRecord, listed: &[ZoneRec
     let publication = &record.publication;
     let wanted = match record.intent {
         Intent::Published => publication.wanted(target, record.generation),
-        Intent::Withdrawn => Vec::new(),
+        Intent::Unpublished => Vec::new(),
     };
     let mut found = Vec::new();
     for wanted in &wanted {
         let kind = wanted.data.record_type();
         let line = |what: String| format!("{kind} {}: {what}", wanted.name);
         let foreign = match compare(wanted, listed).0 {
-            Verdict::InSync { foreign, .. } => foreign,
-            Verdict::Missing => {
+            RecordVerdict::InSync { foreign, .. } => foreign,
+            RecordVerdict::Missing => {
                 found.push((TargetVerdict::Missing, line("missing".to_owned())));
                 Vec::new()
             }
-            Verdict::Drifted { drifts, foreign } => {
+            RecordVerdict::Drifted { drifts, foreign } => {
                 let drifts: Vec<&str> = drifts.into_iter().map(|drift| drift.as_str()).collect();
                 found.push((TargetVerdict::Drifted, line(drifts.join(", "))));
                 foreign
             }
-            Verdict::Conflict(conflict) => {
+            RecordVerdict::Conflict(conflict) => {
                 found.push((TargetVerdict::Conflict, line(conflict.to_string())));
                 Vec::new()
             }
@@ -37,7 +37,7 @@ pub(super) fn differences(target: Target, record: &EdgeRecord, listed: &[ZoneRec
         }
     }
     let is_left = |held: &&ZoneRecord| {
-        let ours = Owner::of(held).is_some_and(|owner| owner.vmid == publication.vmid);
+        let ours = OwnerMark::of(held).is_some_and(|mark| mark.vmid == publication.vmid);
         ours && !wanted.iter().any(|one| one.same_name_and_type(held))
     };
     let left = listed.iter().filter(is_left);

@@ -13,7 +13,7 @@ use crate::edge::Target;
 use crate::jobs::{Lists, Queue, queue_statuses, redis_memory};
 use crate::kernel::{Clock, Timestamp};
 use crate::publishing::blocked;
-use crate::teardown::debts::owed;
+use crate::teardown::debts::open_debts;
 use crate::telemetry::{QueueGauge, Store, StoreMetrics};
 
 /// Every ten seconds or so, and five seconds for a store to answer.
@@ -71,7 +71,7 @@ impl Task for RedisGauges {
     }
 }
 
-/// Reads from the database how the queues stand, what is owed, and what is blocked.
+/// Reads from the database how the queues stand, what is open_debts, and what is blocked.
 pub async fn read_database(db: &DatabaseConnection, metrics: &StoreMetrics) -> Result<(), DbErr> {
     let now = db::now(db).await?;
     for status in queue_statuses(db).await? {
@@ -85,10 +85,10 @@ pub async fn read_database(db: &DatabaseConnection, metrics: &StoreMetrics) -> R
         set(QueueGauge::Dead, status.dead);
         set(QueueGauge::Debts, status.debts);
     }
-    let owed = owed(db).await?;
+    let open = open_debts(db).await?;
     for kind in DebtKind::all() {
-        let of_kind = owed.iter().find(|owed| owed.kind == kind);
-        let (count, since) = of_kind.map_or((0, None), |owed| (owed.count, Some(owed.since)));
+        let of_kind = open.iter().find(|open| open.kind == kind);
+        let (count, since) = of_kind.map_or((0, None), |open| (open.count, Some(open.since)));
         metrics.debts(kind.as_str(), count, age(now, since));
     }
     let blocked = blocked(db).await?;

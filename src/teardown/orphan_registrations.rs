@@ -1,8 +1,8 @@
-//! Registrations at the proxy that a deleted server left: of a publication that was under way when the server was deleted,
-//! and whose process did not come to take it back.
+//! Registrations at the proxy that a deleted server left: of a publication that was running when the server was deleted, and
+//! whose process died before it could remove them.
 //!
-//! A registration carries no mark, so that the archive has to vouch for it: the name *and* the address are those that a
-//! deleted server was published with, and nobody holds its number since. Whatever else is registered is not looked at.
+//! A registration carries no mark, so that the archive has to confirm it: the name *and* the address are those that a
+//! deleted server was published with, and its VMID has been free since. Every other registration is left alone.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use crate::db::entities::deleted_instance;
 use crate::kernel::{DnsName, Hostname, VmId};
 use crate::ports::{GameProxy, ProxyEntry, ProxyError, Unregistered};
 
-/// How many names are looked up in one pass.
+/// How many names are checked in one pass.
 const BATCH: usize = 100;
-/// How many rows of the archive are read for them; a number comes back rarely.
+/// How many rows of the archive are read for them; a VMID is rarely used again.
 const ROWS: u64 = 1000;
 
-/// Those of `listed` that a deleted server left whose number is `free`.
-pub(super) async fn strays(
+/// Those of `listed` that a deleted server left whose VMID is `free`.
+pub(super) async fn orphaned(
     db: &DatabaseConnection,
     zone: &DnsName,
     listed: Vec<ProxyEntry>,
@@ -44,14 +44,14 @@ pub(super) async fn strays(
     Ok(suspects.into_iter().map(|(_, entry)| entry).filter(is_left).collect())
 }
 
-/// The host name of an entry in `zone` whose number is `free`.
+/// The host name of an entry in `zone` whose VMID is `free`.
 fn host_of(zone: &DnsName, entry: &ProxyEntry, free: &BTreeSet<VmId>) -> Option<Hostname> {
     let host = entry.name.strip_suffix(zone.as_str())?.strip_suffix('.')?;
     let number: VmId = host.rsplit_once('-')?.1.parse().ok()?;
     free.contains(&number).then(|| host.parse().ok()).flatten()
 }
 
-/// Takes a registration out if it is still there in the form it was seen in; whether it was.
+/// Removes a registration if it is still there in the form in which it was listed; whether it was.
 pub(super) async fn unregister(proxy: &dyn GameProxy, entry: &ProxyEntry) -> Result<bool, ProxyError> {
     if !proxy.list().await?.servers.contains(entry) {
         return Ok(false);
