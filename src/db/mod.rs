@@ -2,6 +2,7 @@
 //!
 //! Stores of the features take `&impl ConnectionTrait`; whoever owns the use case opens the transaction.
 
+mod authority;
 mod clock;
 mod connect;
 pub mod entities;
@@ -11,6 +12,7 @@ mod pool;
 mod store_failure;
 mod transaction;
 
+pub use authority::Authority;
 pub use clock::{millis, now, now_expr};
 pub use connect::{ConnectError, connect};
 pub use migrator::Migrator;

@@ -9,10 +9,9 @@ use sea_orm::{
 };
 use serde_json::{Value, json};
 
-use crate::db;
 use crate::db::entities::operation_step::StepStatus;
 use crate::db::entities::{operation, operation_step};
-use crate::jobs::JobContext;
+use crate::jobs::{JobContext, OwnerError};
 use crate::kernel::{Clock, Timestamp, VmId, short_span};
 use crate::saga::{Journal, Lost, Reach, Record, RecordStatus, StepRef};
 
@@ -41,35 +40,25 @@ impl StepJournal {
         Self { cx, clock, step_started: AtomicI64::new(0) }
     }
 
-    /// Waits for the database as long as the lease lives. What it will never take ends the run as a lost lease does:
-    /// others recover the operation, three times at most.
-    async fn persist<T, F>(&self, what: &str, work: impl Fn() -> F) -> Result<T, Lost>
-    where
-        F: Future<Output = Result<Result<T, Lost>, DbErr>>,
-    {
-        match self.cx.persist(what, work).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(error)) => {
+    /// What the database will never take ends the run as a lost lease does: others recover the operation, three times at most.
+    fn written<T>(&self, what: &str, outcome: Result<T, OwnerError>) -> Result<T, Lost> {
+        outcome.map_err(|error| {
+            if let OwnerError::Database(error) = error {
                 let id = self.cx.id();
                 tracing::error!(operation.id = %id, %error, "`{what}` of {id} cannot be written");
-                Err(Lost)
             }
-            Err(_) => Err(Lost),
-        }
+            Lost
+        })
     }
 
     async fn write(&self, change: &Change<'_>) -> Result<(), Lost> {
-        self.persist(change.step.name, || async {
-            let tx = db::begin(&self.cx.db).await?;
-            if self.cx.guard(&tx).await?.is_err() {
-                tx.rollback().await?;
-                return Ok(Err(Lost));
-            }
+        let what = change.step.name;
+        let put = || async {
+            let tx = self.cx.begin().await?;
             self.put(&tx, change).await?;
-            tx.commit().await?;
-            Ok(Ok(()))
-        })
-        .await?;
+            Ok(tx.commit().await?)
+        };
+        self.written(what, self.cx.write(what, put).await)?;
         self.log(change);
         Ok(())
     }
@@ -171,7 +160,7 @@ impl StepJournal {
 #[async_trait]
 impl Journal for StepJournal {
     async fn history(&self) -> Result<Vec<Record>, Lost> {
-        self.persist("history", || async {
+        let read = || async {
             let rows = operation_step::Entity::find()
                 .filter(operation_step::Column::OperationId.eq(self.cx.id()))
                 .order_by_asc(operation_step::Column::Seq)
@@ -185,9 +174,9 @@ impl Journal for StepJournal {
                 };
                 usize::try_from(row.seq).ok().map(|seq| Record { seq, status })
             };
-            Ok(Ok(rows.into_iter().filter_map(record).collect()))
-        })
-        .await
+            Ok(rows.into_iter().filter_map(record).collect())
+        };
+        self.written("history", self.cx.read("history", read).await)
     }
 
     async fn start(&self, step: StepRef, state: &Value) -> Result<(), Lost> {
@@ -199,17 +188,12 @@ impl Journal for StepJournal {
     }
 
     async fn checkpoint(&self, state: &Value) -> Result<(), Lost> {
-        self.persist("checkpoint", || async {
-            let tx = db::begin(&self.cx.db).await?;
-            if self.cx.guard(&tx).await?.is_err() {
-                tx.rollback().await?;
-                return Ok(Err(Lost));
-            }
-            self.put_operation(&tx, Some(state), None).await?;
-            tx.commit().await?;
-            Ok(Ok(()))
-        })
-        .await
+        let put = || async {
+            let tx = self.cx.begin().await?;
+            self.put_operation(&*tx, Some(state), None).await?;
+            Ok(tx.commit().await?)
+        };
+        self.written("checkpoint", self.cx.write("checkpoint", put).await)
     }
 
     async fn done(&self, step: StepRef, state: &Value, detail: Option<&str>) -> Result<(), Lost> {

@@ -18,6 +18,7 @@ pub mod idempotency;
 mod journal;
 mod key;
 mod order;
+mod owner;
 mod policy;
 mod requester;
 mod resource_lock;

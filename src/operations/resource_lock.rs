@@ -44,9 +44,7 @@ impl<'a> ResourceLock<'a> {
     ) -> Result<Self, StepError> {
         let Resource { name, place } = resource;
         loop {
-            let taking = || locks::take(&job.db, &name, job.id(), job.fence());
-            let taken = job.persist("lock", taking).await.map_err(|_| Stopped::Lost)?;
-            if !taken.map_err(|error| StepError::failed("database_unavailable", error.to_string()))? {
+            if !job.read("lock", || locks::take(&job.db, &name, job.id(), job.fence())).await? {
                 step.wait(poll).await?;
                 continue;
             }
@@ -58,7 +56,7 @@ impl<'a> ResourceLock<'a> {
     /// Lets others use the resource.
     pub async fn give_back(self) {
         let Self { job, name } = self;
-        if let Err(error) = locks::give_back(&job.db, &name, job.id()).await {
+        if let Err(error) = locks::give_back(&job.db, &name, job.id(), job.fence()).await {
             tracing::warn!(operation.id = %job.id(), %error, "{name} stays locked until this operation ends");
         }
     }

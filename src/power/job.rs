@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sea_orm::{DatabaseConnection, DbErr, EntityTrait};
+use sea_orm::{DatabaseConnection, EntityTrait};
 
 use crate::containers::{Container, ContainerTimings, Deadline, NotSwitched};
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::db::entities::user;
-use crate::jobs::{JobContext, JobEnd, JobFailure, Lost};
+use crate::jobs::{JobContext, JobEnd, JobFailure};
 use crate::kernel::{Clock, VmId};
 use crate::operations::{ForwardJob, Resource, ResourceLock, failed, run_forward};
 use crate::ports::{Agent, AgentState, Hypervisor, NodeName, WorkloadAction};
-use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
+use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
 use crate::servers;
 use crate::standing::{self, Decision, gate};
 
@@ -109,7 +109,7 @@ impl Run<'_> {
         };
         let now_on = done.map_err(|error| failure(row.vmid, &error))?;
         if now_on != node {
-            self.ask("node", || servers::store::mark_node(&self.deps.db, row.vmid, &now_on)).await?;
+            self.cx.read("node", || servers::store::mark_node(&self.deps.db, row.vmid, &now_on)).await?;
             return Ok(Some(format!("it is on {now_on} now")));
         }
         Ok(None)
@@ -119,7 +119,7 @@ impl Run<'_> {
     async fn server(&self) -> Result<instance::Model, StepError> {
         let vmid = self.payload.vmid;
         let find = || servers::store::find(&self.deps.db, vmid);
-        match self.ask("server", find).await? {
+        match self.cx.read("server", find).await? {
             Some(row) if row.lifecycle == Lifecycle::Active => Ok(row),
             Some(_) | None => Err(StepError::failed("server_gone", format!("server {vmid} is gone or being deleted"))),
         }
@@ -152,21 +152,13 @@ impl Run<'_> {
         }
     }
 
-    async fn ask<T, F>(&self, what: &str, work: impl Fn() -> F) -> Result<T, StepError>
-    where
-        F: Future<Output = Result<T, DbErr>>,
-    {
-        let answer = self.cx.persist(what, work).await.map_err(|Lost| Stopped::Lost)?;
-        answer.map_err(|error| StepError::failed("database_unavailable", error.to_string()))
-    }
-
     /// The gate, asked again now that the work begins (invariant S7).
     async fn pass_gate(&self) -> Result<(), StepError> {
         let row = self.server().await?;
         let (db, owner) = (&self.deps.db, row.user_id);
-        let account = self.ask("owner", || user::Entity::find_by_id(owner).one(db)).await?;
+        let account = self.cx.read("owner", || user::Entity::find_by_id(owner).one(db)).await?;
         let account = account.ok_or_else(|| StepError::failed("owner_gone", "the account no longer exists"))?;
-        let standing = self.ask("standing", || standing::store::find(db, owner)).await?;
+        let standing = self.cx.read("standing", || standing::store::find(db, owner)).await?;
         match gate(self.payload.action.gated(), &standing, account.role) {
             Decision::Allow | Decision::Override(_) => Ok(()),
             Decision::Deny(denial) => Err(StepError::failed(denial.code.as_str(), denial.code.meaning())),

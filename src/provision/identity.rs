@@ -1,10 +1,11 @@
 //! Number, host name, node and template of the new container.
 
 use async_trait::async_trait;
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
 
 use crate::containers::is_retryable;
 use crate::db::entities::reservation;
+use crate::jobs::OwnedTransaction;
 use crate::kernel::{Classify, VmId};
 use crate::operations::Resource;
 use crate::placement::{Commitment, PlacementPolicy, Want, place};
@@ -48,7 +49,7 @@ async fn choose(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Re
         only_node: policy.only_node.clone(),
         ..PlacementPolicy::with_templates(policy.templates.clone())
     };
-    let promises = run.ask("promises", || vmids::list_promises(&run.deps.db, run.operation())).await?;
+    let promises = run.cx.read("promises", || vmids::list_promises(&run.deps.db, run.operation())).await?;
     let commitment = |Promise { vmid, node, memory_mib }| Commitment { vmid, node, memory_mib };
     let ours: Vec<Commitment> = promises.into_iter().map(commitment).collect();
     let want = Want { memory_mib: run.request.memory_mib, cores: run.request.cpu_cores };
@@ -67,7 +68,12 @@ async fn choose(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Re
 async fn promise(run: &Run, state: &Provisioning) -> Result<(), StepError> {
     let Some(node) = &state.node else { return Ok(()) };
     let memory_mib = run.request.memory_mib;
-    run.ask("promise", || vmids::promise(&run.deps.db, run.operation(), node, memory_mib)).await
+    let promise = || async {
+        let tx = run.cx.begin().await?;
+        vmids::promise(&tx, run.operation(), node, memory_mib).await?;
+        Ok(tx.commit().await?)
+    };
+    Ok(run.cx.write("promise", promise).await?)
 }
 
 /// Reserves a number that nobody in the cluster uses, with its host name.
@@ -93,11 +99,11 @@ impl Held for Reservation {
     const WHAT: &'static str = "reservation";
     const EXHAUSTED: &'static str = "no_vmid_left";
 
-    async fn find(&self, run: &Run, tx: &DatabaseTransaction) -> Result<Option<reservation::Model>, DbErr> {
-        vmids::find_by_operation(tx, run.operation()).await
+    async fn find(&self, run: &Run, tx: &OwnedTransaction) -> Result<Option<reservation::Model>, DbErr> {
+        vmids::find_by_operation(&**tx, run.operation()).await
     }
 
-    async fn take(&self, run: &Run, tx: &DatabaseTransaction) -> Result<Option<reservation::Model>, PoolError> {
+    async fn take(&self, run: &Run, tx: &OwnedTransaction) -> Result<Option<reservation::Model>, PoolError> {
         let (workload, policy) = (&run.request.workload, &run.deps.policy);
         let name = |vmid| hostname(naming(workload), vmid);
         let range = policy.range(workload.kind());
@@ -113,7 +119,12 @@ impl Held for Reservation {
 pub(super) async fn give_up_number(run: &Run, state: &mut Provisioning) -> Result<(), StepError> {
     if let Some(vmid) = state.vmid.take() {
         tracing::warn!(operation.id = %run.operation(), %vmid, "{vmid} is used outside zpack; taking another number");
-        run.ask("burnt number", || vmids::burn(&run.deps.db, vmid, run.operation())).await?;
+        let burn = || async {
+            let tx = run.cx.begin().await?;
+            vmids::burn(&tx, vmid, run.operation()).await?;
+            Ok(tx.commit().await?)
+        };
+        run.cx.write("burned number", burn).await?;
     }
     state.hostname = None;
     Ok(())

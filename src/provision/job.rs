@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sea_orm::{DbErr, EntityTrait};
+use sea_orm::EntityTrait;
 
 use crate::db::entities::debt::DebtKind;
 use crate::db::entities::{operation, user};
 use crate::edge::Target;
-use crate::jobs::{CrashPolicy, Deadlines, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, UnwindEnd, WorkSpec};
+use crate::jobs::{
+    CrashPolicy, Deadlines, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, OwnerError, UnwindEnd, WorkSpec,
+};
 use crate::kernel::UserId;
 use crate::operations::{StepJournal, stop_of};
 use crate::publishing::Targets;
@@ -67,11 +69,12 @@ impl ProvisionJob {
             |code: &str, message: &str| JobFailure { code: code.to_owned(), message: message.to_owned(), phase: None };
         let ask = || async {
             let owner = user::Entity::find_by_id(user_id).one(&self.deps.db).await?;
-            Ok::<_, DbErr>((owner, standing::store::find(&self.deps.db, user_id).await?))
+            Ok((owner, standing::store::find(&self.deps.db, user_id).await?))
         };
-        let (owner, standing) = match cx.persist("standing", ask).await? {
+        let (owner, standing) = match cx.read("standing", ask).await {
             Ok(answer) => answer,
-            Err(error) => {
+            Err(OwnerError::Lost(lost)) => return Err(lost),
+            Err(OwnerError::Database(error)) => {
                 tracing::warn!(%error, "the standing of {user_id} cannot be read");
                 return Ok(Err(refuse("database_unavailable", "the standing of the owner could not be read")));
             }

@@ -1,9 +1,10 @@
 //! The public port of a server whose game has no proxy.
 
 use async_trait::async_trait;
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
 
 use crate::edge::needs_port;
+use crate::jobs::OwnedTransaction;
 use crate::saga::StepError;
 use crate::servers::{PoolError, ports};
 
@@ -30,11 +31,11 @@ impl Held for PublicPort {
     const WHAT: &'static str = "public port";
     const EXHAUSTED: &'static str = "no_port_left";
 
-    async fn find(&self, run: &Run, tx: &DatabaseTransaction) -> Result<Option<u16>, DbErr> {
-        ports::find(tx, run.operation()).await
+    async fn find(&self, run: &Run, tx: &OwnedTransaction) -> Result<Option<u16>, DbErr> {
+        ports::find(&**tx, run.operation()).await
     }
 
-    async fn take(&self, run: &Run, tx: &DatabaseTransaction) -> Result<Option<u16>, PoolError> {
+    async fn take(&self, run: &Run, tx: &OwnedTransaction) -> Result<Option<u16>, PoolError> {
         ports::take(tx, &run.deps.policy.public_ports, run.operation(), run.deps.clock.now()).await
     }
 }

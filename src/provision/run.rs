@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DatabaseConnection;
 
 use crate::containers::{Container, Deadline};
 use crate::jobs::JobContext;
@@ -10,7 +10,7 @@ use crate::kernel::{Classify, Clock, Failure, OperationId, UserId, VmId};
 use crate::operations::{Resource, ResourceLock};
 use crate::ports::{Agent, Hypervisor, HypervisorError};
 use crate::publishing::Publisher;
-use crate::saga::{StepContext, StepError, Stopped};
+use crate::saga::{StepContext, StepError};
 
 use super::plan::Blueprint;
 use super::policy::ProvisionPolicy;
@@ -61,15 +61,6 @@ impl Run {
     /// The usual patience with the hypervisor.
     pub(super) fn deadline(&self) -> Deadline {
         self.deps.policy.timings.container.deadline()
-    }
-
-    /// Asks the database, and waits for it as long as the lease lives: an outage fails no server.
-    pub(super) async fn ask<T, F>(&self, what: &str, work: impl Fn() -> F) -> Result<T, StepError>
-    where
-        F: Future<Output = Result<T, DbErr>>,
-    {
-        let answer = self.cx.persist(what, work).await.map_err(|_| Stopped::Lost)?;
-        answer.map_err(|error| StepError::failed("database_unavailable", error.to_string()))
     }
 
     /// Waits for what only one provisioning at a time may do.

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::db::entities::operation::CancelRule;
 use crate::edge::{EdgeRecord, Intent};
-use crate::jobs::{Dedup, JobContext, JobEnd, Lost, Queue, Work};
+use crate::jobs::{Dedup, JobContext, JobEnd, Queue, Work};
 use crate::kernel::VmId;
 use crate::operations::{ForwardJob, Resource, ResourceLock, run_forward};
-use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped};
+use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
 use crate::servers::payload::PayloadError;
 
 use super::error::PublishError;
@@ -113,9 +113,7 @@ impl Run<'_> {
                 settled => Ok(settled),
             }
         };
-        let done = self.cx.persist("publication", work).await.map_err(|Lost| Stopped::Lost)?;
-        let done = done.map_err(|error| StepError::failed("database_unavailable", error.to_string()))?;
-        match done {
+        match self.cx.read("publication", work).await? {
             Ok(record) => judge(record.as_ref()),
             Err(error) => {
                 let code = match &error {

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::pool::{self, Pool, PoolError};
+use crate::db::Authority;
 use crate::db::entities::port::{self, PortState};
 use crate::kernel::{OperationId, Timestamp};
 
@@ -26,7 +27,7 @@ impl Pool for port::Entity {
 
 /// Tries to take a port of `range` for `operation`. `None` when another transaction was faster: roll back and try again.
 pub async fn take(
-    tx: &impl ConnectionTrait,
+    authority: &impl Authority,
     range: &RangeInclusive<u16>,
     operation: OperationId,
     now: Timestamp,
@@ -38,7 +39,9 @@ pub async fn take(
         created_at: now,
         released_at: None,
     };
-    let taken = pool::take::<port::Entity>(tx, ((*range.start()).into(), (*range.end()).into()), row).await?;
+    let taken =
+        pool::take::<port::Entity>(authority.connection(), ((*range.start()).into(), (*range.end()).into()), row)
+            .await?;
     Ok(taken.and_then(|row| u16::try_from(row.port).ok()))
 }
 
@@ -49,6 +52,6 @@ pub async fn find(db: &impl ConnectionTrait, operation: OperationId) -> Result<O
 }
 
 /// Releases what `operation` holds.
-pub async fn release(db: &impl ConnectionTrait, operation: OperationId, now: Timestamp) -> Result<(), DbErr> {
-    pool::release::<port::Entity>(db, operation, now).await
+pub async fn release(authority: &impl Authority, operation: OperationId, now: Timestamp) -> Result<(), DbErr> {
+    pool::release::<port::Entity>(authority.connection(), operation, now).await
 }

@@ -7,6 +7,7 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 
 use super::pool::{self, Pool, PoolError};
+use crate::db::Authority;
 use crate::db::entities::reservation::{self, ReservationState};
 use crate::kernel::{Hostname, OperationId, Timestamp, VmId, VmIdRange};
 use crate::ports::NodeName;
@@ -30,7 +31,7 @@ impl Pool for reservation::Entity {
 /// Tries to reserve a number of `range` for `operation`, and the host name that `name` gives it. `None` when another
 /// transaction was faster: roll back and try again.
 pub async fn reserve(
-    tx: &impl ConnectionTrait,
+    authority: &impl Authority,
     range: VmIdRange,
     name: impl Fn(VmId) -> Hostname,
     operation: OperationId,
@@ -46,7 +47,7 @@ pub async fn reserve(
         node: None,
         memory_mib: None,
     };
-    pool::take::<reservation::Entity>(tx, (range.first, range.last), row).await
+    pool::take::<reservation::Entity>(authority.connection(), (range.first, range.last), row).await
 }
 
 /// Who holds `vmid`, or held it last.
@@ -81,7 +82,7 @@ pub struct Promise {
 
 /// Promises memory on `node` to the container of `operation`, so that later placements count it.
 pub async fn promise(
-    db: &impl ConnectionTrait,
+    authority: &impl Authority,
     operation: OperationId,
     node: &NodeName,
     memory_mib: u32,
@@ -91,7 +92,7 @@ pub async fn promise(
         .col_expr(reservation::Column::MemoryMib, Expr::value(i64::from(memory_mib)))
         .filter(reservation::Column::OperationId.eq(operation))
         .filter(reservation::Column::State.eq(ReservationState::Held))
-        .exec(db)
+        .exec(authority.connection())
         .await
         .map(drop)
 }
@@ -117,12 +118,12 @@ pub async fn list_promises(db: &impl ConnectionTrait, operation: OperationId) ->
 }
 
 /// Marks a number of `operation` as used outside zpack.
-pub async fn burn(db: &impl ConnectionTrait, vmid: VmId, operation: OperationId) -> Result<(), DbErr> {
+pub async fn burn(authority: &impl Authority, vmid: VmId, operation: OperationId) -> Result<(), DbErr> {
     reservation::Entity::update_many()
         .col_expr(reservation::Column::State, Expr::value(ReservationState::Burned))
         .filter(reservation::Column::Vmid.eq(vmid))
         .filter(reservation::Column::OperationId.eq(operation))
-        .exec(db)
+        .exec(authority.connection())
         .await
         .map(drop)
 }
@@ -138,6 +139,6 @@ pub async fn lock(tx: &impl ConnectionTrait, vmid: VmId) -> Result<(), DbErr> {
 }
 
 /// Releases what `operation` holds; the number comes last in its range. Burned numbers stay burned.
-pub async fn release(db: &impl ConnectionTrait, operation: OperationId, now: Timestamp) -> Result<(), DbErr> {
-    pool::release::<reservation::Entity>(db, operation, now).await
+pub async fn release(authority: &impl Authority, operation: OperationId, now: Timestamp) -> Result<(), DbErr> {
+    pool::release::<reservation::Entity>(authority.connection(), operation, now).await
 }

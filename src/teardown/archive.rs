@@ -1,27 +1,23 @@
 //! The archive of deleted servers: one row each, written and read.
 
-use sea_orm::{ActiveValue::Set, DbErr, EntityTrait};
+use sea_orm::{ActiveValue::Set, EntityTrait};
 use serde_json::{Value, json};
 
 use super::run::TeardownRun;
-use crate::db;
 use crate::db::entities::deleted_instance;
 use crate::db::entities::instance;
 use crate::edge::{EDGE_KEY, EdgeRecord, Registration};
-use crate::jobs::Lost;
+use crate::jobs::OwnerError;
 use crate::servers;
 
 /// Writes the row of the archive, once, and marks the server as being deleted; `None` when it is gone already.
-pub(super) async fn archive(run: &TeardownRun<'_>) -> Result<Result<Option<instance::Model>, Lost>, DbErr> {
-    let (deps, now) = (run.deps, run.deps.clock.now());
-    let tx = db::begin(&deps.db).await?;
-    if let Err(lost) = run.cx.guard(&tx).await? {
-        return Ok(Err(lost));
-    }
+pub(super) async fn archive(run: &TeardownRun<'_>) -> Result<Option<instance::Model>, OwnerError> {
+    let tx = run.cx.begin().await?;
+    let now = run.deps.clock.now();
     // Marked before it is read: the row that is archived can no longer be changed.
     servers::store::mark_deleting(&tx, run.payload.vmid, now).await?;
-    let Some(row) = servers::store::find(&tx, run.payload.vmid).await? else { return Ok(Ok(None)) };
-    let known = deleted_instance::Entity::find_by_id(row.id).one(&tx).await?;
+    let Some(row) = servers::store::find(&*tx, run.payload.vmid).await? else { return Ok(None) };
+    let known = deleted_instance::Entity::find_by_id(row.id).one(&*tx).await?;
     if known.is_none() {
         let archive = deleted_instance::ActiveModel {
             id: Set(row.id),
@@ -35,10 +31,10 @@ pub(super) async fn archive(run: &TeardownRun<'_>) -> Result<Result<Option<insta
             archived_at: Set(now),
             finished_at: Set(None),
         };
-        deleted_instance::Entity::insert(archive).exec_without_returning(&tx).await?;
+        deleted_instance::Entity::insert(archive).exec_without_returning(&*tx).await?;
     }
     tx.commit().await?;
-    Ok(Ok(Some(row)))
+    Ok(Some(row))
 }
 
 /// What the archive keeps of a server besides its columns.

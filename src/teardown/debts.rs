@@ -8,6 +8,7 @@ use sea_orm::{
     QueryOrder, QuerySelect,
 };
 
+use crate::db::Authority;
 use crate::db::entities::debt::{self, DebtKind, DebtState};
 use crate::db::entities::operation::{self, Cleanup, Unwind};
 use crate::kernel::{Backoff, DebtId, OperationId, Target, Timestamp, VmId};
@@ -120,14 +121,14 @@ pub(super) async fn close(
     state: DebtState,
     now: Timestamp,
 ) -> Result<bool, DbErr> {
-    lock(tx, row.operation_id, row.vmid).await?;
+    let lock = lock(tx, row.operation_id, row.vmid).await?;
     if mark(tx, debt::Column::Id.eq(row.id), state, now).await? != 1 {
         return Ok(false);
     }
     let subject = row.subject.as_deref().and_then(|text| serde_json::from_str::<TeardownSubject>(text).ok());
     // A debt without a subject was left by the operation that made the server.
     let nonce = subject.map_or(row.operation_id, |subject| subject.nonce);
-    settle(tx, row.operation_id, row.vmid, nonce, state, now).await?;
+    settle(&lock, row.operation_id, row.vmid, nonce, state, now).await?;
     Ok(true)
 }
 
@@ -140,40 +141,52 @@ pub(super) async fn conclude(
     subject: &TeardownSubject,
     now: Timestamp,
 ) -> Result<u64, DbErr> {
-    lock(tx, id, Some(subject.vmid)).await?;
+    let lock = lock(tx, id, Some(subject.vmid)).await?;
     let container = || debt::Column::Kind.eq(DebtKind::Container);
     let own = debt::Entity::find().filter(debt::Column::OperationId.eq(id)).filter(container()).filter(is_open());
     if own.one(tx).await?.is_none() {
         let makers = debt::Column::OperationId.eq(subject.nonce).and(debt::Column::Vmid.eq(subject.vmid));
         mark(tx, makers.and(container()), DebtState::Settled, now).await?;
     }
-    settle(tx, id, Some(subject.vmid), subject.nonce, DebtState::Settled, now).await
+    settle(&lock, id, Some(subject.vmid), subject.nonce, DebtState::Settled, now).await
+}
+
+/// A transaction that has locked an operation and the number it has debts about.
+struct NumberLock<'a, C>(&'a C);
+
+impl<C: ConnectionTrait> Authority for NumberLock<'_, C> {
+    type Connection = C;
+
+    fn connection(&self) -> &C {
+        self.0
+    }
 }
 
 /// Locks the debts about one VMID, and the operation that left them: of two that are closed at the same time, one has to see
 /// the other closed. The operation comes first, as everywhere, because its worker holds its row already.
-async fn lock(tx: &impl ConnectionTrait, id: OperationId, vmid: Option<VmId>) -> Result<(), DbErr> {
+async fn lock<C: ConnectionTrait>(tx: &C, id: OperationId, vmid: Option<VmId>) -> Result<NumberLock<'_, C>, DbErr> {
     operation::Entity::update_many()
         .col_expr(operation::Column::Fence, Expr::col(operation::Column::Fence))
         .filter(operation::Column::Id.eq(id))
         .exec(tx)
         .await?;
-    match vmid {
-        Some(vmid) => vmids::lock(tx, vmid).await,
-        None => Ok(()),
+    if let Some(vmid) = vmid {
+        vmids::lock(tx, vmid).await?;
     }
+    Ok(NumberLock(tx))
 }
 
 /// Releases what `nonce` holds once there is no open debt about its VMID, and marks the operations that left them as cleaned
 /// up. How many debts are still open.
 async fn settle(
-    tx: &impl ConnectionTrait,
+    lock: &impl Authority,
     id: OperationId,
     vmid: Option<VmId>,
     nonce: OperationId,
     state: DebtState,
     now: Timestamp,
 ) -> Result<u64, DbErr> {
+    let tx = lock.connection();
     let about = || {
         let ours = Condition::any().add(debt::Column::OperationId.eq(id));
         ours.add_option(vmid.map(|vmid| debt::Column::Vmid.eq(vmid)))
@@ -185,7 +198,7 @@ async fn settle(
         mark(tx, about(), state, now).await?;
         let serves = servers::store::find_by_operation(tx, nonce).await?.is_some();
         if !serves {
-            release(tx, nonce, now).await?;
+            release(lock, nonce, now).await?;
         }
     }
     // An operation that left a debt here and has no open one is cleaned up.
@@ -252,7 +265,7 @@ pub async fn open_debts(db: &DatabaseConnection) -> Result<Vec<OpenDebts>, DbErr
 }
 
 /// Releases VMID, host name and port that the operation `nonce` took for its server.
-async fn release(tx: &impl ConnectionTrait, nonce: OperationId, now: Timestamp) -> Result<(), DbErr> {
-    ports::release(tx, nonce, now).await?;
-    vmids::release(tx, nonce, now).await
+async fn release(lock: &impl Authority, nonce: OperationId, now: Timestamp) -> Result<(), DbErr> {
+    ports::release(lock, nonce, now).await?;
+    vmids::release(lock, nonce, now).await
 }

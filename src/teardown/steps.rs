@@ -3,13 +3,12 @@
 
 use async_trait::async_trait;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
-use crate::db;
 use crate::db::entities::debt::DebtKind;
 use crate::db::entities::deleted_instance;
 use crate::edge::Target;
-use crate::jobs::Lost;
+use crate::jobs::OwnerError;
 use crate::operations::{Resource, ResourceLock};
 use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
 use crate::servers;
@@ -53,7 +52,7 @@ impl<'a> Step<TeardownRun<'a>, State> for Archive {
         // Work that changes the server now ends first; after it the server is being deleted, and no other work
         // begins.
         let lock = ResourceLock::take(run.cx, cx, Resource::server(run.payload.vmid), run.deps.lock_poll).await?;
-        let archived = run.write("archive", || archive(run)).await;
+        let archived = run.cx.write("archive", || archive(run)).await;
         lock.give_back().await;
         let Some(row) = archived? else { return Ok(Some("it is gone already".to_owned())) };
         let subject =
@@ -130,25 +129,22 @@ impl<'a> Step<TeardownRun<'a>, State> for Release {
 
     async fn run(&self, run: &TeardownRun<'a>, _: &StepContext<'_>, state: &mut State) -> StepResult {
         let Some(subject) = &state.subject else { return Ok(None) };
-        let left = run.write("release", || release(run, subject)).await?;
+        let left = run.cx.write("release", || release(run, subject)).await?;
         Ok((left > 0).then(|| format!("VMID {} stays reserved while debts are open: {left}", subject.vmid)))
     }
 }
 
-async fn release(run: &TeardownRun<'_>, subject: &TeardownSubject) -> Result<Result<u64, Lost>, DbErr> {
-    let (deps, now) = (run.deps, run.deps.clock.now());
-    let tx = db::begin(&deps.db).await?;
-    if let Err(lost) = run.cx.guard(&tx).await? {
-        return Ok(Err(lost));
-    }
+async fn release(run: &TeardownRun<'_>, subject: &TeardownSubject) -> Result<u64, OwnerError> {
+    let tx = run.cx.begin().await?;
+    let now = run.deps.clock.now();
     servers::store::delete(&tx, subject.vmid, subject.nonce).await?;
-    let left = debts::conclude(&tx, run.cx.id(), subject, now).await?;
+    let left = debts::conclude(&*tx, run.cx.id(), subject, now).await?;
     deleted_instance::Entity::update_many()
         .col_expr(deleted_instance::Column::FinishedAt, Expr::value(now))
         .filter(deleted_instance::Column::OperationId.eq(subject.nonce))
         .filter(deleted_instance::Column::FinishedAt.is_null())
-        .exec(&tx)
+        .exec(&*tx)
         .await?;
     tx.commit().await?;
-    Ok(Ok(left))
+    Ok(left)
 }

@@ -23,6 +23,7 @@ use zpack::servers::store;
 
 use crate::contracts::zone_kit::{Rig, ZONE};
 use crate::support::TestDb;
+use crate::support::rows::AnyOwner;
 use crate::support::servers::server;
 
 /// Where players are sent in the records.
@@ -121,7 +122,7 @@ impl Scene {
             ..server(number, self.clock.now())
         };
         let vmid = row.vmid;
-        store::insert(&self.db.db, row).await.unwrap();
+        store::insert(&AnyOwner(&self.db.db), row).await.unwrap();
         vmid
     }
 

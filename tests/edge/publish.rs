@@ -9,6 +9,7 @@ use zpack::publishing::{PublishError, TargetSelection};
 use zpack::servers::ports;
 
 use super::kit::{EDGE, Others, PORT, Scene, everywhere, reconcile};
+use crate::support::rows::AnyOwner;
 
 /// Case 1.
 #[tokio::test]
@@ -95,7 +96,7 @@ async fn a_game_without_a_proxy_gets_a_port_an_address_record_and_nothing_else()
     let (first, second) = (scene.server(5013, "valheim").await, scene.server(5014, "valheim").await);
     for vmid in [first, second] {
         let operation = scene.row(vmid).await.operation_id;
-        ports::take(&scene.db.db, &(50_000..=50_999), operation, scene.clock.now()).await.unwrap().unwrap();
+        ports::take(&AnyOwner(&scene.db.db), &(50_000..=50_999), operation, scene.clock.now()).await.unwrap().unwrap();
         scene.publish(vmid).await;
     }
     let kinds: Vec<String> = scene.zone("cloudflare").await.into_iter().map(|record| record.1).collect();

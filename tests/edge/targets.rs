@@ -30,6 +30,7 @@ use crate::flows::teardown::{collect_with, delete, open_debts};
 use crate::support::app::INTERNAL;
 use crate::support::company::Company;
 use crate::support::parts::FRESHNESS;
+use crate::support::rows::AnyOwner;
 use crate::support::servers::server;
 
 /// What was called at which target.
@@ -145,7 +146,9 @@ impl Fakes {
 
     async fn insert(&self, row: instance::Model) -> VmId {
         let vmid = row.vmid;
-        store::insert(&self.company.db.db, instance::Model { user_id: self.company.owner, ..row }).await.unwrap();
+        store::insert(&AnyOwner(&self.company.db.db), instance::Model { user_id: self.company.owner, ..row })
+            .await
+            .unwrap();
         vmid
     }
 
@@ -155,7 +158,7 @@ impl Fakes {
         let port = server(5014, now);
         let game = "valheim".to_owned();
         let port = instance::Model { hostname: "valheim-5014".parse().unwrap(), software: game, variant: None, ..port };
-        ports::take(db, &(50_000..=50_999), port.operation_id, now).await.unwrap().unwrap();
+        ports::take(&AnyOwner(db), &(50_000..=50_999), port.operation_id, now).await.unwrap().unwrap();
         let dev = server(5015, now);
         let host = hostname(Naming::Dev, dev.vmid);
         let dev = instance::Model { hostname: host, kind: InstanceKind::Dev, variant: None, ..dev };

@@ -12,8 +12,9 @@ use zpack::db::entities::operation::{self, Cleanup, OperationState, Unwind};
 use zpack::db::entities::{audit_event, operation_step, reservation};
 use zpack::jobs::Queue;
 use zpack::kernel::{DebtId, OperationId, Secret, Timestamp, VmId};
+use zpack::servers::ports;
 
-use crate::support::rows;
+use crate::support::rows::{self, AnyOwner};
 
 use super::process::{Dev, json, stderr};
 
@@ -94,6 +95,8 @@ async fn an_operator_gives_up_and_hands_out_again() {
     let db = db::connect(&Secret::new(dev.setting("DATABASE_URL")), 2).await.unwrap();
     let queued = insert(&db, OperationState::Queued, Unwind::None).await;
     reserve(&db, 5000, queued).await;
+    let zero = Timestamp::from_millis(0);
+    ports::take(&AnyOwner(&db), &(50_000..=50_000), queued, zero).await.unwrap().unwrap();
     let held = insert(&db, OperationState::Stale, Unwind::Held).await;
     reserve(&db, 5001, held).await;
     owe(&db, held).await;
@@ -125,6 +128,7 @@ async fn an_operator_gives_up_and_hands_out_again() {
     let reserved = reservation::Entity::find().filter(in_force).all(&db).await.unwrap();
     let reserved: Vec<i32> = reserved.iter().map(|row| row.vmid.get()).collect();
     assert_eq!(reserved, [5001], "a VMID that may be in use outside stays reserved");
+    assert_eq!(ports::find(&db, queued).await.unwrap(), None, "its public port is free again");
 
     let listed = json(&ok(dev.join(&["--json", "ops", "debts"])));
     let debt = listed["debts"][0]["id"].as_str().unwrap();

@@ -14,6 +14,7 @@ use zpack::servers::store;
 use crate::support::app::{FRESHNESS, INTERNAL};
 use crate::support::company::Company;
 use crate::support::door::Door;
+use crate::support::rows::AnyOwner;
 use crate::support::servers::server;
 
 const TRAEFIK: &str = "/internal/traefik/config";
@@ -32,9 +33,9 @@ async fn publish(company: &Company, number: i64, software: &str) -> VmId {
         ..server(number, now)
     };
     let (vmid, operation) = (row.vmid, row.operation_id);
-    store::insert(&company.db.db, row).await.unwrap();
+    store::insert(&AnyOwner(&company.db.db), row).await.unwrap();
     if software != "minecraft" {
-        ports::take(&company.db.db, &(50_000..=50_999), operation, now).await.unwrap().unwrap();
+        ports::take(&AnyOwner(&company.db.db), &(50_000..=50_999), operation, now).await.unwrap().unwrap();
     }
     let record = company.publisher().publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
     assert!(record.unsettled().is_empty(), "{}", record.problems());

@@ -11,12 +11,13 @@ use zpack::servers::store;
 use crate::support::app::{FRESHNESS, INTERNAL};
 use crate::support::company::Company;
 use crate::support::door::Door;
+use crate::support::rows::AnyOwner;
 use crate::support::servers::server;
 
 /// Records a server without a container.
 pub async fn a_server(company: &Company) {
     let row = instance::Model { user_id: company.owner, ..server(5013, Clock::System.now()) };
-    store::insert(&company.db.db, row).await.unwrap();
+    store::insert(&AnyOwner(&company.db.db), row).await.unwrap();
 }
 
 async fn post(door: &Door, path: &str, body: Value) -> Response {

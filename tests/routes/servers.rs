@@ -14,6 +14,7 @@ use zpack::servers::store;
 use zpack::servers::{Naming, hostname};
 
 use crate::support::app::{TestApp, problem};
+use crate::support::rows::AnyOwner;
 use crate::support::servers::server;
 
 impl TestApp {
@@ -48,7 +49,7 @@ impl TestApp {
             address: "127.9.9.9".to_owned(),
             ..server(number, self.clock.now())
         };
-        store::insert(&self.database.db, row).await.unwrap();
+        store::insert(&AnyOwner(&self.database.db), row).await.unwrap();
         operation
     }
 

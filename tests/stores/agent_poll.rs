@@ -20,6 +20,7 @@ use zpack::servers::store;
 use zpack::telemetry::Metrics;
 
 use crate::contracts::proxmox_kit;
+use crate::support::rows::AnyOwner;
 use crate::support::servers::server;
 use crate::support::{PrivateRedis, TestDb};
 
@@ -62,7 +63,7 @@ impl Agent for Breaking {
 
 async fn record(db: &TestDb, number: i64, address: &str) {
     let row = instance::Model { address: address.to_owned(), ..server(number, Clock::System.now()) };
-    store::insert(&db.db, row).await.unwrap();
+    store::insert(&AnyOwner(&db.db), row).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ mod begin;
 mod dropped;
 mod entities;
 mod episodes;
+mod fences;
 mod idempotency;
 pub mod lease;
 mod lifecycle;

@@ -8,6 +8,7 @@ use zpack::kernel::{Timestamp, VmId};
 use zpack::servers::payload::{Change, PayloadError, merge, read};
 use zpack::servers::store;
 
+use crate::support::rows::AnyOwner;
 use crate::support::servers::server;
 use crate::support::{TestDb, on_every_database};
 
@@ -21,7 +22,7 @@ fn vmid() -> VmId {
 }
 
 async fn a_server(test: &TestDb) {
-    store::insert(&test.db, server(5000, NOW)).await.unwrap();
+    store::insert(&AnyOwner(&test.db), server(5000, NOW)).await.unwrap();
 }
 
 async fn row(test: &TestDb) -> instance::Model {

@@ -21,6 +21,7 @@ use zpack::ports::{GameProxy, Ping, PingTarget, ProxyEntry, ProxyError, ProxyLis
 use zpack::servers::payload::{self, Change};
 use zpack::servers::store;
 
+use crate::support::rows::AnyOwner;
 use crate::support::servers::server;
 use crate::support::{PrivateRedis, TestDb, in_background};
 
@@ -63,7 +64,7 @@ impl StatusPing for NoPing {
 async fn published(db: &TestDb, number: i64, now: Timestamp) -> ProxyEntry {
     let row = server(number, now);
     let vmid = row.vmid;
-    store::insert(&db.db, row).await.unwrap();
+    store::insert(&AnyOwner(&db.db), row).await.unwrap();
     let name: DnsName = format!("mc-paper-{number}.play.test").parse().unwrap();
     let address: SocketAddr = "127.0.0.9:25565".parse().unwrap();
     let publication = Publication {

@@ -20,6 +20,7 @@ use zpack::servers::store;
 use zpack::servers::vmids;
 use zpack::servers::{Naming, PoolError, hostname};
 
+use crate::support::rows::AnyOwner;
 use crate::support::{TestDb, on_every_database, servers};
 
 on_every_database!(
@@ -109,7 +110,7 @@ fn dev(number: VmId) -> zpack::kernel::Hostname {
 async fn held(db: &DatabaseConnection, range: &str, operation: OperationId) -> Result<reservation::Model, PoolError> {
     loop {
         let tx = db::begin(db).await?;
-        match vmids::reserve(&tx, range.parse().unwrap(), dev, operation, now()).await {
+        match vmids::reserve(&AnyOwner(&tx), range.parse().unwrap(), dev, operation, now()).await {
             Ok(Some(row)) => {
                 tx.commit().await?;
                 return Ok(row);
@@ -142,7 +143,7 @@ async fn fifty_at_once_get_fifty_numbers(test: TestDb) {
         for row in held {
             let operation = row.operation_id;
             assert_eq!(vmids::find_by_operation(&test.db, operation).await.unwrap(), Some(row));
-            vmids::release(&test.db, operation, now()).await.unwrap();
+            vmids::release(&AnyOwner(&test.db), operation, now()).await.unwrap();
             assert_eq!(vmids::find_by_operation(&test.db, operation).await.unwrap(), None);
         }
     }
@@ -155,27 +156,27 @@ async fn a_freed_number_comes_last_and_the_longest_unused_before_it(test: TestDb
     for (operation, number) in [(first, 6000), (second, 6001), (third, 6002)] {
         assert_eq!(reserve(&test, range, operation).await.unwrap(), number);
     }
-    vmids::release(&test.db, second, later(1)).await.unwrap();
-    vmids::release(&test.db, first, later(2)).await.unwrap();
-    vmids::release(&test.db, third, later(3)).await.unwrap();
+    vmids::release(&AnyOwner(&test.db), second, later(1)).await.unwrap();
+    vmids::release(&AnyOwner(&test.db), first, later(2)).await.unwrap();
+    vmids::release(&AnyOwner(&test.db), third, later(3)).await.unwrap();
     // Releasing twice, as an undo that is repeated does, changes nothing.
-    vmids::release(&test.db, second, later(9)).await.unwrap();
+    vmids::release(&AnyOwner(&test.db), second, later(9)).await.unwrap();
     for number in [6003, 6001, 6000, 6002] {
         assert_eq!(reserve(&test, range, OperationId::generate()).await.unwrap(), number);
     }
     assert!(matches!(reserve(&test, range, OperationId::generate()).await, Err(PoolError::Exhausted { .. })));
     // Its former holder has no say in it any more.
-    vmids::release(&test.db, second, later(10)).await.unwrap();
+    vmids::release(&AnyOwner(&test.db), second, later(10)).await.unwrap();
     assert!(matches!(reserve(&test, range, OperationId::generate()).await, Err(PoolError::Exhausted { .. })));
 }
 
 async fn a_number_taken_again_gets_the_name_of_its_new_use(test: TestDb) {
     let (old, new) = (OperationId::generate(), OperationId::generate());
     reserve(&test, "6000-6000", old).await.unwrap();
-    vmids::release(&test.db, old, now()).await.unwrap();
+    vmids::release(&AnyOwner(&test.db), old, now()).await.unwrap();
     let name = |number| hostname(Naming::Minecraft { variant: "paper" }, number);
     let range = "6000-6000".parse().unwrap();
-    let row = vmids::reserve(&test.db, range, name, new, now()).await.unwrap().unwrap();
+    let row = vmids::reserve(&AnyOwner(&test.db), range, name, new, now()).await.unwrap().unwrap();
     assert_eq!(row.hostname.as_str(), "mc-paper-6000");
     assert_eq!(vmids::find_by_operation(&test.db, new).await.unwrap(), Some(row));
     assert_eq!(vmids::find_by_operation(&test.db, old).await.unwrap(), None);
@@ -187,10 +188,10 @@ async fn a_burned_number_stays_out_whoever_asks(test: TestDb) {
     for operation in operations {
         reserve(&test, range, operation).await.unwrap();
     }
-    vmids::burn(&test.db, vmid(6001), operations[1]).await.unwrap();
+    vmids::burn(&AnyOwner(&test.db), vmid(6001), operations[1]).await.unwrap();
     assert_eq!(vmids::find_by_operation(&test.db, operations[1]).await.unwrap(), None);
     for operation in operations {
-        vmids::release(&test.db, operation, now()).await.unwrap();
+        vmids::release(&AnyOwner(&test.db), operation, now()).await.unwrap();
     }
     for number in [6000, 6002] {
         assert_eq!(reserve(&test, range, OperationId::generate()).await.unwrap(), number);
@@ -208,8 +209,8 @@ async fn usage_counts_servers_and_those_in_the_making(test: TestDb) {
     assert_eq!(usage().await, Usage { servers: 1, memory_mib: 1024 });
 
     // A row and an operation that is still finishing are one server.
-    store::insert(&test.db, server(5000, owner, queued)).await.unwrap();
-    store::insert(&test.db, server(5001, other, OperationId::generate())).await.unwrap();
+    store::insert(&AnyOwner(&test.db), server(5000, owner, queued)).await.unwrap();
+    store::insert(&AnyOwner(&test.db), server(5001, other, OperationId::generate())).await.unwrap();
     assert_eq!(usage().await, Usage { servers: 1, memory_mib: 2048 });
 
     let ended = begun(&test, owner, 4096).await;
@@ -251,9 +252,9 @@ async fn rows_are_found_by_owner_and_listed_in_pages(test: TestDb) {
     let (owner, other) = (UserId::generate(), UserId::generate());
     for number in 5000..5005 {
         let owner = if number == 5002 { other } else { owner };
-        store::insert(&test.db, server(number, owner, OperationId::generate())).await.unwrap();
+        store::insert(&AnyOwner(&test.db), server(number, owner, OperationId::generate())).await.unwrap();
     }
-    let twice = store::insert(&test.db, server(5000, other, OperationId::generate())).await.unwrap_err();
+    let twice = store::insert(&AnyOwner(&test.db), server(5000, other, OperationId::generate())).await.unwrap_err();
     assert!(db::is_duplicate(&twice), "{twice}");
 
     assert!(store::find_owned(&test.db, owner, vmid(5000)).await.unwrap().is_some());

@@ -1,6 +1,7 @@
 //! Rows of operations, for tests that write them without a request.
 
-use sea_orm::{ActiveModelTrait, DatabaseConnection, EntityTrait, IntoActiveModel};
+use sea_orm::{ActiveModelTrait, ConnectionTrait, DatabaseConnection, EntityTrait, IntoActiveModel};
+use zpack::db::Authority;
 use zpack::db::entities::operation::{self, Actor, CancelRule, Cleanup, OperationState, Unwind};
 use zpack::jobs::Queue;
 use zpack::kernel::{OperationId, Timestamp};
@@ -58,4 +59,15 @@ pub async fn store(db: &DatabaseConnection, rows: &[operation::Model]) {
 /// The row of `id`.
 pub async fn read(db: &DatabaseConnection, id: OperationId) -> operation::Model {
     operation::Entity::find_by_id(id).one(db).await.unwrap().unwrap()
+}
+
+/// Writes what an owner would, without being one.
+pub struct AnyOwner<'a, C>(pub &'a C);
+
+impl<C: ConnectionTrait> Authority for AnyOwner<'_, C> {
+    type Connection = C;
+
+    fn connection(&self) -> &C {
+        self.0
+    }
 }

@@ -73,12 +73,13 @@ pub async fn give_back_all(tx: &impl ConnectionTrait, id: OperationId) -> Result
         .map(drop)
 }
 
-/// Gives the lock back, if `id` holds it.
-pub async fn give_back(db: &DatabaseConnection, name: &str, id: OperationId) -> Result<(), DbErr> {
+/// Gives the lock back, if the owner of `id` with `fence` took it.
+pub async fn give_back(db: &DatabaseConnection, name: &str, id: OperationId, fence: i64) -> Result<(), DbErr> {
     resource_lock::Entity::update_many()
         .col_expr(resource_lock::Column::OperationId, Expr::value(None::<String>))
         .filter(resource_lock::Column::Name.eq(name))
         .filter(resource_lock::Column::OperationId.eq(id))
+        .filter(resource_lock::Column::Fence.eq(fence))
         .exec(db)
         .await
         .map(drop)

@@ -1,18 +1,78 @@
 //! What proves that a worker owns an operation: its fence, and a lease that has not ended.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
+};
 
-use crate::db;
 use crate::db::entities::operation::{self, OperationState, Unwind};
+use crate::db::{self, AsDbErr, Authority};
 use crate::kernel::{OperationId, VmId};
 
 /// The lease is gone: another owner may be at work, so nothing may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the lease of the operation is lost")]
 pub struct Lost;
+
+/// Why an owner did not write.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnerError {
+    /// It is the owner no longer.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    /// The database failed.
+    #[error("the database failed a write of the owner")]
+    Database(#[from] DbErr),
+}
+
+impl AsDbErr for OwnerError {
+    fn as_db_err(&self) -> Option<&DbErr> {
+        match self {
+            Self::Lost(_) => None,
+            Self::Database(error) => Some(error),
+        }
+    }
+}
+
+/// A transaction of the owner of an operation. Its fence was checked, and the row of the operation is locked until the end: no
+/// other worker takes over before that. Dropped, it is rolled back.
+pub struct OwnedTransaction(DatabaseTransaction);
+
+impl OwnedTransaction {
+    /// Begins one for the owner with `fence`.
+    pub async fn begin(db: &DatabaseConnection, id: OperationId, fence: i64) -> Result<Self, OwnerError> {
+        let tx = db::begin(db).await?;
+        if let Err(lost) = guard(&tx, id, fence).await? {
+            tx.rollback().await?;
+            return Err(lost.into());
+        }
+        Ok(Self(tx))
+    }
+
+    /// Makes everything written in it last.
+    pub async fn commit(self) -> Result<(), DbErr> {
+        self.0.commit().await
+    }
+}
+
+impl Deref for OwnedTransaction {
+    type Target = DatabaseTransaction;
+
+    fn deref(&self) -> &DatabaseTransaction {
+        &self.0
+    }
+}
+
+impl Authority for OwnedTransaction {
+    type Connection = DatabaseTransaction;
+
+    fn connection(&self) -> &DatabaseTransaction {
+        &self.0
+    }
+}
 
 /// The rows an owner with this fence may write.
 pub(super) fn owned_by(id: OperationId, fence: i64) -> Condition {

@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
+use sea_orm::{DatabaseConnection, DbErr};
 use tokio_util::sync::CancellationToken;
 
-use crate::db;
 use crate::db::entities::operation;
+use crate::db::{self, AsDbErr};
 use crate::jobs::failpoint::Failpoints;
-use crate::jobs::rows::owner::{Lost, guard, set_server};
+use crate::jobs::rows::owner::{Lost, OwnedTransaction, OwnerError, set_server};
 use crate::kernel::{Backoff, Failure, OperationId, VmId};
 
 use super::inflight::InFlight;
@@ -56,9 +56,9 @@ impl JobContext {
         *self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decides which server it is about, in a transaction that has passed [`Self::guard`].
-    pub async fn set_server(&self, tx: &impl ConnectionTrait, vmid: VmId) -> Result<(), DbErr> {
-        set_server(tx, self.id(), vmid).await?;
+    /// Decides which server it is about.
+    pub async fn set_server(&self, tx: &OwnedTransaction, vmid: VmId) -> Result<(), DbErr> {
+        set_server(&**tx, self.id(), vmid).await?;
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(vmid);
         Ok(())
     }
@@ -69,11 +69,12 @@ impl JobContext {
         self.inflight.is_held(self.id(), self.self_fence)
     }
 
-    /// Repeats `work` while the database is away, for as long as the lease lives. The inner error is one that no
-    /// repetition cures. A database that does not answer at all is not waited for beyond the lease.
-    pub async fn persist<T, F>(&self, what: &str, work: impl Fn() -> F) -> Result<Result<T, DbErr>, Lost>
+    /// Repeats `work` while the database fails in a way that passes, for as long as the lease is valid. Other errors are returned
+    /// at once. A database that does not answer at all is not waited for beyond the lease.
+    pub async fn persist<T, E, F>(&self, what: &str, work: impl Fn() -> F) -> Result<T, E>
     where
-        F: Future<Output = Result<T, DbErr>>,
+        E: AsDbErr + From<Lost> + std::fmt::Display,
+        F: Future<Output = Result<T, E>>,
     {
         let id = self.id();
         for attempt in 0.. {
@@ -83,7 +84,7 @@ impl JobContext {
                 done = work() => done,
             };
             match done {
-                Err(error) if db::failure(&error) == Failure::Transient => {
+                Err(error) if error.as_db_err().is_some_and(|error| db::failure(error) == Failure::Transient) => {
                     if attempt == 0 {
                         tracing::warn!(operation.id = %id, %error, "`{what}` of {id} waits for the database");
                     }
@@ -92,7 +93,7 @@ impl JobContext {
                     if attempt > 0 {
                         tracing::info!(operation.id = %id, attempt, "`{what}` of {id} waits no longer");
                     }
-                    return Ok(settled);
+                    return settled;
                 }
             }
             tokio::select! {
@@ -100,11 +101,28 @@ impl JobContext {
                 () = tokio::time::sleep(TROUBLE.jittered(attempt)) => {}
             }
         }
-        Err(Lost)
+        Err(Lost.into())
     }
 
-    /// Inside a transaction: proves that this owner's lease is alive and keeps others from taking over until commit.
-    pub async fn guard(&self, tx: &impl ConnectionTrait) -> Result<Result<(), Lost>, DbErr> {
-        guard(tx, self.id(), self.fence()).await
+    /// Reads with `work`, and waits for the database as [`persist`](Self::persist) does.
+    pub async fn read<T, F>(&self, what: &str, work: impl Fn() -> F) -> Result<T, OwnerError>
+    where
+        F: Future<Output = Result<T, DbErr>>,
+    {
+        self.persist(what, || async { Ok(work().await?) }).await
+    }
+
+    /// Writes with `work`, which [`begin`](Self::begin)s and commits a transaction, and waits for the database as
+    /// [`persist`](Self::persist) does.
+    pub async fn write<T, F>(&self, what: &str, work: impl Fn() -> F) -> Result<T, OwnerError>
+    where
+        F: Future<Output = Result<T, OwnerError>>,
+    {
+        self.persist(what, work).await
+    }
+
+    /// Begins a transaction of this owner.
+    pub async fn begin(&self) -> Result<OwnedTransaction, OwnerError> {
+        OwnedTransaction::begin(&self.db, self.id(), self.fence()).await
     }
 }

@@ -15,7 +15,7 @@ use crate::jobs::job::UnwindEnd;
 use crate::jobs::lists::intake::{Handled, Handler};
 use crate::jobs::rows::claim::{ClaimOutcome, Claimed, claim};
 use crate::jobs::rows::finish::finish;
-use crate::jobs::rows::owner::Lost;
+use crate::jobs::rows::owner::{Lost, OwnerError};
 use crate::jobs::rows::settle::end_panicked;
 use crate::jobs::rows::slots;
 use crate::kernel::OperationId;
@@ -208,14 +208,16 @@ where
     F: Future<Output = Result<Result<T, Lost>, DbErr>>,
 {
     let id = claimed.operation.id;
-    match cx.persist("end", work).await {
-        Ok(Ok(Ok(written))) => return Some(written),
-        Ok(Ok(Err(Lost))) => {
+    match cx.read("end", work).await {
+        Ok(Ok(written)) => return Some(written),
+        Ok(Err(Lost)) => {
             tracing::warn!(operation.id = %id, "could not end {id}: another owner took over");
             deps.lane.metrics.refused(Refusal::End);
         }
-        Ok(Err(error)) => tracing::error!(operation.id = %id, %error, "the end of {id} cannot be written"),
-        Err(Lost) => tracing::warn!(operation.id = %id, "could not end {id} while its lease lived"),
+        Err(OwnerError::Database(error)) => {
+            tracing::error!(operation.id = %id, %error, "the end of {id} cannot be written");
+        }
+        Err(OwnerError::Lost(Lost)) => tracing::warn!(operation.id = %id, "could not end {id} while its lease lived"),
     }
     None
 }

@@ -4,11 +4,11 @@
 use async_trait::async_trait;
 
 use crate::edge::EdgeRecord;
-use crate::jobs::Lost;
 use crate::kernel::VmId;
 use crate::operations::Resource;
 use crate::publishing::{PublishError, TargetSelection};
-use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped, UndoError};
+use crate::saga::{Reach, Step, StepContext, StepError, StepResult, UndoError};
+use crate::servers::payload::PayloadError;
 
 use super::super::run::Run;
 use super::super::state::Provisioning;
@@ -51,16 +51,14 @@ impl Step<Run, Provisioning> for PublishEdge {
 async fn publish(run: &Run, vmid: VmId) -> StepResult {
     let publishing = || async {
         match run.deps.publisher.publish(vmid, TargetSelection::All, Some(0)).await {
-            Err(PublishError::Payload(crate::servers::payload::PayloadError::Database(error))) => Err(error),
+            Err(PublishError::Payload(PayloadError::Database(error))) => Err(error),
             settled => Ok(settled),
         }
     };
-    let published = run.cx.persist("publication", publishing).await.map_err(|Lost| Stopped::Lost)?;
-    match published {
-        Ok(Ok(record)) => Ok(Some(in_words(record.as_ref()))),
-        Ok(Err(error @ PublishError::NotPublishable(_))) => Err(StepError::failed("edge_refused", error.to_string())),
-        Ok(Err(error)) => Ok(Some(format!("not published yet: {error}"))),
-        Err(error) => Err(StepError::failed("database_unavailable", error.to_string())),
+    match run.cx.read("publication", publishing).await? {
+        Ok(record) => Ok(Some(in_words(record.as_ref()))),
+        Err(error @ PublishError::NotPublishable(_)) => Err(StepError::failed("edge_refused", error.to_string())),
+        Err(error) => Ok(Some(format!("not published yet: {error}"))),
     }
 }
 

@@ -1,12 +1,11 @@
 //! Writes the server's row: from here on it is the customer's.
 
 use async_trait::async_trait;
-use sea_orm::DbErr;
 
-use crate::db;
 use crate::db::entities::instance::{self, Lifecycle};
+use crate::jobs::OwnerError;
 use crate::kernel::InstanceId;
-use crate::saga::{Reach, Step, StepContext, StepError, StepResult, Stopped, UndoError};
+use crate::saga::{Reach, Step, StepContext, StepError, StepResult, UndoError};
 use crate::servers::{payload, store};
 
 use super::super::request::Workload;
@@ -30,29 +29,27 @@ impl Step<Run, Provisioning> for RecordServer {
             return Err(StepError::failed("internal", "the server is not complete"));
         };
         state.admin_password = None;
-        let recorded = run.ask("server", || record(run, row.clone())).await?;
-        if recorded { Ok(None) } else { Err(Stopped::Lost.into()) }
+        run.cx.write("server", || record(run, row.clone())).await?;
+        Ok(None)
     }
 
     async fn undo(&self, run: &Run, _: &StepContext<'_>, _: &mut Provisioning) -> Result<(), UndoError> {
-        store::delete_by_operation(&run.deps.db, run.operation())
-            .await
-            .map_err(|error| UndoError::Remains(format!("the server row could not be removed: {error}")))
+        let remove = || async {
+            let tx = run.cx.begin().await?;
+            store::delete_by_operation(&tx, run.operation()).await?;
+            Ok(tx.commit().await?)
+        };
+        Ok(run.cx.write("server", remove).await?)
     }
 }
 
-/// Inserts the row under the owner's fence, once per operation. Returns false when the lease is lost.
-async fn record(run: &Run, row: instance::Model) -> Result<bool, DbErr> {
-    let tx = db::begin(&run.deps.db).await?;
-    if run.cx.guard(&tx).await?.is_err() {
-        tx.rollback().await?;
-        return Ok(false);
-    }
-    if store::find_by_operation(&tx, run.operation()).await?.is_none() {
+/// Inserts the row, once per operation.
+async fn record(run: &Run, row: instance::Model) -> Result<(), OwnerError> {
+    let tx = run.cx.begin().await?;
+    if store::find_by_operation(&*tx, run.operation()).await?.is_none() {
         store::insert(&tx, row).await?;
     }
-    tx.commit().await?;
-    Ok(true)
+    Ok(tx.commit().await?)
 }
 
 fn row(run: &Run, state: &Provisioning) -> Option<instance::Model> {

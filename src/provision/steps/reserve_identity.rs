@@ -1,7 +1,6 @@
 //! Decides node and template, and reserves VMID and host name. Nobody else gets either until they are released.
 
 use async_trait::async_trait;
-use sea_orm::DbErr;
 
 use crate::saga::{Reach, Step, StepContext, StepResult, UndoError};
 use crate::servers::ports;
@@ -34,9 +33,13 @@ impl Step<Run, Provisioning> for ReserveIdentity {
     }
 
     async fn undo(&self, run: &Run, _: &StepContext<'_>, _: &mut Provisioning) -> Result<(), UndoError> {
-        let (db, operation, now) = (&run.deps.db, run.operation(), run.deps.clock.now());
-        let remains = |error: DbErr| UndoError::Remains(format!("the reservation could not be released: {error}"));
-        ports::release(db, operation, now).await.map_err(remains)?;
-        vmids::release(db, operation, now).await.map_err(remains)
+        let (operation, now) = (run.operation(), run.deps.clock.now());
+        let release = || async {
+            let tx = run.cx.begin().await?;
+            ports::release(&tx, operation, now).await?;
+            vmids::release(&tx, operation, now).await?;
+            Ok(tx.commit().await?)
+        };
+        Ok(run.cx.write("reservation", release).await?)
     }
 }

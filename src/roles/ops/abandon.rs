@@ -7,14 +7,14 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTra
 use serde_json::json;
 
 use super::view::{DebtView, OperationView};
-use crate::db;
 use crate::db::entities::debt::DebtState;
 use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
 use crate::db::entities::operation_step;
+use crate::db::{self, Authority};
 use crate::jobs::locks;
 use crate::kernel::{OperationId, Timestamp};
 use crate::roles::audited;
-use crate::servers::{store, vmids};
+use crate::servers::{ports, store, vmids};
 
 /// What came of it.
 pub(super) struct Abandoned {
@@ -109,7 +109,18 @@ async fn write(
     Ok(update.exec(tx).await?.rows_affected == 1)
 }
 
-/// Frees its locks, and its VMID when surely nothing outside carries it.
+/// A transaction that has ended an operation for an operator: no worker owns it, and none ever will.
+struct Operator<'a, C>(&'a C);
+
+impl<C: ConnectionTrait> Authority for Operator<'_, C> {
+    type Connection = C;
+
+    fn connection(&self) -> &C {
+        self.0
+    }
+}
+
+/// Frees its locks, and its VMID and public port when nothing outside can have them.
 async fn release(tx: &impl ConnectionTrait, id: OperationId, owing: bool, now: Timestamp) -> Result<(), DbErr> {
     locks::give_back_all(tx, id).await?;
     let reached_outside = operation_step::Entity::find()
@@ -122,5 +133,6 @@ async fn release(tx: &impl ConnectionTrait, id: OperationId, owing: bool, now: T
     if owing || reached_outside || serves {
         return Ok(());
     }
-    vmids::release(tx, id, now).await
+    ports::release(&Operator(tx), id, now).await?;
+    vmids::release(&Operator(tx), id, now).await
 }

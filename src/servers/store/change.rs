@@ -3,27 +3,28 @@
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
 
+use crate::db::Authority;
 use crate::db::entities::instance::{self, Lifecycle};
 use crate::kernel::{OperationId, Timestamp, VmId};
 use crate::ports::NodeName;
 
 /// Records a server. Its number, its host name and its operation are unique; a second record of one of them fails with a
 /// duplicate error (`db::is_duplicate`).
-pub async fn insert(db: &impl ConnectionTrait, row: instance::Model) -> Result<(), DbErr> {
+pub async fn insert(authority: &impl Authority, row: instance::Model) -> Result<(), DbErr> {
     let row = row.into_active_model().reset_all();
-    instance::Entity::insert(row).exec_without_returning(db).await.map(drop)
+    instance::Entity::insert(row).exec_without_returning(authority.connection()).await.map(drop)
 }
 
 /// Takes server `vmid` out of service: it is being deleted, and nothing is left to do at its public side. In a transaction
 /// the row stays locked, so that what is read after this cannot change any more.
-pub async fn mark_deleting(tx: &impl ConnectionTrait, vmid: VmId, now: Timestamp) -> Result<(), DbErr> {
+pub async fn mark_deleting(authority: &impl Authority, vmid: VmId, now: Timestamp) -> Result<(), DbErr> {
     instance::Entity::update_many()
         .col_expr(instance::Column::Lifecycle, Expr::value(Lifecycle::Deleting))
         .col_expr(instance::Column::EdgeDueAt, Expr::value(None::<i64>))
         .col_expr(instance::Column::Revision, Expr::col(instance::Column::Revision).add(1))
         .col_expr(instance::Column::UpdatedAt, Expr::value(now))
         .filter(instance::Column::Vmid.eq(vmid))
-        .exec(tx)
+        .exec(authority.connection())
         .await
         .map(drop)
 }
@@ -69,16 +70,20 @@ pub(in crate::servers) async fn mark_payload(
 }
 
 /// Removes the row of server `vmid`, if `operation` made it.
-pub async fn delete(db: &impl ConnectionTrait, vmid: VmId, operation: OperationId) -> Result<(), DbErr> {
+pub async fn delete(authority: &impl Authority, vmid: VmId, operation: OperationId) -> Result<(), DbErr> {
     instance::Entity::delete_many()
         .filter(instance::Column::Vmid.eq(vmid))
         .filter(instance::Column::OperationId.eq(operation))
-        .exec(db)
+        .exec(authority.connection())
         .await
         .map(drop)
 }
 
 /// Removes the row of the server that `operation` made.
-pub async fn delete_by_operation(db: &impl ConnectionTrait, operation: OperationId) -> Result<(), DbErr> {
-    instance::Entity::delete_many().filter(instance::Column::OperationId.eq(operation)).exec(db).await.map(drop)
+pub async fn delete_by_operation(authority: &impl Authority, operation: OperationId) -> Result<(), DbErr> {
+    instance::Entity::delete_many()
+        .filter(instance::Column::OperationId.eq(operation))
+        .exec(authority.connection())
+        .await
+        .map(drop)
 }
