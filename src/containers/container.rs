@@ -75,10 +75,14 @@ impl Container<'_> {
     pub async fn observe(&self, node: &NodeName) -> Result<ObservedContainer, HypervisorError> {
         let vmid = self.vmid;
         match self.hypervisor.config(node, vmid).await {
-            Ok(config) if is_ours(config.description.as_deref(), self.nonce) => {
-                return Ok(ObservedContainer::Ours(config));
-            }
-            Ok(_) => return Ok(ObservedContainer::Foreign),
+            Ok(config) => match identify(&config, self.nonce) {
+                Identity::Ours => return Ok(ObservedContainer::Ours(config)),
+                Identity::Foreign => return Ok(ObservedContainer::Foreign),
+                Identity::Undecided(lock) => {
+                    let (operation, lock) = (format!("observe {vmid} on {node}"), lock.to_owned());
+                    return Err(HypervisorError::Locked { operation, lock });
+                }
+            },
             // A pool-scoped token is refused where a container is gone (docs/contracts/proxmox.md 7).
             Err(HypervisorError::NotFound { .. } | HypervisorError::Forbidden { .. }) => {}
             Err(error) => return Err(error),
@@ -109,6 +113,51 @@ impl Container<'_> {
             if !deadline.wait(cx).await? {
                 return Ok(None);
             }
+        }
+    }
+}
+
+/// Whose a container is, as far as its configuration says.
+#[derive(Debug, PartialEq, Eq)]
+enum Identity<'a> {
+    Ours,
+    Foreign,
+    /// It is being created or destroyed under this lock, and its description is not written yet or gone already.
+    Undecided(&'a str),
+}
+
+/// Proxmox writes a new configuration as `lock: create` alone and adds the description later; while it destroys a container,
+/// the configuration is `lock: destroyed` alone (docs/contracts/proxmox.md 5.4).
+fn identify(config: &ContainerConfig, nonce: OperationId) -> Identity<'_> {
+    match (config.description.as_deref(), config.lock.as_deref()) {
+        (None, Some(lock @ ("create" | "destroyed"))) => Identity::Undecided(lock),
+        (description, _) if is_ours(description, nonce) => Identity::Ours,
+        _ => Identity::Foreign,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::containers::description;
+
+    #[test]
+    fn a_container_without_a_description_is_undecided_while_it_is_created_or_destroyed() {
+        let nonce = OperationId::generate();
+        let config = |text: Option<&str>, lock: Option<&str>| ContainerConfig {
+            description: text.map(str::to_owned),
+            lock: lock.map(str::to_owned),
+            ..ContainerConfig::default()
+        };
+        let ours = description(nonce);
+        for lock in ["create", "destroyed"] {
+            assert_eq!(identify(&config(None, Some(lock)), nonce), Identity::Undecided(lock));
+            assert_eq!(identify(&config(Some(&ours), Some(lock)), nonce), Identity::Ours);
+            assert_eq!(identify(&config(Some("a database"), Some(lock)), nonce), Identity::Foreign);
+        }
+        for lock in [None, Some("backup"), Some("snapshot")] {
+            assert_eq!(identify(&config(None, lock), nonce), Identity::Foreign);
+            assert_eq!(identify(&config(Some(&ours), lock), nonce), Identity::Ours);
         }
     }
 }

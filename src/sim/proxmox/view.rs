@@ -130,8 +130,10 @@ pub fn config(container: &Container, current: bool, profile: PveProfile) -> Valu
     if !current {
         options.apply_pending();
     }
-    let mut row: Map<String, Value> =
-        options.config.iter().map(|(key, value)| (key.clone(), option(key, value, profile))).collect();
+    // A container that is being destroyed has a configuration with nothing but the lock (PVE::LXC::destroy_lxc_container).
+    let shown = container.lock.as_deref() != Some("destroyed");
+    let options = options.config.iter().filter(|_| shown);
+    let mut row: Map<String, Value> = options.map(|(key, value)| (key.clone(), option(key, value, profile))).collect();
     row.insert("digest".to_owned(), json!(digest(container)));
     if let Some(lock) = &container.lock {
         row.insert("lock".to_owned(), json!(lock));
