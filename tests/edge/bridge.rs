@@ -1,4 +1,4 @@
-//! What the proxy says by itself, in any order and number, and what the edge is told of our servers.
+//! The callbacks of the proxy, in any order and number, and the documents that we serve to the edge.
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -50,12 +50,12 @@ async fn a_callback_is_kept_once_and_strangers_and_late_ones_are_not() {
     assert!(!hear(&scene, json!({"server_name": "mc-paper-5013.elsewhere.test", "status": "proxy_ping_failed"})).await);
     let reach = StoredEdge::of(&scene.row(vmid).await);
     assert_eq!(reach.presence(at), ProxyPresence::Registered);
-    // The short name is the one servers were registered under once.
+    // The short name is the one under which servers were registered earlier.
     scene.clock.advance(Duration::from_secs(1));
     assert!(
         hear(&scene, json!({"server_name": "MC-Paper-5013", "status": "proxy_ping_failed", "error": "refused"})).await
     );
-    // Taken back, nothing is heard any more.
+    // After it is unpublished, callbacks are ignored.
     scene.publisher.unpublish(vmid, None).await.unwrap();
     scene.clock.advance(Duration::from_secs(1));
     assert!(!hear(&scene, json!({"server_name": NAME, "status": "proxy_ping_ok"})).await);
@@ -90,9 +90,9 @@ fn only_the_three_statuses_are_accepted() {
     }
 }
 
-/// Any order, any number of times: the end is the same.
+/// Any order, any number of times: the result is the same.
 #[tokio::test]
-async fn the_order_and_number_of_callbacks_are_not_seen_in_the_end() {
+async fn the_order_and_number_of_callbacks_make_no_difference() {
     let mut runner = TestRunner::new(Config::default());
     let one = (0..3usize, 0..40i64).prop_map(|(status, second)| (status, second));
     for _ in 0..8 {
@@ -108,7 +108,7 @@ async fn the_order_and_number_of_callbacks_are_not_seen_in_the_end() {
             scene.clock.advance(Duration::from_secs(60));
             for (status, second) in order {
                 let status = ["registered_with_proxy", "proxy_ping_ok", "proxy_ping_failed"][*status];
-                // The same moment never says two things of one matter.
+                // There are never two different reports on one thing at the same moment.
                 let offset = second * 1000 + if status == "proxy_ping_ok" { 1 } else { 0 };
                 let at = Timestamp::from_millis(begun.millis() + offset);
                 hear(&scene, json!({"server_name": NAME, "status": status, "at": at})).await;

@@ -1,4 +1,4 @@
-//! What is spelled differently is left alone, what is different is put right.
+//! What is only spelled differently is left alone, what is different is corrected.
 
 use serde_json::{Value, json};
 use zpack::edge::{Target, TargetState};
@@ -36,7 +36,7 @@ async fn other_spellings_of_the_same_are_in_sync_and_nothing_is_written() {
 
 /// Case 15, one difference at a time.
 #[tokio::test]
-async fn every_real_difference_is_seen_and_put_right() {
+async fn every_real_difference_is_found_and_corrected() {
     let scene = Scene::new().await;
     let vmid = scene.server(5013, "minecraft").await;
     scene.publish(vmid).await;
@@ -74,9 +74,9 @@ async fn every_real_difference_is_seen_and_put_right() {
     }
 }
 
-/// Case 15, the rest: an IPv6 address beside ours, a record that is switched off, two of the same name.
+/// Case 15, the rest: an IPv6 address beside ours, a disabled record, two of the same name.
 #[tokio::test]
-async fn what_stands_beside_ours_goes_if_it_is_ours_too() {
+async fn what_is_beside_ours_is_removed_if_it_is_ours_too() {
     let scene = Scene::new().await;
     let vmid = scene.server(5013, "minecraft").await;
     scene.publish(vmid).await;
@@ -97,9 +97,9 @@ async fn what_stands_beside_ours_goes_if_it_is_ours_too() {
     assert!(records.as_array().unwrap().iter().all(|record| record["disabled"] == false), "{records}");
 }
 
-/// An IPv6 address of somebody else beside ours takes our players away: it is no success, and its record is named.
+/// A foreign IPv6 address beside ours takes our players away: it is no success, and the record is reported.
 #[tokio::test]
-async fn a_foreign_address_beside_ours_is_said_and_left_alone() {
+async fn a_foreign_address_beside_ours_is_reported_and_left_alone() {
     let scene = Scene::new().await;
     let vmid = scene.server(5013, "minecraft").await;
     let name = "mc-paper-5013.play.zpack.test";
@@ -115,13 +115,13 @@ async fn a_foreign_address_beside_ours_is_said_and_left_alone() {
     assert_eq!(found.verdict, TargetVerdict::Drifted, "{found:?}");
     scene.rig.control("DELETE", &format!("/sim/cloudflare/records/{id}"), Value::Null).await;
     scene.settle(vmid).await;
-    // The same value from somebody else does no harm, and is told.
+    // The same value in a foreign record does no harm, and is reported.
     scene.plant(json!({"type": "A", "name": name, "content": "198.51.100.7"})).await;
     let found = scene.publisher.verify(vmid).await.unwrap().unwrap();
     let found = found.iter().find(|report| report.target == Target::Cloudflare).unwrap();
     assert_eq!(found.verdict, TargetVerdict::InSync, "{found:?}");
     assert!(found.details.iter().any(|detail| detail.contains("without our mark")), "{found:?}");
-    // Withdrawn, nothing of ours is right, and what is there again is not.
+    // Once it is unpublished, in sync means nothing of ours; what is there again is drift.
     scene.publisher.unpublish(vmid, None).await.unwrap();
     let verdicts = async || {
         let reports = scene.publisher.verify(vmid).await.unwrap().unwrap();

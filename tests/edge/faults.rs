@@ -1,7 +1,7 @@
-//! The fault matrix: each call of each peer goes wrong in each way, while a server is published, put right, and taken back.
+//! The fault matrix: each call of each peer fails in each way, while a server is published, corrected and unpublished.
 //!
-//! In the end everything is as it should be or honestly degraded until it is, with one right record of each name, no
-//! foreign record touched, and a second run that writes nothing.
+//! In the end everything is as it should be, or reported as degraded until it is, with one correct record of each name, no
+//! foreign record changed, and a second run that writes nothing.
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -10,14 +10,14 @@ use zpack::publishing::TargetSelection;
 
 use super::kit::{EDGE, Others, PEERS, Scene, fault};
 
-/// Worlds at one time. More are no faster, and slow enough on a loaded machine to miss the time of a call.
+/// Worlds at the same time. More are no faster, and on a loaded machine so slow that calls time out.
 const PARALLEL: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Flow {
     Publish,
     Republish,
-    Withdraw,
+    Unpublish,
 }
 
 /// What a peer can do to a call.
@@ -36,33 +36,33 @@ pub const WAYS: [(&str, &str, Option<u16>); 12] = [
     ("after", "html", None),
 ];
 
-/// The calls a peer sees in one flow when nothing goes wrong.
+/// The calls a peer sees in one flow without a fault.
 pub const fn calls(peer: &str, flow: Flow) -> usize {
     match (peer.as_bytes().first(), flow) {
         // List, batch or one change, list.
         (Some(b'c'), _) => 3,
         // Both names, the changes, both names.
-        (Some(b't'), Flow::Publish | Flow::Withdraw) => 6,
+        (Some(b't'), Flow::Publish | Flow::Unpublish) => 6,
         (Some(b't'), Flow::Republish) => 5,
-        // List, register, list; taken back: unregister, list.
-        (_, Flow::Withdraw) => 2,
+        // List, register, list; unpublish: unregister, list.
+        (_, Flow::Unpublish) => 2,
         _ => 3,
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whatever_goes_wrong_while_publishing_ends_right() {
+async fn whatever_fails_while_publishing_ends_published() {
     run(Flow::Publish).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whatever_goes_wrong_while_drift_is_put_right_ends_right() {
+async fn whatever_fails_while_drift_is_corrected_ends_published() {
     run(Flow::Republish).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whatever_goes_wrong_while_taking_back_ends_with_nothing() {
-    run(Flow::Withdraw).await;
+async fn whatever_fails_while_unpublishing_ends_with_nothing() {
+    run(Flow::Unpublish).await;
 }
 
 async fn run(flow: Flow) {
@@ -87,11 +87,11 @@ async fn cell(flow: Flow, peer: &str, nth: usize, (when, action, status): (&str,
     scene.rig.fault(fault(peer, nth, when, action, status)).await;
     let record = match flow {
         Flow::Publish | Flow::Republish => scene.publisher.publish(vmid, TargetSelection::All, None).await,
-        Flow::Withdraw => scene.publisher.unpublish(vmid, None).await,
+        Flow::Unpublish => scene.publisher.unpublish(vmid, None).await,
     };
     let record = record.unwrap_or_else(|error| panic!("{what}: {error}")).unwrap();
     scene.faults_are_used_up(&what).await;
-    // Honest: a target that says it is done is done, and what is not done is due again.
+    // A target that is reported as settled is settled, and an unsettled one is due again.
     let open = !record.unsettled().is_empty();
     assert_eq!(record.due_at().is_some(), open, "{what}: {record:#?}");
     for (target, state) in &record.targets {
@@ -107,7 +107,7 @@ async fn cell(flow: Flow, peer: &str, nth: usize, (when, action, status): (&str,
             assert_eq!(settled.state(), EdgeState::Published, "{what}");
             scene.expect_clean(vmid, EDGE, &others).await;
         }
-        Flow::Withdraw => {
+        Flow::Unpublish => {
             assert_eq!(settled.state(), EdgeState::NotPublished, "{what}");
             scene.expect_gone(&others).await;
         }
@@ -115,11 +115,11 @@ async fn cell(flow: Flow, peer: &str, nth: usize, (when, action, status): (&str,
     let written = scene.writes().await;
     match flow {
         Flow::Publish | Flow::Republish => drop(scene.publish(vmid).await),
-        Flow::Withdraw => drop(scene.publisher.unpublish(vmid, None).await.unwrap()),
+        Flow::Unpublish => drop(scene.publisher.unpublish(vmid, None).await.unwrap()),
     }
     let again = scene.writes().await;
-    // Taking back asks the proxy each time, which finds nothing.
-    let peers = if flow == Flow::Withdraw { 2 } else { 3 };
+    // Unpublishing calls the proxy each time, which finds nothing.
+    let peers = if flow == Flow::Unpublish { 2 } else { 3 };
     assert_eq!(written[..peers], again[..peers], "{what}: the second run wrote");
 }
 
@@ -134,7 +134,7 @@ async fn strangers(scene: &Scene) -> Others {
     Others { cloudflare: scene.zone("cloudflare").await, technitium: scene.zone("technitium").await }
 }
 
-/// Somebody changes what we published: one record at each peer.
+/// An operator changes what we published: one record at each peer.
 async fn drift(scene: &Scene, vmid: i32) {
     let name = format!("mc-paper-{vmid}.play.zpack.test");
     let records = scene.rig.state("cloudflare").await["records"].clone();
@@ -142,7 +142,7 @@ async fn drift(scene: &Scene, vmid: i32) {
         records.as_array().unwrap().iter().find(|record| record["name"] == name && record["type"] == "A").unwrap();
     let path = format!("/sim/cloudflare/records/{}", ours["id"].as_str().unwrap());
     scene.rig.steer(&path, json!({"content": "198.51.100.9"})).await;
-    // Without the comment the record would be a stranger's.
+    // Without the comment the record would be a foreign one.
     let form = [
         ("domain", name.as_str()),
         ("zone", "play.zpack.test"),

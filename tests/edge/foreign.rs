@@ -1,4 +1,4 @@
-//! Nothing of somebody else's is ever touched, whatever the zone holds.
+//! No foreign record is ever changed, whatever the zone holds.
 
 use std::collections::BTreeSet;
 
@@ -41,9 +41,9 @@ async fn a_foreign_alias_is_left_alone_and_named_while_the_rest_is_published() {
     scene.expect_clean(vmid, EDGE, &Others::default()).await;
 }
 
-/// Case 5 at Technitium, whose writes replace everything of their name and type: it is asked to write nothing.
+/// Case 5 at Technitium, whose writes replace everything of their name and type: nothing is sent to it.
 #[tokio::test]
-async fn nothing_is_written_over_a_stranger_at_the_server_of_the_house() {
+async fn nothing_is_written_over_a_foreign_record_at_the_internal_server() {
     let service = format!("_minecraft._tcp.{NAME}");
     let strangers = [
         json!({"domain": NAME, "type": "A", "ipAddress": "198.51.100.1", "comments": "by hand"}),
@@ -63,7 +63,7 @@ async fn nothing_is_written_over_a_stranger_at_the_server_of_the_house() {
         assert_eq!(technitium.state, TargetState::Blocked, "{stranger}: {technitium:?}");
         let at = stranger["domain"].as_str().unwrap();
         assert!(technitium.error.as_ref().unwrap().contains(at), "{stranger}: {technitium:?}");
-        // Beside an address of another kind ours is written all the same.
+        // Beside an address of another type ours is still written.
         let written = if stranger["type"] == "AAAA" { 2 } else { 0 };
         assert_eq!(scene.writes().await[1], written, "{stranger}");
         for row in &held {
@@ -74,7 +74,7 @@ async fn nothing_is_written_over_a_stranger_at_the_server_of_the_house() {
     }
 }
 
-/// Case 6: whatever a row says, nothing is asked for a name that cannot be a server's.
+/// Case 6: whatever a row says, no peer is called for a name that no server can have.
 #[tokio::test]
 async fn the_apex_and_reserved_names_are_refused_before_any_call() {
     let scene = Scene::new().await;
@@ -88,7 +88,7 @@ async fn the_apex_and_reserved_names_are_refused_before_any_call() {
             .await
             .unwrap();
         let refused = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap_err();
-        // What is no host name is not even read.
+        // A row with an invalid host name cannot even be read.
         let is_host = name.parse::<Hostname>().is_ok();
         match refused {
             PublishError::NotPublishable(_) => assert!(is_host, "`{name}`"),
@@ -103,7 +103,7 @@ async fn the_apex_and_reserved_names_are_refused_before_any_call() {
 
 /// Cases 6 and 8, over random zones: the apex, names that begin like ours, other owners' marks, every type.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_foreign_record_is_touched_in_any_zone() {
+async fn no_foreign_record_is_changed_in_any_zone() {
     let mut runner = TestRunner::new(Config::default());
     let record = foreign();
     for _ in 0..24 {
@@ -160,7 +160,7 @@ fn at_technitium(record: &Value, held: &BTreeSet<(String, String, String, String
     Some(inside)
 }
 
-/// A record of somebody else: none carries our server's mark.
+/// A foreign record: none carries our server's mark.
 fn foreign() -> impl Strategy<Value = Value> + Clone {
     let name = prop::sample::select(vec![
         "@",

@@ -30,7 +30,7 @@ use crate::support::servers::server;
 pub const EDGE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 /// The port in the SRV records.
 pub const PORT: u16 = 25_577;
-/// The peers that are asked.
+/// The peers that are called.
 pub const PEERS: [&str; 3] = ["cloudflare", "technitium", "velocity"];
 
 /// One pass of a reconciler with `publisher`.
@@ -53,14 +53,14 @@ pub struct Scene {
 pub struct Means {
     pub cloudflare: StoredSecret,
     pub technitium: StoredSecret,
-    /// How long a refused token is not tried again.
+    /// How long a refused token is not sent again.
     pub cool_down: Duration,
-    /// By which they wait.
+    /// The clock they wait by.
     pub clock: Clock,
 }
 
 impl Means {
-    /// Good tokens, one of which is tried again at once when it is refused.
+    /// Good tokens, which are sent again at once when they are refused.
     fn of(rig: &Rig) -> Self {
         Self {
             cloudflare: Secret::new(rig.world.cloudflare().token()).into(),
@@ -106,10 +106,10 @@ impl Scene {
         reconcile(&self.publisher).await;
     }
 
-    /// Expects that every fault that was planned has met its call.
+    /// Expects that every planned fault was injected.
     pub async fn faults_are_used_up(&self, what: &str) {
         let left = self.rig.control("GET", "/sim/faults", Value::Null).await;
-        assert_eq!(left, json!([]), "{what}: no call met it");
+        assert_eq!(left, json!([]), "{what}: no call used it");
     }
 
     /// Records a game server; Minecraft if `software` is that.
@@ -142,7 +142,7 @@ impl Scene {
         payload::merge(&self.db.db, vmid, PUBLISH_REQUEST_KEY, self.clock.now(), request).await.unwrap();
     }
 
-    /// Sets the time of the next look at the edge of a server.
+    /// Sets the time at which the edge of a server is due.
     pub async fn due_at(&self, vmid: VmId, at: Option<Timestamp>) {
         instance::Entity::update_many()
             .col_expr(instance::Column::EdgeDueAt, Expr::value(at))
@@ -159,7 +159,7 @@ impl Scene {
         record
     }
 
-    /// Lets the reconciler work, time passing as it has to, until nothing is due any more.
+    /// Runs the reconciler and advances the clock until nothing is due.
     pub async fn settle(&self, vmid: VmId) -> EdgeRecord {
         for _ in 0..20 {
             if self.row(vmid).await.edge_due_at.is_none() {
@@ -168,7 +168,7 @@ impl Scene {
             self.clock.advance(Duration::from_secs(700));
             self.reconcile().await;
         }
-        panic!("the edge of {vmid} does not come to rest: {:#?}", self.record(vmid).await);
+        panic!("the edge of {vmid} does not settle: {:#?}", self.record(vmid).await);
     }
 
     /// The records of a DNS server as (name, type, value, comment), in one spelling.
@@ -247,12 +247,12 @@ impl Scene {
         self.rig.state(peer).await["records"].as_array().map_or(0, Vec::len)
     }
 
-    /// A record somebody makes at the dashboard of Cloudflare.
+    /// Creates a record as an operator does at the dashboard of Cloudflare.
     pub async fn plant(&self, record: Value) -> Value {
         self.rig.steer("/sim/cloudflare/records", record).await
     }
 
-    /// A record somebody makes at the console of Technitium.
+    /// Creates a record as an operator does at the console of Technitium.
     pub async fn plant_inside(&self, record: Value) {
         self.rig.steer("/sim/technitium/records", record).await;
     }
@@ -271,7 +271,7 @@ fn a_clock() -> Clock {
 
 fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, edge: Ipv4Addr) -> Publisher {
     let zone: DnsName = ZONE.parse().unwrap();
-    // A call that gets no answer is given up soon, but not before a loaded machine could give one.
+    // A call without an answer times out soon, but a loaded machine has time to answer.
     let (timeout, cool_down) = (Duration::from_secs(4), means.cool_down);
     let cloudflare = Cloudflare::new(
         CloudflareSettings {
@@ -351,7 +351,7 @@ pub fn fault(peer: &str, nth: usize, when: &str, action: &str, status: Option<u1
     json!({"peer": peer, "nth": nth, "when": when, "action": action, "status": status})
 }
 
-/// Everything a server of this company is published at.
+/// The targets of a Minecraft server.
 pub fn everywhere() -> BTreeSet<Target> {
     [Target::Velocity, Target::Technitium, Target::Cloudflare].into()
 }

@@ -1,4 +1,4 @@
-//! The edge: servers published at the simulated peers over their real wires, kept there, and taken back.
+//! The edge: servers published at the simulated peers over their real protocols, kept there, and unpublished.
 //!
 //! The cases are those of docs/contracts/edge.md H; each test names its own.
 

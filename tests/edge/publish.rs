@@ -1,4 +1,4 @@
-//! Publishing, publishing again, and taking back, when nothing is in the way.
+//! Publishing, publishing again, and unpublishing, when nothing is in the way.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ async fn publishing_again_writes_nothing_however_often_and_how_many_at_once() {
     assert_eq!(scene.row(vmid).await.edge_due_at, None);
 }
 
-/// Case 2, while nothing is there yet.
+/// Case 2, before anything is published.
 #[tokio::test(flavor = "multi_thread")]
 async fn several_that_publish_a_new_server_at_once_end_with_one_of_each() {
     let scene = Scene::new().await;
@@ -112,7 +112,7 @@ async fn a_game_without_a_proxy_gets_a_port_an_address_record_and_nothing_else()
 
 /// Case 22.
 #[tokio::test(flavor = "multi_thread")]
-async fn taken_back_twice_nothing_is_left_and_an_older_wish_brings_nothing_back() {
+async fn unpublished_twice_nothing_is_left_and_an_older_request_brings_nothing_back() {
     let scene = Scene::new().await;
     let vmid = scene.server(5013, "minecraft").await;
     let published = scene.publish(vmid).await;
@@ -129,14 +129,14 @@ async fn taken_back_twice_nothing_is_left_and_an_older_wish_brings_nothing_back(
     let retried = scene.publisher.publish(vmid, TargetSelection::Due, None).await;
     assert!(matches!(retried, Err(PublishError::Superseded { .. })), "{retried:?}");
     assert_eq!(scene.writes().await, written);
-    // A new wish does.
+    // A new request does.
     assert_eq!(scene.publish(vmid).await.generation, 3);
     scene.expect_clean(vmid, EDGE, &Others::default()).await;
 }
 
-/// Case 22, at the same time: whatever the order, a server that is withdrawn has nothing in the end.
+/// Case 22, at the same time: whatever the order, a server that is unpublished has nothing in the end.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_publication_overtaken_by_a_withdrawal_leaves_nothing() {
+async fn a_publication_superseded_by_an_unpublish_leaves_nothing() {
     for delay in [0, 5, 10, 20, 40, 80] {
         let scene = Scene::new().await;
         let vmid = scene.server(5013, "minecraft").await;
@@ -146,7 +146,7 @@ async fn a_publication_overtaken_by_a_withdrawal_leaves_nothing() {
         }
         let publish = scene.publisher.publish(vmid, TargetSelection::All, None);
         let unpublish = async {
-            // Not a wait for anything: each round begins the withdrawal at another moment of the publication.
+            // Not a wait for anything: each round begins to unpublish at another moment of the publication.
             let begin = std::time::Instant::now() + std::time::Duration::from_millis(delay);
             while std::time::Instant::now() < begin || scene.row(vmid).await.payload == "{}" {
                 tokio::task::yield_now().await;
@@ -161,13 +161,13 @@ async fn a_publication_overtaken_by_a_withdrawal_leaves_nothing() {
     }
 }
 
-/// Case 22, when the late publication does not live to notice: there is one more look once it must have ended.
+/// Case 22, when the process of the late publication dies: there is one more check once it must have ended.
 #[tokio::test]
-async fn what_a_dead_process_puts_there_after_a_withdrawal_is_taken_back() {
+async fn what_a_dead_process_publishes_after_an_unpublish_is_removed() {
     let scene = Scene::new().await;
     let vmid = scene.server(5013, "minecraft").await;
     let name = scene.publish(vmid).await.publication.name;
-    // Somebody has begun to publish it, and its last request is still on the wire.
+    // Another process has begun to publish it, and its last request is still on the way.
     let begun = scene.clock.now().after(Duration::from_secs(120));
     scene.due_at(vmid, Some(begun)).await;
     scene.publisher.unpublish(vmid, None).await.unwrap();
@@ -178,17 +178,17 @@ async fn what_a_dead_process_puts_there_after_a_withdrawal_is_taken_back() {
     proxy.register(&name, "10.60.0.7:25565".parse().unwrap()).await.unwrap();
     assert_eq!(scene.settle(vmid).await.state(), EdgeState::NotPublished);
     scene.expect_gone(&Others::default()).await;
-    assert_eq!(scene.row(vmid).await.edge_due_at, None, "and no more looks");
+    assert_eq!(scene.row(vmid).await.edge_due_at, None, "and no more checks");
 }
 
-/// An older publication that is slower than a newer one has the last word in the zone, but not for long.
+/// An older publication that is slower than a newer one writes to the zone last, but that is corrected.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_publication_overtaken_by_a_newer_one_is_put_right() {
+async fn a_publication_superseded_by_a_newer_one_is_corrected() {
     let scene = Scene::new().await;
     let vmid = scene.server(5013, "minecraft").await;
     scene.publish(vmid).await;
     let [older, newer] = [[203, 0, 113, 2], [203, 0, 113, 3]].map(|address| scene.at(address.into()));
-    // What the older one reads comes late: the newer one has changed it by then.
+    // What the older one reads arrives late: the newer one has changed it by then.
     let slow = json!({"peer": "technitium", "path": "/api/zones/records/get", "when": "after", "action": "delay",
         "delayMs": 1500});
     scene.rig.fault(slow).await;
@@ -215,7 +215,7 @@ async fn a_publication_overtaken_by_a_newer_one_is_put_right() {
     scene.expect_clean(vmid, [203, 0, 113, 3].into(), &Others::default()).await;
 }
 
-/// A proxy that was restarted is told again although another target refuses the server.
+/// A server is registered again after a restart of the proxy although another target is blocked.
 #[tokio::test]
 async fn a_lost_registration_comes_back_while_another_target_is_blocked() {
     let scene = Scene::new().await;

@@ -1,4 +1,4 @@
-//! Case 19: records and registrations that no server and no debt accounts for go at the second look, and never by guesswork.
+//! Case 19: records and registrations of no server and no debt are removed by the second pass, and never by guesswork.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ async fn leave(scene: &Scene, number: i64) {
     scene.plant_inside(json!({"domain": name, "type": "A", "ipAddress": "203.0.113.1", "comments": comment})).await;
 }
 
-/// Writes down that a number was held once.
+/// Records that a VMID was held and released.
 pub async fn give_back(db: &DatabaseConnection, number: i64) {
     let row = reservation::ActiveModel {
         vmid: Set(VmId::new(number).unwrap()),
@@ -61,7 +61,7 @@ pub async fn give_back(db: &DatabaseConnection, number: i64) {
     reservation::Entity::insert(row).exec_without_returning(db).await.unwrap();
 }
 
-/// Deletes a published server of whom everything stays where it was published.
+/// Deletes the row of a published server, all of which stays where it was published.
 async fn forget(scene: &Scene, vmid: VmId) {
     let (row, now) = (scene.row(vmid).await, scene.clock.now());
     let archived = deleted_instance::ActiveModel {
@@ -87,11 +87,11 @@ async fn held(scene: &Scene) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn an_orphan_goes_at_the_second_look_and_nothing_else_does() {
+async fn an_orphan_is_removed_by_the_second_pass_and_nothing_else_is() {
     let (scene, mut sweep) = scene(5001..5004).await;
     let servers = (scene.zone("cloudflare").await, scene.zone("technitium").await);
     leave(&scene, 5013).await;
-    // None of these is ours: a strange name under our mark, our name under no mark, somebody else's remark.
+    // None of these is ours: a foreign name with our mark, our name without a mark, a foreign comment.
     for (name, comment) in [("www", "zpack vmid=5013 gen=1"), ("mc-paper-5014", ""), ("mc-paper-5015", "zpack")] {
         scene.plant(json!({"type": "A", "name": name, "content": "198.51.100.1", "comment": comment})).await;
     }
@@ -109,7 +109,7 @@ async fn an_orphan_goes_at_the_second_look_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn a_record_that_changes_between_two_looks_is_seen_for_the_first_time() {
+async fn a_record_that_changes_between_two_passes_counts_as_new() {
     let (scene, mut sweep) = scene(5001..5002).await;
     give_back(&scene.db.db, 5013).await;
     let plant = async |content: &str| {
@@ -126,7 +126,7 @@ async fn a_record_that_changes_between_two_looks_is_seen_for_the_first_time() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_or_believed_removes_nothing_and_counting_begins_anew() {
+async fn an_unreadable_or_implausible_listing_removes_nothing_and_counting_begins_again() {
     type Expected = fn(&OrphanSweepError) -> bool;
     let (scene, mut sweep) = scene(5001..5004).await;
     leave(&scene, 5013).await;
@@ -143,7 +143,7 @@ async fn what_cannot_be_read_or_believed_removes_nothing_and_counting_begins_ane
         ("empty", |error| matches!(error, OrphanSweepError::Doubtful { .. })),
     ];
     for (trouble, expected) in table {
-        // Seen once before the trouble: the next good look must not count as the second.
+        // Seen once before the failure: the next good pass must not count as the second.
         let mut sweep = OrphanSweep::new(sweep.deps().clone());
         assert_eq!(sweep.sweep().await.unwrap(), 0, "{trouble}");
         match trouble {
@@ -198,7 +198,7 @@ async fn a_number_that_is_held_has_a_container_or_was_never_ours_is_left_alone()
     scene
         .plant(json!({"type": "A", "name": "x-9000", "content": "198.51.100.1", "comment": "zpack vmid=9000 gen=1"}))
         .await;
-    // So has another installation this one, which our database has never heard of.
+    // Another installation has this VMID, which our database does not know.
     let elsewhere =
         json!({"type": "A", "name": "mc-paper-7001", "content": "198.51.100.1", "comment": "zpack vmid=7001 gen=1"});
     scene.plant(elsewhere).await;
@@ -217,7 +217,7 @@ async fn a_number_that_is_held_has_a_container_or_was_never_ours_is_left_alone()
         assert_eq!(sweep.sweep().await.unwrap(), 0);
     }
     assert_eq!(held(&scene).await, before);
-    // Released between two looks, it takes two more.
+    // After a release between two passes it takes two more.
     state(ReservationState::Released).await;
     assert_eq!(sweep.sweep().await.unwrap(), 0);
     assert_eq!(sweep.sweep().await.unwrap(), 3);
@@ -226,7 +226,7 @@ async fn a_number_that_is_held_has_a_container_or_was_never_ours_is_left_alone()
 }
 
 #[tokio::test]
-async fn a_registration_goes_when_the_archive_knows_it_and_nobody_has_its_number() {
+async fn a_registration_is_removed_when_the_archive_has_it_and_its_vmid_is_free() {
     let (scene, mut sweep) = scene(5001..5003).await;
     let gone = scene.server(5013, "minecraft").await;
     scene.publish(gone).await;
@@ -234,7 +234,7 @@ async fn a_registration_goes_when_the_archive_knows_it_and_nobody_has_its_number
     let hand = async |name: &str, address: &str| {
         proxy.register(&name.parse().unwrap(), address.parse().unwrap()).await.unwrap();
     };
-    // Somebody's own, and one of a number that is free and of which the archive knows nothing.
+    // An operator's own, and one of a VMID that is free and not in the archive.
     hand("lobby", "10.60.0.250:25565").await;
     hand(&format!("mc-paper-5014.{ZONE}"), "10.60.0.7:25565").await;
     give_back(&scene.db.db, 5014).await;
@@ -243,7 +243,7 @@ async fn a_registration_goes_when_the_archive_knows_it_and_nobody_has_its_number
     }
     forget(&scene, gone).await;
     let name = format!("mc-paper-5013.{ZONE}");
-    // Registered anew by hand, elsewhere: that is not what was published.
+    // Registered again by hand, elsewhere: that is not what was published.
     hand(&name, "10.60.0.99:25565").await;
     let mut elsewhere = OrphanSweep::new(sweep.deps().clone());
     for _ in 0..2 {
@@ -252,11 +252,11 @@ async fn a_registration_goes_when_the_archive_knows_it_and_nobody_has_its_number
     assert_eq!(scene.registered().await.len(), 5);
     hand(&name, "10.60.0.7:25565").await;
     assert_eq!(sweep.sweep().await.unwrap(), 0, "seen once");
-    // A listing that fails is no sighting.
+    // A listing that fails does not count.
     scene.rig.fault(json!({"peer": "velocity", "when": "before", "action": "reset", "times": 10})).await;
     assert!(matches!(sweep.sweep().await, Err(OrphanSweepError::Target(EdgeError::Proxy(_)))));
     scene.rig.control("DELETE", "/sim/faults", Value::Null).await;
-    assert_eq!(sweep.sweep().await.unwrap(), 0, "a first look again");
+    assert_eq!(sweep.sweep().await.unwrap(), 0, "a first pass again");
     assert_eq!(sweep.sweep().await.unwrap(), 1);
     let left: BTreeSet<String> = scene.registered().await.into_iter().map(|server| server.0).collect();
     let expected = ["lobby", "mc-paper-5001.", "mc-paper-5002.", "mc-paper-5014."];

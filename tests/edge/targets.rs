@@ -135,7 +135,7 @@ impl Fakes {
         Self { company, calls, is_down, fakes, publisher }
     }
 
-    /// The targets at which `what` was called since the last question.
+    /// The targets at which `what` was called since this was last asked.
     fn called(&self, what: &str) -> BTreeSet<Target> {
         std::mem::take(&mut *self.calls.lock().unwrap())
             .into_iter()

@@ -1,4 +1,4 @@
-//! The fault matrix over the teardown of a server: each call of each peer goes wrong in each way, and once the debts are
+//! The fault matrix of the teardown of a server: each call of each peer fails in each way, and once the debts are
 //! settled nothing is left but what belongs to others.
 
 use futures_util::{StreamExt, stream};
@@ -16,16 +16,16 @@ use crate::support::app::FRESHNESS;
 use crate::support::company::Company;
 use crate::support::door::Door;
 
-/// Companies at one time; each goes through its share of the cells.
+/// Companies at the same time; each runs its share of the cells.
 const LANES: usize = 6;
 
 type Cell = (&'static str, usize, (&'static str, &'static str, Option<u16>));
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whatever_goes_wrong_while_a_server_is_torn_down_ends_with_nothing_of_it() {
+async fn whatever_fails_in_a_teardown_ends_with_nothing_of_the_server() {
     let cells: Vec<Cell> = PEERS
         .into_iter()
-        .flat_map(|peer| (1..=calls(peer, Flow::Withdraw)).map(move |nth| (peer, nth)))
+        .flat_map(|peer| (1..=calls(peer, Flow::Unpublish)).map(move |nth| (peer, nth)))
         .flat_map(|(peer, nth)| WAYS.into_iter().map(move |way| (peer, nth, way)))
         .collect();
     let share = cells.len().div_ceil(LANES);
@@ -35,7 +35,7 @@ async fn whatever_goes_wrong_while_a_server_is_torn_down_ends_with_nothing_of_it
 async fn lane(cells: &[Cell]) {
     let company = Company::start().await;
     let door = company.door(FRESHNESS);
-    // A neighbour whose name begins with ours, and a stranger below our name.
+    // A record whose name begins with ours, and a foreign one below our name.
     for name in ["mc-paper-50131", "sub.mc-paper-5013"] {
         let record = json!({"type": "A", "name": name, "content": "198.51.100.1", "comment": "zpack vmid=50131 gen=1"});
         company.control("/sim/cloudflare/records", record).await;
@@ -61,10 +61,10 @@ async fn tear_down(company: &Company, door: &Door, (peer, nth, (when, action, st
     let operation = company.settled(delete(door, 5013).await.unwrap()).await;
     assert_eq!(operation.state, OperationState::Succeeded, "{what}: {:?}", operation.error_message);
     assert_eq!(company.get("/sim/faults").await, json!([]), "{what}: no call met it");
-    // A teardown that says it owes nothing left nothing; one that owes says what.
-    let owed = open_debts(company).await;
-    assert!(owed.iter().all(|debt| debt.kind.as_str() == peer && debt.last_error.is_some()), "{what}: {owed:?}");
-    if owed.is_empty() {
+    // A teardown without debts left nothing; each debt says what remains and why.
+    let debts = open_debts(company).await;
+    assert!(debts.iter().all(|debt| debt.kind.as_str() == peer && debt.last_error.is_some()), "{what}: {debts:?}");
+    if debts.is_empty() {
         assert_eq!(company.at_edge().await, [2, 0, 0], "{what}");
     }
     collect(company).await;

@@ -20,12 +20,12 @@ use crate::support::logs::Logs;
 use crate::support::parts::parts;
 use crate::support::{PrivateRedis, artifacts};
 
-/// How long a refused token is not tried again.
+/// How long a refused token is not sent again.
 const COOL_DOWN: Duration = Duration::from_secs(3600);
 
-/// Case 9: the second call is refused, and told when to come back.
+/// Case 9: the second call is refused, with the time after which to retry.
 #[tokio::test]
-async fn a_rate_limit_is_kept_by_everybody_and_the_others_go_on() {
+async fn a_rate_limit_holds_for_every_caller_and_the_other_targets_continue() {
     let scene = Scene::in_its_time().await;
     let (one, two) = (scene.server(5013, "minecraft").await, scene.server(5014, "minecraft").await);
     scene
@@ -40,7 +40,7 @@ async fn a_rate_limit_is_kept_by_everybody_and_the_others_go_on() {
     let due = record.targets[&Target::Cloudflare].due_at.unwrap();
     let wait = due.since(begun);
     assert!((Duration::from_secs(6)..=Duration::from_secs(7)).contains(&wait), "as the service says: {wait:?}");
-    // Nobody else asks meanwhile; what hinders the others has nothing to do with it.
+    // No other caller sends anything meanwhile; what blocks the others is unrelated.
     for peer in ["technitium", "velocity"] {
         scene.rig.fault(fault(peer, 1, "before", "status", Some(500))).await;
     }
@@ -49,21 +49,21 @@ async fn a_rate_limit_is_kept_by_everybody_and_the_others_go_on() {
     for target in [Target::Cloudflare, Target::Technitium, Target::Velocity] {
         assert_eq!(other.targets[&target].state, TargetState::Retrying, "{target}");
     }
-    // Just before the end the reconciler finishes what the others owe.
+    // Just before the end the reconciler finishes the other targets.
     scene.clock.advance(wait.saturating_sub(Duration::from_millis(1)));
     scene.reconcile().await;
     let other = scene.record(two).await;
     for target in [Target::Technitium, Target::Velocity] {
         assert_eq!(other.targets[&target].state, TargetState::Published, "{}", other.problems());
     }
-    // Nor does an operator get through.
+    // An operator's request is not sent either.
     for vmid in [one, two] {
         let record = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
         assert_eq!(record.targets[&Target::Cloudflare].state, TargetState::Retrying);
         scene.publisher.verify(vmid).await.unwrap();
     }
     assert_eq!(cloudflare().await, 2, "no call within the span");
-    // The window of the service is measured by another clock: it ends, too.
+    // The window of the service is measured by another clock: it ends as well.
     scene.rig.steer("/sim/cloudflare/limits", json!({"requests": 1200})).await;
     scene.clock.advance(Duration::from_millis(1));
     scene.reconcile().await;
@@ -76,7 +76,7 @@ async fn a_rate_limit_is_kept_by_everybody_and_the_others_go_on() {
 
 /// Case 10: both DNS servers refuse our tokens, until there are others in their files.
 #[tokio::test]
-async fn a_lost_token_is_tried_once_and_works_again_when_it_is_good_again() {
+async fn a_refused_token_is_sent_once_and_again_when_its_file_has_a_good_one() {
     let (logs, folder) = (Logs::of_this_thread(), tempfile::tempdir().unwrap());
     let in_file = |stored: StoredSecret, name: &str| {
         let file = folder.path().join(name);
@@ -95,7 +95,7 @@ async fn a_lost_token_is_tried_once_and_works_again_when_it_is_good_again() {
     for peer in ["cloudflare", "technitium"] {
         scene.rig.control("DELETE", &format!("/sim/{peer}/tokens"), Value::Null).await;
     }
-    // One attempt a span, whoever asks; Technitium is asked in both ways a token can be sent.
+    // One attempt in each cool-down, whatever the caller; Technitium is called in both ways to send a token.
     for spans in 1..=2 {
         for vmid in [one, two] {
             let record = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
@@ -139,7 +139,7 @@ async fn a_lost_token_is_tried_once_and_works_again_when_it_is_good_again() {
         assert_eq!(scene.settle(vmid).await.state(), EdgeState::Published);
     }
     assert_eq!(health(&scene).await["ok"], true);
-    // The API is asked in threads of its own, which nobody listens to: the same question in this one.
+    // The API runs in threads of its own, whose log is not captured: the same check in this thread.
     for target in [Target::Cloudflare, Target::Technitium] {
         scene.publisher.targets.get(target).unwrap().check().await.unwrap();
     }
@@ -165,7 +165,7 @@ async fn health(scene: &Scene) -> Value {
     health
 }
 
-/// Case 11: what fits is kept however often the rest is tried, and a person is told of it once.
+/// Case 11: what fits is kept however often the rest is retried, and an operator is notified once.
 #[tokio::test]
 async fn a_full_zone_keeps_what_fits_and_says_so() {
     let scene = Scene::in_its_time().await;
@@ -173,7 +173,7 @@ async fn a_full_zone_keeps_what_fits_and_says_so() {
     scene.rig.steer("/sim/cloudflare/plan", json!({"records": 1})).await;
     let record = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
     assert_eq!(record.state(), EdgeState::Degraded);
-    // What the alert looks at: one gauge a target, however often it is tried.
+    // What the alert reads: one gauge for each target, however often it is retried.
     let blocked = async || zpack::publishing::blocked(&scene.db.db).await.unwrap();
     let address = scene.rig.state("cloudflare").await["records"].clone();
     assert_eq!((address.as_array().unwrap().len(), &address[0]["type"]), (1, &json!("A")), "by which players reach it");
@@ -192,9 +192,9 @@ async fn a_full_zone_keeps_what_fits_and_says_so() {
     assert!(blocked().await.is_empty());
 }
 
-/// Case 11, the other quota of a plan: 9300 inside a general code. Nobody can wait for it to pass.
+/// Case 11, the other quota of a plan: 9300 inside a general code. It does not end with time.
 #[tokio::test]
-async fn a_quota_of_tags_needs_a_person_too() {
+async fn a_quota_of_tags_needs_an_operator_too() {
     let scene = Scene::in_its_time().await;
     let vmid = scene.server(5013, "minecraft").await;
     let chain = json!([{"code": 9300, "message": "DNS record has 1 tags, exceeding the quota of 0."}]);
@@ -215,7 +215,7 @@ async fn a_quota_of_tags_needs_a_person_too() {
     }
 }
 
-/// Case 18: what cannot be read is not empty.
+/// Case 18: a zone that cannot be read is not empty.
 #[tokio::test]
 async fn a_listing_that_is_cut_short_is_no_empty_zone() {
     let scene = Scene::new().await;
@@ -247,13 +247,13 @@ async fn a_listing_that_is_cut_short_is_no_empty_zone() {
 
 /// An address that answers 404 to everything is not a proxy that has forgotten the server.
 #[tokio::test]
-async fn a_proxy_that_knows_no_call_of_ours_has_taken_nothing_back() {
+async fn a_proxy_that_knows_no_call_of_ours_has_unregistered_nothing() {
     let scene = Scene::new().await;
     let vmid = scene.server(5013, "minecraft").await;
     scene.publish(vmid).await;
     let nowhere = json!({"peer": "velocity", "when": "before", "action": "status", "status": 404, "times": 100});
     scene.rig.fault(nowhere).await;
-    // Another process, to which nothing has answered as a bridge does.
+    // Another process, which has not had an answer of a bridge yet.
     let record = scene.at(EDGE).unpublish(vmid, None).await.unwrap().unwrap();
     let velocity = &record.targets[&Target::Velocity];
     assert_eq!(velocity.state, TargetState::Blocked, "{velocity:?}");
@@ -264,9 +264,9 @@ async fn a_proxy_that_knows_no_call_of_ours_has_taken_nothing_back() {
     scene.expect_gone(&Others::default()).await;
 }
 
-/// A server remembers what it was published under, in an earlier zone too, where nobody can look any more.
+/// A server keeps the names it was published under, in an earlier zone too, which can no longer be read.
 #[tokio::test]
-async fn a_server_from_an_earlier_zone_is_published_and_taken_back() {
+async fn a_server_from_an_earlier_zone_is_published_and_unpublished() {
     let scene = Scene::new().await;
     let vmid = scene.server(5013, "minecraft").await;
     scene.publish(vmid).await;

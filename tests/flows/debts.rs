@@ -1,5 +1,5 @@
-//! What a teardown leaves and what holds it up: debts of several operations about one number, holds, cancellation, and
-//! containers that are not the ones they should be.
+//! What a teardown leaves and what stops it: debts of several operations about one VMID, holds, cancellation, and
+//! containers that are not the expected ones.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::support::app::FRESHNESS;
 use crate::support::company::{Company, paper};
 use crate::support::door::Door;
 
-/// A company with one server and nobody who works on it; the number of the server and the operation that made it.
+/// A company with one server and no worker; the VMID of the server and the operation that created it.
 async fn served() -> (Company, Door, i32, OperationId) {
     let company = Company::start().await;
     let maker = company.worker(Company::settings());
@@ -55,14 +55,14 @@ async fn cancel(door: &Door, token: &str, id: OperationId) -> (StatusCode, Value
     (answer.status(), answer.json().await.unwrap())
 }
 
-/// The outcome of every act on record about server `vmid`, by its name.
+/// The outcome of every audited action on server `vmid`, with its name.
 async fn acts(company: &Company, vmid: i32) -> Vec<(String, String)> {
     let rows = audit_event::Entity::find().filter(audit_event::Column::Subject.eq(format!("server:{vmid}")));
     rows.all(&company.db.db).await.unwrap().into_iter().map(|row| (row.action, row.outcome)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_number_stays_reserved_while_any_operation_owes_something_about_it() {
+async fn a_vmid_stays_reserved_while_any_operation_has_a_debt_about_it() {
     let (company, door, vmid, _) = served().await;
     let host = company.host_worker();
     let cluster = break_down(&company, "proxmox").await;
@@ -70,7 +70,7 @@ async fn a_number_stays_reserved_while_any_operation_owes_something_about_it() {
     let first = company.succeeded(delete(&door, vmid).await.unwrap()).await;
     let kinds = |debts: Vec<debt::Model>| debts.into_iter().map(|debt| debt.kind).collect::<Vec<_>>();
     assert_eq!(kinds(open_debts(&company).await).len(), 2);
-    // The cluster is back, and an operator removes the container by hand before the debt is tried again.
+    // The cluster is back, and an operator removes the container by hand before the debt is retried.
     company.control_delete(&format!("/sim/faults/{cluster}")).await;
     let second = company.succeeded(delete(&door, vmid).await.unwrap()).await;
     assert!(company.containers().await.is_empty());
@@ -89,7 +89,7 @@ async fn a_number_stays_reserved_while_any_operation_owes_something_about_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_job_left_for_others_stays_owed_however_it_ends() {
+async fn a_debt_stays_open_however_the_job_that_left_it_ends() {
     let (company, door, vmid, _) = served().await;
     let host = company.host_worker();
     break_down(&company, "velocity").await;
@@ -144,7 +144,7 @@ async fn a_deletion_is_cancelled_before_it_begins_and_never_after() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_refuses_a_deletion_at_the_door_and_when_it_begins() {
+async fn a_hold_refuses_a_deletion_at_the_request_and_when_it_begins() {
     let (company, door, vmid, made) = served().await;
     let token = company.give(made, &door, "ada").await;
     let row = instance::Entity::find().one(&company.db.db).await.unwrap().unwrap();
@@ -185,7 +185,7 @@ async fn hold(company: &Company, user: UserId) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_whose_maker_is_being_undone_is_not_torn_down_beside_it() {
+async fn a_server_whose_create_is_being_undone_is_not_deleted_at_the_same_time() {
     let (company, door, vmid, made) = served().await;
     for unwind in [Unwind::Due, Unwind::Running] {
         let stale =
@@ -200,12 +200,12 @@ async fn a_server_whose_maker_is_being_undone_is_not_torn_down_beside_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_that_is_not_the_one_is_left_alone_and_owed() {
+async fn a_container_with_another_nonce_is_left_alone_and_becomes_a_debt() {
     let (company, door, vmid, _) = served().await;
     let host = company.host_worker();
     let path = format!("/sim/proxmox/containers/{vmid}");
     let before = company.containers().await[0]["description"].clone();
-    company.control(&path, json!({ "description": "somebody's own" })).await;
+    company.control(&path, json!({ "description": "by hand" })).await;
     let operation = company.succeeded(delete(&door, vmid).await.unwrap()).await;
     assert_eq!(operation.cleanup, Cleanup::Pending);
     let debts = open_debts(&company).await;
@@ -214,7 +214,7 @@ async fn a_container_that_is_not_the_one_is_left_alone_and_owed() {
     collect(&company).await;
     assert_eq!(company.containers().await[0]["status"], "running");
     assert_eq!(number(&company, vmid).await, ReservationState::Held);
-    // Nobody removes it as an orphan either, and the refusal is on record.
+    // It is not removed as an orphan either, and the refusal is audited.
     let (status, _) = delete(&door, vmid).await.unwrap_err();
     assert_eq!(status, StatusCode::CONFLICT);
     let refused = ("container.delete".to_owned(), "refused".to_owned());
@@ -231,7 +231,7 @@ async fn a_container_put_in_its_place_while_it_stops_is_not_destroyed() {
     let (company, door, vmid, _) = served().await;
     let patient = ContainerTimings { task_timeout: Duration::from_secs(120), ..company.parts().teardown_timings };
     let host = company.host_worker_of(&WorkerParts { teardown_timings: patient, ..company.parts() });
-    // It waits for the task that stops the container, until that can be asked for.
+    // It waits for the task that stops the container, until its state can be read.
     let mute = json!({"peer": "proxmox", "method": "GET", "path": "/nodes/*/tasks/*/status", "when": "before",
         "action": "status", "status": 500, "times": 100_000});
     company.control("/sim/faults", mute).await;

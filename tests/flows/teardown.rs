@@ -1,4 +1,4 @@
-//! Servers that go: from every peer at once, in spite of peers that are down, and two hundred times over.
+//! Deleting servers: from every peer, while peers are down, and two hundred times in a row.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -44,7 +44,7 @@ fn many() -> JobSettings {
     JobSettings { slots: Some(8), concurrency: 8, ..Company::settings() }
 }
 
-/// Asks for the end of server `vmid` as our own system does.
+/// Deletes server `vmid` as our own system does.
 pub async fn delete(door: &Door, vmid: i32) -> Result<OperationId, (StatusCode, Value)> {
     let request = door.request(Method::DELETE, &format!("/api/containers/{vmid}"));
     let answer = request.header("x-internal-token", INTERNAL).send().await.unwrap();
@@ -55,7 +55,7 @@ pub async fn delete(door: &Door, vmid: i32) -> Result<OperationId, (StatusCode, 
     }
 }
 
-/// The number of the server that operation `id` made.
+/// The VMID of the server that operation `id` created.
 async fn vmid_of(company: &Company, id: OperationId) -> i32 {
     let row = instance::Entity::find().filter(instance::Column::OperationId.eq(id)).one(&company.db.db).await;
     row.unwrap().unwrap().vmid.get()
@@ -95,7 +95,7 @@ pub async fn open_debts(company: &Company) -> Vec<debt::Model> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_server_is_gone_everywhere_and_only_the_archive_knows_it() {
+async fn a_deleted_server_is_gone_everywhere_but_in_the_archive() {
     let company = Company::start().await;
     let (worker, host, door) = (company.worker(many()), company.host_worker(), company.door(FRESHNESS));
     let mut made = Vec::new();
@@ -140,7 +140,7 @@ async fn a_peer_that_is_down_leaves_a_debt_and_the_number_reserved_until_it_is_b
         assert_eq!(operation.cleanup, Cleanup::Pending, "{peer}");
         let debts = open_debts(&company).await;
         assert_eq!(debts.iter().map(|debt| debt.kind).collect::<Vec<_>>(), [kind], "{peer}");
-        // The row is gone, the number is not free.
+        // The row is gone, the VMID is not free.
         assert_eq!(instance::Entity::find().count(&company.db.db).await.unwrap(), 0);
         let held = reservation::Entity::find_by_id(debts[0].vmid.unwrap()).one(&company.db.db).await.unwrap().unwrap();
         assert_eq!(held.state, ReservationState::Held, "{peer}");
@@ -163,7 +163,7 @@ async fn a_peer_that_is_down_leaves_a_debt_and_the_number_reserved_until_it_is_b
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_owed_is_counted_until_an_operator_takes_it_off_the_books() {
+async fn open_debts_are_counted_until_an_operator_releases_them() {
     let company = Company::start().await;
     let (worker, host, door) = (company.worker(many()), company.host_worker(), company.door(FRESHNESS));
     let made = company.begin(paper()).await;
@@ -176,21 +176,21 @@ async fn what_is_owed_is_counted_until_an_operator_takes_it_off_the_books() {
     let operation = company.succeeded(delete(&door, vmid).await.unwrap()).await;
     let metrics = Metrics::default();
     let db = &company.db.db;
-    let owed = async |line: &str| {
+    let expect = async |line: &str| {
         read_database(db, &metrics.stores).await.unwrap();
         let text = metrics.render().unwrap();
         assert!(text.contains(line), "{line}: {text}");
     };
-    owed("zpack_debts_open{kind=\"container\"} 1").await;
-    owed("zpack_debts_open{kind=\"cloudflare\"} 1").await;
-    owed("zpack_debts_open{kind=\"velocity\"} 0").await;
+    expect("zpack_debts_open{kind=\"container\"} 1").await;
+    expect("zpack_debts_open{kind=\"cloudflare\"} 1").await;
+    expect("zpack_debts_open{kind=\"velocity\"} 0").await;
     let now = zpack::db::now(db).await.unwrap();
     for (released, debt) in open_debts(&company).await.into_iter().enumerate() {
         let held = reservation::Entity::find_by_id(debt.vmid.unwrap()).one(db).await.unwrap().unwrap();
         assert_eq!(held.state, ReservationState::Held, "{released} released");
         zpack::teardown::release(db, debt.id, now).await.unwrap();
     }
-    owed("zpack_debts_open{kind=\"container\"} 0").await;
+    expect("zpack_debts_open{kind=\"container\"} 0").await;
     assert_eq!(company.operation(operation.id).await.cleanup, Cleanup::Done);
     let held = reservation::Entity::find().filter(reservation::Column::State.eq(ReservationState::Held));
     assert_eq!(held.count(db).await.unwrap(), 0);
@@ -201,17 +201,17 @@ async fn what_is_owed_is_counted_until_an_operator_takes_it_off_the_books() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_still_being_made_and_a_container_of_strangers_are_not_deleted() {
+async fn a_server_that_is_still_being_created_and_a_foreign_container_are_not_deleted() {
     let company = Company::start().await;
     let (worker, door) = (company.worker(many()), company.door(FRESHNESS));
     let made = company.begin(paper()).await;
     company.succeeded(made).await;
     let vmid = vmid_of(&company, made).await;
-    // The maker runs again, as far as its row says.
+    // The operation that created it is running again, by its row.
     set_state(&company, made, OperationState::Running).await;
     let (status, problem) = delete(&door, vmid).await.unwrap_err();
     assert_eq!((status, &problem["operation"]), (StatusCode::CONFLICT, &json!(made.to_string())), "{problem}");
-    // Without a row it is nobody's, but its maker is at work.
+    // Without a row it has no owner, but the operation that created it is running.
     instance::Entity::delete_many().exec(&company.db.db).await.unwrap();
     let (status, problem) = delete(&door, vmid).await.unwrap_err();
     assert_eq!((status, problem["code"].as_str()), (StatusCode::CONFLICT, Some("state_conflict")), "{problem}");
@@ -222,7 +222,7 @@ async fn a_server_that_is_still_being_made_and_a_container_of_strangers_are_not_
         (&json!(vmid), &json!(false))
     );
     set_state(&company, made, OperationState::Failed).await;
-    // A node that is away: nothing is decided from half a listing.
+    // A node is offline: nothing is decided from a partial listing.
     company.control("/sim/proxmox/nodes/pve2", json!({"online": false})).await;
     let (status, _) = delete(&door, vmid).await.unwrap_err();
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
@@ -246,7 +246,7 @@ async fn set_state(company: &Company, id: OperationId, state: OperationState) {
         .unwrap();
 }
 
-/// Two hundred servers come and go while every tenth time something goes wrong at a peer.
+/// Two hundred servers are created and deleted, with a fault at a peer every tenth time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn after_two_hundred_cycles_with_faults_every_peer_is_empty_once_debts_are_settled() {
     const CYCLES: u64 = 200;
@@ -273,7 +273,7 @@ async fn after_two_hundred_cycles_with_faults_every_peer_is_empty_once_debts_are
             let made = company.begin(if seed.is_multiple_of(4) { terraria() } else { paper() }).await;
             let ended = company.settled(made).await;
             if ended.state != OperationState::Succeeded {
-                // The cluster refused for too long; what was made by then is undone.
+                // The cluster refused for too long; what was created by then is undone.
                 failed.fetch_add(1, Ordering::Relaxed);
                 return;
             }

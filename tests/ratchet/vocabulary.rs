@@ -50,6 +50,9 @@ const COMMENTS: &[&str] = &[
     "src/standing/",
     "src/teardown/",
     "src/telemetry/human.rs",
+    "tests/edge/",
+    "tests/flows/debts.rs",
+    "tests/flows/teardown.rs",
     "tests/ratchet/",
 ];
 

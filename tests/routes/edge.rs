@@ -32,7 +32,7 @@ async fn json_of(answer: Response, status: StatusCode) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_publishes_verifies_and_takes_back() {
+async fn an_operator_publishes_verifies_and_unpublishes() {
     let company = Company::start().await;
     let (door, worker) = (company.door(FRESHNESS), company.host_worker());
     a_server(&company).await;
@@ -67,7 +67,7 @@ async fn an_operator_publishes_verifies_and_takes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_publication_that_meets_a_stranger_fails_and_says_which_record_it_is() {
+async fn a_publication_that_meets_a_foreign_record_fails_and_names_it() {
     let company = Company::start().await;
     let (door, worker) = (company.door(FRESHNESS), company.host_worker());
     a_server(&company).await;
@@ -96,7 +96,7 @@ async fn bad_requests_are_answered_and_nothing_is_begun() {
         }
         json_of(post(&door, path, json!({ "serverId": "5999" })).await, StatusCode::NOT_FOUND).await;
     }
-    // The same wish while it waits is the same operation.
+    // The same request while it waits is the same operation.
     let about = json!({ "serverId": "5013" });
     let first = json_of(post(&door, "/api/edge/publish", about.clone()).await, StatusCode::ACCEPTED).await;
     let second = json_of(post(&door, "/api/edge/publish", about).await, StatusCode::ACCEPTED).await;
@@ -108,7 +108,7 @@ async fn bad_requests_are_answered_and_nothing_is_begun() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_wish_wins_in_whatever_order_the_work_is_done() {
+async fn the_last_request_counts_in_whatever_order_the_work_is_done() {
     let company = Company::start().await;
     let door = company.door(FRESHNESS);
     a_server(&company).await;
@@ -118,7 +118,7 @@ async fn the_last_wish_wins_in_whatever_order_the_work_is_done() {
         accepted["operationId"].as_str().unwrap().parse().unwrap()
     };
     let (first, back, last) = (ask("publish").await, ask("unpublish").await, ask("publish").await);
-    assert_ne!(first, last, "not the same wish: another one lies between");
+    assert_ne!(first, last, "not the same request: another one lies between");
     let worker = company.host_worker();
     company.succeeded(last).await;
     for id in [first, back] {
