@@ -15,8 +15,8 @@ use sea_orm::DatabaseConnection;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use zpack::db;
 use zpack::db::entities::operation::{self, Actor, CancelRule};
+use zpack::db::{self, RedisLocation, RedisPool};
 use zpack::jobs::{
     CrashPolicy, Deadlines, Dedup, Failpoints, Handled, Handler, Intake, Job, JobContext, JobEnd, JobSettings, Lane,
     Leftover, Lists, Queue, Registry, UnwindEnd, Work, WorkSpec, Worker, WorkerDeps,
@@ -62,8 +62,9 @@ impl Cell {
         println!("{result}");
     }
 
-    fn client(&self) -> redis::Client {
-        redis::Client::open(format!("redis://127.0.0.1:{}/0", self.port)).unwrap()
+    fn lists(&self) -> Lists {
+        let location = RedisLocation::at(&format!("redis://127.0.0.1:{}/0", self.port)).unwrap();
+        Lists::new(RedisPool::new(location, Duration::from_secs(2)))
     }
 
     async fn db(&self) -> Option<DatabaseConnection> {
@@ -72,7 +73,7 @@ impl Cell {
     }
 
     async fn enqueue(&self) -> Value {
-        let enqueuer = Enqueuer { lists: Lists::open(&self.client()).unwrap(), db: self.db().await };
+        let enqueuer = Enqueuer { lists: self.lists(), db: self.db().await };
         enqueuer.lists.ready(QUEUE).await.unwrap();
         let left = Arc::new(AtomicUsize::new(self.jobs));
         let take = |left: &AtomicUsize| left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
@@ -120,7 +121,7 @@ impl Cell {
 
     /// `width` ids a second, on time whatever the answers. Tells when each was begun and when its row was committed.
     async fn produce(&self) -> Value {
-        let enqueuer = Enqueuer { lists: Lists::open(&self.client()).unwrap(), db: self.db().await };
+        let enqueuer = Enqueuer { lists: self.lists(), db: self.db().await };
         enqueuer.lists.ready(QUEUE).await.unwrap();
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / self.width);
         let mut tasks = Vec::new();
@@ -190,8 +191,7 @@ impl Cell {
         Lane {
             queue: QUEUE,
             worker: WorkerId::generate(),
-            redis: self.client(),
-            lists: Lists::open(&self.client()).unwrap(),
+            lists: self.lists(),
             block: Duration::from_secs(2),
             metrics: Metrics::default().jobs(QUEUE.as_str()),
         }

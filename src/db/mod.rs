@@ -1,4 +1,4 @@
-//! The connection pool, the migrator and the entities (one file per table, typed columns, no logic).
+//! The connection pools of the database and of Redis, the migrator and the entities (one file per table, typed columns, no logic).
 //!
 //! Stores of the features take `&impl ConnectionTrait`; whoever owns the use case opens the transaction.
 
@@ -9,9 +9,11 @@ pub mod entities;
 pub mod migrate;
 mod migrator;
 mod pool;
+mod redis;
 mod store_failure;
 mod transaction;
 
+pub use self::redis::{OwnConnection, RedisLocation, RedisPool};
 pub use authority::Authority;
 pub use clock::{millis, now, now_expr};
 pub use connect::{ConnectError, connect};

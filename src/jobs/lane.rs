@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::{Client, RedisError};
+use redis::RedisError;
 
 use crate::kernel::WorkerId;
 use crate::telemetry::JobMetrics;
@@ -17,9 +17,7 @@ pub struct Lane {
     pub queue: Queue,
     /// Its name, new for every start.
     pub worker: WorkerId,
-    /// Redis, for the blocking connection.
-    pub redis: Client,
-    /// The lists, for short commands.
+    /// The lists, and the connection that waits for them.
     pub lists: Lists,
     /// How long one blocking receive waits, 2 s at most.
     pub block: Duration,

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use redis::aio::ConnectionManager;
 use sea_orm::DatabaseConnection;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::db;
+use crate::db::{self, RedisPool};
 use crate::kernel::boottime::since_boot;
 use crate::telemetry::{LeaseMetrics, Loss, Outcome};
 
@@ -26,7 +25,7 @@ pub struct LeaseDeps {
     /// The database, which holds the epoch.
     pub db: DatabaseConnection,
     /// Redis, which holds the lock.
-    pub redis: ConnectionManager,
+    pub redis: RedisPool,
     /// Timeouts and intervals.
     pub settings: LeaseSettings,
     /// The metrics of the lease.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use redis::aio::ConnectionManager;
 use redis::{RedisError, Script};
 use tokio::time::Instant;
 
+use crate::db::RedisPool;
 use crate::telemetry::{LeaseMetrics, Outcome};
 
 use super::name::LeaseName;
@@ -14,7 +14,7 @@ use super::settings::LeaseSettings;
 /// The lock, for one candidacy.
 #[derive(Clone)]
 pub(super) struct Lock {
-    connection: ConnectionManager,
+    connection: RedisPool,
     key: &'static str,
     holder: String,
     settings: LeaseSettings,
@@ -23,7 +23,7 @@ pub(super) struct Lock {
 
 impl Lock {
     pub(super) fn new(
-        connection: ConnectionManager,
+        connection: RedisPool,
         name: LeaseName,
         holder: String,
         settings: LeaseSettings,
@@ -90,7 +90,7 @@ pub struct LockView {
 }
 
 /// Reads the lock of `name`. `None` if it is free.
-pub async fn observe_lock(connection: &ConnectionManager, name: LeaseName) -> Result<Option<LockView>, RedisError> {
+pub async fn observe_lock(connection: &RedisPool, name: LeaseName) -> Result<Option<LockView>, RedisError> {
     let mut pipe = redis::pipe();
     pipe.get(name.lock_key()).pttl(name.lock_key());
     let (holder, millis): (Option<String>, i64) = pipe.query_async(&mut connection.clone()).await?;

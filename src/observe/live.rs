@@ -17,12 +17,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::ConnectionManager;
 use redis::{AsyncCommands, ExistenceCheck, Pipeline, RedisError, SetExpiry, SetOptions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::facts::{AgentFacts, AgentHistory, Facts, HostFacts, Live};
+use crate::db::RedisPool;
 use crate::db::entities::instance;
 use crate::kernel::{InstanceId, Timestamp, VmId};
 use crate::servers::store::PollTarget;
@@ -39,7 +39,7 @@ const BATCH: usize = 500;
 /// The live state. Cheap to clone.
 #[derive(Clone)]
 pub struct LiveState {
-    redis: ConnectionManager,
+    redis: RedisPool,
     agent_ttl: Duration,
     outage: Arc<Outage>,
 }
@@ -55,7 +55,7 @@ pub struct PollClaim {
 
 impl LiveState {
     /// The live state behind `redis`; an agent's answer is in force for `agent_ttl`.
-    pub fn new(redis: ConnectionManager, agent_ttl: Duration) -> Self {
+    pub fn new(redis: RedisPool, agent_ttl: Duration) -> Self {
         Self { redis, agent_ttl, outage: Arc::new(Outage::of("reading the live state")) }
     }
 

@@ -67,7 +67,7 @@ enum LockStatus {
 async fn show(source: &dyn Source, output: Output) -> anyhow::Result<()> {
     let config = OperatorConfig::load(source)?;
     let db = wiring::database(&config.database).await?;
-    let (_, lists) = wiring::redis(&config.redis).await?;
+    let lists = wiring::redis(&config.redis)?;
     let mut leases = Vec::new();
     for name in LeaseName::ALL {
         leases.push(status(&db, &lists, *name).await?);
@@ -129,7 +129,7 @@ async fn campaign(source: &dyn Source, every: Duration, stuck: bool, output: Out
         bail!("a candidate that does nothing useful is for tests; production has `zpack controller`");
     }
     let stop = signals::stop_token()?;
-    let (_, lists) = wiring::redis(&config.redis).await?;
+    let lists = wiring::redis(&config.redis)?;
     let lease = Lease::new(LeaseDeps {
         name: LeaseName::Controller,
         db: wiring::database(&config.database).await?,

@@ -63,7 +63,7 @@ impl Api {
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let db = wiring::database(&config.database).await?;
-        let (_, lists) = wiring::redis(&config.redis).await?;
+        let lists = wiring::redis(&config.redis)?;
         let tokens = TokenSigner::new(&config.auth.secret, config.auth.token_ttl)
             .context("access tokens cannot be signed with API_AUTH_SECRET")?;
         let passwords = Passwords::new(PARALLEL_PASSWORDS).context("passwords cannot be hashed")?;
@@ -185,7 +185,7 @@ fn allowances(config: &LimitsConfig) -> Allowances {
     }
 }
 
-/// Whether Redis answers.
+/// Whether the primary of Redis answers: a replica serves reads, and takes no work.
 struct RedisProbe(Lists);
 
 #[async_trait]
@@ -200,9 +200,9 @@ impl Probe for RedisProbe {
     }
 
     async fn answers(&self) -> bool {
-        let answer: Result<String, _> = redis::cmd("PING").query_async(&mut self.0.connection()).await;
+        let answer = self.0.connection().require_primary().await;
         if let Err(error) = &answer {
-            tracing::debug!(%error, "Redis does not answer: {error}");
+            tracing::debug!(%error, "Redis is of no use: {error}");
         }
         answer.is_ok()
     }

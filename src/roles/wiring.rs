@@ -1,13 +1,9 @@
 //! Makes connections and adapters from settings. Every role takes from here what it needs and nothing more.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
-use redis::Client;
-use redis::io::tcp::TcpSettings;
-use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
-use redis::{ConnectionAddr, IntoConnectionInfo};
+use redis::RedisConnectionInfo;
 use sea_orm::DatabaseConnection;
 
 use crate::adapters::agent::{AgentSettings, Agents};
@@ -21,7 +17,7 @@ use crate::config::{
     AgentConfig, CatalogConfig, DatabaseConfig, DnsConfig, LeaseConfig, ProxmoxConfig, RedisConfig, RedisTarget,
     TlsTrust, VelocityConfig, ZoneConfig,
 };
-use crate::db;
+use crate::db::{self, RedisLocation, RedisPool};
 use crate::edge::EdgePolicy;
 use crate::jobs::Lists;
 use crate::kernel::Clock;
@@ -41,45 +37,23 @@ pub async fn any_database(config: &DatabaseConfig) -> anyhow::Result<DatabaseCon
     db::connect(&config.url, config.max_connections).await.context("the database is needed to go on (DATABASE_URL)")
 }
 
-/// Redis: a client for connections of one's own, and the shared connection for short commands. Neither connects yet,
-/// except to ask the Sentinels who the master is.
-pub async fn redis(config: &RedisConfig) -> anyhow::Result<(Client, Lists)> {
-    let client = match &config.target {
-        RedisTarget::Direct { url } => {
-            let info = url.expose().into_connection_info().context("REDIS_URL cannot be used")?;
-            Client::open(info.set_tcp_settings(redis_sockets())).context("REDIS_URL cannot be used")?
-        }
+/// The lists in Redis, over the connections of the process. Nothing connects yet, and Redis need not be there.
+pub fn redis(config: &RedisConfig) -> anyhow::Result<Lists> {
+    let location = match &config.target {
+        RedisTarget::Direct { url } => RedisLocation::at(url.expose()),
         RedisTarget::Sentinel { sentinels, service, username, password, db } => {
-            let addresses: Result<Vec<ConnectionAddr>, _> = sentinels
-                .iter()
-                .map(|url| url.as_str().into_connection_info().map(|info| info.addr().clone()))
-                .collect();
-            let addresses = addresses.context("REDIS_URL names a Sentinel that cannot be used")?;
-            let mut builder = SentinelClientBuilder::new(addresses, service, SentinelServerType::Master)
-                .context("REDIS_URL cannot be used")?
-                .set_client_to_redis_tcp_settings(redis_sockets())
-                .set_client_to_redis_db(*db);
+            let mut login = RedisConnectionInfo::default().set_db(*db);
             if let Some(username) = username {
-                builder = builder.set_client_to_redis_username(username);
+                login = login.set_username(username);
             }
             if let Some(password) = password {
-                builder = builder.set_client_to_redis_password(password.expose());
+                login = login.set_password(password.expose());
             }
-            let mut sentinel = builder.build().context("REDIS_URL cannot be used")?;
-            sentinel
-                .async_get_client()
-                .await
-                .with_context(|| format!("no Sentinel of REDIS_URL knows the master of `{service}`"))?
+            RedisLocation::behind(sentinels, service, login)
         }
     };
-    let lists = Lists::open(&client).context("REDIS_URL cannot be used")?;
-    Ok((client, lists))
-}
-
-/// The kernel gives up a connection whose other side has not acknowledged anything for five seconds: one that the
-/// network has forgotten would be waited for far longer than Redis is away.
-fn redis_sockets() -> TcpSettings {
-    TcpSettings::default().set_nodelay(true).set_user_timeout(Duration::from_secs(5))
+    let location = location.context("REDIS_URL cannot be used")?;
+    Ok(Lists::new(RedisPool::new(location, config.response_timeout)))
 }
 
 /// The Proxmox cluster.

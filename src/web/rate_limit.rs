@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use redis::aio::ConnectionManager;
 use sha2::{Digest, Sha256};
 
 use super::code::Code;
 use super::error::{ApiError, ApiResult};
 use super::rate_class::{Allowance, RateClass};
+use crate::db::RedisPool;
 use crate::kernel::{Clock, Timestamp};
 use crate::telemetry::Outage;
 
@@ -34,7 +34,7 @@ pub struct RateLimiter(Arc<Inner>);
 
 struct Inner {
     clock: Clock,
-    redis: Option<ConnectionManager>,
+    redis: Option<RedisPool>,
     redis_rests_until: AtomicI64,
     outage: Outage,
     local: Mutex<HashMap<String, i64>>,
@@ -52,7 +52,7 @@ pub struct Remaining {
 
 impl RateLimiter {
     /// Counts in `redis`, or in this process alone without it.
-    pub fn new(clock: Clock, redis: Option<ConnectionManager>) -> Self {
+    pub fn new(clock: Clock, redis: Option<RedisPool>) -> Self {
         let local = Mutex::new(HashMap::new());
         let outage = Outage::of("counting requests in Redis");
         Self(Arc::new(Inner { clock, redis, redis_rests_until: AtomicI64::new(0), outage, local }))

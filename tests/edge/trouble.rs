@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use zpack::edge::{EDGE_KEY, EdgeError, EdgeRecord, EdgeState, Target, TargetState};
-use zpack::jobs::Lists;
 use zpack::kernel::{DnsName, StoredSecret};
 use zpack::ports::ZoneError;
 use zpack::publishing::TargetSelection;
@@ -18,7 +17,7 @@ use crate::support::app::INTERNAL;
 use crate::support::door::Door;
 use crate::support::logs::Logs;
 use crate::support::parts::parts;
-use crate::support::{PrivateRedis, artifacts};
+use crate::support::{PrivateRedis, artifacts, lists_at};
 
 /// How long a refused token is not sent again.
 const COOL_DOWN: Duration = Duration::from_secs(3600);
@@ -152,7 +151,7 @@ async fn a_refused_token_is_sent_once_and_again_when_its_file_has_a_good_one() {
 /// What `GET /api/edge/health` says of the peers of `scene`.
 async fn health(scene: &Scene) -> Value {
     let redis = PrivateRedis::start();
-    let lists = Lists::open(&redis::Client::open(redis.url()).unwrap()).unwrap();
+    let lists = lists_at(redis.url());
     let door = Door::open(Parts {
         source: artifacts::at(&scene.rig.world.artifacts_url()),
         publisher: scene.publisher.clone(),

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use redis::AsyncCommands;
-use redis::aio::ConnectionManager;
 use zpack::config::DatabaseKind;
+use zpack::db::RedisPool;
 use zpack::jobs::Queue;
 use zpack::kernel::{Clock, OperationId, WorkerId};
 
@@ -41,7 +41,7 @@ async fn scene() -> (Scene, WorkerProcess, Counts) {
 }
 
 /// The keys of the runtime: the ready list, the workers, what the living worker has received, and what a dead one had.
-async fn keys(scene: &Scene, connection: &mut ConnectionManager) -> Vec<String> {
+async fn keys(scene: &Scene, connection: &mut RedisPool) -> Vec<String> {
     let known = scene
         .company
         .wait("the worker to be on record", || {

@@ -8,3 +8,4 @@ mod disk;
 mod garbage;
 mod redis;
 mod scene;
+mod sentinel;

@@ -80,8 +80,13 @@ impl Scene {
 
     /// Starts the API and waits until it answers; its log is the file `api`.
     pub async fn api(&self) -> Api {
+        self.api_with([]).await
+    }
+
+    /// The same with further settings.
+    pub async fn api_with(&self, more: impl IntoIterator<Item = (&'static str, String)>) -> Api {
         let port = free_port();
-        let more = Api::settings(port);
+        let more = Api::settings(port).into_iter().chain(more);
         let log = self.file("api");
         let process = WorkerProcess::start_role(&self.company, &["serve"], self.settings(more), Some(&log));
         let api = Api::of(process, port, self.company.owner);

@@ -11,10 +11,7 @@ use syn::{Item, UseTree};
 use super::sources::{is_for_tests, root, rust_files};
 
 /// Dependencies that nothing uses, and why they stay.
-const UNUSED: &[(&str, &str)] = &[
-    ("bb8", "part 5 uses it; not for Redis, see docs/adr/0001-one-redis-connection.md"),
-    ("hmac", "part 8 checks the signatures of Stripe's webhooks with it"),
-];
+const UNUSED: &[(&str, &str)] = &[("hmac", "part 8 checks the signatures of Stripe's webhooks with it")];
 
 /// Dependencies that only the simulated peers use: what a crate of their own would take out of the product.
 const ONLY_FOR_SIM: &[&str] = &["hickory-proto", "http-body-util", "hyper-util", "regex", "serde_path_to_error"];

@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 use zpack::background::Runner;
 use zpack::config::DatabaseKind;
 use zpack::db::entities::instance;
-use zpack::jobs::Lists;
 use zpack::kernel::Clock;
 use zpack::observe::facts::Live;
 use zpack::observe::live::LiveState;
@@ -22,7 +21,7 @@ use zpack::telemetry::Metrics;
 use crate::contracts::proxmox_kit;
 use crate::support::rows::AnyOwner;
 use crate::support::servers::server;
-use crate::support::{PrivateRedis, TestDb};
+use crate::support::{PrivateRedis, TestDb, lists_at};
 
 /// Where the agent is that breaks whoever asks it.
 const BREAKING: &str = "127.0.0.8";
@@ -71,10 +70,7 @@ async fn a_poll_that_panics_fails_the_task_and_neither_ends_the_role_nor_stops_t
     let (db, redis) = (TestDb::migrated(DatabaseKind::Sqlite).await, PrivateRedis::start());
     record(&db, 5000, BREAKING).await;
     record(&db, 5001, "127.0.0.9").await;
-    let live = LiveState::new(
-        Lists::open(&redis::Client::open(redis.url()).unwrap()).unwrap().connection(),
-        Duration::from_secs(600),
-    );
+    let live = LiveState::new(lists_at(redis.url()).connection(), Duration::from_secs(600));
     let metrics = Metrics::default();
     let poller = Poller {
         db: db.db.clone(),

@@ -7,12 +7,12 @@ use serde_json::json;
 use zpack::db;
 use zpack::db::entities::operation::{self, Actor, CancelRule};
 use zpack::db::migrate;
-use zpack::jobs::{Lists, Queue, Work};
+use zpack::jobs::{Queue, Work};
 use zpack::kernel::{Clock, OperationId, VmId};
 use zpack::operations::{Order, begin, offer, shown_request};
 use zpack::power::{HostAction, PowerPayload};
 
-use crate::support::{PrivateRedis, TestDb, on_every_database};
+use crate::support::{PrivateRedis, TestDb, lists_at, on_every_database};
 
 on_every_database!(
     a_row_says_all_that_its_work_says,
@@ -39,7 +39,7 @@ async fn a_row_says_all_that_its_work_says(test: TestDb) {
 
 async fn work_for_later_waits_by_the_clock_of_the_database(test: TestDb) {
     let redis = PrivateRedis::start();
-    let lists = Lists::open(&redis::Client::open(redis.url()).unwrap()).unwrap();
+    let lists = lists_at(redis.url());
     let before = db::now(&test.db).await.unwrap();
     let order = Order::new(stop()).run_after(HOUR);
     let begun = begin(&test.db, &order, Actor::System, Clock::System.now()).await.unwrap();

@@ -13,13 +13,13 @@ use zpack::db::entities::{operation_step, queue_slot};
 use zpack::jobs::lifecycle::{Footprint, Standing, decide, decide_panic};
 use zpack::jobs::{
     ClaimOutcome, ClaimPurpose, Claimed, CrashPolicy, Deadlines, End, Failpoints, Job, JobContext, JobEnd, JobSettings,
-    Leftover, Lists, Queue, Registry, Sweep, UnwindEnd, WorkSpec, claim, end_panicked, ensure_slots, finish, guard,
+    Leftover, Queue, Registry, Sweep, UnwindEnd, WorkSpec, claim, end_panicked, ensure_slots, finish, guard,
     recover_expired, renew, set_paused, sweep,
 };
 use zpack::kernel::{OperationId, Timestamp, WorkerId};
 use zpack::operations::{CancelFacts, CancelOutcome, cancel, may_cancel};
 
-use crate::support::{PrivateRedis, TestDb, on_every_database, rows};
+use crate::support::{PrivateRedis, TestDb, lists_at, on_every_database, rows};
 
 on_every_database!(
     a_claim_is_won_exactly_when_the_rule_allows_it,
@@ -344,8 +344,7 @@ async fn a_panic_ends_an_operation_by_the_rule(test: TestDb) {
 async fn a_sweep_offers_exactly_what_may_start(test: TestDb) {
     let db = &test.db;
     let redis = PrivateRedis::start();
-    let client = redis::Client::open(redis.url()).unwrap();
-    let lists = Lists::open(&client).unwrap();
+    let lists = lists_at(redis.url());
     let now = db::now(db).await.unwrap();
     let rows = vary(standings(now), &[-HOUR, HOUR], |row, offset| row.run_after = at(now, offset));
     let rows = vary(rows, &[0, 1], |row, starts| row.starts = starts);

@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use zpack::config::DatabaseKind;
 use zpack::db::entities::instance;
 use zpack::edge::{EDGE_KEY, EdgeRecord, PROXY_KEY, ProxyRecord, Publication, Registration};
-use zpack::jobs::Lists;
 use zpack::kernel::{Clock, DnsName, Timestamp};
 use zpack::observe::facts::Freshness;
 use zpack::observe::live::LiveState;
@@ -23,7 +22,7 @@ use zpack::servers::store;
 
 use crate::support::rows::AnyOwner;
 use crate::support::servers::server;
-use crate::support::{PrivateRedis, TestDb, in_background};
+use crate::support::{PrivateRedis, TestDb, in_background, lists_at};
 
 const SERVERS: i64 = 10;
 
@@ -110,7 +109,7 @@ async fn a_look_that_learns_nothing_costs_one_query_however_many_servers_there_a
         let queries = queries.clone();
         move |_| _ = queries.fetch_add(1, Ordering::SeqCst)
     });
-    let lists = Lists::open(&redis::Client::open(redis.url()).unwrap()).unwrap();
+    let lists = lists_at(redis.url());
     let freshness = Freshness::of_intervals(Duration::from_secs(5), Duration::from_secs(10));
     let watch = ProxyWatch {
         db: counted,

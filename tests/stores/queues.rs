@@ -7,12 +7,12 @@ use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseConnection, EntityTrai
 use zpack::db;
 use zpack::db::entities::debt::{self, DebtKind, DebtState};
 use zpack::db::entities::operation::{self, OperationState, Unwind};
-use zpack::jobs::{Depth, Ended, Lists, Queue, ended_since, ensure_slots, queue_statuses, set_paused};
+use zpack::jobs::{Depth, Ended, Queue, ended_since, ensure_slots, queue_statuses, set_paused};
 use zpack::kernel::{DebtId, OperationId, Timestamp, WorkerId};
 use zpack::roles::upkeep::{read_database, read_redis};
 use zpack::telemetry::Metrics;
 
-use crate::support::{PrivateRedis, TestDb, on_every_database, rows};
+use crate::support::{PrivateRedis, TestDb, lists_at, on_every_database, rows};
 
 async fn insert(
     db: &DatabaseConnection,
@@ -100,7 +100,7 @@ on_every_database!(every_question_about_a_queue_is_answered);
 #[tokio::test]
 async fn redis_tells_what_waits_who_has_what_and_who_lives() {
     let server = PrivateRedis::start_with(&["--maxmemory", "64mb"]);
-    let lists = Lists::open(&redis::Client::open(server.url()).unwrap()).unwrap();
+    let lists = lists_at(server.url());
     let queue = Queue::Provision;
     assert_eq!(lists.depth(queue).await.unwrap(), Depth::default());
 

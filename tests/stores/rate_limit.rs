@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use zpack::jobs::Lists;
 use zpack::kernel::{Clock, Timestamp};
 use zpack::web::{Code, RateClass, RateLimiter};
 
-use crate::support::PrivateRedis;
+use crate::support::{PrivateRedis, lists_at};
 
 fn limiter(url: String, clock: &Clock) -> RateLimiter {
-    let lists = Lists::open(&redis::Client::open(url).unwrap()).unwrap();
+    let lists = lists_at(url);
     RateLimiter::new(clock.clone(), Some(lists.connection()))
 }
 

@@ -17,7 +17,7 @@ use zpack::router::{Allowances, Credentials, Parts};
 use super::door::Door;
 pub use super::parts::FRESHNESS;
 use super::parts::{bridge, parts};
-use super::{PrivateRedis, TestDb};
+use super::{PrivateRedis, TestDb, lists_at};
 
 /// The internal token of every test app.
 pub const INTERNAL: &str = "the-internal-token-of-the-tests";
@@ -75,7 +75,7 @@ impl TestApp {
     /// One on `database`.
     pub fn start_on(database: TestDb, options: AppOptions) -> Self {
         let redis = PrivateRedis::start();
-        let lists = Lists::open(&redis::Client::open(redis.url()).unwrap()).unwrap();
+        let lists = lists_at(redis.url());
         let statements = Arc::new(AtomicUsize::new(0));
         let mut db = database.db.clone();
         db.set_metric_callback({

@@ -26,13 +26,14 @@ pub mod redis;
 pub mod rows;
 pub mod runtime;
 pub mod scratch;
+pub mod sentinels;
 pub mod servers;
 pub mod sse;
 pub mod worker;
 
 pub use database::TestDb;
 pub(crate) use database::{on_every_database, on_every_empty_database};
-pub use redis::PrivateRedis;
+pub use redis::{PrivateRedis, lists_at};
 
 /// Gives `task` its passes until `stop` fires, as a role would.
 pub fn in_background(task: impl Task, stop: &CancellationToken) -> JoinHandle<()> {

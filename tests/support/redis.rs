@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use zpack::db::{RedisLocation, RedisPool};
+use zpack::jobs::Lists;
 
 use super::guardian::{Guardian, server_dir};
 
@@ -95,8 +97,14 @@ impl Drop for PrivateRedis {
     }
 }
 
+/// The lists in the Redis at `url`.
+pub fn lists_at(url: impl AsRef<str>) -> Lists {
+    let location = RedisLocation::at(url.as_ref()).expect("a Redis URL");
+    Lists::new(RedisPool::new(location, Duration::from_secs(2)))
+}
+
 /// Whether it serves commands; while it loads its file it says so instead.
-fn answers(port: u16) -> bool {
+pub(super) fn answers(port: u16) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
     let mut answer = [0; 5];
     stream.set_read_timeout(Some(Duration::from_secs(1))).is_ok()

@@ -15,7 +15,7 @@ use zpack::kernel::{Clock, OperationId, WorkerId};
 use zpack::telemetry::Metrics;
 
 use super::worker::{RunningWorker, renewer_connection};
-use super::{PrivateRedis, TestDb, rows};
+use super::{PrivateRedis, TestDb, lists_at, rows};
 
 /// The queue of these operations.
 pub const QUEUE: Queue = Queue::Host;
@@ -28,7 +28,6 @@ pub struct Runtime {
     pub test: TestDb,
     pub lists: Lists,
     pub metrics: Metrics,
-    client: redis::Client,
     _redis: PrivateRedis,
 }
 
@@ -36,9 +35,8 @@ impl Runtime {
     /// One over `test`.
     pub fn over(test: TestDb) -> Self {
         let redis = PrivateRedis::start();
-        let client = redis::Client::open(redis.url()).unwrap();
-        let lists = Lists::open(&client).unwrap();
-        Self { test, lists, metrics: Metrics::default(), client, _redis: redis }
+        let lists = lists_at(redis.url());
+        Self { test, lists, metrics: Metrics::default(), _redis: redis }
     }
 
     /// A worker that looks around often, and one operation at a time.
@@ -65,7 +63,6 @@ impl Runtime {
             lane: Lane {
                 queue: QUEUE,
                 worker: WorkerId::generate(),
-                redis: self.client.clone(),
                 lists: self.lists.clone(),
                 block: Duration::from_millis(200),
                 metrics: self.metrics.jobs(QUEUE.as_str()),

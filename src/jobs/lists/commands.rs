@@ -1,10 +1,10 @@
-//! The Redis side of a queue: short commands and scripts on one shared connection. Nothing here decides ownership.
+//! The Redis side of a queue: short commands and scripts on pooled connections. Nothing here decides ownership.
 
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{AsyncCommands, Client, RedisError, Script};
+use redis::{AsyncCommands, RedisError, Script};
 
+use crate::db::RedisPool;
 use crate::jobs::queue::Queue;
 use crate::kernel::{OperationId, WorkerId};
 
@@ -14,27 +14,21 @@ pub(in crate::jobs) const PAGE: usize = 200;
 /// A customer waits for this.
 const RING: Duration = Duration::from_millis(500);
 
-/// The lists of all queues, over a connection that reconnects by itself. Cheap to clone.
+/// The lists of all queues. Cheap to clone.
 #[derive(Clone)]
 pub struct Lists {
-    connection: ConnectionManager,
+    redis: RedisPool,
 }
 
 impl Lists {
-    /// Opens the lists lazily: Redis need not be there yet. Commands fail after 2 s without an answer.
-    pub fn open(client: &Client) -> Result<Self, RedisError> {
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(Duration::from_secs(1)))
-            .set_response_timeout(Some(Duration::from_secs(2)))
-            .set_min_delay(Duration::from_millis(50))
-            .set_max_delay(Duration::from_secs(2))
-            .set_number_of_retries(0);
-        Ok(Self { connection: client.get_connection_manager_lazy(config)? })
+    /// The lists that are in `redis`.
+    pub fn new(redis: RedisPool) -> Self {
+        Self { redis }
     }
 
-    /// The shared connection, for short commands of other modules.
-    pub fn connection(&self) -> ConnectionManager {
-        self.connection.clone()
+    /// Where they are, for other commands.
+    pub fn connection(&self) -> RedisPool {
+        self.redis.clone()
     }
 
     /// Announces a fresh id, in half a second or not at all. Losing this costs time only: the sweeper offers the row.

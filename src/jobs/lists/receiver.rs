@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join;
+use redis::RedisError;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisError};
 use tokio::time::{Instant, timeout};
 
+use crate::db::OwnConnection;
 use crate::jobs::lane::Lane;
 use crate::jobs::queue::Queue;
 use crate::jobs::run::inflight::InFlight;
@@ -43,7 +44,7 @@ pub(super) struct Receiver {
     lane: Lane,
     inflight: InFlight,
     acks: Arc<Acks>,
-    connection: Option<MultiplexedConnection>,
+    connection: Option<OwnConnection>,
     /// Redis id of the connection, for waking it; 0 while there is none.
     connection_id: Arc<AtomicI64>,
     /// Whether the ready list had more when it was last asked, so that there is no need to block.
@@ -108,8 +109,9 @@ impl Receiver {
     async fn start_over(&mut self, error: &RedisError) {
         self.acks.receiver_is_away();
         self.lane.metrics.receive_failed();
-        self.connection = None;
-        self.connection_id.store(0, Ordering::SeqCst);
+        if let Some(connection) = self.disconnect() {
+            connection.met(error);
+        }
         self.lane.clear_after(error).await;
         self.outage.failed(error);
         tokio::time::sleep(RECONNECT.jittered(self.failures)).await;
@@ -209,14 +211,14 @@ impl Receiver {
         }
     }
 
+    /// Nothing is under way on the connection now, so that it may be replaced.
     async fn connect(&mut self) -> Result<MultiplexedConnection, RedisError> {
-        if let Some(connection) = &self.connection {
-            return Ok(connection.clone());
+        if let Some(connection) = self.connection.as_ref().filter(|connection| connection.is_current()) {
+            return Ok(connection.connection());
         }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(Duration::from_secs(1)))
-            .set_response_timeout(None);
-        let mut connection = self.lane.redis.get_multiplexed_async_connection_with_config(&config).await?;
+        self.disconnect();
+        let own = self.lane.lists.connection().own_connection().await?;
+        let mut connection = own.connection();
         let ask = async {
             let id: i64 = redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await?;
             Ok::<_, RedisError>(id)
@@ -225,8 +227,13 @@ impl Receiver {
         self.reconcile(&mut connection).await?;
         self.flowing = false;
         self.connection_id.store(id, Ordering::SeqCst);
-        self.connection = Some(connection.clone());
+        self.connection = Some(own);
         Ok(connection)
+    }
+
+    fn disconnect(&mut self) -> Option<OwnConnection> {
+        self.connection_id.store(0, Ordering::SeqCst);
+        self.connection.take()
     }
 
     /// Whatever is on our own list and not being handled was received without our noticing: a lost reply.

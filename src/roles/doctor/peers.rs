@@ -75,8 +75,8 @@ fn sqlite_path(url: &str) -> Option<&str> {
 
 pub(super) async fn redis(config: RedisConfig) -> Vec<Check> {
     const NAME: &str = "redis";
-    let lists = match wiring::redis(&config).await {
-        Ok((_, lists)) => lists,
+    let lists = match wiring::redis(&config) {
+        Ok(lists) => lists,
         Err(error) => return vec![Check::fail(NAME, format!("{error:#}"), "correct REDIS_URL")],
     };
     match check_redis(&lists).await {
@@ -85,10 +85,10 @@ pub(super) async fn redis(config: RedisConfig) -> Vec<Check> {
             return vec![Check::fail(NAME, error.to_string(), "set maxmemory-policy noeviction")];
         }
         Err(error @ RequirementError::Unreachable(_)) => {
-            return vec![Check::fail(NAME, chain(&error), "start it, or correct REDIS_URL")];
+            return vec![Check::fail(NAME, chain(&error), "start it, or correct REDIS_URL; a replica will not do")];
         }
     }
-    let mut checks = vec![Check::pass(NAME, "answers, and never evicts keys (noeviction)")];
+    let mut checks = vec![Check::pass(NAME, "is the primary, and never evicts keys (noeviction)")];
     for queue in Queue::ALL {
         checks.push(workers(&lists, *queue).await);
     }

@@ -24,7 +24,7 @@ const PAGE: u64 = 200;
 pub async fn run(source: &dyn Source, command: QueueCommand, output: Output) -> anyhow::Result<()> {
     let config = OperatorConfig::load(source)?;
     let db = wiring::database(&config.database).await?;
-    let (_, lists) = wiring::redis(&config.redis).await?;
+    let lists = wiring::redis(&config.redis)?;
     let now = db::now(&db).await.context("the database did not tell the time")?;
     match command {
         QueueCommand::List => list(&db, &lists, now, output).await,

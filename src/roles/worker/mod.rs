@@ -65,7 +65,7 @@ pub(super) async fn provision(
     clock: &Clock,
 ) -> anyhow::Result<ProvisionRole> {
     let parts = WorkerParts::connect(config, db, clock)?;
-    let (redis, lists) = wiring::redis(&config.redis).await?;
+    let lists = wiring::redis(&config.redis)?;
     let failpoints = Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default());
     let worker = |registry: Registry, settings: JobSettings| {
         let queue = registry.queue();
@@ -73,7 +73,6 @@ pub(super) async fn provision(
             lane: Lane {
                 queue,
                 worker: WorkerId::generate(),
-                redis: redis.clone(),
                 lists: lists.clone(),
                 block: config.jobs.block,
                 metrics: metrics.jobs(queue.as_str()),

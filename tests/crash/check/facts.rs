@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redis::aio::ConnectionManager;
 use redis::{AsyncCommands, RedisError};
 use sea_orm::EntityTrait;
 use serde_json::Value;
+use zpack::db::RedisPool;
 use zpack::db::entities::{debt, instance, operation, operation_step, queue_slot, reservation};
 use zpack::jobs::Queue;
 use zpack::kernel::OperationId;
@@ -23,7 +23,7 @@ pub struct Lists {
 }
 
 impl Lists {
-    pub async fn read(connection: &mut ConnectionManager) -> Result<Self, RedisError> {
+    pub async fn read(connection: &mut RedisPool) -> Result<Self, RedisError> {
         let queue = Queue::Provision;
         let text = |entries: Vec<Vec<u8>>| entries.iter().map(|e| String::from_utf8_lossy(e).into_owned()).collect();
         let ready = text(connection.lrange(queue.ready_key(), 0, -1).await?);

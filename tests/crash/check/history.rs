@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use redis::aio::ConnectionManager;
 use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, Statement};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use zpack::db::RedisPool;
 use zpack::db::entities::operation::{OperationState, Unwind};
 use zpack::kernel::OperationId;
 
@@ -154,7 +154,7 @@ pub struct Sampler {
 
 impl Sampler {
     /// One every `every`.
-    pub fn start(db: DatabaseConnection, mut lists: ConnectionManager, slots: usize, every: Duration) -> Self {
+    pub fn start(db: DatabaseConnection, mut lists: RedisPool, slots: usize, every: Duration) -> Self {
         let (stop, history) = (CancellationToken::new(), Arc::new(Mutex::new(History::new(slots))));
         let (token, shared) = (stop.clone(), history.clone());
         let task = tokio::spawn(async move {

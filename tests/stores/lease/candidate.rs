@@ -9,11 +9,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zpack::db::entities::lease;
-use zpack::jobs::Lists;
 use zpack::lease::{CandidacyEnd, Lease, LeaseDeps, LeaseName, LeaseSettings, Term};
 use zpack::telemetry::{Metrics, Outcome};
 
-use crate::support::TestDb;
+use crate::support::{TestDb, lists_at};
 
 pub const KEY: &str = "zlh:controller:lock";
 
@@ -54,7 +53,7 @@ impl Candidate {
         let lease = Lease::new(LeaseDeps {
             name: LeaseName::Controller,
             db,
-            redis: Lists::open(&redis::Client::open(redis).unwrap()).unwrap().connection(),
+            redis: lists_at(redis).connection(),
             settings,
             metrics: metrics.lease(LeaseName::Controller.as_str()),
         });

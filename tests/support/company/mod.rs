@@ -28,7 +28,7 @@ use zpack::telemetry::Metrics;
 
 pub use self::later::LaterRelease;
 use super::door::Door;
-use super::{PrivateRedis, TestDb, artifacts, parts};
+use super::{PrivateRedis, TestDb, artifacts, lists_at, parts};
 
 /// The zone of the simulated DNS servers.
 pub const ZONE: &str = "play.zpack.test";
@@ -44,7 +44,6 @@ pub struct Company {
     /// What its workers count, all together.
     pub metrics: Metrics,
     pub owner: UserId,
-    client: redis::Client,
     http: reqwest::Client,
 }
 
@@ -62,12 +61,11 @@ impl Company {
     /// Starts one over an empty company database; simulated seconds are multiplied by `time_scale`.
     pub async fn start_over(db: TestDb, time_scale: f64) -> Self {
         let redis = PrivateRedis::start();
-        let client = redis::Client::open(redis.url()).unwrap();
-        let lists = Lists::open(&client).unwrap();
+        let lists = lists_at(redis.url());
         let world = World::start(SimConfig { time_scale, ..SimConfig::default() }).await.unwrap();
         let owner = owner(&db.db).await;
         let (metrics, http) = (Metrics::default(), reqwest::Client::new());
-        Self { db, redis, lists, world, metrics, owner, client, http }
+        Self { db, redis, lists, world, metrics, owner, http }
     }
 
     /// Opens the API of this company; observations count for `freshness`.

@@ -106,7 +106,6 @@ impl Company {
             lane: Lane {
                 queue,
                 worker: WorkerId::generate(),
-                redis: self.client.clone(),
                 lists: self.lists.clone(),
                 block: Duration::from_millis(500),
                 metrics: self.metrics.jobs(queue.as_str()),
