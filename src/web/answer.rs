@@ -1,7 +1,7 @@
-//! The outermost layer of the HTTP server: what every answer has in common, whichever handler wrote it.
+//! The outermost layer of the HTTP server, which every request passes.
 //!
-//! It names the request, opens its tracing span, finds the client's address, answers preflights, turns every failure
-//! into a problem document that carries the request's name, and adds the security headers.
+//! It assigns the request id, opens the tracing span, finds the client's address, answers preflights, turns every
+//! failure into a problem document with the request id, and adds the security headers.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -22,23 +22,23 @@ use super::error::{ApiError, PROBLEM};
 use super::rate_class::RateClass;
 use crate::telemetry::HttpMetrics;
 
-/// What the outermost layer needs to know.
+/// Which proxies are trusted and which origins may call the API.
 #[derive(Clone, Debug, Default)]
 pub struct ClientPolicy {
-    /// The proxies whose forwarded headers are believed.
+    /// The proxies whose forwarded headers are trusted.
     pub trusted_proxies: TrustedProxies,
     /// The origins whose pages may call the API.
     pub origins: AllowedOrigins,
 }
 
-/// The address of the client, in the extensions of every request.
+/// The address of the client; in the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
 const MOST_HEADER_BYTES: usize = 32 * 1024;
 const MOST_URI_BYTES: usize = 8 * 1024;
 
-/// Wraps the answer to one request; see the module.
+/// Wraps the handling of one request; see the module.
 pub async fn wrap(
     policy: web::Data<ClientPolicy>,
     metrics: web::Data<HttpMetrics>,
@@ -96,8 +96,9 @@ pub async fn wrap(
     Ok(answer)
 }
 
-/// Whether an answer is logged at `debug`: it did not fail, and the request changed nothing or is of the kind that machines
-/// repeat all the time (health checks, polls, callbacks of the proxy). `rate` is the class of the route, if one was found.
+/// Whether an answer is logged at `debug`: it did not fail, and either the request changed nothing or it is of a kind
+/// that machines repeat all the time (health checks, polls, callbacks of the proxy). `rate` is the class of the route,
+/// if a route was found.
 fn is_routine(method: &Method, rate: Option<RateClass>, status: StatusCode) -> bool {
     let failed = status.is_client_error() || status.is_server_error();
     !failed && (method.is_safe() || matches!(rate, Some(RateClass::Read | RateClass::Free)))
@@ -113,7 +114,8 @@ fn refuse_oversize(request: &ServiceRequest) -> Option<ApiError> {
     (uri > MOST_URI_BYTES).then(|| ApiError::new(Code::UriTooLong, "The path and query are longer than 8 KiB."))
 }
 
-/// Rewrites every failure as a problem that names the request: ours with what they say, others by their status.
+/// Rewrites every failure as a problem document with the request id: an [`ApiError`] keeps its text, any other failure
+/// gets the text of its status.
 fn as_problem(answer: ServiceResponse<BoxBody>, name: &ClientRequestId) -> ServiceResponse<BoxBody> {
     let status = answer.status();
     if !status.is_client_error() && !status.is_server_error() {
@@ -125,7 +127,7 @@ fn as_problem(answer: ServiceResponse<BoxBody>, name: &ClientRequestId) -> Servi
         None => {
             let code = Code::of_status(status);
             log_unknown(code, cause);
-            // An unusual status is answered as the plain one of its class.
+            // A status without a code of its own gets the general code of its class.
             (code.status(), ApiError::new(code, code.meaning()).document(Some(name.as_str())))
         }
     };

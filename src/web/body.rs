@@ -1,4 +1,4 @@
-//! The JSON body of a request: right content type, bounded size, strict JSON, then field by field into a type.
+//! The JSON body of a request: checks the content type and the size, parses strictly, and reads the fields into a type.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,13 +23,13 @@ const READ_TIME: Duration = Duration::from_secs(30);
 
 /// A request body that is read field by field.
 pub trait FromFields: Sized {
-    /// Reads the fields and finishes them.
+    /// Reads all fields and calls [`Fields::finish`].
     fn from_fields(fields: Fields<'_>) -> ApiResult<Self>;
 }
 
 /// The arguments of a handler whose last one is a JSON body.
 pub trait TakesJson {
-    /// What the body is read into.
+    /// The type of the body.
     type Body;
 }
 
@@ -46,9 +46,9 @@ takes_json! { () (A) (A B) (A B C) (A B C D) (A B C D E) }
 /// Extracts a `T` from the JSON body.
 #[derive(Debug)]
 pub struct Json<T> {
-    /// What the body says.
+    /// The body.
     pub value: T,
-    /// SHA-256 of the body's meaning (keys sorted, no white space), in hexadecimal. Equal for equal bodies.
+    /// SHA-256 of the canonical body (keys sorted, no white space), in hexadecimal. Equal bodies have equal digests.
     pub digest: String,
 }
 
@@ -66,15 +66,14 @@ impl<T: FromFields> FromRequest for Json<T> {
     }
 }
 
-/// Reads `text`, a whole body, into a `T`.
+/// Reads `text`, a whole body, as a `T`.
 pub fn read_json<T: FromFields>(text: &[u8]) -> ApiResult<Json<T>> {
     let object = parse_object(text)?;
     let value = T::from_fields(Fields::new(&object))?;
     Ok(Json { value, digest: digest(&object) })
 }
 
-/// Refuses what is sent to a route that takes no body. An empty object and `null` say nothing and are accepted, whatever the type
-/// of the body.
+/// Refuses a body on a route that takes none. An empty object and `null` are accepted, whatever their content type.
 pub async fn refuse_fields(headers: &HeaderMap, payload: &mut Payload) -> ApiResult<()> {
     check_length(headers, JSON_LIMIT)?;
     let text = read_all(payload, JSON_LIMIT).await?;
@@ -84,13 +83,13 @@ pub async fn refuse_fields(headers: &HeaderMap, payload: &mut Payload) -> ApiRes
     Fields::new(&parse_object(&text)?).finish(())
 }
 
-/// Reads the whole body, at most `limit` bytes of it, in bounded time.
+/// Reads the whole body, up to `limit` bytes, with a timeout.
 pub async fn read_all(payload: &mut Payload, limit: usize) -> ApiResult<BytesMut> {
     let read = async {
         let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|error| {
-                ApiError::new(Code::MalformedRequest, format!("The body could not be read to its end: {error}."))
+                ApiError::new(Code::MalformedRequest, format!("The body could not be read completely: {error}."))
             })?;
             if body.len() + chunk.len() > limit {
                 return Err(too_large(limit));
@@ -104,7 +103,7 @@ pub async fn read_all(payload: &mut Payload, limit: usize) -> ApiResult<BytesMut
     })
 }
 
-/// Refuses a body that announces more than `limit` bytes before any of it is read.
+/// Refuses a body whose `Content-Length` exceeds `limit`, before any of it is read.
 pub fn check_length(headers: &HeaderMap, limit: usize) -> ApiResult<()> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) { Err(too_large(limit)) } else { Ok(()) }
@@ -132,7 +131,7 @@ fn check_content_type(headers: &HeaderMap) -> ApiResult<()> {
 }
 
 fn digest(object: &Map<String, Value>) -> String {
-    // The map is sorted by key, so equal objects have equal text.
+    // The map is sorted by key, so equal objects serialize equally.
     let text = serde_json::to_vec(object).unwrap_or_default();
     hex::encode(Sha256::digest(text))
 }

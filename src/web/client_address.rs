@@ -1,14 +1,14 @@
-//! Who is on the other end: the TCP peer, or what a trusted proxy says about it.
+//! The address of the client: the TCP peer, or the address that a trusted proxy forwards.
 //!
-//! The chain of forwarded addresses is walked from the right, the end our own proxies wrote, to the first address that
-//! is not one of them. Everything left of it was sent by the client and proves nothing.
+//! The forwarded addresses are walked from the right, the end that our own proxies wrote, to the first address that is
+//! not a trusted proxy. Everything left of it was sent by the client and proves nothing.
 
 use std::net::{IpAddr, SocketAddr};
 
 use actix_web::http::header::{HeaderMap, HeaderName, X_FORWARDED_FOR};
 use ipnet::IpNet;
 
-/// The proxies whose forwarded headers are believed.
+/// The proxies whose forwarded headers are trusted.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
@@ -30,7 +30,7 @@ impl TrustedProxies {
         let mut nearest = peer;
         let chain = forwarded_chain(headers);
         for hop in chain.iter().rev() {
-            // An entry that is no address ends what our proxies vouch for.
+            // An entry that is not an address ends the part that our proxies wrote.
             let Some(address) = parse_hop(hop) else { return nearest };
             if !self.trusts(address) {
                 return address;
@@ -51,7 +51,7 @@ impl TrustedProxies {
 const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 
-/// The hops of `X-Forwarded-For`, or of `Forwarded` where the former is missing; all header lines joined in order.
+/// The hops of `X-Forwarded-For`, or of `Forwarded` if the former is absent; all header lines joined in order.
 fn forwarded_chain(headers: &HeaderMap) -> Vec<&str> {
     let lines = |name: HeaderName| headers.get_all(name).map(|value| value.to_str().unwrap_or("unreadable"));
     if headers.contains_key(X_FORWARDED_FOR) {
@@ -105,15 +105,15 @@ mod tests {
     const XFF: &str = "x-forwarded-for";
 
     #[test]
-    fn an_untrusted_peer_speaks_only_for_itself() {
+    fn headers_of_an_untrusted_peer_are_ignored() {
         let lies = [(XFF, "1.1.1.1"), ("forwarded", "for=2.2.2.2"), ("cf-connecting-ip", "3.3.3.3")];
         assert_eq!(client("10.0.0.0/8", "203.0.113.9", &lies), "203.0.113.9");
         assert_eq!(client("", "10.0.0.1", &lies), "10.0.0.1");
     }
 
     #[test]
-    fn the_walk_goes_from_the_right_over_all_lines() {
-        // HAProxy with forwardfor leaves the client's own line first and adds a second one.
+    fn hops_are_read_from_the_right_over_all_lines() {
+        // HAProxy with forwardfor keeps the client's own line and appends a second one.
         let lines = [(XFF, "1.1.1.1"), (XFF, "198.51.100.7")];
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &lines), "198.51.100.7");
         let chain = [(XFF, "1.1.1.1, 198.51.100.7, 10.0.0.5")];
@@ -122,13 +122,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_ends_the_walk() {
+    fn an_entry_that_is_not_an_address_ends_the_chain() {
         assert_eq!(client("10.0.0.1/32", "10.0.0.1", &[(XFF, "8.8.8.8, unknown")]), "10.0.0.1");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &[(XFF, "evil, 10.0.0.7")]), "10.0.0.7");
     }
 
     #[test]
-    fn forwarded_and_cloudflare_are_second_and_third_choice() {
+    fn forwarded_comes_second_and_the_cloudflare_header_third() {
         let forwarded = [("forwarded", "for=9.9.9.9, For=\"[2001:db8::7]:4711\";proto=https")];
         assert_eq!(client("10.0.0.1/32", "10.0.0.1", &forwarded), "2001:db8::7");
         assert_eq!(client("10.0.0.1/32", "10.0.0.1", &[("cf-connecting-ip", "198.51.100.3")]), "198.51.100.3");

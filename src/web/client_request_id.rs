@@ -1,4 +1,4 @@
-//! The name of a request: taken from `X-Request-Id` when it is well formed, made otherwise.
+//! The request id: the client's `X-Request-Id` if it is well formed, a generated id otherwise.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use std::future::{Ready, ready};
 
 use crate::kernel::RequestId;
 
-/// The header that carries the name, both ways.
+/// The header that carries the request id, in requests and answers.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The name of a request in answers, problems and logs: 1 to 128 visible ASCII characters.
+/// The id of a request in answers, problem documents and logs: 1 to 128 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientRequestId(Arc<str>);
 
 impl ClientRequestId {
-    /// The client's name of the request if it sent a well-formed one, a new name otherwise.
+    /// The client's request id if it is well formed, a generated one otherwise.
     pub fn accept_or_make(headers: &HeaderMap) -> Self {
         let sent = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
         match sent.filter(|text| is_well_formed(text)) {
@@ -26,12 +26,12 @@ impl ClientRequestId {
         }
     }
 
-    /// The text.
+    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The text as a header value.
+    /// The id as a header value.
     pub fn header_value(&self) -> HeaderValue {
         HeaderValue::from_str(&self.0).unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
     }
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_name_is_kept_and_a_bad_one_replaced() {
+    fn a_well_formed_id_is_kept_and_others_are_replaced() {
         assert_eq!(named("portal-42/a").as_str(), "portal-42/a");
         assert!(named("two words").as_str().starts_with("req_"));
         assert!(named("").as_str().starts_with("req_"));

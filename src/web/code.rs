@@ -1,4 +1,4 @@
-//! Every public error code with its status: the one table. Append-only, because clients match on the texts.
+//! Every public error code with its status, in one table. Append-only, because clients match on the codes.
 
 use actix_web::http::StatusCode;
 
@@ -7,7 +7,7 @@ use crate::kernel::text_enum;
 text_enum! {
     /// What a client may do after a failure.
     pub enum Retry {
-        /// The same request fails the same way again.
+        /// The same request would fail again.
         No = "no",
         /// The same request may succeed at once.
         Now = "now",
@@ -36,12 +36,12 @@ macro_rules! codes {
                 match self { $(Self::$variant => Retry::$retry),+ }
             }
 
-            /// Its name in words.
+            /// Its title.
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title),+ }
             }
 
-            /// When it is answered.
+            /// The situation in which it is answered.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($doc),+).trim_ascii()),+ }
             }
@@ -133,7 +133,7 @@ codes! {
 }
 
 impl Code {
-    /// The code for a failure that is known by its status alone.
+    /// The code for a failure of which only the status is known.
     pub fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::UNAUTHORIZED => Self::Unauthenticated,
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_is_an_error_and_says_when() {
+    fn every_code_has_an_error_status_and_a_meaning() {
         for code in Code::ALL {
             assert!(code.status().is_client_error() || code.status().is_server_error(), "{code}");
             assert!(code.meaning().ends_with('.'), "{code}: {}", code.meaning());

@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-/// The origins whose pages may call the API. Clones share which others were refused.
+/// The origins whose pages may call the API. Clones share the list of refused origins.
 #[derive(Clone, Debug, Default)]
 pub struct AllowedOrigins {
     allowed: Vec<String>,
     refused: Arc<Mutex<BTreeSet<String>>>,
 }
 
-/// How many refused origins are reported; a client may send any number of them.
+/// How many refused origins are remembered and logged; clients could send any number of them.
 const MOST_REFUSED: usize = 64;
-/// The longest origin that is reported.
+/// The longest origin that is logged.
 const LONGEST_ORIGIN: usize = 200;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
@@ -33,15 +33,15 @@ impl AllowedOrigins {
         Self { allowed: origins.into_iter().collect(), refused: Arc::default() }
     }
 
-    /// The `Origin` of a request, when its page may call us.
+    /// The `Origin` of a request, if pages of that origin may call the API.
     pub fn allowed(&self, request: &HeaderMap) -> Option<HeaderValue> {
         let mut lines = request.get_all(header::ORIGIN);
         let origin = lines.next().filter(|_| lines.next().is_none())?;
         self.allowed.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
     }
 
-    /// The `Origin` of a request that [`allowed`](Self::allowed) refuses, the first time it is seen, for the log: a browser
-    /// does not say what is missing. `None` for a page of our own host, and after 64 origins.
+    /// The `Origin` of a request that [`allowed`](Self::allowed) refuses, the first time it occurs, for the log: the
+    /// browser's error does not name the missing setting. `None` for a page of our own host, and after 64 origins.
     pub fn newly_refused(&self, request: &HeaderMap) -> Option<String> {
         let origin = request.get(header::ORIGIN)?.to_str().ok()?;
         let host = request.get(header::HOST).and_then(|host| host.to_str().ok());
@@ -53,13 +53,13 @@ impl AllowedOrigins {
         (refused.len() < MOST_REFUSED && refused.insert(origin.clone())).then_some(origin)
     }
 
-    /// Whether no origin is allowed, which makes `Vary: Origin` pointless.
+    /// Whether no origin is allowed, so that `Vary: Origin` is not needed.
     pub fn is_empty(&self) -> bool {
         self.allowed.is_empty()
     }
 }
 
-/// Whether a browser asks for permission before the real request.
+/// Whether this is a browser's preflight request.
 pub fn is_preflight(method: &Method, request: &HeaderMap) -> bool {
     method == Method::OPTIONS
         && request.contains_key(header::ORIGIN)
@@ -67,7 +67,7 @@ pub fn is_preflight(method: &Method, request: &HeaderMap) -> bool {
         && !request.contains_key(ALLOW_PRIVATE_NETWORK)
 }
 
-/// Adds what every answer to an allowed `origin` carries.
+/// Adds the headers of every answer to an allowed `origin`.
 pub fn add_headers(answer: &mut HeaderMap, origin: HeaderValue, preflight: bool) {
     answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     if preflight {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_origin_is_reported_once_by_all_clones_together() {
+    fn a_refused_origin_is_reported_once_for_all_clones() {
         let origins = AllowedOrigins::new(["https://portal.example".to_owned()]);
         assert_eq!(origins.newly_refused(&from("https://portal.example")), None);
         assert_eq!(origins.newly_refused(&from("http://api.example:4000")), None, "a page of our own");
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_origins_are_sent_memory_and_log_are_bounded() {
+    fn memory_and_log_stay_bounded_whatever_is_sent() {
         let origins = AllowedOrigins::new([]);
         let reported =
             (0..1000).filter_map(|n| origins.newly_refused(&from(&format!("http://{n}.{}", "x".repeat(500)))));

@@ -1,7 +1,7 @@
-//! The one error every handler answers with, and how it becomes a problem document (RFC 9457).
+//! The error type of all handlers, and its problem document (RFC 9457).
 //!
-//! Features implement `From<TheirError> for ApiError` beside their error enum: one arm per variant, a code and a public
-//! text. What the public must not see is logged here, once, where it is turned into an [`ApiError`].
+//! Features implement `From<TheirError> for ApiError` beside their error enum: one arm per variant, with a code and a
+//! public text. Details that must not be public are logged here, once, when the error becomes an [`ApiError`].
 
 use std::error::Error;
 use std::fmt;
@@ -28,11 +28,11 @@ pub type ApiResult<T> = Result<T, ApiError>;
 pub struct FieldError {
     /// JSON pointer into the body, or `?name` for a query parameter.
     pub pointer: String,
-    /// What it must be.
+    /// What it must be, or what is wrong with it.
     pub message: String,
 }
 
-/// A failure in the words of the public.
+/// A failure as it is shown to the client.
 #[derive(Clone, Debug)]
 pub struct ApiError(Box<Facts>);
 
@@ -47,10 +47,10 @@ struct Facts {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// A problem document (RFC 9457) as it is sent.
+/// A problem document (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem<'a> {
-    /// Where the code is described.
+    /// A link to the description of the code.
     #[serde(rename = "type")]
     #[schema(value_type = String)]
     kind: String,
@@ -95,7 +95,7 @@ impl ApiError {
         }))
     }
 
-    /// No such thing, or none that this caller may see.
+    /// There is no such resource, or none that this caller may see.
     pub fn not_found(what: &str) -> Self {
         Self::new(Code::NotFound, format!("There is no such {what}."))
     }
@@ -106,15 +106,15 @@ impl ApiError {
             .header(header::ALLOW, allow)
     }
 
-    /// A failure that the public learns nothing about. Logs `error` with its chain; call it where the error is handled.
+    /// A failure without public details. Logs `error` with its sources; call it where the error is handled.
     pub fn internal(error: impl Error) -> Self {
         tracing::error!(error = %Chain(&error), "a request failed: {}", Chain(&error));
         Self::new(Code::Internal, "Something went wrong on our side.")
     }
 
-    /// Something zpack needs cannot be reached; logs `error` with its chain.
+    /// Something zpack needs cannot be reached; logs `error` with its sources.
     pub fn unavailable(error: impl Error) -> Self {
-        tracing::warn!(error = %Chain(&error), "a request met an unreachable part: {}", Chain(&error));
+        tracing::warn!(error = %Chain(&error), "a request failed because a dependency is unreachable: {}", Chain(&error));
         Self::new(Code::Unavailable, "A part of the system cannot be reached. Please try again shortly.")
             .retry_after(Duration::from_secs(2))
     }
@@ -124,7 +124,7 @@ impl ApiError {
         Self::with_errors(Code::ValidationFailed, errors)
     }
 
-    /// A failure of kind `code` whose detail sums up `errors`.
+    /// A failure with `code` whose detail summarizes `errors`.
     pub fn with_errors(code: Code, errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
             [] => code.title().to_owned(),
@@ -136,14 +136,14 @@ impl ApiError {
         error
     }
 
-    /// Names the operation that is in the way.
+    /// Names the operation that prevents the request.
     #[must_use]
     pub fn operation(mut self, id: OperationId) -> Self {
         self.0.operation = Some(id);
         self
     }
 
-    /// Tells the client when to come back.
+    /// Sets `Retry-After`.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -158,7 +158,7 @@ impl ApiError {
         self
     }
 
-    /// Adds a header to the answer; a value that no header can carry is left out.
+    /// Adds a header to the answer; a value that is not valid in a header is left out.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -177,7 +177,7 @@ impl ApiError {
         &self.0.errors
     }
 
-    /// The document, naming the request by `instance`.
+    /// The document, with the request id as `instance`.
     pub fn document(&self, instance: Option<&str>) -> String {
         let Facts { code, detail, retry, operation, errors, members, .. } = &*self.0;
         let problem = Problem {
@@ -193,7 +193,7 @@ impl ApiError {
             error: detail,
             members,
         };
-        // Only text, numbers and maps with text keys: this cannot fail.
+        // Strings, numbers and maps with string keys: serializing them cannot fail.
         serde_json::to_string(&problem).unwrap_or_default()
     }
 }
@@ -225,7 +225,7 @@ impl From<DbErr> for ApiError {
         match StoreFailure::of(&error) {
             StoreFailure::Away | StoreFailure::Busy => Self::unavailable(error),
             StoreFailure::Full => {
-                tracing::error!(error = %Chain(&error), "a request met a full disk: {}", Chain(&error));
+                tracing::error!(error = %Chain(&error), "a request failed because the disk is full: {}", Chain(&error));
                 Self::new(Code::StorageFull, "The disk of the database is full. Nothing was changed; try again later.")
                     .retry_after(Duration::from_secs(30))
             }

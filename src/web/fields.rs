@@ -1,6 +1,6 @@
-//! Reads the fields of a JSON object one by one and reports everything that is wrong at once, each with its pointer.
+//! Reads the fields of a JSON object one by one and reports all problems at once, each with its pointer.
 //!
-//! A field nobody asked for is refused too, so a misspelt option is an answer, not a silent default.
+//! A field that was not read is refused, so that a misspelt field name is an error and not a silent default.
 //!
 //! ```text
 //! let name = fields.required(&["name"], text(1..=64));
@@ -15,31 +15,31 @@ use serde_json::{Map, Value};
 use super::error::{ApiError, ApiResult, FieldError};
 use super::strict_json::pointer_step;
 
-/// What a field holds, if it was accepted. [`Fields::finish`] turns it into the value.
+/// The value of a field, if it was accepted. [`Fields::finish`] unwraps it.
 #[derive(Debug)]
-#[must_use = "hand it to `Fields::finish`"]
+#[must_use = "pass it to `Fields::finish`"]
 pub struct Checked<T>(Option<T>);
 
 impl<T> Checked<T> {
-    /// The value, if it was accepted; to compare it with another field.
+    /// The value, if it was accepted, to compare it with another field.
     pub fn value(&self) -> Option<&T> {
         self.0.as_ref()
     }
 }
 
-/// How a field of an update was sent.
+/// What an update does to a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FieldUpdate<T> {
-    /// Not at all: it stays.
+    /// Absent: the field keeps its value.
     Keep,
-    /// As `null`: it is cleared.
+    /// `null`: the field is cleared.
     Clear,
-    /// With a value.
+    /// A value: the field is set.
     Set(T),
 }
 
 impl<T> FieldUpdate<T> {
-    /// The new value, given the `old` one.
+    /// The new value after the `old` one.
     pub fn apply(self, old: Option<T>) -> Option<T> {
         match self {
             Self::Keep => old,
@@ -49,7 +49,7 @@ impl<T> FieldUpdate<T> {
     }
 }
 
-/// The fields of one JSON object, while they are read.
+/// The fields of one JSON object while they are read.
 #[derive(Debug)]
 pub struct Fields<'v> {
     object: &'v Map<String, Value>,
@@ -65,22 +65,22 @@ impl<'v> Fields<'v> {
         Self { object, at: String::new(), known: BTreeSet::new(), tolerant: false, problems: Vec::new() }
     }
 
-    /// Accepts and ignores `names`: what older clients send and nobody reads any more.
+    /// Accepts and ignores `names`: fields that older clients send and that are no longer used.
     pub fn ignore(&mut self, names: &[&'static str]) {
         self.known.extend(names);
     }
 
-    /// Accepts fields that nobody asks for: those of peers that may say more than they did.
+    /// Accepts fields that were not read: for peers that may add fields.
     pub fn tolerate_unknown(&mut self) {
         self.tolerant = true;
     }
 
-    /// The raw value of a field, to decide by it which others to read.
+    /// The raw value of a field, to decide which other fields to read.
     pub fn peek(&self, names: &[&'static str]) -> Option<&'v Value> {
         names.iter().find_map(|name| self.object.get(*name))
     }
 
-    /// A field that must be there. `names` are its name and its aliases.
+    /// A field that must be present. `names` are its name and its aliases.
     pub fn required<T>(
         &mut self,
         names: &[&'static str],
@@ -95,7 +95,7 @@ impl<'v> Fields<'v> {
         }
     }
 
-    /// A field that may be missing or `null`.
+    /// A field that may be absent or `null`.
     pub fn optional<T>(
         &mut self,
         names: &[&'static str],
@@ -107,7 +107,7 @@ impl<'v> Fields<'v> {
         }
     }
 
-    /// A field of an update: missing keeps, `null` clears, a value sets.
+    /// A field of an update: absent keeps, `null` clears, a value sets.
     pub fn change<T>(
         &mut self,
         name: &'static str,
@@ -121,7 +121,7 @@ impl<'v> Fields<'v> {
         }
     }
 
-    /// An optional field that is an object itself; `read` sees its fields and need not finish them.
+    /// An optional field that is itself an object; `read` reads its fields and need not finish them.
     pub fn object<T>(
         &mut self,
         name: &'static str,
@@ -146,13 +146,13 @@ impl<'v> Fields<'v> {
         }
     }
 
-    /// Reports what is wrong with the field `name` beyond its own value, for example together with another field.
+    /// Reports a problem with the field `name` beyond its own value, for example in combination with another field.
     pub fn problem(&mut self, name: &str, message: &str) {
         self.problems
             .push(FieldError { pointer: format!("{}{}", self.at, pointer_step(name)), message: message.to_owned() });
     }
 
-    /// The values, or everything that was wrong.
+    /// The values, or all problems.
     pub fn finish<C: Complete>(mut self, checked: C) -> ApiResult<C::Values> {
         self.report_unknown();
         match checked.complete() {
@@ -164,7 +164,7 @@ impl<'v> Fields<'v> {
         }
     }
 
-    /// The one field among `names` that was sent with a value; two that disagree are a problem.
+    /// The field among `names` that was sent with a value; two with different values are a problem.
     fn take(&mut self, names: &[&'static str]) -> Option<(&'static str, &'v Value)> {
         self.known.extend(names);
         let object = self.object;
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_wrong_is_reported_at_once() {
+    fn all_problems_are_reported_at_once() {
         let body = object(json!({"memoryMiB": 0, "colour": "red", "a/b": 1}));
         let mut fields = Fields::new(&body);
         let name = fields.required(&["name"], text(1..=64));
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_agree_or_are_refused() {
+    fn aliases_must_agree() {
         let names: &[&str] = &["ctype", "containerType"];
         for (body, good) in [
             (json!({"containerType": "game"}), true),
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_tells_missing_from_null() {
+    fn an_update_distinguishes_absent_from_null() {
         let body = object(json!({"b": null, "c": "x"}));
         let mut fields = Fields::new(&body);
         let (a, b, c) =

@@ -1,4 +1,4 @@
-//! The `Idempotency-Key` of a request (pure). The answers are kept by `operations::idempotency`.
+//! The `Idempotency-Key` of a request (pure). `operations::idempotency` stores the answers.
 
 use std::future::{Ready, ready};
 
@@ -12,15 +12,15 @@ use super::error::{ApiError, ApiResult};
 
 /// The header that carries the key.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// The header that marks an answer given before.
+/// The header that marks a replayed answer.
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The client's name for what it wants done once: 1 to 255 visible ASCII characters, or nothing.
+/// The client's key for a request that must take effect once: 1 to 255 visible ASCII characters, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdempotencyKey(Option<String>);
 
 impl IdempotencyKey {
-    /// The id under which the first answer to `principal` on `route` is kept; none when the client sent no key.
+    /// The id under which the first answer to `principal` on `route` is stored; `None` if the client sent no key.
     pub fn row_id(&self, principal: &str, route: &str) -> Option<String> {
         let key = self.0.as_ref()?;
         let mut hash = Sha256::new();
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_key_is_one_line_of_visible_ascii() {
+    async fn a_key_is_one_header_of_visible_ascii() {
         assert_eq!(sent(&[]).await.unwrap(), IdempotencyKey(None));
         assert!(sent(&["a-key"]).await.is_ok());
         for bad in [&["a b"][..], &[""], &["a", "a"], &["ä"], &[&"k".repeat(256)]] {

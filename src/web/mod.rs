@@ -1,8 +1,8 @@
-//! What every HTTP answer shares: problem documents, request names, strict bodies and queries, pagination, client
-//! addresses, CORS.
+//! What all HTTP routes share: problem documents, request ids, strict bodies and queries, pagination, client addresses,
+//! CORS.
 //!
-//! A feature's `http.rs` speaks in these words: it takes [`Json<T>`](Json) with `T: FromFields` and [`Query`], and
-//! returns [`ApiResult`]. No routes and no features here; those are in `router` and above.
+//! The `http.rs` of a feature takes [`Json<T>`](Json) with `T: FromFields` and [`Query`], and returns [`ApiResult`].
+//! Routes and features are not here but in `router` and the modules above.
 
 pub mod answer;
 pub mod body;

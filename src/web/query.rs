@@ -1,4 +1,5 @@
-//! Query parameters and pages: nothing unknown, nothing twice, `limit` and an opaque `cursor`.
+//! Query parameters and pages: unknown and repeated parameters are refused; `limit` and an opaque `cursor` select a
+//! page.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -13,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::code::Code;
 use super::error::{ApiError, ApiResult, FieldError};
 
-/// The query parameters of a request. Those a route does not declare are refused before its handler runs.
+/// The query parameters of a request. Parameters that the route does not declare are refused before its handler runs.
 #[derive(Clone, Debug, Default)]
 pub struct Query(BTreeMap<String, String>);
 
@@ -46,12 +47,12 @@ impl Query {
         }
     }
 
-    /// The parameter `name` as a `T`; it must be there.
+    /// The parameter `name` as a `T`; it must be present.
     pub fn require<T: FromStr<Err: Display>>(&self, name: &str) -> ApiResult<T> {
         self.get(name)?.ok_or_else(|| invalid(name, "is required"))
     }
 
-    /// The page that `limit` and `cursor` ask for.
+    /// The page that `limit` and `cursor` select.
     pub fn page<K: FromStr>(&self) -> ApiResult<Page<K>> {
         let limit = match self.0.get("limit") {
             None => Page::<K>::USUAL,
@@ -66,7 +67,7 @@ impl Query {
             Some(text) => Some(
                 decode(text)
                     .and_then(|key| key.parse().ok())
-                    .ok_or_else(|| invalid("cursor", "must be the `next` of an earlier answer"))?,
+                    .ok_or_else(|| invalid("cursor", "must be the `next` of a previous answer"))?,
             ),
         };
         Ok(Page { limit, after })
@@ -82,27 +83,27 @@ impl FromRequest for Query {
     }
 }
 
-/// Which part of a list is wanted: at most `limit` rows whose key comes after `after`.
+/// A part of a list: at most `limit` rows whose key comes after `after`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page<K> {
-    /// The most rows to answer with.
+    /// The largest number of rows in the answer.
     pub limit: u64,
-    /// The key of the last row of the page before.
+    /// The key of the last row of the previous page.
     pub after: Option<K>,
 }
 
 impl<K> Page<K> {
     /// The largest page.
     pub const MOST: u64 = 200;
-    /// The page when none is asked for.
+    /// The size of a page when `limit` is absent.
     pub const USUAL: u64 = 50;
 
-    /// How many rows to read: one more than wanted, so that [`Page::cut`] knows whether there is a next page.
+    /// How many rows to read: one more than the page has, so that [`Page::cut`] knows whether there is a next page.
     pub const fn rows_to_read(&self) -> u64 {
         self.limit + 1
     }
 
-    /// Cuts `rows` to the page and returns the cursor of the next one, made of the last row's `key`.
+    /// Cuts `rows` to the page and returns the cursor of the next page, made from the last row's `key`.
     pub fn cut<R>(&self, rows: &mut Vec<R>, key: impl FnOnce(&R) -> K) -> Option<String>
     where
         K: Display,
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_leads_to_the_next() {
+    fn the_cursor_of_a_page_selects_the_next_page() {
         let first = Query::parse("limit=2").unwrap().page::<u32>().unwrap();
         let mut rows = vec![1, 2, 3];
         let next = first.cut(&mut rows, |row| *row).unwrap();
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_and_cursors_out_of_line_are_refused() {
+    fn invalid_limits_and_cursors_are_refused() {
         for text in ["limit=0", "limit=201", "limit=x", "limit=-1", "cursor=%21", "cursor=YWJj"] {
             assert!(Query::parse(text).unwrap().page::<u32>().is_err(), "{text}");
         }

@@ -1,34 +1,34 @@
-//! Which allowance a request draws on (pure).
+//! Which rate limit applies to a request (pure).
 
 use std::time::Duration;
 
 use crate::kernel::text_enum;
 
 text_enum! {
-    /// Which allowance a request draws on.
+    /// Which rate limit applies to a request.
     pub enum RateClass {
         /// None: health checks and our own machines.
         Free = "free",
-        /// What proves or changes who someone is.
+        /// Requests that prove or change an identity.
         Auth = "auth",
-        /// What only looks.
+        /// Requests that only read.
         Read = "read",
-        /// What changes something.
+        /// Requests that change something.
         Write = "write",
     }
 }
 
-/// So many requests at once, refilled evenly over a window.
+/// A number of requests at once, refilled evenly over a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
-    /// The most requests at once.
+    /// The largest number of requests at once.
     pub requests: u32,
-    /// How long until all of them are back.
+    /// The time in which a used-up allowance is refilled.
     pub window: Duration,
 }
 
 impl RateClass {
-    /// The allowance of one client; none means no bound.
+    /// The allowance of one client; `None` means unlimited.
     pub const fn allowance(self) -> Option<Allowance> {
         let minute = Duration::from_secs(60);
         match self {
@@ -39,7 +39,7 @@ impl RateClass {
         }
     }
 
-    /// Whether all API processes count together; reads are cheap, and not worth a round trip each.
+    /// Whether all API processes share one count. Reads are cheap and not worth a Redis round trip each.
     pub const fn counts_together(self) -> bool {
         match self {
             Self::Auth | Self::Write => true,
@@ -49,7 +49,7 @@ impl RateClass {
 }
 
 impl Allowance {
-    /// How long until one request is back, in milliseconds, at least one.
+    /// The time in which one request is refilled, in milliseconds, at least one.
     pub fn interval_ms(&self) -> i64 {
         (self.window_ms() / i64::from(self.requests.max(1))).max(1)
     }

@@ -1,7 +1,7 @@
-//! Allowances of requests: so many at once, refilled evenly (the generic cell rate algorithm).
+//! Rate limits: a number of requests at once, refilled evenly (the generic cell rate algorithm).
 //!
-//! An allowance is one moment per key: when it will be full again. Redis holds the moments of what all API processes
-//! must count together; while it does not answer, and for reads always, each process counts for itself.
+//! The state of an allowance is one timestamp a key: the time at which it will be full again. Redis holds those that
+//! all API processes share. Reads are always counted per process, and so is everything while Redis does not answer.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,13 +22,13 @@ use crate::telemetry::Outage;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// A slow Redis must not slow every request down.
+/// So that a slow Redis does not slow down every request.
 const REDIS_TIME: Duration = Duration::from_millis(150);
-/// How long Redis is left alone after it did not answer.
+/// How long Redis is not used after it did not answer.
 const REDIS_REST: Duration = Duration::from_secs(5);
 const MOST_LOCAL_KEYS: usize = 65_536;
 
-/// Counts requests. Cheap to clone.
+/// Limits requests. Cheap to clone.
 #[derive(Clone)]
 pub struct RateLimiter(Arc<Inner>);
 
@@ -40,25 +40,25 @@ struct Inner {
     local: Mutex<HashMap<String, i64>>,
 }
 
-/// What is left of an allowance.
+/// What remains of an allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remaining {
     class: RateClass,
     allowance: Allowance,
     requests: u32,
-    /// How long until the next request is allowed; zero when it is.
+    /// Time until the next request is allowed; zero if it is allowed now.
     pub wait: Duration,
 }
 
 impl RateLimiter {
-    /// Counts in `redis`, or in this process alone without it.
+    /// Counts in `redis`, or without it in this process alone.
     pub fn new(clock: Clock, redis: Option<RedisPool>) -> Self {
         let local = Mutex::new(HashMap::new());
         let outage = Outage::of("counting requests in Redis");
         Self(Arc::new(Inner { clock, redis, redis_rests_until: AtomicI64::new(0), outage, local }))
     }
 
-    /// Takes one request of `class` from the allowance of `key`; free requests have none.
+    /// Takes one request of `class` from the allowance of `key`; `None` for the free class.
     pub async fn take(&self, class: RateClass, key: &str) -> ApiResult<Option<Remaining>> {
         let Some(allowance) = class.allowance() else { return Ok(None) };
         let key = format!("zpack:rate:{class}:{}", hex::encode(Sha256::digest(key)));
@@ -73,7 +73,7 @@ impl RateLimiter {
 }
 
 impl Inner {
-    /// The moment the allowance would be full again, with this request taken; none when Redis is not to be asked.
+    /// The time at which the allowance will be full again, with this request counted; `None` when Redis is not used.
     async fn take_in_redis(&self, class: RateClass, allowance: Allowance, key: &str, now: Timestamp) -> Option<i64> {
         let mut redis = self.redis.clone().filter(|_| class.counts_together())?;
         if now.millis() < self.redis_rests_until.load(Ordering::Relaxed) {
@@ -95,12 +95,12 @@ impl Inner {
     }
 
     fn take_here(&self, allowance: Allowance, key: String, now: Timestamp) -> i64 {
-        // Never held across an await; a panic elsewhere leaves counts that are still counts.
+        // Not held across an await. After a panic elsewhere the counts are still valid.
         let mut local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
         if local.len() >= MOST_LOCAL_KEYS && !local.contains_key(&key) {
             local.retain(|_, full_at| *full_at > now.millis());
             if local.len() >= MOST_LOCAL_KEYS {
-                // Bounded memory matters more than counting an attack from this many addresses exactly.
+                // Bounded memory matters more than exact counts during an attack from so many addresses.
                 local.clear();
             }
         }
@@ -140,7 +140,7 @@ impl Remaining {
             .header(RATE_LIMIT, &self.state())
     }
 
-    /// Tells the client, in the headers of its answer.
+    /// Adds the headers of the rate limit to the answer.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
         for (name, value) in [(RATE_LIMIT_POLICY, self.policy()), (RATE_LIMIT, self.state())] {
             if let Ok(value) = HeaderValue::from_str(&value) {
@@ -150,7 +150,7 @@ impl Remaining {
     }
 }
 
-/// The key of an address: itself, or for IPv6 the network of 64 bits that one customer of a provider gets.
+/// The key of an address: the address itself, or for IPv6 its /64 network, which providers assign to one customer.
 pub fn address_key(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => address.to_string(),
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn memory_is_bounded_and_nobody_is_locked_out() {
+    async fn memory_is_bounded_and_no_client_is_locked_out() {
         let (limiter, _) = limiter();
         for n in 0..MOST_LOCAL_KEYS + 10 {
             assert!(limiter.take(RateClass::Read, &n.to_string()).await.is_ok());
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_in_one_ipv6_network_share() {
+    fn addresses_of_one_ipv6_network_share_an_allowance() {
         let key = |text: &str| address_key(text.parse().unwrap());
         assert_eq!(key("2001:db8::1"), key("2001:db8::ffff"));
         assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));

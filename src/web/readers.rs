@@ -1,4 +1,4 @@
-//! What a single field may hold: each reader returns the value, or in words what it must be.
+//! Readers of single values: each returns the value, or a message that says what it must be.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -22,7 +22,7 @@ where
     N: TryFrom<i64> + PartialOrd + Display + Copy,
 {
     move |value| {
-        // 512.0 is the whole number 512 to JSON Schema and to a browser, which cannot even tell them apart.
+        // 512.0 is the whole number 512 to JSON Schema and to JavaScript, which cannot distinguish them.
         let number = value.as_i64().or_else(|| value.as_f64().and_then(exact));
         number
             .and_then(|number| N::try_from(number).ok())
@@ -36,7 +36,7 @@ pub fn flag() -> impl FnOnce(&Value) -> Result<bool, String> {
     |value| value.as_bool().ok_or_else(|| "must be true or false".to_owned())
 }
 
-/// Text that `T` accepts; its error is the message.
+/// Text that `T` parses; the parse error is the message.
 pub fn parsed<T>() -> impl FnOnce(&Value) -> Result<T, String>
 where
     T: FromStr<Err: Display>,

@@ -1,4 +1,4 @@
-//! Server-Sent Events: a bounded number of streams that stay alive through proxies and end when the server stops.
+//! Server-Sent Events: a bounded number of streams, kept alive through proxies, ended when the server stops.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -24,7 +24,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// One event of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What the client sends as `Last-Event-ID` to go on after this one.
+    /// The id that a client sends as `Last-Event-ID` to continue after this event.
     pub id: Option<i64>,
     /// Its kind.
     pub name: &'static str,
@@ -39,7 +39,7 @@ impl Event {
             text.push_str(&format!("id: {id}\n"));
         }
         text.push_str(&format!("event: {}\n", self.name));
-        // A line break of any kind inside the data would end the field.
+        // A line break in the data would end the field.
         for line in self.data.split(['\n', '\r']) {
             text.push_str(&format!("data: {line}\n"));
         }
@@ -48,7 +48,7 @@ impl Event {
     }
 }
 
-/// The place for open streams.
+/// Bounds the number of open streams.
 #[derive(Clone, Debug)]
 pub struct Streams {
     free: Arc<Semaphore>,
@@ -57,12 +57,12 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// At most `most` streams at once; all end when `stop` is cancelled.
+    /// At most `most` streams at a time; all end when `stop` is cancelled.
     pub fn new(most: usize, stop: CancellationToken) -> Self {
         Self { free: Arc::new(Semaphore::new(most)), stop, comment_every: COMMENT_EVERY }
     }
 
-    /// Answers with `events` as they come, and a comment every 15 seconds.
+    /// Answers with `events` as they occur, and a comment every 15 seconds.
     pub fn open(&self, events: impl Stream<Item = Event> + 'static) -> ApiResult<HttpResponse> {
         let place = self.free.clone().try_acquire_owned().map_err(|_| {
             ApiError::new(Code::Overloaded, "Too many event streams are open.").retry_after(Duration::from_secs(5))
@@ -75,7 +75,7 @@ impl Streams {
         let end = stream::once(async {}).map(|()| None);
         let events = events.map(|event| Some(event.to_bytes())).chain(end);
         let merged = stream::select(events, comments.map(Some));
-        // The end of the events ends the stream, though the comments would go on.
+        // When the events end the stream ends, although the comments would continue.
         let body = merged.take_while(|bytes| ready(bytes.is_some())).filter_map(ready);
         let body = body.take_until(self.stop.clone().cancelled_owned()).map(move |bytes| {
             let _held_while_streaming = &place;
@@ -89,7 +89,7 @@ impl Streams {
     }
 }
 
-/// After which event a client goes on: its `Last-Event-ID`, 0 when it begins.
+/// The event after which a client continues: its `Last-Event-ID`, 0 at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastEventId(pub i64);
 
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_place_is_free_again_when_its_stream_is_gone() {
+    async fn a_closed_stream_frees_its_place() {
         let streams = Streams::new(1, CancellationToken::new());
         let first = streams.open(stream::pending()).unwrap();
         assert_eq!(streams.open(stream::pending()).unwrap_err().code(), Code::Overloaded);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_silent_stream_says_that_it_lives() {
+    async fn an_idle_stream_sends_comments() {
         let mut streams = Streams::new(1, CancellationToken::new());
         streams.comment_every = Duration::from_millis(5);
         let mut body = Box::pin(streams.open(stream::pending()).unwrap().into_body());

@@ -1,6 +1,6 @@
-//! JSON read strictly: a key that appears twice in one object is reported, nesting ends at 128 levels.
+//! Strict JSON: a key that appears twice in an object is an error, and nesting is limited to 128 levels.
 //!
-//! Two readers of the same text may disagree on which of two equal keys counts; refusing them leaves nothing to argue.
+//! Two parsers may disagree on which of two equal keys counts; refusing them avoids the question.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde_json::{Map, Number, Value};
 use super::code::Code;
 use super::error::{ApiError, FieldError};
 
-/// Parses one JSON object out of `text`.
+/// Parses `text` as one JSON object.
 pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, ApiError> {
     let repeated = RefCell::new(Vec::new());
     let mut deserializer = serde_json::Deserializer::from_slice(text);
@@ -31,7 +31,7 @@ pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, ApiError> {
     }
 }
 
-/// The JSON type of `value`, with its article.
+/// The JSON type of `value`, with an article.
 pub(super) const fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -51,7 +51,7 @@ pub(super) fn pointer_step(key: &str) -> String {
 
 const MOST_REPORTED: usize = 20;
 
-/// One value being read. The way to it is a chain on the stack, written out only when something is reported.
+/// A value that is being parsed. Its path is a linked list on the stack, written out only when a problem is reported.
 struct Strict<'a> {
     way: Option<Way<'a>>,
     repeated: &'a RefCell<Vec<FieldError>>,
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_text_is_refused_with_its_place() {
+    fn invalid_json_is_refused_with_line_and_column() {
         assert!(refusal(b"{\"a\":\n }").to_string().contains("line 2 column 2"));
         let deep = [b"{\"a\":".to_vec(), b"[".repeat(5000)].concat();
         for text in
