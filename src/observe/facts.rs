@@ -1,4 +1,4 @@
-//! What was last observed of one server, and what follows from it at a given moment. Pure.
+//! The last observations of one server, and what follows from them at a given time. Pure.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::db::entities::instance::InstanceKind;
 use crate::kernel::Timestamp;
 use crate::ports::{AgentReport, NodeName, PowerState};
 
-/// How long the hypervisor's last word about a container is believed while it cannot be asked again.
+/// How long the last observed power of a container counts while the hypervisor cannot be read.
 const POWER_TRUST: Duration = Duration::from_secs(300);
 
 /// The last answer of an agent.
@@ -18,35 +18,35 @@ const POWER_TRUST: Duration = Duration::from_secs(300);
 pub struct AgentFacts {
     /// When it answered.
     pub observed_at: Timestamp,
-    /// What it said of itself; absent when it answered without saying.
+    /// What it reported; absent when it answered without a report.
     pub report: Option<AgentReport>,
-    /// Whether the workload accepts visitors; absent when it does not run or the agent cannot tell.
+    /// Whether the workload accepts visitors; absent when it does not run or the agent cannot say.
     pub ready: Option<bool>,
 }
 
-/// What is remembered of an agent beyond its last answer.
+/// What is stored of an agent beyond its last answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentHistory {
-    /// When it was last asked, with or without success.
+    /// When it was last polled, successfully or not.
     pub asked_at: Timestamp,
     /// When it last answered.
     pub seen_at: Option<Timestamp>,
-    /// How often its workload ended by itself.
+    /// How often its workload crashed.
     pub crashes: CrashCount,
 }
 
-/// Counts crashes over restarts of an agent, which starts to count from zero each time. Never goes down.
+/// Counts crashes across restarts of an agent, whose own count starts from zero each time. Never decreases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrashCount {
-    /// All of them.
+    /// All crashes so far.
     pub total: u32,
-    /// What the agent said last.
+    /// The agent's own count when it last reported.
     pub reported: u32,
 }
 
 impl CrashCount {
-    /// The count after the agent said `reported`. The same report twice counts once.
+    /// The count after the agent reported `reported`. The same report twice counts once.
     #[must_use]
     pub const fn after(self, reported: u32) -> Self {
         let fresh = if reported >= self.reported { reported - self.reported } else { reported };
@@ -55,7 +55,7 @@ impl CrashCount {
 }
 
 impl AgentHistory {
-    /// The history after the agent was asked at `now` and gave `answer`.
+    /// The history after the agent was polled at `now` and gave `answer`.
     pub fn after(before: Option<&Self>, answer: Option<&AgentFacts>, now: Timestamp) -> Self {
         let crashes = before.map_or(CrashCount::default(), |history| history.crashes);
         let report = answer.and_then(|facts| facts.report.as_ref());
@@ -67,11 +67,11 @@ impl AgentHistory {
     }
 }
 
-/// What the hypervisor last said of a container.
+/// The last observation of a container at the hypervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostFacts {
-    /// When it was asked.
+    /// When the listing began.
     pub observed_at: Timestamp,
     /// The power of the container.
     pub power: PowerState,
@@ -79,39 +79,39 @@ pub struct HostFacts {
     pub node: NodeName,
 }
 
-/// Everything that was last observed of one server.
+/// All last observations of one server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     /// The last answer of its agent.
     pub agent: Option<AgentFacts>,
-    /// What is remembered of its agent.
+    /// What is stored of its agent beyond that.
     pub history: Option<AgentHistory>,
     /// Its container.
     pub host: Option<HostFacts>,
-    /// When the last look at the hypervisor that failed began.
+    /// When the last failed listing of the hypervisor began.
     pub observation_failed_at: Option<Timestamp>,
 }
 
-/// The facts about a server, if they could be read.
+/// The facts about a server, if Redis could be read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Live {
-    /// They could.
+    /// It could.
     Facts(Facts),
-    /// The live state did not answer.
+    /// Redis did not answer.
     Unreadable,
 }
 
-/// How long observations count.
+/// How old observations may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Freshness {
-    /// How old an agent's answer may be: three intervals of the poller.
+    /// For an agent's answer: three intervals of the poller.
     pub agent: Duration,
-    /// How old the hypervisor's listing may be before it is called stale.
+    /// For the hypervisor's listing, before it counts as stale.
     pub host: Duration,
 }
 
 impl Freshness {
-    /// What suits agents that are polled every `agents` and a hypervisor that is asked every `hosts`.
+    /// Fits agents that are polled every `agents` and a hypervisor that is listed every `hosts`.
     pub const fn of_intervals(agents: Duration, hosts: Duration) -> Self {
         Self { agent: agents.saturating_mul(3), host: hosts.saturating_mul(3) }
     }
@@ -124,21 +124,21 @@ pub struct Observation {
     pub merged: MergedStatus,
     /// The power of its container.
     pub power: PowerState,
-    /// Whether its workload accepts visitors, as far as the agent can tell.
+    /// Whether its workload accepts visitors, if the agent can say.
     pub ready: Option<bool>,
-    /// The installation step at work.
+    /// The installation step in progress.
     pub install_step: Option<String>,
-    /// How often its workload ended by itself.
+    /// How often its workload has crashed.
     pub crash_count: u32,
     /// When its agent last answered.
     pub last_seen: Option<Timestamp>,
     /// When the newest of these facts was observed.
     pub observed_at: Option<Timestamp>,
-    /// Whether the facts are older than they should be, or missing.
+    /// Whether facts are missing or older than they should be.
     pub stale: bool,
 }
 
-/// What `live` says at `now` about a server of this kind.
+/// What follows from `live` at `now` for a server of this kind.
 pub fn observe(kind: InstanceKind, live: &Live, now: Timestamp, fresh: Freshness) -> Observation {
     let nothing = Facts::default();
     let (facts, readable) = match live {
@@ -169,19 +169,20 @@ pub fn observe(kind: InstanceKind, live: &Live, now: Timestamp, fresh: Freshness
     }
 }
 
-/// The power of a container, by what was seen of it lately and nothing else.
+/// The power of a container from recent observations only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObservedPower {
-    /// The power; unknown unless the last look told it.
+    /// The power; unknown unless the last listing succeeded and contained it.
     pub power: PowerState,
-    /// When it was last told.
+    /// When it was last observed.
     pub observed_at: Option<Timestamp>,
-    /// Whether that is longer ago than it should be, or a later look failed.
+    /// Whether that is older than it should be, or a later listing failed.
     pub stale: bool,
 }
 
-/// What `live` says at `now` of the power of a container. Unlike [`observe`], which lets the hypervisor's old word stand
-/// so that a list does not flicker, this answers a question about nothing else, and does not pass an old word for a new.
+/// The power of a container that follows from `live` at `now`. [`observe`] keeps an old observation for a while so that
+/// lists do not flicker; this function answers a question about the power alone and returns an old observation only as
+/// unknown.
 pub fn observed_power(live: &Live, now: Timestamp, fresh: Freshness) -> ObservedPower {
     let nothing = Facts::default();
     let facts = match live {
@@ -237,14 +238,14 @@ mod tests {
     }
 
     #[test]
-    fn power_is_told_only_while_the_last_look_told_it() {
+    fn power_is_known_only_while_the_last_listing_succeeded_and_is_fresh() {
         let seen = |facts: &Facts, now| observed_power(&Live::Facts(facts.clone()), at(now), FRESH);
         let running = |at| ObservedPower { power: PowerState::Running, observed_at: Some(at), stale: false };
         let unknown = |at| ObservedPower { power: PowerState::Unknown, observed_at: at, stale: true };
         let looked = facts(100, 100);
         assert_eq!((seen(&looked, 130), seen(&looked, 131)), (running(at(100)), unknown(Some(at(100)))));
         let failed = |failed_at| Facts { observation_failed_at: Some(at(failed_at)), ..facts(100, 100) };
-        // Of two processes that look, the one that began later knows better.
+        // Of two processes that list, the listing that began later counts.
         assert_eq!((seen(&failed(99), 102), seen(&failed(101), 102)), (running(at(100)), unknown(Some(at(100)))));
         assert_eq!(seen(&Facts::default(), 102), unknown(None));
         assert_eq!(observed_power(&Live::Unreadable, at(102), FRESH), unknown(None));
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn fresh_facts_say_what_they_say() {
+    fn fresh_facts_are_shown_as_they_are() {
         let seen = observe(InstanceKind::Game, &Live::Facts(facts(100, 101)), at(102), FRESH);
         assert_eq!((seen.merged.status, seen.crash_count, seen.stale), (ServerStatus::Running, 2, false));
         assert_eq!((seen.last_seen, seen.observed_at), (Some(at(100)), Some(at(101))));
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_that_is_asked_and_does_not_answer_goes_offline() {
+    fn an_agent_that_does_not_answer_polls_goes_offline() {
         let mut facts = facts(100, 116);
         facts.history = Some(AgentHistory::after(facts.history.as_ref(), None, at(115)));
         let seen = observe(InstanceKind::Game, &Live::Facts(facts.clone()), at(115), FRESH);
@@ -269,13 +270,13 @@ mod tests {
         let seen = observe(InstanceKind::Game, &Live::Facts(facts.clone()), at(116), FRESH);
         assert_eq!((seen.merged.status, seen.merged.agent), (ServerStatus::Stopped, AgentStatus::Offline));
         assert_eq!((seen.crash_count, seen.last_seen), (2, Some(at(100))));
-        // Nobody asks any more: nothing is known, which is not the same.
+        // No one polls it any more: its state is unknown, which is not offline.
         let seen = observe(InstanceKind::Game, &Live::Facts(facts), at(131), FRESH);
         assert_eq!((seen.merged.status, seen.stale), (ServerStatus::Unknown, true));
     }
 
     #[test]
-    fn an_unreachable_hypervisor_leaves_the_old_word_standing_for_a_while() {
+    fn an_unreachable_hypervisor_leaves_the_last_power_for_a_while() {
         let seen = observe(InstanceKind::Dev, &Live::Facts(facts(100, 100)), at(160), FRESH);
         assert_eq!((seen.merged.status, seen.stale), (ServerStatus::Running, true));
         let seen = observe(InstanceKind::Dev, &Live::Facts(facts(100, 100)), at(401), FRESH);

@@ -1,18 +1,18 @@
-//! The live state of servers in Redis: written by the poller, read by whoever shows servers. Losing it costs one interval.
+//! The live state of servers in Redis: written by the poller, read by the API. Losing it costs one poll interval.
 //!
-//! - `agent:<server>`: the last answer of the agent ([`AgentFacts`]), gone three intervals after it.
-//! - `agent:<server>:history`: when it was asked and seen, crashes ([`AgentHistory`]); kept for 30 days.
-//! - `host:<vmid>`: the hypervisor's last word ([`HostFacts`]); kept for an hour and judged by its age.
-//! - `host:failed`: when the last look at the hypervisor that failed began; kept for an hour.
-//! - `poll:<vmid>`, `poll:hosts`: who polls in this interval.
+//! - `agent:<server>`: the last answer of the agent ([`AgentFacts`]); expires after three intervals.
+//! - `agent:<server>:history`: when the agent was polled and seen, and crashes ([`AgentHistory`]); kept for 30 days.
+//! - `host:<vmid>`: the last observation at the hypervisor ([`HostFacts`]); kept for an hour and judged by its age.
+//! - `host:failed`: when the last failed listing of the hypervisor began; kept for an hour.
+//! - `poll:<vmid>`, `poll:hosts`: claims of the process that polls in this interval.
 //!
-//! A number that is given again must not bring along what was seen of the server that had it before. What an agent says is
-//! therefore kept under the id of the server, which is never given again: a poll of the former one that answers late writes
-//! where nobody reads. The hypervisor knows numbers only; what it said before the server was recorded is not believed. Its
-//! word carries the time its listing began, and a server is recorded once its own container runs, so nothing newer can be
-//! about another container.
+//! A VMID is reused, and a new server must not inherit observations of an old one. Agents' answers are therefore stored
+//! under the id of the server, which is never reused: a late poll of the old server writes to a key that is no longer
+//! read. The hypervisor knows VMIDs only, so an observation from before the server was recorded does not count. Each
+//! observation carries the time its listing began, and a server is recorded when its own container is already running,
+//! so a newer one cannot be about another container.
 //!
-//! A reader never waits longer than 200 ms, and never fails: what cannot be read is [`Live::Unreadable`].
+//! A reader waits at most 200 ms and never fails: state that cannot be read is [`Live::Unreadable`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +32,8 @@ const READ_LIMIT: Duration = Duration::from_millis(200);
 const HISTORY_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const HOST_TTL: Duration = Duration::from_secs(60 * 60);
 /// The key of the last look at the hypervisor that failed.
-const LOOK_FAILED: &str = "host:failed";
-/// How many servers one pipeline is about.
+const LISTING_FAILED: &str = "host:failed";
+/// How many servers one pipeline covers.
 const BATCH: usize = 500;
 
 /// The live state. Cheap to clone.
@@ -44,27 +44,27 @@ pub struct LiveState {
     outage: Arc<Outage>,
 }
 
-/// A server this process polls in this interval.
+/// A server that this process polls in this interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PollClaim {
-    /// What is remembered of its agent.
+    /// What is stored of its agent.
     pub history: Option<AgentHistory>,
-    /// Whether its agent was asked before and no answer is in force.
-    pub silent: bool,
+    /// Whether its agent did not answer the last poll.
+    pub unresponsive: bool,
 }
 
 impl LiveState {
-    /// The live state behind `redis`; an agent's answer is in force for `agent_ttl`.
+    /// The live state in `redis`; an agent's answer is kept for `agent_ttl`.
     pub fn new(redis: RedisPool, agent_ttl: Duration) -> Self {
         Self { redis, agent_ttl, outage: Arc::new(Outage::of("reading the live state")) }
     }
 
-    /// What was last observed of each of `servers`, in their order: one round trip.
+    /// The last observations of each of `servers`, in their order; one round trip.
     pub async fn read(&self, servers: &[&instance::Model]) -> Vec<Live> {
         if servers.is_empty() {
             return Vec::new();
         }
-        let keys: Vec<String> = std::iter::once(LOOK_FAILED.to_owned())
+        let keys: Vec<String> = std::iter::once(LISTING_FAILED.to_owned())
             .chain(servers.iter().flat_map(|row| [agent_key(row.id), history_key(row.id), host_key(row.vmid)]))
             .collect();
         let mut redis = self.redis.clone();
@@ -96,7 +96,8 @@ impl LiveState {
             .collect()
     }
 
-    /// Claims each of `targets` for `hold` and tells what is remembered of its agent; `None` where another process polls.
+    /// Claims each of `targets` for `hold`, and returns what is stored of its agent; `None` where another process
+    /// polls.
     pub(super) async fn claim(
         &self,
         targets: &[PollTarget],
@@ -118,12 +119,12 @@ impl LiveState {
                 let claimed: Option<String> = redis::from_redis_value_ref(claimed)?;
                 let heard: bool = redis::from_redis_value_ref(heard)?;
                 let history: Option<AgentHistory> = parse(redis::from_redis_value_ref(history)?);
-                Ok(claimed.map(|_| PollClaim { silent: history.is_some() && !heard, history }))
+                Ok(claimed.map(|_| PollClaim { unresponsive: history.is_some() && !heard, history }))
             })
             .collect()
     }
 
-    /// Claims the listing of all containers for `hold`; false when another process has it.
+    /// Claims the listing of all containers for `hold`; false when another process has claimed it.
     pub(super) async fn claim_hosts(&self, hold: Duration) -> Result<bool, RedisError> {
         let options =
             SetOptions::default().conditional_set(ExistenceCheck::NX).with_expiration(SetExpiry::PX(millis(hold)));
@@ -131,8 +132,8 @@ impl LiveState {
         Ok(claimed.is_some())
     }
 
-    /// Writes down that the agent of `server` was asked, and what it answered. Without an answer the one before stays in
-    /// force until it expires.
+    /// Stores that the agent of `server` was polled, and its answer. Without an answer the previous one stays until it
+    /// expires.
     pub(super) async fn record_agent(
         &self,
         server: InstanceId,
@@ -147,12 +148,12 @@ impl LiveState {
         pipe.query_async(&mut self.redis.clone()).await
     }
 
-    /// Writes down that the look at the hypervisor that began at `begun` failed.
-    pub(super) async fn record_failed_look(&self, begun: Timestamp) -> Result<(), RedisError> {
-        self.redis.clone().pset_ex(LOOK_FAILED, json(&begun), millis(HOST_TTL)).await
+    /// Stores that the listing that began at `begun` failed.
+    pub(super) async fn record_failed_listing(&self, begun: Timestamp) -> Result<(), RedisError> {
+        self.redis.clone().pset_ex(LISTING_FAILED, json(&begun), millis(HOST_TTL)).await
     }
 
-    /// Writes down what the hypervisor said.
+    /// Stores what a listing of the hypervisor contained.
     pub(super) async fn record_hosts(&self, hosts: &[(VmId, HostFacts)]) -> Result<(), RedisError> {
         for batch in hosts.chunks(BATCH) {
             let mut pipe = redis::pipe();
@@ -189,12 +190,12 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
-/// Plain structs of texts and numbers: writing them cannot fail.
+/// Plain structs of strings and numbers: serializing them cannot fail.
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// What another version of zpack wrote and this one cannot read counts as not written.
+/// A value of another version of zpack that this one cannot read counts as absent.
 fn parse<T: DeserializeOwned>(text: Option<String>) -> Option<T> {
     serde_json::from_str(&text?).ok()
 }

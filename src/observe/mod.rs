@@ -1,8 +1,8 @@
-//! What is observed of servers: the state of agents, the power of containers, the proxy and what answers a ping.
+//! Observations of servers: agent state, container power, registration at the proxy, answers to pings.
 //!
-//! [`poller`] asks agents and hypervisor, [`live`] keeps their answers in Redis, [`facts`] decides what they mean at a given
-//! moment, and [`status`] merges them into one status. [`proxy_watch`] asks the proxy and the game servers, and keeps what
-//! it learns in the payloads of the rows. What zpack wants of a server is in `servers`, what its owner sees in `instances`.
+//! [`poller`] polls agents and the hypervisor, [`live`] keeps the answers in Redis, [`facts`] decides what they mean at
+//! a given time, and [`status`] merges them into one status. [`proxy_watch`] lists the proxy and pings game servers,
+//! and stores the results in the servers' payloads. Elsewhere: the rows (`servers`) and what owners see (`instances`).
 
 pub mod facts;
 pub mod live;

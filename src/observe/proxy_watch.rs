@@ -1,11 +1,11 @@
-//! Looks at the proxy and at the game servers behind it, for as long as `zpack serve` runs.
+//! Watches the proxy and the game servers behind it while `zpack serve` runs.
 //!
-//! The proxy is listed once an interval, whatever the number of servers; each running Minecraft server is pinged in its
-//! container. What was learnt is merged into the servers' payloads when it says something new, or when the old word is
-//! about to expire. A server the proxy has lost is made due at the edge, whose reconciler registers it again: after a
-//! restart of the proxy that is every one of them.
+//! Once an interval the proxy is listed, whatever the number of servers, and each running Minecraft server is pinged in
+//! its container. The results are merged into the servers' payloads when they change something, or when the stored
+//! observation is about to expire. A server that the proxy no longer lists becomes due at the edge, where the
+//! reconciler registers it again; after a restart of the proxy that happens to all servers.
 //!
-//! Several processes may watch: a word that is fresh is not sought again.
+//! Several processes may watch: an observation that is fresh is not repeated.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,22 +33,22 @@ use crate::servers::store;
 /// How many servers are pinged at a time.
 const PINGS_AT_A_TIME: usize = 32;
 
-/// What the watch works with.
+/// Dependencies of the watch.
 #[derive(Clone)]
 pub struct ProxyWatch {
     /// The servers.
     pub db: DatabaseConnection,
-    /// What their agents say.
+    /// The observations of their agents.
     pub live: LiveState,
-    /// How long that counts.
+    /// How old those may be.
     pub freshness: Freshness,
-    /// The proxy, when there is one.
+    /// The proxy, if there is one.
     pub proxy: Option<Arc<dyn GameProxy>>,
-    /// Asks servers for their status.
+    /// Pings servers for their status.
     pub ping: Arc<dyn StatusPing>,
     /// The clock.
     pub clock: Clock,
-    /// From one look to the next.
+    /// Between two passes.
     pub interval: Duration,
 }
 
@@ -63,27 +63,27 @@ impl Task for ProxyWatch {
     }
 
     async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError> {
-        match stop.run_until_cancelled(self.look()).await {
-            Some(looked) => Ok(Report::done(looked?)),
+        match stop.run_until_cancelled(self.observe()).await {
+            Some(observed) => Ok(Report::done(observed?)),
             None => Ok(Report::default()),
         }
     }
 }
 
-/// Why a look is not complete.
+/// Why a pass is incomplete.
 #[derive(Debug, thiserror::Error)]
-enum LookError {
-    /// Nothing was looked at.
+enum WatchError {
+    /// Nothing was observed.
     #[error("the published servers cannot be read")]
     Servers(#[from] DbErr),
-    /// The servers were pinged all the same.
+    /// The servers were pinged anyway.
     #[error("the proxy cannot be listed")]
     Listing(#[from] ProxyError),
 }
 
 impl ProxyWatch {
-    /// One look at everything; at how many servers. A proxy that cannot be listed hides no ping.
-    async fn look(&self) -> Result<usize, LookError> {
+    /// One pass; returns how many servers it covered. If the proxy cannot be listed, the pings are still stored.
+    async fn observe(&self) -> Result<usize, WatchError> {
         let servers: Vec<Watched> =
             store::list_active_games(&self.db).await?.into_iter().filter_map(Watched::of).collect();
         if servers.is_empty() {
@@ -92,7 +92,7 @@ impl ProxyWatch {
         let (listing, failure) = match &self.proxy {
             Some(proxy) => match proxy.list().await {
                 Ok(listing) => (Some(Arc::new((listing, self.clock.now()))), None),
-                // `zpack doctor` says so; no later look can change it.
+                // `zpack doctor` reports this; later passes cannot change it.
                 Err(ProxyError::Unsupported { .. }) => (None, None),
                 Err(error) => (None, Some(error)),
             },
@@ -102,13 +102,13 @@ impl ProxyWatch {
         let count = servers.len();
         let each = servers.into_iter().map(|server| {
             let runs = running.get(&server.row.vmid).copied().unwrap_or(false);
-            self.look_at(server, listing.clone(), runs)
+            self.observe_server(server, listing.clone(), runs)
         });
         stream::iter(each).buffer_unordered(PINGS_AT_A_TIME).collect::<Vec<()>>().await;
         failure.map_or(Ok(count), |error| Err(error.into()))
     }
 
-    /// Which of the servers run, as far as their agents say.
+    /// Which of the servers run, as far as their agents report.
     async fn running(&self, servers: &[Watched]) -> BTreeMap<VmId, bool> {
         let rows: Vec<&instance::Model> = servers.iter().map(|server| &server.row).collect();
         let (live, now) = (self.live.read(&rows).await, self.clock.now());
@@ -117,9 +117,9 @@ impl ProxyWatch {
         rows.into_iter().map(|row| row.vmid).zip(live.iter().map(runs)).collect()
     }
 
-    async fn look_at(&self, server: Watched, listing: Option<Arc<(ProxyListing, Timestamp)>>, runs: bool) {
+    async fn observe_server(&self, server: Watched, listing: Option<Arc<(ProxyListing, Timestamp)>>, runs: bool) {
         let Watched { row, edge, wanted, proxy } = server;
-        let sighted = listing.as_deref().map(|(listing, at)| {
+        let listed = listing.as_deref().map(|(listing, at)| {
             let listed = compare_proxy(&wanted, &listing.servers).0 == ProxyVerdict::InSync;
             (listing, listed, *at)
         });
@@ -133,15 +133,15 @@ impl ProxyWatch {
             false => None,
         };
         let vmid = row.vmid;
-        let seen = ProxyObservation { edge: &edge, sighted, ping: ping.as_ref() };
-        if let Err(error) = self.note(&row, &seen).await {
-            tracing::debug!(%vmid, %error, "what was seen of {vmid} was not kept");
+        let seen = ProxyObservation { edge: &edge, listed, ping: ping.as_ref() };
+        if let Err(error) = self.store(&row, &seen).await {
+            tracing::debug!(%vmid, %error, "the observation of {vmid} could not be stored");
         }
     }
 
-    /// Merges what was seen, if it is worth a write. The row this look began with says whether it is, so that a look that
-    /// learns nothing costs no query; the merge decides anew, by the row as it is then.
-    async fn note(&self, row: &instance::Model, seen: &ProxyObservation<'_>) -> Result<(), PayloadError> {
+    /// Merges the observation if it is worth a write. The row read at the beginning of the pass decides that first, so
+    /// that a pass without news costs no query; the merge decides again, by the row as it is then.
+    async fn store(&self, row: &instance::Model, seen: &ProxyObservation<'_>) -> Result<(), PayloadError> {
         let now = self.clock.now();
         if seen.change(row, payload::read(row, PROXY_KEY)?, now).is_none() {
             return Ok(());
@@ -150,19 +150,20 @@ impl ProxyWatch {
     }
 }
 
-/// A server that was published at the proxy.
+/// A server with a registration at the proxy.
 struct Watched {
     row: instance::Model,
     /// Its publication.
     edge: EdgeRecord,
-    /// What the proxy has to know of it.
+    /// The registration it should have.
     wanted: Registration,
-    /// What is known of it at the proxy, in this publication.
+    /// What is stored of it at the proxy, in this publication.
     proxy: ProxyRecord,
 }
 
 impl Watched {
-    /// `row`, if it has a registration. What cannot be read counts as never written; writers of it complain.
+    /// `row`, if it has a registration. A value that cannot be read counts as absent; the code that writes it reports
+    /// the error.
     fn of(row: instance::Model) -> Option<Self> {
         let edge: EdgeRecord = payload::read(&row, EDGE_KEY).ok().flatten()?;
         let wanted = edge.publication.registration.clone()?;
@@ -171,48 +172,48 @@ impl Watched {
     }
 }
 
-/// What one look saw of one server.
+/// What one pass observed of one server.
 struct ProxyObservation<'a> {
-    /// The publication it was looked at in.
+    /// The publication during which it was observed.
     edge: &'a EdgeRecord,
-    /// The listing of the proxy, whether the server was in it as it should be, and when it was read.
-    sighted: Option<(&'a ProxyListing, bool, Timestamp)>,
-    /// How a ping went and when it ended.
+    /// The listing of the proxy, whether the server was registered correctly in it, and when it was read.
+    listed: Option<(&'a ProxyListing, bool, Timestamp)>,
+    /// The result of a ping and when it ended.
     ping: Option<&'a (Ping, Timestamp)>,
 }
 
 impl ProxyObservation<'_> {
-    /// What has to be written to `row`, which has `stored`; `None` when that says the same already.
+    /// The change to `row`, which has `stored`; `None` when nothing changes.
     fn change(
         &self,
         row: &instance::Model,
         stored: Option<ProxyRecord>,
         now: Timestamp,
     ) -> Option<Change<ProxyRecord>> {
-        // Published anew meanwhile: what was seen belongs to the publication before.
+        // Published again meanwhile: the observation belongs to the previous publication.
         let current: Option<EdgeRecord> = payload::read(row, EDGE_KEY).ok().flatten();
         let current =
             current.filter(|now| now.generation == self.edge.generation && now.intent == Intent::Published)?;
         let before = self.edge.proxy_record(stored.clone().unwrap_or_default());
         let mut record = before.clone();
-        if let Some((listing, listed, at)) = self.sighted {
+        if let Some((listing, listed, at)) = self.listed {
             record = record.sighted(listing, listed, at);
         }
         if let Some((ping, at)) = self.ping {
             record = record.pinged(ping, *at);
         }
-        // One that is being published, or whose registration is tried again anyway, is in good hands.
+        // No need to make it due: it is being published, or its registration is retried anyway.
         let is_tried = |target: &TargetRecord| matches!(target.state, TargetState::Retrying | TargetState::Blocked);
         let in_hand =
             row.edge_due_at != current.due_at() || current.targets.get(&Target::Velocity).is_some_and(is_tried);
-        let due = matches!(self.sighted, Some((_, false, _))) && !in_hand;
+        let due = matches!(self.listed, Some((_, false, _))) && !in_hand;
         let old = stored.as_ref().unwrap_or(&before);
         (due || is_news(old, &record, now))
             .then(|| Change { value: Some(record), edge_due_at: due.then_some(Some(now)) })
     }
 }
 
-/// Whether `new` says something else than `old`, or `old` will soon say nothing any more.
+/// Whether `new` differs from `old`, or `old` is about to expire.
 fn is_news(old: &ProxyRecord, new: &ProxyRecord, now: Timestamp) -> bool {
     let differs =
         old.since != new.since || old.presence(now) != new.presence(now) || old.ping_state(now) != new.ping_state(now);

@@ -1,5 +1,5 @@
-//! One status out of what the hypervisor and the agent say (docs/contracts/agent.md D1). Pure and total; the table is
-//! written out in `docs/server-status.md`.
+//! Merges what the hypervisor and the agent report into one status (docs/contracts/agent.md D1). Pure and total; the
+//! table is written to `docs/server-status.md`.
 
 use std::fmt;
 
@@ -10,43 +10,43 @@ use crate::kernel::{Timestamp, text_enum};
 use crate::ports::{AgentState, PowerState};
 
 text_enum! {
-    /// What a customer is told about a server.
+    /// The status of a server that customers see.
     pub enum ServerStatus {
-        /// Its workload runs; a dev container is on.
+        /// Its workload is running; for a dev container, its container.
         Running = "running",
-        /// It is off, or no workload runs in it.
+        /// Its container is off, or no workload runs in it.
         Stopped = "stopped",
         /// Nothing is installed yet.
         Idle = "idle",
-        /// An installation is running.
+        /// An installation is in progress.
         Installing = "installing",
         /// Its workload is starting.
         Starting = "starting",
         /// Its workload is stopping.
         Stopping = "stopping",
-        /// Its workload ended by itself.
+        /// Its workload ended unexpectedly.
         Crashed = "crashed",
-        /// Its agent gave up.
+        /// Its agent could not start the workload.
         Error = "error",
-        /// It cannot be told right now.
+        /// Not known right now.
         Unknown = "unknown",
     }
 }
 
 text_enum! {
-    /// Whether the container of a server is on, as far as is known.
+    /// Whether the container of a server is on, as far as known.
     pub enum HostStatus {
         /// It is on.
         Online = "online",
-        /// It is off, or nothing is heard of it.
+        /// It is off, or was not observed.
         Offline = "offline",
     }
 }
 
-/// What is known of the agent of a server.
+/// The agent of a server, as far as known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AgentStatus {
-    /// The state of its workload, in the agent's own words; `unknown` when that cannot be determined.
+    /// The state of its workload as the agent reports it; `unknown` when it cannot be determined.
     Workload(AgentState),
     /// The agent does not answer.
     Offline,
@@ -74,23 +74,23 @@ impl Serialize for AgentStatus {
     }
 }
 
-/// What is heard of an agent.
+/// What is known from polling an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AgentSignal {
-    /// It answered lately, with this state.
+    /// It answered recently, with this state.
     Reported(AgentState),
-    /// It answers, but says nothing of its state.
+    /// It answers, but reports no state.
     Alive,
     /// It has not answered for three intervals.
     Unresponsive,
-    /// Nobody knows: the live state cannot be read.
+    /// Not known: the live state cannot be read, or no one polled.
     Unknown,
 }
 
 /// The three statuses of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MergedStatus {
-    /// What a customer is told.
+    /// The status that customers see.
     pub status: ServerStatus,
     /// Its container.
     pub host: HostStatus,
@@ -107,7 +107,7 @@ const fn status(kind: InstanceKind, power: PowerState, signal: AgentSignal) -> S
     match (power, signal) {
         (PowerState::Stopped, _) => ServerStatus::Stopped,
         (PowerState::Unknown, AgentSignal::Unresponsive | AgentSignal::Unknown) => ServerStatus::Unknown,
-        // An answer of the agent proves that the container is on, whatever the hypervisor knows.
+        // An answer of the agent proves that the container is on, whatever the hypervisor reports.
         (PowerState::Running | PowerState::Unknown, signal) => match (kind, signal) {
             (InstanceKind::Dev, _) => ServerStatus::Running,
             (InstanceKind::Game, AgentSignal::Reported(state)) => workload(state),
@@ -153,8 +153,8 @@ const fn agent(power: PowerState, signal: AgentSignal) -> AgentStatus {
     }
 }
 
-/// Which power to believe when the hypervisor's word and the agent's last answer have different ages: the listing lags
-/// up to ten seconds behind, and an agent only answers from a container that is on.
+/// The power that counts when the hypervisor's listing and the agent's last answer have different ages: the listing is
+/// up to ten seconds old, and an agent can answer only from a container that is on.
 pub fn believed_power(power: Option<(PowerState, Timestamp)>, agent_seen: Option<Timestamp>) -> PowerState {
     match (power, agent_seen) {
         (Some((PowerState::Stopped, observed)), Some(seen)) if seen > observed => PowerState::Running,
@@ -171,12 +171,12 @@ mod tests {
 
     const POWERS: [PowerState; 3] = [PowerState::Running, PowerState::Stopped, PowerState::Unknown];
 
-    fn voices() -> Vec<(String, AgentSignal)> {
+    fn signals() -> Vec<(String, AgentSignal)> {
         let reported = AgentState::ALL.iter().map(|&state| (format!("`{state}`"), AgentSignal::Reported(state)));
         let rest = [
             ("answers without a state".to_owned(), AgentSignal::Alive),
-            ("silent".to_owned(), AgentSignal::Unresponsive),
-            ("not observed".to_owned(), AgentSignal::Unknown),
+            ("no answer".to_owned(), AgentSignal::Unresponsive),
+            ("unknown".to_owned(), AgentSignal::Unknown),
         ];
         reported.chain(rest).collect()
     }
@@ -185,13 +185,13 @@ mod tests {
         let mut text = String::from(
             "# The status of a server\n\n\
              Written from `src/observe/status.rs` by its test; run it with `UPDATE_DOCS=1` to write it again.\n\n\
-             `silent` means no answer for three poll intervals, `not observed` that the live state cannot be read.\n\
-             A listing that says `stopped` loses against an answer of the agent that is newer than the listing.\n\n\
+             `no answer` means for three poll intervals, `unknown` that the live state cannot be read.\n\
+             An answer of the agent that is newer than a listing that says `stopped` counts instead of the listing.\n\n\
              | kind | container | agent | status | hostStatus | agentStatus |\n|---|---|---|---|---|---|\n",
         );
         for &kind in InstanceKind::ALL {
             for power in POWERS {
-                for (words, signal) in voices() {
+                for (words, signal) in signals() {
                     let MergedStatus { status, host, agent } = merge(kind, power, signal);
                     let power = format!("{power:?}").to_lowercase();
                     writeln!(text, "| {kind} | {power} | {words} | {status} | {host} | {agent} |").unwrap();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rules_of_the_wire() {
+    fn the_rules_of_the_agent_contract_hold() {
         let game = |power, signal| merge(InstanceKind::Game, power, signal).status;
         assert_eq!(game(PowerState::Running, AgentSignal::Reported(AgentState::Crashed)), ServerStatus::Crashed);
         assert_eq!(game(PowerState::Running, AgentSignal::Unresponsive), ServerStatus::Stopped);

@@ -1,4 +1,4 @@
-//! The power of every container, by one listing per interval, so that no reader ever waits for the hypervisor.
+//! Observes the power of every container with one listing per interval, so that no reader waits for the hypervisor.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::Poller;
 use crate::background::{PassError, Report, Schedule, Task, TaskName};
 use crate::ports::HypervisorError;
 
-/// How long one listing may take.
+/// The longest time that one listing may take.
 const LISTING_LIMIT: Duration = Duration::from_secs(15);
 
 /// Why the power of the containers could not be read.
@@ -24,7 +24,7 @@ enum ListingError {
     TooSlow,
 }
 
-/// Lists the containers.
+/// The background task that lists the containers.
 pub struct ContainerListing {
     poller: Poller,
 }
@@ -56,8 +56,8 @@ impl ContainerListing {
         Self { poller }
     }
 
-    /// Lists the containers once, unless another process does; how many there are. A container that is not in the listing keeps the word that
-    /// was last said of it: a listing may be partial.
+    /// Lists the containers once, unless another process does, and returns how many there are. A container that is
+    /// missing from the listing keeps its last observation, because a listing may be partial.
     async fn list(&self) -> Result<usize, ListingError> {
         let Poller { live, hypervisor, clock, settings, .. } = &self.poller;
         if !live.claim_hosts(settings.host_interval.mul_f64(0.9)).await? {
@@ -67,7 +67,7 @@ impl ContainerListing {
         let listing = tokio::time::timeout(LISTING_LIMIT, hypervisor.containers()).await;
         let listing = listing.map_err(|_| ListingError::TooSlow).and_then(|listing| Ok(listing?));
         if listing.is_err() {
-            live.record_failed_look(observed_at).await?;
+            live.record_failed_listing(observed_at).await?;
         }
         let containers = listing?;
         let facts = containers

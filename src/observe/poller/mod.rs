@@ -1,11 +1,11 @@
-//! Asks every agent for its state and the hypervisor for the power of every container, for as long as `zpack serve` runs.
+//! Polls the state of every agent, and the power of every container at the hypervisor, while `zpack serve` runs.
 //!
-//! Every interval the servers are read from the database in pages and claimed in Redis, so that several processes share
-//! the work; each claimed agent is then asked in a task of its own, after a random part of the interval. At most
-//! `concurrency` agents are asked at a time. An agent that was silent the last time waits in a lane of its own: however
-//! many of them hang, those that answer are asked on time. See `docs/adr/0007-agent-poller.md`.
+//! In each interval the servers are read from the database in pages and claimed in Redis, so that several processes
+//! share the work. Each claimed agent is polled in a Tokio task, after a random part of the interval. At most
+//! `concurrency` agents are polled at a time. Agents that did not answer the last poll use a separate, smaller share,
+//! so that they cannot delay those that answer. See `docs/adr/0007-agent-poller.md`.
 //!
-//! Not here: what the facts mean ([`super::facts`]), where they are kept ([`super::live`]).
+//! Elsewhere: what the facts mean ([`super::facts`]) and where they are stored ([`super::live`]).
 
 mod agents;
 mod hosts;
@@ -24,40 +24,40 @@ use crate::kernel::Clock;
 use crate::ports::{Agent, Hypervisor};
 use crate::telemetry::Metrics;
 
-/// How the poller behaves.
+/// Settings of the poller.
 #[derive(Clone, Debug)]
 pub struct PollerSettings {
-    /// From one look at an agent to the next.
+    /// Between two polls of an agent.
     pub interval: Duration,
     /// How long an agent may take to answer.
     pub timeout: Duration,
-    /// How many agents are asked at a time.
+    /// How many agents are polled at a time.
     pub concurrency: usize,
-    /// From one listing of the hypervisor to the next; its own facts lag ten seconds behind.
+    /// Between two listings of the hypervisor, whose own data is up to ten seconds old.
     pub host_interval: Duration,
 }
 
-/// What the poller works with.
+/// Dependencies of the poller.
 #[derive(Clone)]
 pub struct Poller {
     /// The servers.
     pub db: DatabaseConnection,
-    /// Where the facts go.
+    /// Where the facts are stored.
     pub live: LiveState,
     /// The agents.
     pub agent: Arc<dyn Agent>,
     /// The hypervisor.
     pub hypervisor: Arc<dyn Hypervisor>,
-    /// The clock the facts are stamped with.
+    /// The clock for the time of each observation.
     pub clock: Clock,
-    /// How it behaves.
+    /// Its settings.
     pub settings: PollerSettings,
-    /// What it counts.
+    /// Its metrics.
     pub metrics: Metrics,
 }
 
 impl Poller {
-    /// What polls, as tasks of `zpack serve`: one asks the agents, the other lists the containers.
+    /// The background tasks of `zpack serve`: one polls the agents, the other lists the containers.
     pub fn tasks(self) -> (AgentPoll, ContainerListing) {
         (AgentPoll::new(self.clone()), ContainerListing::new(self))
     }

@@ -1,4 +1,4 @@
-//! The round over all agents: each interval those that no other process asks are asked.
+//! Polls all agents once an interval, except those that another process polls.
 
 use anyhow::Context;
 use async_trait::async_trait;
@@ -15,11 +15,11 @@ use crate::telemetry::{Panicked, caught};
 /// How many servers are read and claimed at a time.
 const PAGE: u64 = 500;
 
-/// Asks the agents. A pass starts the polls of one interval; they go on beside the passes that follow.
+/// The background task that polls agents. A pass starts the polls of one interval; they continue during later passes.
 pub struct AgentPoll {
     poller: Poller,
     lanes: Lanes,
-    /// Dropped with the task: a poll changes nothing but the live state.
+    /// Aborted when the task is dropped: a poll changes nothing but the live state.
     polls: JoinSet<Result<(), Panicked>>,
 }
 
@@ -53,8 +53,8 @@ impl AgentPoll {
         Self { lanes: Lanes::new(poller.settings.concurrency), poller, polls: JoinSet::new() }
     }
 
-    /// Lets go of the polls that have ended. A poll that panics is a failure of the task, not its end: what one agent
-    /// answers must not take the API away from everyone.
+    /// Removes polls that have ended, and returns a panic if there was one. A panicking poll makes the pass fail but
+    /// does not end the task: the answer of one agent must not stop the API.
     fn ended(&mut self) -> Option<Panicked> {
         let mut panicked = None;
         while let Some(ended) = self.polls.try_join_next() {
@@ -65,7 +65,7 @@ impl AgentPoll {
         panicked
     }
 
-    /// Starts a poll of every agent that no other process polls in this interval; how many.
+    /// Starts a poll of every agent that no other process polls in this interval, and returns how many.
     async fn start_polls(&mut self) -> anyhow::Result<usize> {
         let mut started = 0;
         let mut after = None;
@@ -75,7 +75,7 @@ impl AgentPoll {
             let Some(last) = page.last() else { break };
             after = Some(last.vmid);
             let complete = (page.len() as u64) < PAGE;
-            started += self.start_page(page).await.context("the live state is away")?;
+            started += self.start_page(page).await.context("the live state is unavailable")?;
             if complete {
                 break;
             }
@@ -95,12 +95,12 @@ impl AgentPoll {
                 None => self.poller.metrics.poller.overlapped(),
             }
         }
-        // A little shorter than the interval, or our own claim would stop us the next time.
+        // Slightly shorter than the interval, so that our own claim has expired by the next pass.
         let claims = self.poller.live.claim(&targets, self.poller.settings.interval.mul_f64(0.9)).await?;
         let mut started = 0;
         for ((guard, target), claim) in entered.into_iter().zip(targets).zip(claims) {
             let Some(claim) = claim else { continue };
-            let lane = if claim.silent { self.lanes.silent.clone() } else { self.lanes.answering.clone() };
+            let lane = if claim.unresponsive { self.lanes.unresponsive.clone() } else { self.lanes.answering.clone() };
             let jitter = self.poller.settings.interval.mul_f64(rand::random_range(0.0..0.5));
             let poller = self.poller.clone();
             started += 1;
