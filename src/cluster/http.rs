@@ -11,10 +11,10 @@ use crate::accounts::Caller;
 use crate::ports::{Hypervisor, HypervisorError, PowerState, TaskEnd, TaskState};
 use crate::web::{ApiError, ApiResult, Code};
 
-/// How long the cluster may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest time the cluster may take to answer.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the handlers work with.
+/// State shared by the handlers.
 #[derive(Clone)]
 pub struct ClusterApi {
     /// The cluster.
@@ -36,7 +36,7 @@ pub struct Pong {
 pub struct NodeView {
     /// Its name.
     name: String,
-    /// Whether the cluster sees it.
+    /// Whether the cluster reports it as online.
     online: bool,
     /// Total memory in bytes.
     memory_bytes: Option<u64>,
@@ -73,7 +73,7 @@ pub struct ContainerView {
 /// The containers.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Containers {
-    /// The containers, templates included.
+    /// The containers, including templates.
     containers: Vec<ContainerView>,
 }
 
@@ -82,7 +82,7 @@ pub struct Containers {
 pub struct TaskView {
     /// `running`, `succeeded`, `warned`, `failed` or `unknown`.
     status: &'static str,
-    /// The text of the cluster.
+    /// The message of the hypervisor.
     message: Option<String>,
 }
 
@@ -118,8 +118,7 @@ pub async fn containers(_: Caller, api: Api) -> ApiResult<web::Json<Containers>>
     Ok(web::Json(Containers { containers: containers.collect() }))
 }
 
-/// `GET /api/proxmox/tasks/{upid}`. Only a task that is not on record is 404; what else the cluster refuses says nothing about
-/// the task.
+/// `GET /api/proxmox/tasks/{upid}`. Only a task without a record is 404: any other refusal says nothing about the task.
 pub async fn task(_: Caller, api: Api, upid: web::Path<String>) -> ApiResult<web::Json<TaskView>> {
     let state = api.ask(api.hypervisor.recorded_task(&upid)).await?.ok_or_else(|| ApiError::not_found("task"))?;
     let view = |status, message| TaskView { status, message };
@@ -134,13 +133,13 @@ pub async fn task(_: Caller, api: Api, upid: web::Path<String>) -> ApiResult<web
 
 impl ClusterApi {
     async fn ask<T>(&self, question: impl Future<Output = Result<T, HypervisorError>>) -> ApiResult<T> {
-        let answer = tokio::time::timeout(PATIENCE, question).await.map_err(|_| too_late())?;
+        let answer = tokio::time::timeout(CLUSTER_TIMEOUT, question).await.map_err(|_| too_late())?;
         answer.map_err(|error| away(&error))
     }
 }
 
 fn too_late() -> ApiError {
-    ApiError::new(Code::UpstreamTimeout, format!("The cluster did not answer within {} s.", PATIENCE.as_secs()))
+    ApiError::new(Code::UpstreamTimeout, format!("The cluster did not answer within {} s.", CLUSTER_TIMEOUT.as_secs()))
 }
 
 fn away(error: &HypervisorError) -> ApiError {

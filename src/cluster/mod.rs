@@ -1,3 +1,3 @@
-//! The cluster as operators see it: `/api/proxmox/*`, read at the moment it is asked for. Changes nothing.
+//! The cluster as operators see it: `/api/proxmox/*`, read from the hypervisor for each request. Changes nothing.
 
 pub mod http;

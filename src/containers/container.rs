@@ -1,4 +1,4 @@
-//! Looking at the container a number stands for, telling whose it is, and waiting for its tasks.
+//! Observes the container with a given VMID, identifies its owner, and waits for its tasks.
 
 use std::time::Duration;
 
@@ -10,68 +10,68 @@ use crate::saga::{StepContext, Stopped};
 use super::deadline::Deadline;
 use super::nonce::is_ours;
 
-/// How long the hypervisor is waited for. `zpack dev` scales them with the simulated world.
+/// How long to wait for the hypervisor. `zpack dev` scales these with the simulated world.
 #[derive(Clone, Copy, Debug)]
 pub struct ContainerTimings {
-    /// Between two looks at a task; grows to five times this.
+    /// Between two reads of a task's state; grows to five times this.
     pub task_poll: Duration,
-    /// For a task to end, and for a busy or unreachable hypervisor to become free.
+    /// For a task to end, and for a busy or unreachable hypervisor to become available.
     pub task_timeout: Duration,
     /// For a hypervisor or a node that does not answer while a server is switched on or off.
     pub away: Duration,
-    /// How long a container must stay absent after a lost answer before it counts as never made.
+    /// How long a container must stay absent after a lost answer before it counts as not created.
     pub absence: Duration,
 }
 
 impl ContainerTimings {
-    /// The longest time one change of a container takes when every wait for it comes to its end: attempts begin until
-    /// `task_timeout` is over, the last has as long for its request and again for its task.
+    /// The longest time that one change of a container takes if every wait runs to its end: attempts begin until
+    /// `task_timeout` is over, and the last one takes as long again for its request and once more for its task.
     pub fn longest_change(&self) -> Duration {
         self.task_timeout * 3 + self.away + self.absence
     }
 
-    /// The usual patience with the hypervisor.
+    /// The usual deadline for the hypervisor, from now on.
     pub fn deadline(&self) -> Deadline {
         Deadline::new(self.task_poll, self.task_timeout)
     }
 
-    /// The patience with silence, from now on.
+    /// The deadline for a hypervisor that does not answer, from now on.
     pub fn unreachable_deadline(&self) -> Deadline {
         Deadline::new(self.task_poll, self.away)
     }
 }
 
-/// One container of ours, and the means to work on it.
+/// One of our containers, and what is needed to work on it.
 #[derive(Clone, Copy)]
 pub struct Container<'a> {
     /// The hypervisor.
     pub hypervisor: &'a dyn Hypervisor,
-    /// How long it is waited for.
+    /// How long to wait for it.
     pub timings: &'a ContainerTimings,
-    /// Places where tests break the process.
+    /// Where tests interrupt the process.
     pub failpoints: &'a Failpoints,
-    /// Its number.
+    /// Its VMID.
     pub vmid: VmId,
-    /// The operation that made it; its description says so.
+    /// The operation that created it; its description names it.
     pub nonce: OperationId,
 }
 
-/// What stands behind a number on a node.
+/// What is found on a node under a VMID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObservedContainer {
-    /// A container of this nonce.
+    /// A container with our nonce.
     Ours(ContainerConfig),
-    /// A container of somebody else.
+    /// A container without our nonce.
     Foreign,
     /// No container anywhere in the cluster.
     Absent,
-    /// A container that is on another node than we thought.
+    /// A container, on another node than expected.
     Elsewhere(NodeName),
 }
 
 impl Container<'_> {
-    /// Looks. An answer that cannot be had is an error, never absence; a container that the cluster knows but does not
-    /// list for us is an error too.
+    /// Observes the container. Failing to get an answer is an error, never absence; so is a container that the cluster
+    /// counts as existing but does not list for our token.
     pub async fn observe(&self, node: &NodeName) -> Result<ObservedContainer, HypervisorError> {
         let vmid = self.vmid;
         match self.hypervisor.config(node, vmid).await {
@@ -83,7 +83,7 @@ impl Container<'_> {
                     return Err(HypervisorError::Locked { operation, lock });
                 }
             },
-            // A pool-scoped token is refused where a container is gone (docs/contracts/proxmox.md 7).
+            // A pool-scoped token gets a refusal for a container that is gone (docs/contracts/proxmox.md 7).
             Err(HypervisorError::NotFound { .. } | HypervisorError::Forbidden { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -94,21 +94,21 @@ impl Container<'_> {
         match listed {
             Some(container) if container.node != *node => Ok(ObservedContainer::Elsewhere(container.node)),
             _ => Err(HypervisorError::Unavailable {
-                operation: format!("observe at {vmid} on {node}"),
-                detail: "the cluster knows the container but does not show it".to_owned(),
+                operation: format!("observe {vmid} on {node}"),
+                detail: "the VMID is in use, but no container with it is listed".to_owned(),
             }),
         }
     }
 
-    /// Waits for the end of `task`. Failures to ask say nothing about the task and are asked again; `None` when it did
-    /// not end in time.
+    /// Waits for the end of `task`. An error while reading its state says nothing about the task, so it is read again;
+    /// `None` when the task did not end before the deadline.
     pub async fn wait_for(&self, cx: &StepContext<'_>, task: &Task) -> Result<Option<TaskEnd>, Stopped> {
         let mut deadline = self.timings.deadline();
         loop {
             match self.hypervisor.task(task).await {
                 Ok(TaskState::Ended(end)) => return Ok(Some(end)),
                 Ok(TaskState::Running) => {}
-                Err(error) => tracing::debug!(vmid = %self.vmid, %error, "could not ask for a task"),
+                Err(error) => tracing::debug!(vmid = %self.vmid, %error, "the state of a task could not be read"),
             }
             if !deadline.wait(cx).await? {
                 return Ok(None);

@@ -1,4 +1,4 @@
-//! Waiting between attempts, always up to a deadline.
+//! Waits between attempts, up to a deadline.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::kernel::Failure;
 use crate::saga::{StepContext, Stopped};
 
-/// A point in time up to which something may be tried, with growing waits between attempts.
+/// A time until which something is attempted, with growing waits between attempts.
 #[derive(Clone, Debug)]
 pub struct Deadline {
     until: Instant,
@@ -16,12 +16,12 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Attempts every `poll`, later every five times `poll`, for `timeout`.
+    /// Attempts begin every `poll`, later every five times `poll`, until `timeout` is over.
     pub fn new(poll: Duration, timeout: Duration) -> Self {
         Self { until: Instant::now() + timeout, next: poll, longest: poll * 5 }
     }
 
-    /// Waits before the next attempt. Returns false when there is no time left for one.
+    /// Waits before the next attempt. Returns false when the deadline has passed.
     pub async fn wait(&mut self, cx: &StepContext<'_>) -> Result<bool, Stopped> {
         if Instant::now() >= self.until {
             return Ok(false);
@@ -31,8 +31,8 @@ impl Deadline {
         Ok(true)
     }
 
-    /// Waits before a request that changes nothing when it is sent twice is sent again after `failure`. Returns false
-    /// when it would fail in the same way or when there is no time left.
+    /// Waits before an idempotent request is sent again after `failure`. Returns false when it would fail in the same
+    /// way, or when the deadline has passed.
     pub async fn wait_after(&mut self, cx: &StepContext<'_>, failure: Failure) -> Result<bool, Stopped> {
         match failure {
             Failure::Transient | Failure::Busy | Failure::Ambiguous => self.wait(cx).await,
@@ -41,7 +41,7 @@ impl Deadline {
     }
 }
 
-/// Whether the same request may be sent again after a while.
+/// Whether the same request may be sent again later.
 pub const fn is_retryable(failure: Failure) -> bool {
     match failure {
         Failure::Transient | Failure::Busy => true,

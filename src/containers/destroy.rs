@@ -1,4 +1,4 @@
-//! Removing a container that carries the right nonce, and no other (invariant S4).
+//! Destroys a container that carries the right nonce, and no other (invariant S4).
 
 use crate::kernel::{Classify, Failure, VmId};
 use crate::ports::{HypervisorError, NodeName, Started, TaskEnd};
@@ -7,21 +7,21 @@ use crate::saga::{StepContext, Stopped};
 use super::container::{Container, ObservedContainer};
 use super::deadline::{Deadline, is_retryable};
 
-/// What stands behind the number in the end.
+/// What was found under the VMID at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destroyed {
-    /// Nothing in the whole cluster.
+    /// No container in the whole cluster.
     Gone,
-    /// A container that does not carry our nonce, and was not touched.
+    /// A container without our nonce; it was not touched.
     Foreign,
 }
 
 /// Why a container was not destroyed.
 #[derive(Clone, Debug)]
 pub enum NotDestroyed {
-    /// It is, or may be, still there; the last error says why.
+    /// It is, or may be, still there; this is the last error.
     Remains(HypervisorError),
-    /// The step was told to stop while it waited.
+    /// The step was asked to stop while it waited.
     Stopped(Stopped),
 }
 
@@ -32,8 +32,9 @@ impl From<Stopped> for NotDestroyed {
 }
 
 impl Container<'_> {
-    /// Destroys the container if it carries our nonce, and answers what is seen behind its number in the end. While `template` is being cloned on the node an absent container may still
-    /// come into being, and is waited for. The caller has made sure that no server is in it any more.
+    /// Destroys the container if it carries our nonce, and returns what was found under its VMID at the end. While
+    /// `template` is being cloned on the node, an absent container may still appear, so this waits for the clone to
+    /// end. The caller has made sure that no server uses the container.
     pub async fn destroy(
         &self,
         cx: &StepContext<'_>,
@@ -57,13 +58,13 @@ impl Container<'_> {
                         None => Ok(false),
                     };
                     let window = || Deadline::new(self.timings.task_poll, self.timings.absence);
-                    // A request on its way could still make it: absence counts only after a while.
+                    // A request in transit could still create it: absence counts only after a while.
                     match cloning {
                         Ok(false) if absent.get_or_insert_with(window).wait(cx).await? => Ok(()),
                         Ok(false) => return Ok(Destroyed::Gone),
                         Ok(true) => Err(HypervisorError::Unavailable {
                             operation: format!("destroy {vmid}"),
-                            detail: "a clone of its template is still being made".to_owned(),
+                            detail: "its template is still being cloned".to_owned(),
                         }),
                         Err(error) => Err(error),
                     }
@@ -75,7 +76,7 @@ impl Container<'_> {
                 Err(error) => Err(error),
             };
             if let Err(error) = attempt {
-                tracing::debug!(%vmid, %error, "{vmid} could not be removed yet");
+                tracing::debug!(%vmid, %error, "{vmid} could not be destroyed yet");
                 let settled_by_looking = error.failure() == Failure::Ambiguous;
                 if !settled_by_looking && !is_retryable(error.failure()) {
                     return Err(NotDestroyed::Remains(error));
@@ -87,7 +88,7 @@ impl Container<'_> {
         }
     }
 
-    /// One attempt; whatever comes of it, the caller looks again.
+    /// One attempt; the caller observes the container again, whatever the result.
     async fn stop_and_destroy(
         &self,
         cx: &StepContext<'_>,
@@ -99,7 +100,7 @@ impl Container<'_> {
             Ok(Started::AlreadyThere) => {}
             Err(error) => return Ok(Err(error)),
         }
-        // Stopping takes a while, in which somebody may have put another container in its place.
+        // Stopping takes a while, and the container may have been replaced by another one meanwhile.
         match self.observe(node).await {
             Ok(ObservedContainer::Ours(_)) => {}
             Ok(ObservedContainer::Foreign | ObservedContainer::Absent | ObservedContainer::Elsewhere(_)) => {

@@ -1,12 +1,12 @@
-//! The cluster as a whole: every container of it, or an error.
+//! A complete listing of the cluster's containers, or an error.
 
 use crate::ports::{ContainerSummary, Hypervisor, HypervisorError, NodeName};
 
-/// Why it cannot be told what is in the cluster.
+/// Why there is no complete listing.
 #[derive(Debug, thiserror::Error)]
 pub enum NotListed {
-    /// A node is away, and with it what is known of its containers.
-    #[error("the node {node} is away: what is on it cannot be told")]
+    /// A node is offline, so its containers are not listed reliably.
+    #[error("node {node} is offline, so its containers cannot be listed")]
     NodeAway {
         /// The node.
         node: NodeName,
@@ -16,7 +16,7 @@ pub enum NotListed {
     Hypervisor(#[from] HypervisorError),
 }
 
-/// Every container of the cluster; anything less than all of them is an error.
+/// Every container of the cluster; an incomplete listing is an error.
 pub async fn list_all(hypervisor: &dyn Hypervisor) -> Result<Vec<ContainerSummary>, NotListed> {
     let (nodes, containers) = tokio::try_join!(hypervisor.nodes(), hypervisor.containers())?;
     match nodes.into_iter().find(|node| !node.online) {

@@ -1,8 +1,9 @@
-//! One container at the hypervisor: whose it is, waiting for what is done to it, and removing it. Also all of them.
+//! Work on one container at the hypervisor: observe, switch on and off, destroy. Also the listing of all containers.
 //!
-//! A container carries the operation that made it in its description, its nonce. Nothing is done to a container before
-//! it was seen to carry the right one (invariant S4), and an answer that was lost is settled by looking. The work runs
-//! inside a step of a saga, which says when to stop. Not here: making one (`provision`), deciding where (`placement`).
+//! The description of a container names the operation that created it: its nonce. A container is changed only after it
+//! was observed to carry the right nonce (invariant S4), and when an answer is lost, the container is observed again.
+//! The work runs inside a step of a saga, which can ask it to stop. Elsewhere: creating a container (`provision`) and
+//! choosing its node (`placement`).
 
 mod container;
 mod deadline;

@@ -1,18 +1,18 @@
-//! The text in a container's description that says which operation made it. Pure.
+//! The description of a container, which names the operation that created it. Pure.
 
 use crate::kernel::OperationId;
 
-/// The text a container carries to say which operation made it.
+/// The description of a container that `operation` creates.
 pub fn description(operation: OperationId) -> String {
     format!("zpack operation={operation}")
 }
 
-/// The operation that `text` says a container was made by.
+/// The operation that the description `text` names.
 pub fn nonce_of(text: &str) -> Option<OperationId> {
     text.trim_end().strip_prefix("zpack operation=")?.parse().ok()
 }
 
-/// Whether `text` is the one [`description`] writes for `operation`.
+/// Whether `text` is the [`description`] for `operation`.
 pub fn is_ours(text: Option<&str>, operation: OperationId) -> bool {
     text.is_some_and(|text| text.trim_end() == description(operation))
 }

@@ -3,28 +3,28 @@
 use crate::ports::NodeName;
 use crate::saga::Stopped;
 
-/// Why a container is not as it should be.
+/// Why a container is not in the wanted power state.
 #[derive(Clone, Debug)]
 pub enum NotSwitched {
-    /// There is no such container anywhere in the cluster.
+    /// There is no container with this VMID in the cluster.
     Gone,
-    /// The number belongs to a container of somebody else.
+    /// The VMID belongs to a container without our nonce.
     Foreign,
-    /// Nobody says what became of it: its node, or the whole cluster, has not answered for too long.
+    /// The state is unknown: the node, or the whole cluster, has not answered for too long.
     Away {
-        /// Where it was last.
+        /// Where it was observed last.
         node: NodeName,
         /// The last error, for the log.
         detail: String,
     },
     /// The hypervisor did not do it in time, or refused.
     Refused {
-        /// The last of its words.
+        /// The last message of the hypervisor.
         detail: String,
-        /// Whether a person is needed.
+        /// Whether an operator has to act.
         needs_operator: bool,
     },
-    /// The step was told to stop while it waited.
+    /// The step was asked to stop while it waited.
     Stopped(Stopped),
 }
 

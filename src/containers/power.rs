@@ -1,4 +1,4 @@
-//! Switching a container on and off. What it is afterwards is read back, never taken for granted (invariant S9).
+//! Switches a container on and off. The resulting state is read back, never assumed (invariant S9).
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use crate::saga::StepContext;
 
 use super::container::Container;
 use super::not_switched::NotSwitched;
-use super::switch::{Push, Switch};
+use super::switch::{PowerRequest, Switch};
 
 impl Container<'_> {
-    /// Switches it on, and answers where it runs.
+    /// Switches it on, and returns the node it runs on.
     pub async fn switch_on(&self, cx: &StepContext<'_>, node: &NodeName) -> Result<NodeName, NotSwitched> {
         let mut switch = Switch::find(self, cx, node, PowerState::Running).await?;
-        switch.force(Push::Start).await?;
+        switch.force(PowerRequest::Start).await?;
         Ok(switch.into_node())
     }
 
-    /// Switches it off: gently, and at once when it has not ended within `grace`. Answers where it was.
+    /// Shuts it down, and stops it if it is still running after `grace`. Returns the node it is on.
     pub async fn switch_off(
         &self,
         cx: &StepContext<'_>,
@@ -26,13 +26,13 @@ impl Container<'_> {
     ) -> Result<NodeName, NotSwitched> {
         let mut switch = Switch::find(self, cx, node, PowerState::Stopped).await?;
         if !switch.shut_down(grace).await? {
-            switch.force(Push::Stop).await?;
+            switch.force(PowerRequest::Stop).await?;
         }
         Ok(switch.into_node())
     }
 
-    /// Whether it is ours, wherever it is now, and runs.
+    /// Whether the container, on whichever node, is ours and running.
     pub async fn is_running(&self, cx: &StepContext<'_>, node: &NodeName) -> Result<bool, NotSwitched> {
-        Switch::find(self, cx, node, PowerState::Running).await?.is_there().await
+        Switch::find(self, cx, node, PowerState::Running).await?.is_reached().await
     }
 }
