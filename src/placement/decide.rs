@@ -2,15 +2,15 @@
 
 use std::cmp::Reverse;
 
-use super::memory::{budget_mib, promised_mib};
+use super::memory::{budget_mib, committed_mib};
 use super::types::{Choice, Commitment, NodeOutcome, NodeRefusal, NodeVerdict, Placement, PlacementPolicy, Want};
 use crate::kernel::VmId;
 use crate::ports::{ContainerSummary, Node};
 
-/// Decides where a container that needs `want` goes.
+/// Chooses the node for a container that needs `want`.
 ///
-/// `nodes` and `containers` are the cluster's listings, `ours` what our records promise: every server, and every
-/// operation that has a number and a node but no server yet.
+/// `nodes` and `containers` are the cluster's listings. `ours` is the memory that our records commit: for every server,
+/// and for every operation that has a VMID and a node but no server yet.
 pub fn place(
     nodes: &[Node],
     containers: &[ContainerSummary],
@@ -18,15 +18,15 @@ pub fn place(
     want: Want,
     policy: &PlacementPolicy,
 ) -> Placement {
-    let promised = promised_mib(containers, ours, policy);
+    let committed = committed_mib(containers, ours, policy);
     let mut nodes: Vec<&Node> = nodes.iter().collect();
     nodes.sort_by(|a, b| a.name.cmp(&b.name));
     nodes.dedup_by(|a, b| a.name == b.name);
     let verdicts: Vec<NodeVerdict> = nodes
         .into_iter()
         .map(|node| {
-            let promised = promised.get(&node.name).copied().unwrap_or(0);
-            NodeVerdict { node: node.name.clone(), outcome: judge(node, containers, promised, want, policy) }
+            let committed = committed.get(&node.name).copied().unwrap_or(0);
+            NodeVerdict { node: node.name.clone(), outcome: judge(node, containers, committed, want, policy) }
         })
         .collect();
     Placement { choice: best(&verdicts), nodes: verdicts }
@@ -39,7 +39,7 @@ fn best(verdicts: &[NodeVerdict]) -> Option<Choice> {
         }
         NodeOutcome::Refused { .. } => None,
     });
-    // The verdicts are sorted by name and `min_by_key` keeps the first of equals.
+    // The verdicts are sorted by name, and `min_by_key` keeps the first of equals.
     let (_, _, verdict, template) = fitting.min_by_key(|(busy, free, _, _)| (*busy, *free))?;
     Some(Choice { node: verdict.node.clone(), template })
 }
@@ -47,7 +47,7 @@ fn best(verdicts: &[NodeVerdict]) -> Option<Choice> {
 fn judge(
     node: &Node,
     containers: &[ContainerSummary],
-    promised_mib: u64,
+    committed_mib: u64,
     want: Want,
     policy: &PlacementPolicy,
 ) -> NodeOutcome {
@@ -66,7 +66,7 @@ fn judge(
             0
         }
         Some(budget_mib) => {
-            let free_mib = budget_mib.saturating_sub(promised_mib);
+            let free_mib = budget_mib.saturating_sub(committed_mib);
             if free_mib < wanted_mib {
                 reasons.push(NodeRefusal::NotEnoughMemory { wanted_mib, free_mib, budget_mib });
             }
@@ -84,8 +84,8 @@ fn judge(
     }
 }
 
-/// The template of ours to clone on `node`, and whether a clone would have to wait for it: a free one first, then the
-/// smallest number.
+/// The template of ours to clone on `node`, and whether a clone would have to wait for it: a free template comes before
+/// a busy one, then the lowest VMID counts.
 fn template_on(
     node: &Node,
     containers: &[ContainerSummary],
@@ -104,7 +104,7 @@ fn template_on(
     usable.into_iter().min().map(|(busy, vmid)| (vmid, busy)).ok_or(refusal)
 }
 
-/// Whether a configuration lock goes away by itself: a clone holds `disk`, a backup `backup` or `snapshot`.
+/// Whether a configuration lock is removed after a while: a clone holds `disk`, a backup `backup` or `snapshot`.
 fn passes(lock: &str) -> bool {
     matches!(lock, "disk" | "backup" | "snapshot" | "fstrim" | "mounted")
 }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_emptier_node_wins_and_names_break_the_tie() {
+    fn the_node_with_more_free_memory_wins_then_the_first_name() {
         let nodes = [node("pve2", 16), node("pve1", 16)];
         let mut containers = vec![template(9001, "pve2", None), template(9000, "pve1", None)];
         assert_eq!(chosen(&place(&nodes, &containers, &[], want(1024), &policy())), ("pve1", 9000));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_at_work_gives_way_to_a_free_one() {
+    fn a_free_template_comes_before_a_busy_one() {
         let nodes = [node("pve1", 64), node("pve2", 16)];
         let busy = template(9000, "pve1", Some("disk"));
         let containers = [busy.clone(), template(9001, "pve2", None)];
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_is_told() {
+    fn every_refusal_is_explained() {
         let mut away = node("a-away", 64);
         away.online = false;
         let mut blind = node("b-blind", 0);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn our_records_fill_what_the_cluster_does_not_tell_and_count_once() {
+    fn our_records_replace_missing_limits_and_count_once() {
         let nodes = [node("pve1", 8)];
         let containers =
             [template(9000, "pve1", None), container(5000, "pve1", None), container(5001, "pve1", Some(1024))];
@@ -230,16 +230,17 @@ mod tests {
             node: NodeName::new("pve1"),
             memory_mib: 2048,
         });
-        // 2048 three times, of which one container is listed with less and one is not listed yet: 2048 of 8192 MiB are left.
+        // 2048 three times; one container is listed with a lower limit and one is not listed yet: 2048 of 8192 MiB
+        // remain.
         assert!(place(&nodes, &containers, &ours, want(2048), &policy()).choice.is_some());
         assert!(place(&nodes, &containers, &ours, want(2049), &policy()).choice.is_none());
-        // Without a record the assumption counts.
+        // Without a record the assumed limit counts.
         assert!(place(&nodes, &containers, &[], want(3072), &policy()).choice.is_some());
         assert!(place(&nodes, &containers, &[], want(3073), &policy()).choice.is_none());
     }
 
     #[test]
-    fn a_clone_that_still_has_the_limit_of_its_template_counts_what_it_will_have() {
+    fn a_clone_with_the_limit_of_its_template_counts_with_its_own_limit() {
         let nodes = [node("pve1", 4)];
         let containers = [template(9000, "pve1", None), container(5000, "pve1", Some(512))];
         let ours = [Commitment { vmid: vmid(5000), node: NodeName::new("pve1"), memory_mib: 3072 }];
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn overcommit_stretches_what_the_host_leaves() {
+    fn overcommit_applies_after_the_host_reserve() {
         let policy = PlacementPolicy { overcommit_percent: 150, host_reserve_mib: 4096, ..policy() };
         let containers = [template(9000, "pve1", None)];
         assert!(place(&[node("pve1", 8)], &containers, &[], want(6144), &policy).choice.is_some());

@@ -1,9 +1,10 @@
-//! Which node takes the next container, and why the others did not. Pure: the caller observes, this decides.
+//! Chooses the node of the next container, and explains why other nodes were refused. Pure: the caller reads the
+//! cluster.
 //!
-//! A node takes a container when it is online, carries one of our templates, and the memory promised on it leaves room.
-//! Of several, one whose template is free comes first, then the one with the most memory left, then the first by name:
-//! the same observation always gives the same answer. Not here: reading the cluster (`ports::Hypervisor`) and the lease
-//! that lets one clone of a template run at a time (`provision`).
+//! A node can take a container when it is online, has one of our templates, and has enough memory that is not
+//! committed. Of several nodes, one with a free template comes first, then the one with most memory left, then the
+//! first by name: the same input always gives the same choice. Elsewhere: reading the cluster (`ports::Hypervisor`),
+//! and the lease that allows one clone of a template at a time (`provision`).
 
 mod decide;
 mod memory;

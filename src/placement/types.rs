@@ -1,4 +1,4 @@
-//! What goes into a placement and what comes out.
+//! Input and result of a placement.
 
 use std::fmt;
 
@@ -16,34 +16,34 @@ pub struct Want {
     pub cores: u32,
 }
 
-/// Memory that our own records promise on a node, whether or not the cluster lists the container yet.
+/// Memory that our own records commit on a node, whether or not the cluster lists the container yet.
 #[derive(Clone, Debug)]
 pub struct Commitment {
     /// The container.
     pub vmid: VmId,
-    /// Where it is or will be.
+    /// The node it is or will be on.
     pub node: NodeName,
     /// Its memory limit.
     pub memory_mib: u32,
 }
 
-/// The rules of placement that an operator sets.
+/// The policy of placement, from the settings.
 #[derive(Clone, Debug)]
 pub struct PlacementPolicy {
-    /// The templates that may be cloned; only those of the cluster's listing that are named here count.
+    /// The templates that may be cloned; only those that the cluster lists count.
     pub templates: Vec<VmId>,
-    /// The only node that takes containers, when one is set.
+    /// The only node that takes new containers, if set.
     pub only_node: Option<NodeName>,
-    /// How much memory may be promised, in percent of what is left after `host_reserve_mib`.
+    /// How much memory may be committed, in percent of what remains after `host_reserve_mib`.
     pub overcommit_percent: u32,
     /// Memory kept for the node itself.
     pub host_reserve_mib: u32,
-    /// What a container counts whose limit neither the cluster nor our records tell.
+    /// The limit that is assumed for a container when neither the cluster nor our records show one.
     pub assumed_container_mib: u32,
 }
 
 impl PlacementPolicy {
-    /// The usual rules with these templates: half as much again as there is, because few game servers use their limit.
+    /// The default policy with these templates: 50 % overcommit, because few game servers use their limit.
     pub fn with_templates(templates: Vec<VmId>) -> Self {
         Self {
             templates,
@@ -55,7 +55,7 @@ impl PlacementPolicy {
     }
 }
 
-/// Where the container goes.
+/// Where the container is created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Choice {
     /// The node.
@@ -64,11 +64,11 @@ pub struct Choice {
     pub template: VmId,
 }
 
-/// What was decided about every node of the cluster, sorted by name.
+/// The verdict on every node of the cluster, sorted by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Placement {
-    /// Where the container goes; nowhere when every node refused.
+    /// The choice; `None` when every node was refused.
     pub choice: Option<Choice>,
     /// Every node.
     pub nodes: Vec<NodeVerdict>,
@@ -89,12 +89,12 @@ impl fmt::Display for Placement {
     }
 }
 
-/// What was decided about one node.
+/// The verdict on one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeVerdict {
-    /// The node.
+    /// The node's name.
     pub node: NodeName,
-    /// The decision.
+    /// The verdict.
     #[serde(flatten)]
     pub outcome: NodeOutcome,
 }
@@ -103,18 +103,18 @@ pub struct NodeVerdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum NodeOutcome {
-    /// It can.
+    /// It can take the container.
     Fits {
         /// The template to clone.
         template: VmId,
         /// Whether the template is being cloned or backed up right now, so that a clone has to wait.
         template_busy: bool,
-        /// Memory that could still be promised afterwards.
+        /// Memory that could still be committed afterwards.
         free_mib: u64,
     },
-    /// It cannot, for every one of these reasons.
+    /// It cannot take the container.
     Refused {
-        /// The reasons.
+        /// All reasons.
         reasons: Vec<NodeRefusal>,
     },
 }
@@ -135,7 +135,7 @@ impl fmt::Display for NodeOutcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "reason", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum NodeRefusal {
-    /// The cluster does not see it.
+    /// It is offline.
     #[error("offline")]
     Offline,
     /// New containers are restricted to another node.
@@ -147,7 +147,7 @@ pub enum NodeRefusal {
     /// None of the configured templates is on it.
     #[error("no template of ours")]
     NoTemplate,
-    /// Its templates carry a lock that does not go away by waiting.
+    /// Its templates have a lock that is not removed after a while.
     #[error("template {template} is locked ({lock})")]
     TemplateLocked {
         /// The template.
@@ -155,20 +155,20 @@ pub enum NodeRefusal {
         /// The lock.
         lock: String,
     },
-    /// The cluster does not tell how much memory it has.
+    /// The cluster does not report its memory.
     #[error("its memory is unknown (the token needs Sys.Audit)")]
     UnknownMemory,
-    /// Too much of its memory is promised.
+    /// Too much of its memory is committed.
     #[error("{wanted_mib} MiB wanted, {free_mib} of {budget_mib} MiB free")]
     NotEnoughMemory {
         /// What the container needs.
         wanted_mib: u64,
-        /// What may still be promised.
+        /// What may still be committed.
         free_mib: u64,
-        /// What may be promised altogether.
+        /// What may be committed altogether.
         budget_mib: u64,
     },
-    /// It has fewer processors than the container wants cores.
+    /// It has fewer processors than the container needs cores.
     #[error("{wanted} cores wanted, it has {cpus}")]
     NotEnoughCores {
         /// What the container needs.

@@ -1,4 +1,4 @@
-//! Reading the body of `POST /api/instances`, field by field.
+//! Reads the body of `POST /api/instances`, field by field.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -7,24 +7,24 @@ use utoipa::ToSchema;
 use super::request::Workload;
 use crate::web::{ApiResult, Fields, FromFields, readers};
 
-/// What the body asks for, before it is checked against catalog and limits.
+/// The request for a new server, before it is checked against catalog and limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateServer {
-    /// Game or dev container, and what runs in it.
+    /// Game server or dev container, and what runs in it.
     #[serde(flatten)]
     pub workload: WantedWorkload,
-    /// Memory limit in MiB, within the limits of this installation; 2048 when missing.
+    /// Memory limit in MiB, within the limits of this installation; 2048 when absent.
     #[serde(rename = "memoryMiB")]
     pub memory_mib: Option<i64>,
-    /// Number of cores, within the limits of this installation; 2 when missing.
+    /// Number of cores, within the limits of this installation; 2 when absent.
     pub cpu_cores: Option<i64>,
-    /// The name its owner gives it; the host name when missing.
+    /// The server's display name; the host name when absent.
     #[schema(min_length = 1, max_length = 64)]
     pub name: Option<String>,
 }
 
-/// What shall run in the container.
+/// What runs in the container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "ctype", rename_all = "lowercase")]
 pub enum WantedWorkload {
@@ -39,7 +39,7 @@ pub enum WantedWorkload {
         /// The game's version.
         #[schema(min_length = 1, max_length = 64)]
         version: String,
-        /// The name of the world; `world` when missing.
+        /// The name of the world; `world` when absent.
         #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]*$")]
         world: Option<String>,
     },
@@ -70,7 +70,7 @@ const KIND: [&str; 3] = ["ctype", "container_type", "containerType"];
 
 impl FromFields for CreateServer {
     fn from_fields(mut fields: Fields<'_>) -> ApiResult<Self> {
-        // The Portal sends the customer's id; whose server it becomes is decided by the token alone.
+        // The Portal sends the customer's id; the owner is taken from the token only.
         fields.ignore(&["customerId", "customer_id"]);
         let is_dev = fields.peek(&KIND).and_then(Value::as_str) == Some("dev");
         let kind = fields.required(&KIND, kind);
@@ -103,12 +103,12 @@ fn kind(value: &Value) -> Result<(), String> {
     }
 }
 
-/// A whole number; its bounds are policy and checked later.
+/// A whole number; the limits are policy and checked later.
 fn whole(unit: &'static str) -> impl FnOnce(&Value) -> Result<i64, String> {
     move |value| value.as_i64().ok_or_else(|| format!("must be a whole number of {unit}"))
 }
 
-/// The name of a world becomes a folder on the server.
+/// The name of a world becomes the name of a directory on the server.
 fn world(value: &Value) -> Result<String, String> {
     let fits = |text: &&str| {
         (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')

@@ -1,4 +1,4 @@
-//! Taking back the container this very operation made.
+//! Destroys the container that this operation created.
 
 use crate::containers::NotDestroyed;
 use crate::kernel::VmId;
@@ -8,7 +8,7 @@ use crate::servers::store;
 
 use super::run::Run;
 
-/// Destroys the container behind `vmid` if it carries our nonce and no server row names it.
+/// Destroys the container `vmid` if it carries our nonce and no server row names it.
 pub(super) async fn destroy_ours(
     run: &Run,
     cx: &StepContext<'_>,
@@ -17,9 +17,9 @@ pub(super) async fn destroy_ours(
     template: Option<VmId>,
 ) -> Result<(), UndoError> {
     if named_by_a_server(run, vmid).await? {
-        return Err(UndoError::Remains(format!("a server row names {vmid}; it is not removed")));
+        return Err(UndoError::Remains(format!("a server row names {vmid}, so its container is not destroyed")));
     }
-    // One of somebody else behind the number is none of ours either.
+    // A container without our nonce is not ours to destroy.
     run.container(vmid).destroy(cx, node, template).await.map(drop).map_err(|error| match error {
         NotDestroyed::Remains(error) => UndoError::Remains(error.to_string()),
         NotDestroyed::Stopped(stopped) => stopped.into(),

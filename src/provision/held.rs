@@ -1,4 +1,4 @@
-//! What an operation holds of a pool of numbers.
+//! What an operation holds of a pool: its VMID, its public port.
 
 use async_trait::async_trait;
 use sea_orm::DbErr;
@@ -10,30 +10,30 @@ use crate::servers::PoolError;
 
 use super::run::Run;
 
-/// Something of a pool that an operation holds at most once.
+/// An entry of a pool of which one operation holds at most one.
 #[async_trait]
 pub(super) trait Held: Sync {
-    /// What is held.
+    /// The row of the entry.
     type Row: Send;
-    /// What it is called.
+    /// Its name in logs.
     const WHAT: &'static str;
     /// The code of a step that fails because the pool is exhausted.
     const EXHAUSTED: &'static str;
 
-    /// What the operation of `run` holds.
+    /// The entry that the operation of `run` holds.
     async fn find(&self, run: &Run, tx: &OwnedTransaction) -> Result<Option<Self::Row>, DbErr>;
 
-    /// Takes it; `None` when another transaction was faster.
+    /// Takes an entry; `None` when another transaction took it first.
     async fn take(&self, run: &Run, tx: &OwnedTransaction) -> Result<Option<Self::Row>, PoolError>;
 }
 
-/// Why nothing is held.
+/// Why no entry is held.
 #[derive(Debug, thiserror::Error)]
 enum NotHeld {
     /// It could not be read or written.
     #[error(transparent)]
     Owner(#[from] OwnerError),
-    /// There is none to take.
+    /// The pool is exhausted.
     #[error(transparent)]
     Pool(PoolError),
 }
@@ -68,7 +68,7 @@ impl AsDbErr for NotHeld {
     }
 }
 
-/// What the operation of `run` holds, taken now if it holds nothing.
+/// The entry that the operation of `run` holds; takes one if it holds none.
 pub(super) async fn hold<H: Held>(run: &Run, held: &H) -> Result<H::Row, StepError> {
     run.cx.persist(H::WHAT, || find_or_take(run, held)).await.map_err(|error| match error {
         NotHeld::Owner(error) => error.into(),
@@ -76,8 +76,8 @@ pub(super) async fn hold<H: Held>(run: &Run, held: &H) -> Result<H::Row, StepErr
     })
 }
 
-/// The row of the operation is locked first: an attempt whose answer was lost may still be under way in the database, and
-/// must not leave a second number behind.
+/// Locks the operation's row first: an earlier attempt whose answer was lost may still be running in the database, and
+/// must not leave a second entry behind.
 async fn find_or_take<H: Held>(run: &Run, held: &H) -> Result<H::Row, NotHeld> {
     loop {
         let tx = run.cx.begin().await?;

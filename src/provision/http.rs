@@ -1,4 +1,4 @@
-//! `POST /api/instances`: a customer asks for a server.
+//! `POST /api/instances`: a customer requests a server.
 
 use actix_web::{HttpResponse, web};
 use sea_orm::DatabaseTransaction;
@@ -20,31 +20,31 @@ use crate::web::{ApiError, ApiResult, Code, FieldError, IdempotencyKey, Json};
 /// The name of this route in idempotency keys.
 const ROUTE: &str = "POST /api/instances";
 
-/// Bounds and defaults of what one server may have.
+/// The limits of one server.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerLimits {
-    /// Least and most memory in MiB.
+    /// Minimum and maximum memory in MiB.
     pub memory_mib: (u32, u32),
-    /// Least and most cores.
+    /// Minimum and maximum number of cores.
     pub cpu_cores: (u32, u32),
 }
 
-/// What the handler works with.
+/// Dependencies of the handler.
 #[derive(Clone)]
 pub struct ProvisionApi {
     /// Accepts operations.
     pub acceptor: Acceptor,
-    /// What may be chosen.
+    /// The games and runtimes that may be requested.
     pub catalog: Catalog,
-    /// What one customer may have.
+    /// The quota of each customer.
     pub quota: Quota,
-    /// What one server may have.
+    /// The limits of each server.
     pub limits: ServerLimits,
 }
 
-/// Memory of a server whose owner did not choose.
+/// Memory of a server when the request names none.
 const DEFAULT_MEMORY_MIB: u32 = 2048;
-/// Cores of a server whose owner did not choose.
+/// Cores of a server when the request names none.
 const DEFAULT_CPU_CORES: u32 = 2;
 
 /// `POST /api/instances`
@@ -62,7 +62,7 @@ pub async fn create(
 }
 
 impl ProvisionApi {
-    /// Checks the body against catalog and limits, all problems together.
+    /// Checks the body against catalog and limits, and reports all problems together.
     async fn check(&self, body: CreateServer) -> ApiResult<ServerRequest> {
         let mut errors = Vec::new();
         let memory_mib = bounded(body.memory_mib, DEFAULT_MEMORY_MIB, self.limits.memory_mib).unwrap_or_else(|text| {
@@ -102,7 +102,8 @@ impl ProvisionApi {
         })
     }
 
-    /// What `user` may order now: one at a time decides, so that two cannot both take the last place.
+    /// Checks gate and quota for `user`. Requests of one user are serialized, so that two of them cannot both take the
+    /// last server of the quota.
     async fn order(
         &self,
         tx: &DatabaseTransaction,
@@ -121,7 +122,7 @@ impl ProvisionApi {
         Ok(Order::new(payload).owned_by(user.id).if_new(fits))
     }
 
-    /// The gate at request time; the job asks it again.
+    /// The gate at request time; the job checks it again.
     async fn pass_gate(&self, tx: &DatabaseTransaction, user: &user::Model, now: Timestamp) -> ApiResult<()> {
         let standing = standing::store::find(tx, user.id).await?;
         match gate(Action::Provision, &standing, user.role) {

@@ -1,4 +1,4 @@
-//! Number, host name, node and template of the new container.
+//! VMID, host name, node and template of the new container.
 
 use async_trait::async_trait;
 use sea_orm::DbErr;
@@ -18,11 +18,11 @@ use super::request::Workload;
 use super::run::{Run, step_failure};
 use super::state::Provisioning;
 
-/// How many numbers are tried that turn out to be used by somebody outside zpack.
+/// How many VMIDs are tried that turn out to be in use outside zpack.
 const MAX_BURNED: usize = 20;
 
-/// Decides node and template, and promises the memory. One operation at a time decides, so that each sees what those
-/// before it were promised.
+/// Chooses node and template, and commits the memory. Operations choose one after the other, so that each sees the
+/// memory committed before it.
 pub(super) async fn choose_node(
     run: &Run,
     cx: &StepContext<'_>,
@@ -49,9 +49,9 @@ async fn choose(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Re
         only_node: policy.only_node.clone(),
         ..PlacementPolicy::with_templates(policy.templates.clone())
     };
-    let promises = run.cx.read("promises", || vmids::list_promises(&run.deps.db, run.operation())).await?;
+    let commitments = run.cx.read("memory commitments", || vmids::list_promises(&run.deps.db, run.operation())).await?;
     let commitment = |Promise { vmid, node, memory_mib }| Commitment { vmid, node, memory_mib };
-    let ours: Vec<Commitment> = promises.into_iter().map(commitment).collect();
+    let ours: Vec<Commitment> = commitments.into_iter().map(commitment).collect();
     let want = Want { memory_mib: run.request.memory_mib, cores: run.request.cpu_cores };
     let placement = place(&nodes, &containers, &ours, want, &policy);
     let explained = placement.to_string();
@@ -60,34 +60,34 @@ async fn choose(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Re
     };
     state.node = Some(choice.node);
     state.template = Some(choice.template);
-    promise(run, state).await?;
+    commit_memory(run, state).await?;
     Ok(explained)
 }
 
-/// Writes down how much memory goes where, once that is decided.
-async fn promise(run: &Run, state: &Provisioning) -> Result<(), StepError> {
+/// Stores how much memory is committed on which node, once the node is chosen.
+async fn commit_memory(run: &Run, state: &Provisioning) -> Result<(), StepError> {
     let Some(node) = &state.node else { return Ok(()) };
     let memory_mib = run.request.memory_mib;
-    let promise = || async {
+    let commit = || async {
         let tx = run.cx.begin().await?;
         vmids::promise(&tx, run.operation(), node, memory_mib).await?;
         Ok(tx.commit().await?)
     };
-    Ok(run.cx.write("promise", promise).await?)
+    Ok(run.cx.write("memory commitment", commit).await?)
 }
 
-/// Reserves a number that nobody in the cluster uses, with its host name.
+/// Reserves a VMID that no container of the cluster uses, with its host name.
 pub(super) async fn reserve(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Result<(), StepError> {
     for _ in 0..MAX_BURNED {
         let held = hold(run, &Reservation).await?;
         state.vmid = Some(held.vmid);
         state.hostname = Some(held.hostname);
         if is_free(run, cx, held.vmid).await? {
-            return promise(run, state).await;
+            return commit_memory(run, state).await;
         }
-        give_up_number(run, state).await?;
+        burn_vmid(run, state).await?;
     }
-    Err(StepError::failed("no_vmid_left", format!("{MAX_BURNED} numbers in a row are used outside zpack")))
+    Err(StepError::failed("no_vmid_left", format!("{MAX_BURNED} VMIDs in a row are in use outside zpack")))
 }
 
 /// A VMID with its host name.
@@ -115,16 +115,16 @@ impl Held for Reservation {
     }
 }
 
-/// Burns the number: somebody outside zpack uses it.
-pub(super) async fn give_up_number(run: &Run, state: &mut Provisioning) -> Result<(), StepError> {
+/// Burns the VMID, because it is in use outside zpack.
+pub(super) async fn burn_vmid(run: &Run, state: &mut Provisioning) -> Result<(), StepError> {
     if let Some(vmid) = state.vmid.take() {
-        tracing::warn!(operation.id = %run.operation(), %vmid, "{vmid} is used outside zpack; taking another number");
+        tracing::warn!(operation.id = %run.operation(), %vmid, "{vmid} is in use outside zpack; trying another VMID");
         let burn = || async {
             let tx = run.cx.begin().await?;
             vmids::burn(&tx, vmid, run.operation()).await?;
             Ok(tx.commit().await?)
         };
-        run.cx.write("burned number", burn).await?;
+        run.cx.write("burned VMID", burn).await?;
     }
     state.hostname = None;
     Ok(())

@@ -1,4 +1,5 @@
-//! The job of a provisioning operation: rebuilds the saga from the row, runs it or unwinds it, and names leftovers.
+//! The job of a provisioning operation: rebuilds the saga from the row, runs or undoes it, and lists the debts that may
+//! remain.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +26,11 @@ use super::run::{ProvisionDeps, Run};
 use super::state::Provisioning;
 use super::steps::{PUBLISH_EDGE, steps};
 
-/// What a run does besides waiting for the hypervisor and the agent: the edge, our own records, and the turns of others who
-/// clone the same template.
-const BESIDES: Duration = Duration::from_secs(3600);
+/// Time of a run beside waiting for hypervisor and agent: the edge, our database, and waiting for other clones of the
+/// same template.
+const OTHER_WORK: Duration = Duration::from_secs(3600);
 
-/// Makes servers.
+/// Provisions servers.
 pub struct ProvisionJob {
     deps: Arc<ProvisionDeps>,
 }
@@ -40,7 +41,7 @@ impl ProvisionJob {
         Self { deps }
     }
 
-    /// The run that the row of `cx` describes, with the state its last finished step left.
+    /// The run that the row of `cx` describes, with the state after its last finished step.
     fn rebuild(&self, cx: &JobContext) -> Result<(Run, Provisioning), JobFailure> {
         let payload: ProvisionPayload = serde_json::from_str(&cx.operation.payload)
             .map_err(|error| JobFailure::unreadable("the payload", &error))?;
@@ -63,7 +64,7 @@ impl ProvisionJob {
         Ok((run, state))
     }
 
-    /// The gate, asked again now that the work begins (invariant S7). An owner that is gone may do nothing.
+    /// Checks the gate again when the work begins (invariant S7). A deleted owner fails it.
     async fn pass_gate(&self, cx: &JobContext, user_id: UserId) -> Result<Result<(), JobFailure>, Lost> {
         let refuse =
             |code: &str, message: &str| JobFailure { code: code.to_owned(), message: message.to_owned(), phase: None };
@@ -104,10 +105,10 @@ impl Job for ProvisionJob {
     fn deadlines(&self) -> Deadlines {
         let Timings { container, address_timeout, ready_timeout, .. } = self.deps.policy.timings;
         let change = container.longest_change();
-        // Cloned, configured and started; the agent is configured and becomes ready.
-        let run = change * 3 + address_timeout + ready_timeout * 2 + BESIDES;
-        // Switched off and destroyed.
-        Deadlines { run, undo: change * 2 + BESIDES }
+        // Clone, configure and start the container; configure the agent and wait until it is ready.
+        let run = change * 3 + address_timeout + ready_timeout * 2 + OTHER_WORK;
+        // Switch the container off and destroy it.
+        Deadlines { run, undo: change * 2 + OTHER_WORK }
     }
 
     fn leftovers(&self, operation: &operation::Model) -> Vec<Leftover> {
@@ -163,7 +164,7 @@ impl ProvisionJob {
     }
 }
 
-/// What may be left of a run in `state` whose last step was `phase`.
+/// The debts that may remain of a run in `state` whose last step was `phase`.
 fn leftovers(state: &Provisioning, phase: Option<&str>, targets: &Targets) -> Vec<Leftover> {
     let Some(vmid) = state.vmid else { return Vec::new() };
     let node = state.node.as_ref().map(ToString::to_string);
@@ -171,11 +172,11 @@ fn leftovers(state: &Provisioning, phase: Option<&str>, targets: &Targets) -> Ve
     let leftover = |kind, detail| Leftover { kind, vmid: Some(vmid), node: node.clone(), detail };
     let mut left = vec![
         leftover(DebtKind::Container, format!("container {vmid} may exist and carry this operation's nonce")),
-        leftover(DebtKind::Reservation, format!("VMID {vmid} and host name {name} stay reserved")),
+        leftover(DebtKind::Reservation, format!("VMID {vmid} and host name {name} are still reserved")),
     ];
     if phase == Some(PUBLISH_EDGE) {
         let kinds = Target::peers().filter(|target| targets.get(*target).is_some()).map(DebtKind::Edge);
-        left.extend(kinds.map(|kind| leftover(kind, format!("{kind} may have something of {name}"))));
+        left.extend(kinds.map(|kind| leftover(kind, format!("{kind} may still have entries of {name}"))));
     }
     left
 }
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_step_is_the_one_that_publishes() {
+    fn the_last_step_publishes() {
         assert_eq!(steps().last().unwrap().name(), PUBLISH_EDGE);
     }
 }

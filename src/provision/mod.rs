@@ -1,10 +1,11 @@
-//! From an accepted request to a running, recorded server.
+//! Creates a running, recorded server from an accepted request.
 //!
-//! `plan` turns a request into a blueprint (pure), `steps` are the saga that builds it, one file each, and
-//! [`ProvisionJob`] runs or unwinds that saga for one operation. Every container carries the operation's id as its
-//! nonce, so that an answer that was lost is settled by looking, never by asking again blindly.
+//! `plan` turns a request into a blueprint (pure). `steps` is the saga that builds it, one file a step, and
+//! [`ProvisionJob`] runs or undoes that saga for one operation. Every container carries the operation's id as its
+//! nonce, so that after a lost answer the container is looked up instead of being created twice.
 //!
-//! Not here: accepting and showing operations (`operations`), claiming them (`jobs`), what may be chosen (`catalog`).
+//! Elsewhere: accepting and showing operations (`operations`), claiming them (`jobs`), what may be requested
+//! (`catalog`).
 
 mod create;
 mod destroy;

@@ -1,4 +1,4 @@
-//! From a request to a blueprint: everything that can be decided without asking the world. Pure.
+//! Turns a request into a blueprint: everything that can be decided without calling a peer. Pure.
 
 use crate::catalog::{UnknownMinecraftVersion, artifacts_for};
 use crate::containers::description;
@@ -9,15 +9,15 @@ use crate::ports::{AgentAssignment, AgentWorkload, ContainerSettings};
 use super::policy::ProvisionPolicy;
 use super::request::{ServerRequest, Workload};
 
-/// The request cannot be built.
+/// The request cannot be planned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// No Java is known for this version.
+    /// No Java version is known for this game version.
     #[error("the server cannot be planned")]
     Java(#[from] UnknownMinecraftVersion),
 }
 
-/// What will be built, but for the number it gets.
+/// What will be built, apart from its VMID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blueprint {
     request: ServerRequest,
@@ -40,7 +40,7 @@ pub fn plan(request: &ServerRequest, operation: OperationId, policy: &ProvisionP
     Ok(Blueprint { request: request.clone(), operation, bridge, artifact_path, java_path })
 }
 
-/// A locally administered hardware address that belongs to `operation` alone.
+/// A locally administered MAC address, derived from `operation`.
 pub fn mac(operation: OperationId) -> String {
     use sha2::{Digest, Sha256};
     let hash = Sha256::digest(operation.to_string().as_bytes());
@@ -65,7 +65,7 @@ impl Blueprint {
         }
     }
 
-    /// What the agent of `vmid` shall install; `port` is the public port it holds.
+    /// What the agent of `vmid` has to install; `port` is its public port.
     pub fn agent_config(&self, vmid: VmId, port: Option<u16>, admin_password: &str) -> AgentAssignment {
         let workload = match &self.request.workload {
             Workload::Game { game, variant, version, world } => AgentWorkload::Game {

@@ -1,4 +1,4 @@
-//! The house rules of provisioning: ranges, bridges, templates, waits.
+//! The policy of provisioning: VMID ranges, network bridges, templates, timings.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -8,31 +8,31 @@ use crate::db::entities::instance::InstanceKind;
 use crate::kernel::{VmId, VmIdRange};
 use crate::ports::NodeName;
 
-/// What configuration decides about provisioning.
+/// The policy of provisioning, from the settings.
 #[derive(Clone, Debug)]
 pub struct ProvisionPolicy {
-    /// Numbers of game servers.
+    /// VMIDs of game servers.
     pub game_vmids: VmIdRange,
-    /// Numbers of dev containers.
+    /// VMIDs of dev containers.
     pub dev_vmids: VmIdRange,
     /// Network bridge of game servers.
     pub game_bridge: String,
     /// Network bridge of dev containers.
     pub dev_bridge: String,
-    /// The templates to clone from; the hypervisor tells which node each is on.
+    /// The templates to clone from; the hypervisor's listing shows the node of each.
     pub templates: Vec<VmId>,
-    /// The only node that takes containers, when one is set.
+    /// The only node that takes new containers, if set.
     pub only_node: Option<NodeName>,
-    /// The public ports of games without a proxy.
+    /// The public ports for games without a proxy.
     pub public_ports: RangeInclusive<u16>,
-    /// The pool every container joins.
+    /// The resource pool that every container joins.
     pub pool: Option<String>,
-    /// Waits.
+    /// Timings.
     pub timings: Timings,
 }
 
 impl ProvisionPolicy {
-    /// The numbers that may be handed out for `kind`.
+    /// The VMIDs for servers of `kind`.
     pub const fn range(&self, kind: InstanceKind) -> VmIdRange {
         match kind {
             InstanceKind::Game => self.game_vmids,
@@ -40,7 +40,7 @@ impl ProvisionPolicy {
         }
     }
 
-    /// The bridge for `kind`.
+    /// The network bridge for `kind`.
     pub fn bridge(&self, kind: InstanceKind) -> &str {
         match kind {
             InstanceKind::Game => &self.game_bridge,
@@ -49,16 +49,16 @@ impl ProvisionPolicy {
     }
 }
 
-/// How long provisioning waits for what. `zpack dev` scales them with the simulated world.
+/// How long provisioning waits. `zpack dev` scales these with the simulated world.
 #[derive(Clone, Copy, Debug)]
 pub struct Timings {
     /// For the hypervisor.
     pub container: ContainerTimings,
-    /// Between two looks for an address.
+    /// Between two reads of a container's addresses.
     pub address_poll: Duration,
     /// For a container to get an address.
     pub address_timeout: Duration,
-    /// Between two looks at the agent.
+    /// Between two polls of the agent.
     pub agent_poll: Duration,
     /// For the agent to report ready.
     pub ready_timeout: Duration,

@@ -13,7 +13,7 @@ use super::request::Workload;
 use super::run::Run;
 use super::state::Provisioning;
 
-/// Takes a port for the server, if its players come in through one.
+/// Reserves a port for the server, if its players connect through one.
 pub(super) async fn reserve(run: &Run, state: &mut Provisioning) -> Result<(), StepError> {
     match &run.request.workload {
         Workload::Game { game, .. } if needs_port(game) => {}

@@ -1,4 +1,4 @@
-//! What a customer asked for, as it is stored with the operation.
+//! A customer's request, as it is stored with the operation.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,14 +8,14 @@ use crate::db::entities::operation::CancelRule;
 use crate::jobs::{Dedup, Queue, Work};
 use crate::kernel::{UserId, VmId};
 
-/// How many steps provisioning takes.
+/// The number of provisioning steps.
 pub(super) const STEP_COUNT: usize = 9;
 
 /// The server to create.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerRequest {
-    /// Game or dev container, and what runs in it.
+    /// Game server or dev container, and what runs in it.
     #[serde(flatten)]
     pub workload: Workload,
     /// Memory limit in MiB.
@@ -23,7 +23,7 @@ pub struct ServerRequest {
     pub memory_mib: u32,
     /// Number of cores.
     pub cpu_cores: u32,
-    /// The name its owner gives it; the host name when absent.
+    /// The server's display name; the host name when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -67,7 +67,7 @@ impl Workload {
 pub struct ProvisionPayload {
     /// The owner.
     pub user_id: UserId,
-    /// What was asked for; shown to the owner.
+    /// The request; shown to the owner.
     pub request: ServerRequest,
 }
 
@@ -90,7 +90,7 @@ impl Work for ProvisionPayload {
         serde_json::to_value(&self.request).unwrap_or_default()
     }
 
-    /// An equal request of the same customer is answered with the operation under way.
+    /// An equal request of the same customer is answered with the unfinished operation.
     fn dedup(&self) -> Dedup {
         Dedup::WithoutKey(vec![self.user_id.to_string(), self.shown().to_string()])
     }

@@ -1,4 +1,4 @@
-//! What the steps share: the outside world, the policy, and the operation they work for.
+//! What the steps share: the peers, the policy, and the operation they work for.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::plan::Blueprint;
 use super::policy::ProvisionPolicy;
 use super::request::ServerRequest;
 
-/// What provisioning needs.
+/// Dependencies of provisioning.
 pub struct ProvisionDeps {
     /// The database.
     pub db: DatabaseConnection,
@@ -28,11 +28,11 @@ pub struct ProvisionDeps {
     pub publisher: Publisher,
     /// The clock of the process.
     pub clock: Clock,
-    /// The house rules.
+    /// The policy.
     pub policy: ProvisionPolicy,
 }
 
-/// One run of the saga: the world its steps act on.
+/// One run of the saga.
 pub(super) struct Run {
     pub(super) deps: Arc<ProvisionDeps>,
     pub(super) cx: JobContext,
@@ -42,7 +42,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// The operation, and the nonce of its container.
+    /// The operation's id, which is also the nonce of its container.
     pub(super) const fn operation(&self) -> OperationId {
         self.cx.id()
     }
@@ -58,23 +58,23 @@ impl Run {
         }
     }
 
-    /// The usual patience with the hypervisor.
+    /// The usual deadline for the hypervisor, from now on.
     pub(super) fn deadline(&self) -> Deadline {
         self.deps.policy.timings.container.deadline()
     }
 
-    /// Waits for what only one provisioning at a time may do.
+    /// Waits for a lock that one provisioning operation holds at a time.
     pub(super) async fn lock(&self, cx: &StepContext<'_>, resource: Resource) -> Result<ResourceLock<'_>, StepError> {
         ResourceLock::take(&self.cx, cx, resource, self.deps.policy.timings.container.task_poll).await
     }
 
-    /// A place where tests kill, stop or hold the process.
+    /// A failpoint.
     pub(super) async fn hit(&self, place: &str) {
         self.cx.failpoints.hit(place).await;
     }
 }
 
-/// The code and the words for an error of the hypervisor that ends a step.
+/// The failure of a step after an error of the hypervisor.
 pub(super) fn step_failure(error: &HypervisorError) -> StepError {
     let code = match error.failure() {
         Failure::Transient | Failure::Busy | Failure::Ambiguous => "hypervisor_unavailable",

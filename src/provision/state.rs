@@ -1,4 +1,4 @@
-//! What the provisioning saga remembers between its steps; stored with the operation after each of them.
+//! What the provisioning saga keeps between its steps; stored with the operation after each step.
 
 use std::net::IpAddr;
 
@@ -8,39 +8,39 @@ use crate::kernel::{Hostname, VmId};
 use crate::ports::{NodeName, Task};
 use crate::saga::StepError;
 
-/// The saga's state. Fields are set by the steps in this order.
+/// The state of the saga. The steps set its fields in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provisioning {
-    /// The reserved number.
+    /// The reserved VMID.
     pub vmid: Option<VmId>,
     /// The reserved host name.
     pub hostname: Option<Hostname>,
     /// The public port, if its game has no proxy.
     #[serde(default)]
     pub port: Option<u16>,
-    /// The node it is made on.
+    /// The node the container is created on.
     pub node: Option<NodeName>,
     /// The template it is cloned from.
     pub template: Option<VmId>,
-    /// The hardware address of its interface.
+    /// The MAC address of its interface.
     pub mac: Option<String>,
     /// The task that is waited for.
     pub task: Option<Task>,
-    /// The address its agent answers on.
+    /// The address of its agent.
     pub address: Option<IpAddr>,
-    /// Password of the game's first administrator, until the agent has it.
+    /// The password of the game's first administrator, until it is sent to the agent.
     pub admin_password: Option<String>,
 }
 
 impl Provisioning {
-    /// Number and node, once both are decided.
+    /// VMID and node, once both are chosen.
     pub fn place(&self) -> Option<(VmId, &NodeName)> {
         self.vmid.zip(self.node.as_ref())
     }
 
-    /// The same for a step that stands behind the one that decides them, and so on below.
+    /// The same for a later step, which requires both; likewise the functions below.
     pub(super) fn decided_place(&self) -> Result<(VmId, NodeName), StepError> {
-        decided(self.place().map(|(vmid, node)| (vmid, node.clone())), "number and node")
+        decided(self.place().map(|(vmid, node)| (vmid, node.clone())), "VMID and node")
     }
 
     pub(super) fn decided_hostname(&self) -> Result<Hostname, StepError> {
@@ -57,5 +57,5 @@ impl Provisioning {
 }
 
 fn decided<T>(value: Option<T>, what: &str) -> Result<T, StepError> {
-    value.ok_or_else(|| StepError::failed("internal", format!("a step ran before {what} was decided")))
+    value.ok_or_else(|| StepError::failed("internal", format!("a step ran before {what} was set")))
 }

@@ -35,7 +35,7 @@ impl Step<Run, Provisioning> for AwaitAddress {
                 }
                 Err(error) => match error.failure() {
                     Failure::Transient | Failure::Busy | Failure::Ambiguous => {
-                        tracing::debug!(operation.id = %run.operation(), %error, "could not ask for addresses");
+                        tracing::debug!(operation.id = %run.operation(), %error, "the addresses could not be read");
                     }
                     Failure::Permanent | Failure::NeedsOperator => return Err(step_failure(&error)),
                 },

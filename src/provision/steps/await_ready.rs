@@ -1,4 +1,4 @@
-//! Waits until the workload is ready. An agent that reports an error ends the wait at once, with its own words.
+//! Waits until the workload is ready. If the agent reports an error, the wait ends at once with the agent's message.
 
 use async_trait::async_trait;
 
@@ -29,28 +29,28 @@ impl Step<Run, Provisioning> for AwaitReady {
         loop {
             let last = match run.deps.agent.status(address).await {
                 Ok(report) => {
-                    if let Some(words) = gave_up(&report) {
+                    if let Some(words) = agent_error(&report) {
                         return Err(StepError::failed("agent_error", words));
                     }
                     if report.state == AgentState::Running && is_ready(run.deps.agent.ready(address).await) {
                         return Ok(None);
                     }
-                    in_words(&report)
+                    describe(&report)
                 }
                 Err(error) => error.to_string(),
             };
             if !deadline.wait(cx).await? {
                 let waited = timings.ready_timeout.as_secs();
-                let message = format!("server {vmid} was not ready within {waited} s; last seen: {last}");
+                let message = format!("server {vmid} was not ready within {waited} s; last observed: {last}");
                 return Err(StepError::failed("not_ready", message));
             }
         }
     }
 }
 
-/// The agent's words, when it will not go on by itself.
-fn gave_up(report: &AgentReport) -> Option<String> {
-    let words = || report.error.clone().unwrap_or_else(|| "the agent reports an error without saying why".to_owned());
+/// The agent's error message, if it reports an error.
+fn agent_error(report: &AgentReport) -> Option<String> {
+    let words = || report.error.clone().unwrap_or_else(|| "the agent reports an error without a message".to_owned());
     match report.state {
         AgentState::Error => Some(words()),
         AgentState::Idle
@@ -64,7 +64,7 @@ fn gave_up(report: &AgentReport) -> Option<String> {
     }
 }
 
-fn in_words(report: &AgentReport) -> String {
+fn describe(report: &AgentReport) -> String {
     match (&report.install_step, report.install_progress) {
         (Some(step), Some(percent)) => format!("{} ({step}, {percent} %)", report.state),
         (Some(step), None) => format!("{} ({step})", report.state),
@@ -72,7 +72,7 @@ fn in_words(report: &AgentReport) -> String {
     }
 }
 
-/// Small agents cannot say it; for them running is ready.
+/// Small agents have no readiness probe; for them running counts as ready.
 fn is_ready(answer: Result<bool, AgentError>) -> bool {
     match answer {
         Ok(ready) => ready,

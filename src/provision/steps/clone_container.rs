@@ -1,4 +1,5 @@
-//! Clones the template. The one effect that must never happen twice: after a lost answer it looks for its nonce.
+//! Clones the template. This effect must not happen twice: after a lost answer the step looks for a container with its
+//! nonce.
 
 use async_trait::async_trait;
 
@@ -15,13 +16,13 @@ use super::super::state::Provisioning;
 
 pub(super) struct CloneContainer;
 
-/// What one attempt came to.
+/// The result of one attempt.
 enum Attempt {
-    /// Our container stands, without a lock.
+    /// Our container exists and is not locked.
     Made,
-    /// Nothing was made; the same request may be sent again.
+    /// Nothing was created; the same request may be sent again.
     Again(String),
-    /// The number belongs to somebody else.
+    /// A container without our nonce has the VMID.
     Taken,
 }
 
@@ -39,19 +40,19 @@ impl Step<Run, Provisioning> for CloneContainer {
         let template = state.decided_template()?;
         let mut deadline = run.deadline();
         loop {
-            // Proxmox clones a template once at a time (docs/contracts/proxmox.md 5.4 and 14.3).
+            // Proxmox runs one clone of a template at a time (docs/contracts/proxmox.md 5.4 and 14.3).
             let lock = run.lock(cx, Resource::new(format!("template:{template}"), "clone_container.locked")).await?;
             let attempt = attempt(run, cx, state, template).await;
             lock.give_back().await;
             match attempt? {
                 Attempt::Made => return Ok(Some(format!("cloned from {template}"))),
                 Attempt::Taken => {
-                    identity::give_up_number(run, state).await?;
+                    identity::burn_vmid(run, state).await?;
                     identity::reserve(run, cx, state).await?;
                     cx.checkpoint(state).await?;
                 }
                 Attempt::Again(why) => {
-                    tracing::info!(operation.id = %run.operation(), why, "cloning again for {}: {why}", run.operation());
+                    tracing::info!(operation.id = %run.operation(), why, "retrying the clone for {}: {why}", run.operation());
                     if !deadline.wait(cx).await? {
                         return Err(StepError::failed("hypervisor_unavailable", why));
                     }
@@ -109,7 +110,7 @@ async fn attempt(
     }
 }
 
-/// Finds out by looking whether our container stands (docs/contracts/proxmox.md 14.2).
+/// Finds out by observation whether our container exists (docs/contracts/proxmox.md 14.2).
 async fn settle(
     run: &Run,
     cx: &StepContext<'_>,
@@ -128,20 +129,20 @@ async fn settle(
             },
             Ok(ObservedContainer::Foreign | ObservedContainer::Elsewhere(_)) => return Ok(Attempt::Taken),
             Ok(ObservedContainer::Absent) => match run.deps.hypervisor.clone_is_running(node, template).await {
-                Ok(true) => "a clone of the template is being made".to_owned(),
+                Ok(true) => "the template is still being cloned".to_owned(),
                 Ok(false) => {
                     let window = absent.get_or_insert_with(|| Deadline::new(timings.task_poll, timings.absence));
                     if window.wait(cx).await? {
                         continue;
                     }
-                    return Ok(Attempt::Again("the request left no container behind".to_owned()));
+                    return Ok(Attempt::Again("the request created no container".to_owned()));
                 }
                 Err(error) => error.to_string(),
             },
             Err(error) => error.to_string(),
         };
         if !deadline.wait(cx).await? {
-            let message = format!("it stays unknown whether container {vmid} was made: {unsettled}");
+            let message = format!("it is unknown whether container {vmid} was created: {unsettled}");
             return Err(StepError::failed("clone_unsettled", message));
         }
     }

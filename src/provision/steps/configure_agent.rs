@@ -1,4 +1,4 @@
-//! Hands the agent what it shall install. The same generation twice changes nothing.
+//! Sends the agent what it has to install. Sending the same generation twice changes nothing.
 
 use async_trait::async_trait;
 

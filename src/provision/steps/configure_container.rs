@@ -1,4 +1,4 @@
-//! Writes memory, cores, network and labels. Everything is written, so writing it twice changes nothing.
+//! Writes memory, cores, network and labels. All options are written each time, so a repeated write changes nothing.
 
 use async_trait::async_trait;
 
@@ -29,7 +29,7 @@ impl Step<Run, Provisioning> for ConfigureContainer {
             let error = match write(run, &node, vmid, &settings).await {
                 Ok(Some(detail)) => return Ok(Some(detail)),
                 Ok(None) => {
-                    let message = format!("{vmid} does not show its settings");
+                    let message = format!("the settings of {vmid} do not show in its configuration");
                     return Err(StepError::failed("configure_failed", message));
                 }
                 Err(error) => error,
@@ -41,7 +41,7 @@ impl Step<Run, Provisioning> for ConfigureContainer {
     }
 }
 
-/// Writes the settings and reads them back. Returns them in words, or nothing when the container does not show them.
+/// Writes the settings and reads them back. Returns a summary, or `None` when the configuration does not show them.
 async fn write(
     run: &Run,
     node: &NodeName,
@@ -54,16 +54,16 @@ async fn write(
     written?;
     let config = hypervisor.config(node, vmid).await?;
     let waiting = hypervisor.pending(node, vmid).await?;
-    Ok(shows(&config, settings).then(|| in_words(settings, &waiting)))
+    Ok(shows(&config, settings).then(|| describe(settings, &waiting)))
 }
 
-/// The settings, and which options apply only after a restart, should the container run already.
-fn in_words(settings: &ContainerSettings, waiting: &[String]) -> String {
+/// A summary of the settings, with the options that apply only after a restart if the container is running already.
+fn describe(settings: &ContainerSettings, waiting: &[String]) -> String {
     let restart = if waiting.is_empty() { String::new() } else { format!("; needs a restart: {}", waiting.join(", ")) };
     format!("{} MiB, {} cores{restart}", settings.memory_mib, settings.cores)
 }
 
-/// Whether the stored configuration is the one that was written.
+/// Whether the stored configuration contains the settings.
 fn shows(config: &ContainerConfig, settings: &ContainerSettings) -> bool {
     let net0 = config.net0.as_deref().unwrap_or_default().to_ascii_uppercase();
     config.memory_mib == Some(settings.memory_mib)
@@ -89,8 +89,8 @@ mod tests {
             start_on_boot: true,
             description: String::new(),
         };
-        assert_eq!(in_words(&settings, &[]), "1024 MiB, 2 cores");
+        assert_eq!(describe(&settings, &[]), "1024 MiB, 2 cores");
         let waiting = ["features".to_owned(), "nameserver".to_owned()];
-        assert_eq!(in_words(&settings, &waiting), "1024 MiB, 2 cores; needs a restart: features, nameserver");
+        assert_eq!(describe(&settings, &waiting), "1024 MiB, 2 cores; needs a restart: features, nameserver");
     }
 }

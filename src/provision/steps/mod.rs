@@ -1,4 +1,5 @@
-//! The steps of provisioning, in order. Each is undone by its own file; the container as a whole by `clone_container`.
+//! The steps of provisioning, in order. Each step undoes its own effects; `clone_container` undoes the container as a
+//! whole.
 
 mod await_address;
 mod await_ready;
@@ -16,7 +17,7 @@ pub(super) use self::publish_edge::PUBLISH_EDGE;
 use super::run::Run;
 use super::state::Provisioning;
 
-/// The saga of one server.
+/// The saga that creates a server.
 pub(super) fn steps() -> Vec<Box<dyn Step<Run, Provisioning>>> {
     vec![
         Box::new(reserve_identity::ReserveIdentity),

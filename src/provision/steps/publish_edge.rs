@@ -1,5 +1,5 @@
-//! Publishes the server. A target that fails now is finished later by the keeper of the edge; the server is there and its
-//! owner has it, so that nothing but a name it cannot have ends the saga.
+//! Publishes the server. A target that fails now is retried later by the reconciler of the edge: the server exists and
+//! works for its owner, so only a name that it can never have fails the saga.
 
 use async_trait::async_trait;
 
@@ -13,7 +13,7 @@ use crate::servers::payload::PayloadError;
 use super::super::run::Run;
 use super::super::state::Provisioning;
 
-/// The name of the step; what is left after it may be at the edge too.
+/// The name of the step; from here on, a failed run may also leave debts at the edge.
 pub(in crate::provision) const PUBLISH_EDGE: &str = "publish_edge";
 
 pub(super) struct PublishEdge;
@@ -40,7 +40,7 @@ impl Step<Run, Provisioning> for PublishEdge {
         let Some((vmid, _)) = state.place() else { return Ok(()) };
         match run.deps.publisher.unpublish(vmid, None).await {
             Ok(Some(record)) if !record.unsettled().is_empty() => {
-                Err(UndoError::Remains(format!("the edge still has something of {vmid}: {}", record.problems())))
+                Err(UndoError::Remains(format!("{vmid} is not fully unpublished: {}", record.problems())))
             }
             Ok(_) | Err(PublishError::Deleting { .. }) => Ok(()),
             Err(error) => Err(UndoError::Remains(error.to_string())),
@@ -56,16 +56,16 @@ async fn publish(run: &Run, vmid: VmId) -> StepResult {
         }
     };
     match run.cx.read("publication", publishing).await? {
-        Ok(record) => Ok(Some(in_words(record.as_ref()))),
+        Ok(record) => Ok(Some(describe(record.as_ref()))),
         Err(error @ PublishError::NotPublishable(_)) => Err(StepError::failed("edge_refused", error.to_string())),
         Err(error) => Ok(Some(format!("not published yet: {error}"))),
     }
 }
 
-fn in_words(record: Option<&EdgeRecord>) -> String {
+fn describe(record: Option<&EdgeRecord>) -> String {
     match record {
         None => "nothing to publish".to_owned(),
         Some(record) if record.problems().is_empty() => format!("{} as {}", record.state(), record.publication.address),
-        Some(record) => format!("{}, is tried again: {}", record.state(), record.problems()),
+        Some(record) => format!("{}, will be retried: {}", record.state(), record.problems()),
     }
 }

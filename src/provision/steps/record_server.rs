@@ -1,4 +1,4 @@
-//! Writes the server's row: from here on it is the customer's.
+//! Inserts the server's row; from here on the server belongs to the customer.
 
 use async_trait::async_trait;
 
@@ -26,7 +26,7 @@ impl Step<Run, Provisioning> for RecordServer {
 
     async fn run(&self, run: &Run, _: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         let Some(row) = row(run, state) else {
-            return Err(StepError::failed("internal", "the server is not complete"));
+            return Err(StepError::failed("internal", "a field of the server is not set"));
         };
         state.admin_password = None;
         run.cx.write("server", || record(run, row.clone())).await?;

@@ -1,4 +1,4 @@
-//! Decides node and template, and reserves VMID and host name. Nobody else gets either until they are released.
+//! Chooses node and template, and reserves VMID and host name until they are released.
 
 use async_trait::async_trait;
 

@@ -1,4 +1,4 @@
-//! Starts the container and sees it run.
+//! Starts the container and waits until it is running.
 
 use async_trait::async_trait;
 
@@ -27,7 +27,7 @@ impl Step<Run, Provisioning> for StartContainer {
         let hypervisor = &run.deps.hypervisor;
         let mut deadline = run.deadline();
         loop {
-            let mut why = "the container does not run yet".to_owned();
+            let mut why = "the container is not running yet".to_owned();
             match hypervisor.start(&node, vmid).await {
                 Ok(Started::Task(task)) => {
                     run.hit("start_container.accepted").await;
