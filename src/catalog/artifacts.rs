@@ -1,4 +1,4 @@
-//! Where the artifact server keeps the server file of a game (docs/adr/0006-artifact-paths.md).
+//! Where the artifact server stores the files of a game (docs/adr/0006-artifact-paths.md).
 
 use super::java::{UnknownMinecraftVersion, java_for};
 
@@ -11,7 +11,7 @@ pub struct ArtifactPaths {
     pub java_path: Option<String>,
 }
 
-/// The files of one version of one variant of a game. The three names come from the catalog, see
+/// The files of one version of one variant of a game. The three names come from the catalog; see
 /// [`super::select::validate_game`].
 pub fn artifacts_for(game: &str, variant: &str, version: &str) -> Result<ArtifactPaths, UnknownMinecraftVersion> {
     if game != "minecraft" {
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_paths_agents_know() {
+    fn paths_are_those_that_agents_expect() {
         let path = |variant| artifacts_for("minecraft", variant, "1.20.1").unwrap().artifact_path;
         assert_eq!(path("forge"), "minecraft/forge/1.20.1/forge-installer.jar");
         assert_eq!(path("neoforge"), "minecraft/neoforge/1.20.1/neoforge-installer.jar");
@@ -48,14 +48,14 @@ mod tests {
     }
 
     #[test]
-    fn other_games_bring_one_archive_and_no_java() {
+    fn other_games_have_one_archive_and_no_java() {
         let artifacts = artifacts_for("rust", "oxide", "latest").unwrap();
         assert_eq!(artifacts.artifact_path, "rust/oxide/latest/server.tar.gz");
         assert_eq!(artifacts.java_path, None);
     }
 
     #[test]
-    fn a_version_without_a_java_is_refused() {
+    fn a_version_without_a_known_java_is_refused() {
         assert!(artifacts_for("minecraft", "vanilla", "24w14a").is_err());
     }
 }

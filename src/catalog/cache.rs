@@ -1,9 +1,10 @@
-//! One catalog document, kept close: read from memory, refreshed behind the reader's back, remembered in the database.
+//! One catalog document: served from memory, refreshed in the background, and stored in the database.
 //!
-//! - A copy is fresh for a while, 60 seconds unless configured otherwise. An older one is served as stale, and one refresh is started in the background.
-//! - A copy older than [`LONGEST`] is not served any more; the reader waits for a refresh instead. All that wait share one.
-//! - A failed refresh is not repeated before [`PAUSE`] is over, so that a source in trouble is left alone.
-//! - The last good copy lies in the database too: a restart while the source is down still serves it.
+//! - A copy is fresh for 60 seconds, unless configured otherwise. An older one is served as stale while one refresh
+//!   runs in the background.
+//! - A copy older than [`LONGEST`] is not served; readers wait for a refresh, which they share.
+//! - After a failed refresh the source is not read again before [`PAUSE`] is over.
+//! - The last good copy is also stored in the database, so that it is served after a restart while the source is down.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,20 +22,20 @@ use crate::ports::{CatalogError, CatalogSource, Fetched};
 
 /// How old a copy may be and still be served.
 pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long the source is left alone after a failure.
+/// How long the source is not read after a failure.
 pub(super) const PAUSE: Duration = Duration::from_secs(5);
-/// How long one refresh may take; the client of the source gives up earlier.
+/// The longest time of one refresh; the client of the source times out earlier.
 const REFRESH_LIMIT: Duration = Duration::from_secs(10);
 
-/// A document the catalog consists of.
+/// A document of the catalog.
 pub(super) trait Document: Clone + Send + Sync + Sized + 'static {
     /// Its name in the database and in messages.
     const NAME: &'static str;
 
-    /// Reads it.
+    /// Parses it.
     fn parse(text: &str) -> Result<Self, MalformedDocument>;
 
-    /// Asks the source for it.
+    /// Reads it from the source.
     fn fetch(
         source: &dyn CatalogSource,
         etag: Option<&str>,
@@ -70,15 +71,15 @@ impl Document for Runtimes {
 pub struct Reading<D> {
     /// The document.
     pub document: Arc<D>,
-    /// How long ago the source last said that it is current.
+    /// How long ago the source last confirmed it.
     pub age: Duration,
-    /// How long a copy counts as current.
+    /// How long a copy counts as fresh.
     pub fresh_for: Duration,
-    /// Whether its age is beyond that.
+    /// Whether its age is beyond `fresh_for`.
     pub stale: bool,
 }
 
-/// What is known of the document.
+/// The current copy.
 struct Held<D> {
     document: Arc<D>,
     etag: Option<String>,
@@ -91,7 +92,7 @@ impl<D> Clone for Held<D> {
     }
 }
 
-/// What the last refresh came to; guarded by the lock that makes refreshes follow one another.
+/// The result of the last refresh; the lock around it makes refreshes run one after the other.
 #[derive(Default)]
 struct LastRefresh {
     failed_at: Option<Timestamp>,
@@ -126,26 +127,26 @@ impl<D: Document> Cache<D> {
 
     /// The document. Waits for the source only when there is no copy that may be served.
     pub(super) async fn read(self: &Arc<Self>) -> Result<Reading<D>, CatalogUnavailable> {
-        if let Some(reading) = self.look().await {
+        if let Some(reading) = self.read_copy().await {
             return Ok(reading);
         }
         self.load(self.clock.now()).await;
-        if let Some(reading) = self.look().await {
+        if let Some(reading) = self.read_copy().await {
             return Ok(reading);
         }
         let seen = self.refreshes.load(Ordering::Acquire);
-        // In a task of its own: a reader that hangs up does not take the refresh of the others with it.
+        // In a separate Tokio task: a reader that disconnects does not cancel the refresh of the others.
         let cache = self.clone();
         let refreshed = tokio::spawn(async move { cache.refresh(Some(seen)).await }).await;
         let error = match refreshed {
             Ok(outcome) => outcome.err(),
             Err(_) => Some(RefreshError::Interrupted { document: D::NAME }),
         };
-        self.look().await.ok_or(CatalogUnavailable { document: D::NAME, retry_after: PAUSE, source: error })
+        self.read_copy().await.ok_or(CatalogUnavailable { document: D::NAME, retry_after: PAUSE, source: error })
     }
 
-    /// The copy, when it may be served. A stale one is refreshed behind the reader's back.
-    async fn look(self: &Arc<Self>) -> Option<Reading<D>> {
+    /// The copy, if it may be served. A stale copy starts a refresh in the background.
+    async fn read_copy(self: &Arc<Self>) -> Option<Reading<D>> {
         let reading = self.servable(self.clock.now()).await?;
         if reading.stale {
             self.refresh_in_background();
@@ -153,7 +154,7 @@ impl<D: Document> Cache<D> {
         Some(reading)
     }
 
-    /// Brings the copy up to date when it is not fresh.
+    /// Refreshes the copy if it is not fresh.
     pub(super) async fn keep_fresh(&self) -> Result<(), RefreshError> {
         let fresh = self.servable(self.clock.now()).await.is_some_and(|reading| !reading.stale);
         if fresh { Ok(()) } else { self.refresh(None).await }
@@ -178,8 +179,8 @@ impl<D: Document> Cache<D> {
         });
     }
 
-    /// Refreshes once. Who waited while another refreshed takes over its outcome: everybody that saw fewer refreshes than
-    /// there are now, and everybody when the copy has become fresh.
+    /// Refreshes once. Callers that waited while another refresh ran take over its result: those that have seen fewer
+    /// refreshes than there are now, and all callers if the copy is fresh now.
     async fn refresh(&self, seen: Option<u64>) -> Result<(), RefreshError> {
         let mut last = self.refreshing.lock().await;
         let now = self.clock.now();
@@ -198,14 +199,14 @@ impl<D: Document> Cache<D> {
         last.error = outcome.clone().err();
         self.refreshes.fetch_add(1, Ordering::Release);
         if let Err(error) = &outcome {
-            // The task that keeps it fresh finds the same and logs the outage.
+            // The background task that keeps the copy fresh gets the same error and logs the outage.
             let error = error as &dyn std::error::Error;
             tracing::debug!(error, "the catalog document `{}` could not be refreshed", D::NAME);
         }
         outcome
     }
 
-    /// Takes the copy of the database, once. A database that does not answer is asked again the next time.
+    /// Loads the copy from the database, once. If the database does not answer, the next call tries again.
     async fn load(&self, now: Timestamp) {
         let mut loaded = self.loaded.lock().await;
         if *loaded {
@@ -222,14 +223,15 @@ impl<D: Document> Cache<D> {
         let Some(copy) = copy else { return };
         match D::parse(&copy.body) {
             Ok(document) => {
-                // A copy from the future (a clock was set back) is taken as of now, or it would never grow old.
+                // A copy from the future (a clock was set back) counts as current now; otherwise it would never become
+                // stale.
                 let current_at = copy.fetched_at.min(now);
                 let mut held = self.held.write().await;
-                // A refresh may have been faster while the database did not answer.
+                // A refresh may have finished while the database did not answer.
                 held.get_or_insert(Held { document: Arc::new(document), etag: copy.etag, current_at });
             }
             Err(error) => {
-                tracing::warn!(%error, "the stored copy of the catalog document `{}` is of no use", D::NAME);
+                tracing::warn!(%error, "the stored copy of the catalog document `{}` is malformed", D::NAME);
             }
         }
     }
@@ -255,7 +257,7 @@ impl<D: Document> Cache<D> {
             }
         };
         if let Err(error) = stored {
-            tracing::warn!(%error, "the catalog document `{}` could not be stored; a restart may miss it", D::NAME);
+            tracing::warn!(%error, "the catalog document `{}` could not be stored; it may be missing after a restart", D::NAME);
         }
         Ok(())
     }

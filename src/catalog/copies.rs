@@ -24,7 +24,7 @@ pub(super) async fn find(db: &impl ConnectionTrait, document: &str) -> Result<Op
     Ok(row.map(|row| Copy { body: row.body, etag: row.etag, fetched_at: row.fetched_at }))
 }
 
-/// Notes that the copy of `document` was still current at `at`.
+/// Records that the copy of `document` was current at `at`.
 pub(super) async fn touch(db: &impl ConnectionTrait, document: &str, at: Timestamp) -> Result<(), DbErr> {
     catalog_copy::Entity::update_many()
         .col_expr(catalog_copy::Column::FetchedAt, Expr::value(at))

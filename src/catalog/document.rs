@@ -1,4 +1,4 @@
-//! The two documents of the catalog in our words.
+//! The two documents of the catalog as types.
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,4 +1,4 @@
-//! Why a document of the catalog cannot be had.
+//! Why a document of the catalog is unavailable.
 
 use std::time::Duration;
 
@@ -8,33 +8,33 @@ use crate::kernel::{Classify, Failure};
 use crate::ports::CatalogError;
 use crate::web::{ApiError, Code, FieldError};
 
-/// A document could not be brought up to date.
+/// A document could not be refreshed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RefreshError {
-    /// The source did not give it.
+    /// The source could not be read.
     #[error("the catalog document `{document}` could not be fetched")]
     Source {
         /// The document.
         document: &'static str,
-        /// Why.
+        /// The cause.
         source: CatalogError,
     },
-    /// The source gave something else.
+    /// The source's answer is malformed.
     #[error("the catalog document `{document}` is malformed")]
     Malformed {
         /// The document.
         document: &'static str,
-        /// What was wrong.
+        /// What is wrong.
         source: MalformedDocument,
     },
-    /// The source says nothing changed, but there is no copy that could be unchanged.
-    #[error("the catalog document `{document}` is said to be unchanged, but there is no copy of it")]
+    /// The source answered that nothing has changed, but there is no copy.
+    #[error("the catalog document `{document}` was reported as unchanged, but there is no copy of it")]
     NothingToKeep {
         /// The document.
         document: &'static str,
     },
-    /// The refresh took too long or was cut off.
-    #[error("the refresh of the catalog document `{document}` did not end")]
+    /// The refresh took too long or was cancelled.
+    #[error("the refresh of the catalog document `{document}` did not finish")]
     Interrupted {
         /// The document.
         document: &'static str,
@@ -53,11 +53,11 @@ impl Classify for RefreshError {
 
 /// There is no copy of a document that may be served.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("there is no copy of the catalog document `{document}` that is young enough")]
+#[error("there is no copy of the catalog document `{document}` that is recent enough")]
 pub struct CatalogUnavailable {
     /// The document.
     pub document: &'static str,
-    /// When to ask again.
+    /// When to try again.
     pub retry_after: Duration,
     /// Why it could not be fetched.
     pub source: Option<RefreshError>,
@@ -70,7 +70,7 @@ impl Classify for CatalogUnavailable {
 }
 
 impl From<CatalogUnavailable> for ApiError {
-    /// Not logged here: the task that refreshes the catalog logs its outage.
+    /// Not logged here: the background task that refreshes the catalog logs the outage.
     fn from(error: CatalogUnavailable) -> Self {
         ApiError::new(Code::CatalogUnavailable, "The catalog cannot be read right now. Please try again shortly.")
             .retry_after(error.retry_after)

@@ -1,4 +1,4 @@
-//! The catalog as the rest of zpack holds it.
+//! The handle of the catalog that other modules use.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::background::{PassError, Report, Schedule, Task, TaskName};
 use crate::kernel::Clock;
 use crate::ports::CatalogSource;
 
-/// How often [`CatalogRefresh`] looks whether a copy has grown old.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often [`CatalogRefresh`] checks whether a copy is stale.
+const CHECK_PERIOD: Duration = Duration::from_secs(1);
 
-/// The games and runtimes that may be provisioned. Cheap to clone; the clones share their copies.
+/// The games and runtimes that may be provisioned. Cheap to clone; clones share their copies.
 #[derive(Clone)]
 pub struct Catalog {
     games: Arc<Cache<Games>>,
@@ -25,8 +25,8 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// A catalog over `source` that asks again after `fresh` and keeps its last good copies in `db`. Nothing is fetched
-    /// before it is asked for.
+    /// A catalog over `source` that refreshes after `fresh` and stores its last good copies in `db`. Nothing is read
+    /// before it is requested.
     pub fn new(source: Arc<dyn CatalogSource>, db: DatabaseConnection, clock: Clock, fresh: Duration) -> Self {
         let games = Arc::new(Cache::new(source.clone(), db.clone(), clock.clone(), fresh));
         Self { games, runtimes: Arc::new(Cache::new(source, db, clock, fresh)) }
@@ -53,10 +53,10 @@ impl Task for CatalogRefresh {
     }
 
     fn schedule(&self) -> Schedule {
-        Schedule::every(LOOK)
+        Schedule::every(CHECK_PERIOD)
     }
 
-    /// Looks whether a copy has grown old, which costs nothing, and fetches it then.
+    /// Checks whether a copy is stale, which needs no I/O, and refreshes it if so.
     async fn pass(&mut self, stop: &CancellationToken) -> Result<Report, PassError> {
         let Catalog { games, runtimes } = &self.0;
         let both = async { tokio::join!(games.keep_fresh(), runtimes.keep_fresh()) };

@@ -66,7 +66,7 @@ fn etag_of(body: &[u8]) -> String {
     format!("W/\"{}\"", URL_SAFE_NO_PAD.encode(Sha256::digest(body)))
 }
 
-/// Whether the client says that it holds `etag` (RFC 9110, 13.1.2).
+/// Whether the client already has `etag` (RFC 9110, 13.1.2).
 fn is_held(asked: &HeaderMap, etag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let lines = asked.get_all(header::IF_NONE_MATCH).filter_map(|line| line.to_str().ok());
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_held_copy_is_recognised_in_any_spelling() {
+    fn a_matching_entity_tag_is_recognized_in_every_form() {
         let etag = etag_of(b"{}");
         let strong = etag.trim_start_matches("W/").to_owned();
         let asks = |text: &str| {

@@ -1,4 +1,4 @@
-//! Which Java a version of Minecraft runs on: a table, never a guess. A version outside the table is an error.
+//! The Java release for each version of Minecraft, from a table. A version outside the table is an error.
 
 /// A Java release that has a runtime on the artifact server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,17 +34,19 @@ impl Java {
     }
 }
 
-/// The table has no row for this version.
+/// The table has no entry for this version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no Java is known for Minecraft {variant} {version}; releases from 1.0 on are, snapshots are not")]
+#[error(
+    "no Java release is known for Minecraft {variant} {version}; releases since 1.0 are supported, snapshots are not"
+)]
 pub struct UnknownMinecraftVersion {
-    /// The variant asked for.
+    /// The variant.
     pub variant: String,
-    /// The version asked for.
+    /// The version.
     pub version: String,
 }
 
-/// The Java that `version` of the Minecraft server `variant` runs on.
+/// The Java release for `version` of the Minecraft server `variant`.
 pub fn java_for(variant: &str, version: &str) -> Result<Java, UnknownMinecraftVersion> {
     let release = Release::parse(variant, version);
     release.and_then(|release| java_of_release(variant, release)).ok_or_else(|| UnknownMinecraftVersion {
@@ -53,7 +55,7 @@ pub fn java_for(variant: &str, version: &str) -> Result<Java, UnknownMinecraftVe
     })
 }
 
-/// A release of Minecraft: `1.minor.patch` until 1.21, `year.drop` from 26.1 on.
+/// A release of Minecraft: `1.minor.patch` until 1.21, `year.drop` since 26.1.
 #[derive(Clone, Copy)]
 struct Release {
     major: u32,
@@ -73,7 +75,8 @@ impl Release {
         };
         let mut parts = numbers.split('.').map(number);
         let release = Self { major: parts.next()??, minor: parts.next()??, patch: parts.next().unwrap_or(Some(0))? };
-        // NeoForge counts `<minor>.<patch>.<build>` of Minecraft 1 since 20.2, and `<year>.<drop>.<patch>.<build>` since 26.
+        // NeoForge builds are `<minor>.<patch>.<build>` of Minecraft 1 since 20.2, and `<year>.<drop>.<patch>.<build>`
+        // since 26.
         if variant == "neoforge" && matches!(release.major, 20 | 21) {
             return Some(Self { major: 1, minor: release.major, patch: release.minor });
         }
@@ -95,10 +98,10 @@ fn is_dotted(text: &str) -> bool {
 fn java_of_release(variant: &str, release: Release) -> Option<Java> {
     let paper = matches!(variant, "paper" | "purpur");
     match (release.major, release.minor, release.patch) {
-        // Paper asks for Java 11 from 1.16 on; everything else of that age breaks on a newer Java than 8.
+        // Paper requires Java 11 since 1.16; other servers of that age do not run on a Java newer than 8.
         (1, 16, _) if paper => Some(Java::V11),
         (1, 0..=16, _) => Some(Java::V8),
-        // 1.17 asks for 16, which nobody ships any more; 17 runs it.
+        // 1.17 requires Java 16, which is no longer distributed; Java 17 runs it.
         (1, 17..=19, _) | (1, 20, 0..=4) => Some(Java::V17),
         (1, 20 | 21, _) => Some(Java::V21),
         (26..=99, 1..=99, _) => Some(Java::V25),
@@ -111,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table() {
+    fn versions_map_to_java_releases() {
         let rows = [
             ("vanilla", "1.7.10", 8),
             ("forge", "1.7.10", 8),
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_table_does_not_know_is_an_error() {
+    fn a_version_outside_the_table_is_an_error() {
         for version in [
             "24w14a",
             "1.21-rc1",

@@ -1,8 +1,9 @@
 //! What may be provisioned: games, variants, runtimes and their versions, read from the artifact server
 //! (docs/contracts/edge.md F).
 //!
-//! The documents are parsed tolerantly and checked strictly: ids and versions become parts of artifact paths. Not here:
-//! the request that picks from the catalog (`provision::http`), and the client of the artifact server (`adapters`).
+//! The documents are parsed leniently, but ids and versions are checked strictly, because they become parts of artifact
+//! paths. Elsewhere: the request that selects from the catalog (`provision::http`), and the client of the artifact
+//! server (`adapters`).
 
 mod artifacts;
 mod cache;

@@ -1,6 +1,6 @@
-//! Reads the documents of the artifact server, tolerantly: what cannot be used is left out, unknown keys are ignored.
+//! Parses the documents of the artifact server leniently: unusable entries are left out and unknown keys are ignored.
 //!
-//! Only a text that is no catalog at all is an error, so that the last good copy stays in use.
+//! Only a text that is not a catalog at all is an error, so that the last good copy remains in use.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::document::{Game, Games, Runtime, Runtimes, Variant};
 use super::version::sort_newest_first;
 
-/// A variant id the artifact server has misspelt for years.
+/// A variant id that the artifact server has misspelt for years.
 const TYPO: &str = "pupur";
 /// The longest id and version; also the width of their database columns.
 const LONGEST: usize = 64;
@@ -20,9 +20,9 @@ pub enum MalformedDocument {
     /// It is not JSON.
     #[error("the catalog document is not JSON (line {line}, column {column})")]
     NotJson {
-        /// Where reading stopped.
+        /// Where parsing stopped.
         line: usize,
-        /// Where reading stopped.
+        /// Where parsing stopped.
         column: usize,
     },
     /// It is JSON of another shape.
@@ -30,7 +30,7 @@ pub enum MalformedDocument {
     Shape(&'static str),
 }
 
-/// Reads `/_catalog.json`.
+/// Parses `/_catalog.json`.
 pub fn parse_games(text: &str) -> Result<Games, MalformedDocument> {
     let document = object(text)?;
     let mut games: Grouped<Grouped<Vec<String>>> = Grouped::default();
@@ -49,7 +49,7 @@ pub fn parse_games(text: &str) -> Result<Games, MalformedDocument> {
     Ok(Games { games: games.collect() })
 }
 
-/// Reads `/devcontainer/_catalog.json`.
+/// Parses `/devcontainer/_catalog.json`.
 pub fn parse_runtimes(text: &str) -> Result<Runtimes, MalformedDocument> {
     let document = object(text)?;
     let mut runtimes: Grouped<Vec<String>> = Grouped::default();
@@ -62,12 +62,12 @@ pub fn parse_runtimes(text: &str) -> Result<Runtimes, MalformedDocument> {
     Ok(Runtimes { runtimes: runtimes.collect() })
 }
 
-/// Whether `text` may name a game, a variant or a runtime. Ids become parts of artifact paths.
+/// Whether `text` is a valid id of a game, a variant or a runtime. Ids become parts of artifact paths.
 pub fn is_id(text: &str) -> bool {
     is_path_part(text) && !text.bytes().any(|b| b.is_ascii_uppercase() || b == b'+')
 }
 
-/// Whether `text` may name a version; versions become parts of artifact paths too.
+/// Whether `text` is a valid version. Versions become parts of artifact paths too.
 pub fn is_version(text: &str) -> bool {
     is_path_part(text)
 }
@@ -86,7 +86,7 @@ fn object(text: &str) -> Result<Value, MalformedDocument> {
     if value.is_object() { Ok(value) } else { Err(MalformedDocument::Shape("object at its top")) }
 }
 
-/// The top array: missing or null counts as empty, anything else is no catalog.
+/// The top array: absent or null counts as empty, anything else is an error.
 fn array<'a>(document: &'a Value, key: &str, what: &'static str) -> Result<&'a [Value], MalformedDocument> {
     match document.get(key) {
         None | Some(Value::Null) => Ok(&[]),
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_left_out() {
+    fn unusable_entries_are_left_out() {
         let parsed = games(json!({
             "updated": "today",
             "games": [
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn runtimes_are_read_alike() {
+    fn runtimes_are_parsed_in_the_same_way() {
         let text =
             r#"{"runtimes":[{"id":"node","versions":["9","20","22"]},{"id":"go"},{"id":"node","versions":["24"]}]}"#;
         let runtime = Runtime { id: "node".into(), versions: ["24", "22", "20", "9"].map(String::from).to_vec() };

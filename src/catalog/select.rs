@@ -1,11 +1,11 @@
-//! Whether the catalog has what a request asks for, and if not, which field is wrong and what would be right.
+//! Whether the catalog contains what a request selects; if not, which field is wrong and which values are allowed.
 
 use std::fmt;
 
 use super::document::{Games, Runtimes};
 use super::parse::{is_id, is_version};
 
-/// How many allowed values a refusal names.
+/// How many allowed values an error lists.
 const NAMED: usize = 20;
 
 /// The field of a request that the catalog refuses.
@@ -39,7 +39,7 @@ impl fmt::Display for SelectionField {
     }
 }
 
-/// The catalog does not have what was asked for.
+/// The catalog does not contain the selection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} `{value}` is not in the catalog; {}", allowed_text(.allowed, *.more))]
 pub struct NotInCatalog {
@@ -55,7 +55,7 @@ pub struct NotInCatalog {
 
 fn allowed_text(allowed: &[String], more: usize) -> String {
     match (allowed.join(", "), more) {
-        (names, _) if names.is_empty() => "there is none to choose from".to_owned(),
+        (names, _) if names.is_empty() => "there are none".to_owned(),
         (names, 0) => format!("allowed: {names}"),
         (names, more) => format!("allowed: {names} and {more} more"),
     }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_wrong_field_is_named_with_what_is_allowed() {
+    fn the_first_wrong_field_is_named_with_allowed_values() {
         let games = games();
         assert_eq!(validate_game(&games, "minecraft", "paper", "1.21.1"), Ok(()));
         let text = |game, variant, version| validate_game(&games, game, variant, version).unwrap_err().to_string();
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(validate_runtime(&runtimes, "deno", "2").unwrap_err().field, SelectionField::Runtime);
         assert_eq!(validate_runtime(&runtimes, "node", "23").unwrap_err().field, SelectionField::Version);
         let nothing = validate_runtime(&Runtimes::default(), "node", "22").unwrap_err();
-        assert_eq!(nothing.to_string(), "runtime `node` is not in the catalog; there is none to choose from");
+        assert_eq!(nothing.to_string(), "runtime `node` is not in the catalog; there are none");
     }
 
     #[test]

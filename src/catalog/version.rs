@@ -4,8 +4,9 @@ use std::cmp::Ordering;
 
 /// Compares two version names; the newer one is greater.
 ///
-/// Numbered versions (`1.9`, `1.10`, `v2`, `26.1`) are newer than weekly snapshots (`24w14a`), and these newer than plain
-/// names (`latest`). A pre-release (`1.21-rc1`) is older than its release, any other suffix (`1.20.1-47.2.0`) newer.
+/// Numbered versions (`1.9`, `1.10`, `v2`, `26.1`) are newer than weekly snapshots (`24w14a`), and these are newer than
+/// plain names (`latest`). A pre-release (`1.21-rc1`) is older than its release; any other suffix (`1.20.1-47.2.0`) is
+/// newer.
 pub fn compare(a: &str, b: &str) -> Ordering {
     let (left, right) = (Key::of(a), Key::of(b));
     left.class.cmp(&right.class).then_with(|| left.parts.cmp(&right.parts)).then_with(|| a.cmp(b))
@@ -24,8 +25,8 @@ enum Class {
     Numbered,
 }
 
-/// One part of a version name. The order of the variants is the order of versions that differ at this place:
-/// `1.21-rc1` < `1.21` < `1.21-hotfix` < `1.21.1`.
+/// One part of a version name. The order of the variants is the order of versions that differ in this part: `1.21-rc1`
+/// < `1.21` < `1.21-hotfix` < `1.21.1`.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     PreRelease(PreRelease),

@@ -1,4 +1,4 @@
-//! A callback of the proxy about one server (docs/contracts/edge.md C1), merged into that server's payload.
+//! A callback of the proxy that reports on one server (docs/contracts/edge.md C1), merged into that server's payload.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use crate::servers::payload::{self, Change, PayloadError};
 use crate::servers::store;
 use crate::web::{ApiResult, Fields, FromFields, readers};
 
-/// The body of a callback. What else a bridge sends is not looked at.
+/// The body of a callback. Other fields are ignored.
 #[derive(Clone, Debug, ToSchema)]
 pub struct ProxyCallback(pub ProxyEvent);
 
@@ -36,7 +36,7 @@ impl FromFields for ProxyCallback {
         let at = fields.optional(&["at"], |value: &Value| {
             serde_json::from_value::<Timestamp>(value.clone()).map_err(|_| "must be a time (RFC 3339)".to_owned())
         });
-        // Nothing hangs on these: what is none of the kind counts as absent.
+        // These fields are optional information: a value of another type counts as absent.
         let loose = |name: &'static str| fields.peek(&[name]).cloned();
         let text = |value: Option<Value>| value.and_then(|value| value.as_str().map(str::to_owned));
         let (error, boot_id) = (text(loose("error")), text(loose("boot_id")));
@@ -47,8 +47,8 @@ impl FromFields for ProxyCallback {
     }
 }
 
-/// Takes in a callback that arrived at `now`; whether it said anything new of a server we know. A server nobody knows
-/// is no error of the bridge's: it may just have been deleted.
+/// Stores a callback that arrived at `now`, and returns whether it changed what is stored of a known server. A callback
+/// about an unknown server is not an error of the bridge: the server may just have been deleted.
 pub async fn receive(db: &DatabaseConnection, event: &ProxyEvent, now: Timestamp) -> Result<bool, PayloadError> {
     let Ok(name) = event.server_name.parse::<DnsName>() else { return Ok(false) };
     let Ok(host) = name.first_label().parse::<Hostname>() else { return Ok(false) };
@@ -81,7 +81,7 @@ fn ping_of(row: &instance::Model) -> Option<PingState> {
     record?.ping.map(|ping| ping.state)
 }
 
-/// A line when what the proxy's pings find has changed.
+/// Logs a line when the result of the proxy's pings changes.
 fn log_ping(vmid: VmId, before: Option<PingState>, now: Option<PingState>, event: &ProxyEvent) {
     let name = event.server_name.as_str();
     match now {

@@ -1,4 +1,4 @@
-//! The documents, from rows. Pure but for their queries.
+//! The documents, made from rows. Pure apart from the queries.
 
 use std::net::SocketAddr;
 
@@ -22,15 +22,15 @@ pub struct DesiredServer {
     pub port: u16,
 }
 
-/// All servers that should be registered at the proxy, by name.
+/// All servers that should be registered at the proxy, sorted by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DesiredServers {
     /// The servers.
     pub servers: Vec<DesiredServer>,
 }
 
-/// The publications of all servers that are to be out. One that cannot be read is an error: whoever polls would take it for
-/// a server that is gone.
+/// The publications of all servers that are to be published. An unreadable one is an error: a poller would otherwise
+/// treat the server as deleted.
 async fn published(db: &impl ConnectionTrait) -> Result<Vec<(instance::Model, EdgeRecord)>, PayloadError> {
     let mut published = Vec::new();
     for row in store::list_active_games(db).await? {
@@ -40,7 +40,7 @@ async fn published(db: &impl ConnectionTrait) -> Result<Vec<(instance::Model, Ed
     Ok(published)
 }
 
-/// What the proxy should know.
+/// The servers that should be registered at the proxy.
 pub(super) async fn desired(db: &impl ConnectionTrait) -> Result<DesiredServers, PayloadError> {
     let registrations = published(db).await?.into_iter().filter_map(|(_, record)| record.publication.registration);
     let mut servers: Vec<DesiredServer> = registrations
@@ -54,7 +54,8 @@ pub(super) async fn desired(db: &impl ConnectionTrait) -> Result<DesiredServers,
     Ok(DesiredServers { servers })
 }
 
-/// The routes of games without a proxy. A port that two servers claim is refused as a whole: Traefik keeps what it has.
+/// The routes of games without a proxy. If two servers claim one port, the whole document is refused: Traefik then
+/// keeps its last copy.
 pub(super) async fn routes(db: &impl ConnectionTrait) -> Result<Result<TraefikDocument, Collision>, PayloadError> {
     let mut routes = Vec::new();
     for (row, record) in published(db).await? {

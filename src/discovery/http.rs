@@ -15,7 +15,7 @@ use crate::kernel::{Classify, Clock, Failure};
 use crate::servers::payload::PayloadError;
 use crate::web::{ApiError, ApiResult, Code, Json};
 
-/// What the handlers work with.
+/// State shared by the handlers.
 #[derive(Clone)]
 pub struct DiscoveryApi {
     /// The database.
@@ -29,7 +29,7 @@ pub struct DiscoveryApi {
 pub struct Received {
     /// Always true.
     ok: bool,
-    /// Whether it was stored: it was new and about a known server.
+    /// Whether it was stored: it changed what is known of a known server.
     kept: bool,
 }
 
@@ -61,7 +61,7 @@ pub async fn traefik(request: HttpRequest, _: Caller, api: web::Data<DiscoveryAp
     Ok(tagged(&request, &document.etag(), document.text().to_owned()))
 }
 
-/// The document, or 304 when the caller has it already.
+/// The document, or 304 when the caller already has it.
 fn tagged(request: &HttpRequest, etag: &str, text: String) -> HttpResponse {
     let known = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
     let known = known
@@ -72,13 +72,13 @@ fn tagged(request: &HttpRequest, etag: &str, text: String) -> HttpResponse {
     if known { answer.finish() } else { answer.content_type("application/json").body(text) }
 }
 
-/// A document is whole or an error: 503 has whoever polls keep what it has.
+/// Never serve a partial document: a 503 makes pollers keep their last copy.
 fn unreadable(error: PayloadError) -> ApiError {
     match error {
         PayloadError::Database(error) => error.into(),
         error => {
-            tracing::error!(%error, "a document for the edge cannot be made: {error}");
-            ApiError::new(Code::Unavailable, "What is published cannot be read as a whole; keep what you have.")
+            tracing::error!(%error, "a document for the edge could not be generated: {error}");
+            ApiError::new(Code::Unavailable, "The document could not be generated completely. Keep your last copy.")
         }
     }
 }

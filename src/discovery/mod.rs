@@ -1,7 +1,7 @@
-//! What the edge asks of us: the servers the proxy should know, its callbacks, and Traefik's routes.
+//! What the edge requests from zpack: the servers that the proxy should register, its callbacks, and Traefik's routes.
 //!
-//! Documents are made from our own rows for each request and carry an entity tag; when the rows cannot be read the answer
-//! is 503, never an empty document, which would take every server off the air.
+//! Documents are generated from our own rows for each request and carry an entity tag. When a row cannot be read, the
+//! answer is 503, never an incomplete document, which would unpublish servers.
 
 mod callback;
 mod document;

@@ -20,7 +20,7 @@ use crate::ports::{Agent, AgentError, WorkloadAction};
 use crate::standing::{self, Action, Decision, Denial, gate};
 use crate::web::{ApiError, ApiResult, Code, IdempotencyKey};
 
-/// What the handlers work with.
+/// State shared by the handlers.
 #[derive(Clone)]
 pub struct PowerApi {
     /// Accepts operations.
@@ -29,7 +29,7 @@ pub struct PowerApi {
     pub agent: Arc<dyn Agent>,
 }
 
-/// The answer to a change of a game's power.
+/// The answer to a change of a workload's power.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct GamePower {
     /// Always true.
@@ -116,7 +116,7 @@ impl PowerApi {
         let address = server.address.parse().map_err(ApiError::internal)?;
         match self.agent.power(address, action).await {
             Ok(()) => Ok(web::Json(GamePower { ok: true })),
-            // Whatever the agent says is for the customer to read (the contract of this route).
+            // The agent's message is passed on to the customer (the contract of this route).
             Err(AgentError::Busy { detail, .. } | AgentError::Refused { detail, .. }) => {
                 Err(ApiError::new(Code::AgentFailed, detail))
             }
@@ -126,13 +126,13 @@ impl PowerApi {
             }
             Err(error) => {
                 tracing::warn!(vmid = %server.vmid, %error, "the agent of {} failed", server.vmid);
-                Err(ApiError::new(Code::AgentFailed, "The server's agent did not do it."))
+                Err(ApiError::new(Code::AgentFailed, "The server's agent could not do this."))
             }
         }
     }
 }
 
-/// Asks the gate at request time; the job asks it again. What an admin was let through in spite of is returned.
+/// Checks the gate at request time; the job checks it again. Returns the denial that an admin overrode.
 async fn passed(action: Action, db: &impl ConnectionTrait, user: &user::Model) -> ApiResult<Option<Denial>> {
     match gate(action, &standing::store::find(db, user.id).await?, user.role) {
         Decision::Allow => Ok(None),

@@ -19,7 +19,7 @@ use crate::standing::{self, Decision, gate};
 
 use super::payload::{HostAction, PowerPayload};
 
-/// What power operations work with.
+/// Dependencies of power operations.
 pub struct PowerDeps {
     /// The database.
     pub db: DatabaseConnection,
@@ -27,16 +27,16 @@ pub struct PowerDeps {
     pub hypervisor: Arc<dyn Hypervisor>,
     /// The agents.
     pub agent: Arc<dyn Agent>,
-    /// How long the hypervisor is waited for.
+    /// How long to wait for the hypervisor.
     pub timings: ContainerTimings,
-    /// How long a game may take to save its world, and then its container to end by itself.
+    /// How long a game may take to save its world, and after that its container to shut down.
     pub grace: Duration,
     /// The clock of the process.
     pub clock: Clock,
 }
 
-/// How long a run may wait for its turn behind other work on the server.
-const TURNS: Duration = Duration::from_secs(3600);
+/// How long a run may wait for other work on the same server.
+const QUEUEING: Duration = Duration::from_secs(3600);
 
 /// Switches servers on and off.
 pub struct PowerJob {
@@ -56,7 +56,7 @@ struct Run<'a> {
     payload: PowerPayload,
 }
 
-/// One thing to do; a restart is all of them.
+/// One step; a restart has all three.
 #[derive(Clone, Copy)]
 enum PowerStep {
     Quiesce,
@@ -102,7 +102,7 @@ impl Run<'_> {
             PowerStep::Quiesce => return self.quiesce(&row, &container, cx).await,
             PowerStep::Off => container.switch_off(cx, &node, self.deps.grace).await,
             PowerStep::On => {
-                // A restart was let in a while ago.
+                // A restart may have been accepted a while ago.
                 self.pass_gate().await?;
                 container.switch_on(cx, &node).await
             }
@@ -110,12 +110,12 @@ impl Run<'_> {
         let now_on = done.map_err(|error| failure(row.vmid, &error))?;
         if now_on != node {
             self.cx.read("node", || servers::store::mark_node(&self.deps.db, row.vmid, &now_on)).await?;
-            return Ok(Some(format!("it is on {now_on} now")));
+            return Ok(Some(format!("it is on {now_on}")));
         }
         Ok(None)
     }
 
-    /// The row, if the server may still be worked on.
+    /// The server's row, if the server is active.
     async fn server(&self) -> Result<instance::Model, StepError> {
         let vmid = self.payload.vmid;
         let find = || servers::store::find(&self.deps.db, vmid);
@@ -125,8 +125,8 @@ impl Run<'_> {
         }
     }
 
-    /// Lets a game save its world. A container is switched off all the same when its agent does not help. The address of
-    /// one that does not run may have become another's.
+    /// Stops the workload so that a game saves its world. The container is switched off even if the agent fails. A
+    /// stopped container is skipped, because its address may belong to another container by now.
     async fn quiesce(&self, row: &instance::Model, container: &Container<'_>, cx: &StepContext<'_>) -> StepResult {
         if row.kind == InstanceKind::Dev {
             return Ok(None);
@@ -147,12 +147,12 @@ impl Run<'_> {
                 return Ok(None);
             }
             if !deadline.wait(cx).await? {
-                return Ok(Some("the workload did not end in time".to_owned()));
+                return Ok(Some("the workload did not stop in time".to_owned()));
             }
         }
     }
 
-    /// The gate, asked again now that the work begins (invariant S7).
+    /// Checks the gate again when the work begins (invariant S7).
     async fn pass_gate(&self) -> Result<(), StepError> {
         let row = self.server().await?;
         let (db, owner) = (&self.deps.db, row.user_id);
@@ -170,11 +170,11 @@ fn failure(vmid: VmId, error: &NotSwitched) -> StepError {
     match error {
         NotSwitched::Gone => StepError::failed("container_gone", format!("the cluster has no container {vmid}")),
         NotSwitched::Foreign => {
-            StepError::failed("container_foreign", format!("container {vmid} is not the one of this server"))
+            StepError::failed("container_foreign", format!("container {vmid} does not belong to this server"))
         }
         NotSwitched::Away { node, detail } => {
-            tracing::warn!(%vmid, %node, error = %detail, "{vmid} cannot be switched, {node} does not answer");
-            let message = format!("the node of the server, {node}, does not answer; try again when it is back");
+            tracing::warn!(%vmid, %node, error = %detail, "{vmid} cannot be switched on or off: node {node} does not answer");
+            let message = format!("node {node} of the server does not answer; retry when it is back");
             StepError::failed("node_away", message)
         }
         NotSwitched::Refused { detail, needs_operator: true } => {
@@ -192,8 +192,8 @@ impl ForwardJob for PowerJob {
 
     fn deadline(&self) -> Duration {
         let PowerDeps { timings, grace, .. } = &self.deps;
-        // The workload and then the container end in their own time, once more behind another shutdown; off and on.
-        timings.longest_change() * 3 + *grace * 5 + TURNS
+        // The workload and then the container have their grace, once more behind another shutdown; then off and on.
+        timings.longest_change() * 3 + *grace * 5 + QUEUEING
     }
 
     async fn run(&self, cx: &JobContext, payload: PowerPayload, (): ()) -> JobEnd {

@@ -1,8 +1,8 @@
-//! The power of servers: containers as durable operations, workloads at once through their agents.
+//! The power of servers: containers through durable operations, workloads through direct calls to their agents.
 //!
-//! [`PowerJob`] starts, stops and restarts a container on the queue `host`, one operation a server at a time. A stop lets
-//! the game save its world first, asks the container to end, and ends it only then. Not here: what is observed of the
-//! power (`instances`).
+//! [`PowerJob`] starts, stops and restarts a container on the queue `host`, one operation a server at a time. Before it
+//! switches a container off, it stops the workload so that a game saves its world, then shuts the container down, and
+//! stops it only if that fails. Elsewhere: the observed power (`observe`).
 
 pub mod http;
 mod job;

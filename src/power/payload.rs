@@ -1,4 +1,4 @@
-//! What is asked of the power of a server.
+//! The payload of a power operation.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::kernel::{VmId, text_enum};
 use crate::standing::Action;
 
 text_enum! {
-    /// What is done to a container.
+    /// The change of a container's power.
     pub enum HostAction {
         /// Switch it on.
         Start = "start",
@@ -21,7 +21,7 @@ text_enum! {
 }
 
 impl HostAction {
-    /// What the gate calls it.
+    /// The action that the gate checks.
     pub const fn gated(self) -> Action {
         match self {
             Self::Start | Self::Restart => Action::Start,
@@ -35,7 +35,7 @@ impl HostAction {
 pub struct PowerPayload {
     /// The server.
     pub vmid: VmId,
-    /// What is done to it.
+    /// The change.
     pub action: HostAction,
 }
 
@@ -61,7 +61,7 @@ impl Work for PowerPayload {
         json!({ "action": self.action })
     }
 
-    /// One for all actions: a server has one power operation at a time.
+    /// One key for all actions: a server has one power operation at a time.
     fn dedup(&self) -> Dedup {
         Dedup::Always(vec![self.vmid.to_string()])
     }
