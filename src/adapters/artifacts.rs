@@ -1,4 +1,4 @@
-//! The server of artifact files, asked for its two catalog documents (docs/contracts/edge.md F).
+//! The artifact server, from which the two catalog documents are read (docs/contracts/edge.md F).
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct ArtifactStore {
 }
 
 impl ArtifactStore {
-    /// A client of the artifact server; connects when it is first used.
+    /// A client of the artifact server; connects on first use.
     pub fn new(settings: &ArtifactSettings) -> Result<Self, ClientError> {
         let client = HttpClient::new(ClientSettings {
             peer: PEER,
@@ -63,7 +63,7 @@ fn read(answer: Answer, conditional: bool, url: String) -> Result<Fetched, Catal
     match answer.status {
         200 => match String::from_utf8(answer.body) {
             Ok(body) => Ok(Fetched::Document { body, etag: answer.etag }),
-            Err(_) => Err(CatalogError::Unacceptable { url, detail: "it is not UTF-8".to_owned() }),
+            Err(_) => Err(CatalogError::Unacceptable { url, detail: "the document is not UTF-8".to_owned() }),
         },
         304 if conditional => Ok(Fetched::Unchanged),
         status => {
@@ -73,7 +73,7 @@ fn read(answer: Answer, conditional: bool, url: String) -> Result<Fetched, Catal
     }
 }
 
-/// The address without what may be secret in it.
+/// The address without its parts that may be secret.
 fn shown(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }

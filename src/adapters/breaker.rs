@@ -1,32 +1,32 @@
 //! Stops calls to a peer after it refused our token, so that a wrong token costs one request a cool-down.
 //!
-//! - **Closed** until a call is refused: every call passes.
-//! - **Open** for the cool-down: no call passes.
-//! - Then one call at a time passes as the **probe**. Any answer to it but a refusal of the token closes the breaker; a
-//!   refusal opens it for another cool-down; no answer proves nothing, and the next call is the probe.
+//! - **Closed** until a call is refused: every call is sent.
+//! - **Open** for the cool-down: no call is sent.
+//! - After the cool-down one call at a time is sent as the **probe**. Any answer to it except a refusal of the token
+//!   closes the breaker; a refusal opens it for another cool-down; without an answer the next call is the probe.
 //!
-//! Only calls that began after the last verdict are evidence: a success that comes in late was decided before the refusal,
-//! and a refusal that comes in late before the success. One token may be shown to many peers, so the state is kept by
-//! `K`, the peer. Pure: the time is an argument.
+//! Only calls that began after the last transition count: a late success was decided before the refusal, and a late
+//! refusal before the success. One token may be sent to many peers, so the state is kept per peer, `K`. Pure: the time
+//! is an argument.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many peers may have refused the token at once before the oldest refusal is forgotten.
+/// How many peers may have refused the token at the same time before the oldest refusal is dropped.
 const MAX_OPEN: usize = 1024;
-/// After how many cool-downs without a call the refusal of a peer is forgotten: it may no longer exist.
+/// The number of cool-downs without a call after which a peer's refusal is dropped: the peer may no longer exist.
 const FORGET: u32 = 10;
 
-/// Which of the peers have refused the token.
+/// The peers that have refused the token.
 #[derive(Debug)]
 pub(super) struct Breaker<K> {
     cool_down: Duration,
     open: BTreeMap<K, Open>,
     /// The number of the next pass.
     next: u64,
-    /// Passes before this one are older than the last time the breaker closed.
+    /// Passes before this one are older than the last closing of the breaker.
     closed_at: u64,
 }
 
@@ -34,11 +34,11 @@ pub(super) struct Breaker<K> {
 struct Open {
     until: Instant,
     detail: String,
-    /// The pass of the call that finds out whether the token is accepted again.
+    /// The pass of the probe.
     probe: Option<u64>,
 }
 
-/// The permission to make one call.
+/// Permission to make one call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pass<K> {
     peer: K,
@@ -47,19 +47,19 @@ pub(super) struct Pass<K> {
 }
 
 impl<K> Pass<K> {
-    /// Whether the call finds out if the token is accepted again.
+    /// Whether the call is the probe.
     pub(super) fn is_probe(&self) -> bool {
         self.is_probe
     }
 }
 
 impl<K: Copy + Ord> Breaker<K> {
-    /// A closed one.
+    /// A closed breaker.
     pub(super) fn new(cool_down: Duration) -> Self {
         Self { cool_down, open: BTreeMap::new(), next: 0, closed_at: 0 }
     }
 
-    /// A pass for one call to `peer`, or why there is none, in the words of the refusal.
+    /// A pass for one call to `peer`, or the reason why there is none.
     pub(super) fn admit(&mut self, peer: K, now: Instant) -> Result<Pass<K>, String> {
         let number = self.next;
         let Some(open) = self.open.get_mut(&peer) else {
@@ -68,7 +68,7 @@ impl<K: Copy + Ord> Breaker<K> {
         };
         if open.until > now {
             let seconds = (open.until - now).as_secs().max(1);
-            Err(format!("not sent, the token was refused and is tried again in {seconds} s: {}", open.detail))
+            Err(format!("not sent, the token was refused and will be tried again in {seconds} s: {}", open.detail))
         } else if open.probe.is_some() {
             Err(format!("not sent, the token was refused and is being tried again: {}", open.detail))
         } else {
@@ -78,7 +78,7 @@ impl<K: Copy + Ord> Breaker<K> {
         }
     }
 
-    /// The peer accepted the token. Returns whether no peer is known to refuse it.
+    /// The peer accepted the token. Returns whether no peer is left that refuses it.
     pub(super) fn accepted(&mut self, pass: Pass<K>, now: Instant) -> bool {
         if self.open.get(&pass.peer).is_some_and(|open| open.probe == Some(pass.number)) {
             self.open.remove(&pass.peer);
@@ -90,7 +90,7 @@ impl<K: Copy + Ord> Breaker<K> {
         self.open.is_empty() && pass.number >= self.closed_at
     }
 
-    /// The peer refused the token, and said `detail`. Returns whether that is news.
+    /// The peer refused the token with `detail`. Returns whether the breaker opened.
     pub(super) fn refused(&mut self, pass: Pass<K>, now: Instant, detail: &str) -> bool {
         let counts = match self.open.get(&pass.peer) {
             Some(open) => open.probe == Some(pass.number),
@@ -109,7 +109,7 @@ impl<K: Copy + Ord> Breaker<K> {
         true
     }
 
-    /// The call ended without an answer about the token.
+    /// The call ended without an answer that concerns the token.
     pub(super) fn abandoned(&mut self, pass: Pass<K>) {
         if let Some(open) = self.open.get_mut(&pass.peer)
             && open.probe == Some(pass.number)
@@ -118,13 +118,13 @@ impl<K: Copy + Ord> Breaker<K> {
         }
     }
 
-    /// There is another token: nothing is known of it.
+    /// The token was replaced: every breaker closes.
     pub(super) fn reset(&mut self) {
         self.open.clear();
         self.closed_at = self.next;
     }
 
-    /// Forgets peers that no call has been made to for long.
+    /// Drops peers that were not called for a long time.
     fn forget(&mut self, now: Instant) {
         let after = self.cool_down.saturating_mul(FORGET);
         self.open.retain(|_, open| open.probe.is_some() || open.until + after > now);
@@ -145,11 +145,11 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_token_is_tried_by_one_call_a_cool_down_until_it_is_accepted() {
+    fn a_refused_token_is_sent_once_a_cool_down_until_it_is_accepted() {
         let now = Instant::now();
         let mut breaker = opened(now);
         let held = breaker.admit(1, now).unwrap_err();
-        assert_eq!(held, "not sent, the token was refused and is tried again in 60 s: no");
+        assert_eq!(held, "not sent, the token was refused and will be tried again in 60 s: no");
         let mut later = now;
         for _ in 0..3 {
             later += MINUTE;
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_without_an_answer_is_no_refusal_and_the_next_call_is_the_probe() {
+    fn a_probe_without_an_answer_leaves_the_next_call_as_the_probe() {
         let now = Instant::now();
         let mut breaker = opened(now);
         let later = now + MINUTE;
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_in_late_is_no_evidence() {
+    fn late_answers_are_ignored() {
         let now = Instant::now();
         let mut breaker = Breaker::new(MINUTE);
         let early = [(); 4].map(|()| breaker.admit(1, now).unwrap());
@@ -191,28 +191,28 @@ mod tests {
         assert!(breaker.admit(1, now).is_err());
         let probe = breaker.admit(1, now + MINUTE).unwrap();
         breaker.abandoned(early[1]);
-        assert!(!breaker.refused(early[2], now + MINUTE, "no"), "only the probe finds out");
-        assert!(breaker.admit(1, now + MINUTE).is_err(), "the probe is still under way");
+        assert!(!breaker.refused(early[2], now + MINUTE, "no"), "only the probe counts");
+        assert!(breaker.admit(1, now + MINUTE).is_err(), "the probe is still running");
         assert!(breaker.accepted(probe, now + MINUTE));
         assert!(!breaker.refused(early[3], now + MINUTE, "no"), "a refusal from before the success");
         assert!(breaker.admit(1, now + MINUTE).is_ok());
     }
 
     #[test]
-    fn a_refusal_of_the_former_token_says_nothing_of_the_next() {
+    fn answers_to_the_previous_token_do_not_concern_the_new_one() {
         let now = Instant::now();
         let mut breaker = Breaker::new(MINUTE);
         let early = [(); 2].map(|()| breaker.admit(1, now).unwrap());
         assert!(breaker.refused(early[0], now, "no"));
         breaker.reset();
         assert!(!breaker.refused(early[1], now, "no"));
-        assert!(!breaker.accepted(early[1], now), "nor does it say that the next one works");
+        assert!(!breaker.accepted(early[1], now), "nor do they show that the new one works");
         let pass = breaker.admit(1, now).unwrap();
         assert!(breaker.accepted(pass, now));
     }
 
     #[test]
-    fn one_peer_that_refuses_stops_no_call_to_another() {
+    fn a_refusal_by_one_peer_does_not_stop_calls_to_another() {
         let now = Instant::now();
         let mut breaker = opened(now);
         let other = breaker.admit(2, now).unwrap();
@@ -220,7 +220,7 @@ mod tests {
         assert!(breaker.admit(1, now).is_err());
         let late = now + MINUTE * (FORGET + 1);
         let other = breaker.admit(2, late).unwrap();
-        assert!(breaker.accepted(other, late), "no call to the first for so long: it is forgotten");
+        assert!(breaker.accepted(other, late), "the first was not called for so long that it is dropped");
     }
 
     #[test]
@@ -233,7 +233,7 @@ mod tests {
             assert!(breaker.refused(pass, at, "no"));
         }
         assert_eq!(breaker.open.len(), MAX_OPEN);
-        assert!(breaker.admit(0, now).is_ok(), "the oldest was forgotten");
+        assert!(breaker.admit(0, now).is_ok(), "the oldest was dropped");
         assert!(breaker.admit(5, now).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! The current value of a secret that may be replaced in its file while the program runs.
+//! The current value of a secret that may be replaced in its file at run time.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ const MAX_BYTES: u64 = 64 << 10;
 /// The longest time that reading it may take.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// A secret and its file. Who reads the file again, and how often, is decided by the users of the secret.
+/// A secret and its file. The users of the secret decide when the file is read again.
 #[derive(Debug)]
 pub(super) struct HeldSecret {
     stored: StoredSecret,
@@ -25,17 +25,17 @@ impl HeldSecret {
         Self { current: Mutex::new(stored.secret().clone()), stored }
     }
 
-    /// Its value.
+    /// The current value.
     pub(super) fn current(&self) -> Secret {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Its value from now on.
+    /// Replaces the value.
     pub(super) fn replace(&self, secret: Secret) {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = secret;
     }
 
-    /// What its file holds now; `None` when it has none. The error says why the file cannot be used.
+    /// The secret that its file contains now; `None` when it has no file. The error says why the file cannot be used.
     pub(super) async fn in_file(&self) -> Result<Option<Secret>, String> {
         let Some(file) = self.stored.file() else { return Ok(None) };
         let reading = async {
@@ -50,7 +50,7 @@ impl HeldSecret {
             Err(_) => return Err(format!("its file {name} cannot be read within {} s", DEADLINE.as_secs())),
         };
         let secret = self.stored.read(&text);
-        secret.map(Some).ok_or_else(|| format!("its file {name} does not hold a usable secret"))
+        secret.map(Some).ok_or_else(|| format!("its file {name} does not contain a usable secret"))
     }
 }
 
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_its_file_holds_is_read_and_changes_nothing() {
+    async fn reading_the_file_does_not_change_the_value() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         let fixed = HeldSecret::new(Secret::new("first").into());

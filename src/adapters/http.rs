@@ -1,8 +1,8 @@
-//! One HTTP call to a peer, and the only user of the HTTP client library.
+//! One HTTP call to a peer. The only user of the HTTP client library.
 //!
-//! Every call has a deadline, a bounded answer and a log event without address, headers or bodies. Nothing is repeated,
-//! redirected, proxied or remembered. A failure says the one thing a caller must know: whether the peer can have seen
-//! the request. Not here: what an answer means, that is the business of each peer's adapter.
+//! Every call has a deadline, a bounded answer, and a log event without address, headers or bodies. There are no
+//! retries, redirects, proxies or cookies. An error says whether the peer may have received the request. The adapters
+//! of the peers decide what an answer means.
 
 use std::error::Error as _;
 use std::fmt;
@@ -16,24 +16,24 @@ use url::Url;
 use super::tls::{self, TlsVerify};
 use crate::kernel::Secret;
 
-/// How connections to one peer are made and kept.
+/// How connections to one peer are made.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
     /// The peer's name in log events.
     pub peer: &'static str,
-    /// The longest wait for a connection, TLS handshake included. Shorter than every deadline, or a peer that is away
-    /// is mistaken for one that may have received the request.
+    /// The longest wait for a connection, including the TLS handshake. Shorter than every deadline; otherwise an
+    /// unreachable peer would look like one that may have received the request.
     pub connect_timeout: Duration,
-    /// How long an unused connection is kept. Without it every call makes its own, so none can meet a connection that
-    /// the peer is closing at that moment.
+    /// How long an unused connection is kept. With `None` every call opens its own connection, so that no call can use
+    /// one that the peer is just closing.
     pub keep_idle: Option<Duration>,
-    /// What makes its certificate acceptable.
+    /// Which certificates are accepted.
     pub tls: TlsVerify,
 }
 
-/// A client could not be made from its settings.
+/// A client could not be created from its settings.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the HTTP client for {peer} could not be made: {detail}")]
+#[error("the HTTP client for {peer} could not be created: {detail}")]
 pub struct ClientError {
     peer: &'static str,
     detail: String,
@@ -86,16 +86,16 @@ enum Body {
     Json(Vec<u8>),
 }
 
-/// An answer read to its end.
+/// A complete answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The words of the status line, when they are not the standard ones of the status.
+    /// The reason phrase of the status line, if it is not the standard one.
     pub reason: Option<String>,
     /// The entity tag.
     pub etag: Option<String>,
-    /// When to come back, as the peer wrote it.
+    /// The `Retry-After` header.
     pub retry_after: Option<String>,
     /// The body, decompressed.
     pub body: Vec<u8>,
@@ -111,28 +111,28 @@ impl Answer {
 /// Why a call has no complete answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TransportError {
-    /// No connection was made: the peer has surely not seen the request.
+    /// No connection was made: the peer has not received the request.
     #[error("not connected: {detail}")]
     NotSent {
         /// The cause.
         detail: String,
     },
-    /// The request was on its way and no answer came: the peer may have seen it or not.
+    /// The request was sent and no answer arrived: the peer may have received it.
     #[error("no answer: {detail}")]
     NoAnswer {
         /// The cause.
         detail: String,
     },
-    /// The answer began and broke off, or is larger than the bound: the peer has seen the request.
+    /// The answer broke off, or is larger than the limit: the peer has received the request.
     #[error("the answer with status {status} is incomplete: {detail}")]
     Incomplete {
         /// The HTTP status.
         status: u16,
-        /// The words of the status line, when they are not the standard ones of the status.
+        /// The reason phrase of the status line, if it is not the standard one.
         reason: Option<String>,
-        /// When to come back, as the peer wrote it.
+        /// The `Retry-After` header.
         retry_after: Option<String>,
-        /// Whether it passed the bound, which it will do again.
+        /// Whether the answer exceeded the limit, which it would do again.
         too_large: bool,
         /// The cause.
         detail: String,
@@ -140,7 +140,7 @@ pub enum TransportError {
 }
 
 impl<'a> Call<'a> {
-    /// A request to `url`, called `operation` in log events. The deadline is 10 s and the bound 1 MiB unless set.
+    /// A request to `url`, called `operation` in log events. The default deadline is 10 s and the default limit 1 MiB.
     pub fn new(operation: &'a str, method: Method, url: Url) -> Self {
         Self {
             operation,
@@ -155,7 +155,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Adds a header; its value may appear in debug output and must not be a secret.
+    /// Adds a header; its value may appear in debug output, so it must not be a secret.
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
@@ -185,13 +185,13 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// Gives up when the answer is not complete after `deadline`.
+    /// Ends the call with an error when the answer is not complete after `deadline`.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Refuses an answer with more than `bytes` bytes of body.
+    /// Refuses an answer whose body is larger than `bytes`.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.max_body = bytes;
         self
@@ -236,7 +236,7 @@ impl HttpClient {
         Ok(Self { peer, client })
     }
 
-    /// Makes one call and reads the answer to its end.
+    /// Makes one call and reads the whole answer.
     pub async fn send(&self, call: Call<'_>) -> Result<Answer, TransportError> {
         let begun = Instant::now();
         let (operation, method) = (call.operation, call.method);
@@ -255,7 +255,7 @@ impl HttpClient {
                 );
             }
             Err(error) => {
-                tracing::debug!(peer = self.peer, operation, ?method, %error, duration_ms, "called {} in vain", self.peer);
+                tracing::debug!(peer = self.peer, operation, ?method, %error, duration_ms, "call to {} failed", self.peer);
             }
         }
         result
@@ -301,8 +301,9 @@ impl HttpClient {
         }
         let authorization = call.authorization.map(|secret| (AUTHORIZATION.as_str(), secret));
         for (name, secret) in call.secrets.into_iter().chain(authorization) {
-            let mut value = HeaderValue::from_str(secret.expose())
-                .map_err(|_| TransportError::NotSent { detail: "the credentials are no header text".to_owned() })?;
+            let mut value = HeaderValue::from_str(secret.expose()).map_err(|_| TransportError::NotSent {
+                detail: "the credentials are not valid in a header".to_owned(),
+            })?;
             value.set_sensitive(true);
             builder = builder.header(name, value);
         }
@@ -312,14 +313,14 @@ impl HttpClient {
             Body::Form(fields) => (fields.is_empty(), builder.form(&fields)),
             Body::Json(document) => (false, builder.header(CONTENT_TYPE, "application/json").body(document)),
         };
-        // Some servers wait for a body unless they are told that there is none.
+        // Some servers wait for a body unless `Content-Length: 0` is sent.
         let builder = if is_empty && changes { builder.header(CONTENT_LENGTH, "0") } else { builder };
         builder.build().map_err(|error| TransportError::NotSent { detail: causes(error) })
     }
 }
 
-/// The library reports `is_connect` for failures of the connector only (name, TCP, TLS), before a byte of a request is
-/// written. All else, a passed deadline included, may have happened behind the peer's door.
+/// The library reports `is_connect` only for failures of the connector (name, TCP, TLS), before a byte of the request
+/// is written. In all other cases, including a passed deadline, the peer may have received the request.
 fn unanswered(error: reqwest::Error) -> TransportError {
     if error.is_connect() || error.is_builder() {
         TransportError::NotSent { detail: causes(error) }
@@ -328,7 +329,7 @@ fn unanswered(error: reqwest::Error) -> TransportError {
     }
 }
 
-/// The causes of `error`, outermost first, without the address: addresses of some peers carry secrets.
+/// The causes of `error`, outermost first, without the address: the addresses of some peers contain secrets.
 fn causes(error: reqwest::Error) -> String {
     let timed_out = error.is_timeout();
     let error = error.without_url();

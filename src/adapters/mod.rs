@@ -1,4 +1,4 @@
-//! The ports spoken over the wire: one folder a peer, and `http`, the only user of the HTTP client library.
+//! Implementations of the ports: one folder a peer, and `http`, the only user of the HTTP client library.
 
 pub mod agent;
 pub mod artifacts;

@@ -1,10 +1,10 @@
-//! A clock for spans: it never runs backwards, whatever is done to the clock of the machine, and a test can move it.
+//! A clock for durations: it never runs backwards, whatever happens to the system clock, and tests can move it.
 
 use tokio::time::Instant;
 
 use crate::kernel::{Clock, Timestamp};
 
-/// Tells moments that spans are added to.
+/// Returns instants to which durations can be added.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
     clock: Clock,
@@ -13,13 +13,13 @@ pub(super) struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// One that runs with the machine, or with `clock` if that is a fixed one.
+    /// Follows the monotonic clock of the machine, or `clock` if that is a fixed one.
     pub(super) fn of(clock: Clock) -> Self {
         let begun_at = clock.now();
         Self { clock, begun: Instant::now(), begun_at }
     }
 
-    /// The current moment.
+    /// The current instant.
     pub(super) fn now(&self) -> Instant {
         match &self.clock {
             Clock::System => Instant::now(),
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fixed_clock_moves_it_and_nothing_else_does() {
+    fn only_its_fixed_clock_moves_it() {
         let clock = Clock::fixed(Timestamp::from_millis(1_000));
         let watch = Stopwatch::of(clock.clone());
         let begun = watch.now();

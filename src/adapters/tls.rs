@@ -1,4 +1,4 @@
-//! How the certificate of a peer is judged, and the judge for pinned certificates.
+//! Which certificates of a peer are accepted, and the verifier for pinned certificates.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,26 +12,26 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureSch
 use sha2::{Digest, Sha256};
 use url::Url;
 
-/// What makes a peer's certificate acceptable.
+/// Which certificates of a peer are accepted.
 #[derive(Clone, Debug, Default)]
 pub enum TlsVerify {
-    /// A chain to an authority the machine trusts, and a matching name.
+    /// A chain to an authority that the machine trusts, and a matching name.
     #[default]
     SystemRoots,
     /// A chain to one of these authorities (PEM text) and no other, and a matching name. The authority of a cluster
     /// covers all its nodes and survives the yearly renewal of their certificates.
     Authority(String),
-    /// A certificate with one of these fingerprints, whatever name it carries. A set, so that the next certificate can
-    /// be named before it replaces the present one.
+    /// A certificate with one of these fingerprints, whatever name it has. A set, so that the next certificate can be
+    /// listed before it replaces the current one.
     Fingerprints(BTreeSet<Fingerprint>),
-    /// Any certificate. For a laboratory.
+    /// Any certificate. For test installations only.
     Off,
-    /// None: the peer is reached over plain HTTP, so no authority of the machine needs to be loaded.
+    /// None: the peer uses plain HTTP, so the authorities of the machine need not be loaded.
     Plain,
 }
 
 impl TlsVerify {
-    /// This rule, or [`TlsVerify::Plain`] when `base` is a plain HTTP address.
+    /// This value, or [`TlsVerify::Plain`] when `base` is a plain HTTP address.
     pub fn for_address(self, base: &Url) -> Self {
         if base.scheme() == "http" { Self::Plain } else { self }
     }
@@ -113,7 +113,7 @@ impl ServerCertVerifier for Pinned {
         }
     }
 
-    // The fingerprint says which certificate it is; only these two say that the peer holds its key.
+    // The fingerprint identifies the certificate; only the signature checks prove that the peer has its key.
     fn verify_tls12_signature(
         &self,
         message: &[u8],

@@ -1,8 +1,8 @@
-//! The token that a client shows its peers: what it is now, and whether it is believed to be accepted.
+//! The token that a client sends to its peers: its current value, and whether peers accept it.
 //!
-//! A token in a file is read again when a peer refuses it and before it is tried again after a cool-down, at most once a
-//! cool-down; another one is used from then on, without a restart. The refusal is logged once when it begins and once
-//! when the token is accepted again. See `docs/adr/0014-one-breaker-one-token.md`.
+//! If the token is in a file, the file is read again when a peer refuses the token, and before the probe after a
+//! cool-down, at most once a cool-down; a new value is used from then on, without a restart. The refusal is logged once
+//! when it begins and once when the token is accepted again. See `docs/adr/0014-one-breaker-one-token.md`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use super::stopwatch::Stopwatch;
 use crate::kernel::{Clock, Secret};
 use crate::telemetry::Outage;
 
-/// How long a refused token is not sent again, unless it is set otherwise.
+/// The default cool-down.
 pub(super) const COOL_DOWN: Duration = Duration::from_secs(60);
 
-/// The token of a client. `K` says which of the peers that it is shown to is meant; most clients have only one.
+/// The token of a client. `K` distinguishes the peers it is sent to; most clients have only one.
 #[derive(Debug)]
 pub(super) struct Token<K = ()> {
     held: Arc<HeldSecret>,
@@ -33,36 +33,36 @@ pub(super) struct Token<K = ()> {
 #[derive(Debug)]
 struct State<K> {
     breaker: Breaker<K>,
-    /// The token that the breaker knows about.
+    /// The token that the state of the breaker refers to.
     about: Secret,
 }
 
-/// One call with the token. Dropped without a verdict, it has found out nothing.
+/// One call with the token. If it is dropped without a result, nothing was learned about the token.
 #[must_use]
 #[derive(Debug)]
 pub(super) struct Attempt<'a, K: Copy + Ord = ()> {
     token: &'a Token<K>,
     peer: K,
     secret: Secret,
-    /// What the breaker gave for the call; `None` once the breaker knows the outcome.
+    /// The pass of the call; `None` once its result was reported to the breaker.
     pass: Option<Pass<K>>,
     is_second: bool,
 }
 
 impl<K: Copy + Ord> Token<K> {
-    /// The token `held`. `outage` begins the lines of the log about a refusal of it.
+    /// The token `held`. `outage` begins the log lines about a refusal.
     pub(super) fn new(held: Arc<HeldSecret>, cool_down: Duration, clock: Clock, outage: &'static str) -> Self {
         let state = State { breaker: Breaker::new(cool_down), about: held.current() };
         let (watch, read_at) = (Stopwatch::of(clock), tokio::sync::Mutex::new(None));
         Self { held, cool_down, watch, state: Mutex::new(state), read_at, outage: Outage::of(outage) }
     }
 
-    /// The token as it is now.
+    /// The current token.
     pub(super) fn current(&self) -> Secret {
         self.held.current()
     }
 
-    /// The token to send to `peer`, or the words of a refusal that keeps it back.
+    /// A call to `peer` with the token, or the refusal that prevents it.
     pub(super) async fn admit(&self, peer: K) -> Result<Attempt<'_, K>, String> {
         let (secret, pass) = self.pass(peer)?;
         let mut attempt = Attempt { token: self, peer, secret, pass: Some(pass), is_second: false };
@@ -72,7 +72,7 @@ impl<K: Copy + Ord> Token<K> {
         Ok(attempt)
     }
 
-    /// Whether a call to `peer` is kept back, and the words of the refusal.
+    /// Whether calls to `peer` are prevented now; returns the refusal.
     pub(super) fn kept_back(&self, peer: K) -> Option<String> {
         match self.pass(peer) {
             Ok((_, pass)) => {
@@ -94,7 +94,7 @@ impl<K: Copy + Ord> Token<K> {
         Ok((secret, state.breaker.admit(peer, now)?))
     }
 
-    /// Whether there is another token than `refused` by now. The error says why its file cannot be used.
+    /// Whether the token differs from `refused` by now. The error says why its file cannot be used.
     async fn was_replaced(&self, refused: &Secret) -> Result<bool, String> {
         let mut read_at = self.read_at.lock().await;
         if !self.held.current().matches(refused.expose()) {
@@ -108,7 +108,7 @@ impl<K: Copy + Ord> Token<K> {
         *read_at = Some(now);
         match read? {
             Some(secret) if !secret.matches(refused.expose()) => {
-                tracing::info!("{}: the token in the file is another one and is used from now on", self.outage.what());
+                tracing::info!("{}: a new token was read from its file", self.outage.what());
                 self.held.replace(secret);
                 Ok(true)
             }
@@ -128,8 +128,8 @@ impl<K: Copy + Ord> Attempt<'_, K> {
         &self.secret
     }
 
-    /// The peer refused the token, and said `detail`. Returns whether to send the call again, with the token that has
-    /// replaced it: at most once.
+    /// The peer refused the token with `detail`. Returns whether to repeat the call with the token that has replaced
+    /// it: at most once.
     pub(super) async fn refused(&mut self, detail: &str) -> bool {
         let mut words = format!("{detail}; it is not sent for {} s", self.token.cool_down.as_secs());
         if !self.is_second {
@@ -148,7 +148,7 @@ impl<K: Copy + Ord> Attempt<'_, K> {
         false
     }
 
-    /// The peer accepted the token, whatever else it said.
+    /// The peer accepted the token, whatever else it answered.
     pub(super) fn accepted(mut self) {
         let now = self.token.watch.now();
         if let Some(pass) = self.pass.take()

@@ -1,7 +1,7 @@
-//! Keeps the names of other zones away from the client of one zone.
+//! Removes names of other zones from the requests of a zone's client.
 //!
-//! What was published under an earlier `ZPACK_ZONE` is remembered with its server. A client of the present zone can read
-//! nothing there, and its server would refuse the whole question; so such names are left out of it and count as empty.
+//! Names that were published under an earlier `ZPACK_ZONE` are still stored with their servers. The DNS server would
+//! refuse a whole request that contains one, so these names are left out and count as having no records.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -22,18 +22,18 @@ impl ZoneNames {
         Self { zone, left_out: Mutex::new(BTreeSet::new()) }
     }
 
-    /// Those of `names` that are in the zone. One that is not is logged the first time.
+    /// Those of `names` that are in the zone. Another name is logged the first time.
     pub(super) fn among(&self, names: &[DnsName]) -> Vec<DnsName> {
         let (ours, others): (Vec<_>, Vec<_>) = names.iter().cloned().partition(|name| name.is_within(&self.zone));
         for name in others {
             if self.left_out.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone()) {
-                tracing::debug!(%name, zone = %self.zone, "{name} is not in {}, nothing is read there", self.zone);
+                tracing::debug!(%name, zone = %self.zone, "{name} is not in zone {}; it is not read", self.zone);
             }
         }
         ours
     }
 
-    /// Refuses a change that would make a record outside the zone, which some servers take for a name below it.
+    /// Refuses a change with a name outside the zone, which some servers take as relative to it.
     pub(super) fn check(&self, changes: &[ZoneChange]) -> Result<(), ZoneError> {
         for change in changes {
             let name = match change {

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::kernel::{Classify, Failure, Secret, VmId, text_enum};
 
-/// What the agent shall install and run: the body of `POST /config`.
+/// What the agent has to install and run: the body of `POST /config`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AgentAssignment {
-    /// The container's number.
+    /// The container's VMID.
     pub vmid: VmId,
-    /// Counts up with every new configuration of one server; a repeated one changes nothing.
+    /// Increases with every new configuration of a server; the same generation again changes nothing.
     pub generation: u32,
     /// Memory limit in MiB.
     pub memory_mb: u32,
@@ -57,7 +57,7 @@ pub enum AgentWorkload {
     },
 }
 
-/// The one place a secret is serialised: the agent has to know this password.
+/// The only place where a secret is serialized: the agent needs this password.
 fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose())
 }
@@ -67,39 +67,39 @@ text_enum! {
     pub enum AgentState {
         /// Nothing is installed yet.
         Idle = "idle",
-        /// An installation is running.
+        /// An installation is in progress.
         Installing = "installing",
         /// The workload is starting.
         Starting = "starting",
-        /// The workload runs.
+        /// The workload is running.
         Running = "running",
         /// The workload is stopping.
         Stopping = "stopping",
         /// The workload was stopped.
         Stopped = "stopped",
-        /// The workload ended by itself.
+        /// The workload ended unexpectedly.
         Crashed = "crashed",
-        /// The agent gave up; its `error` says why.
+        /// The agent could not start the workload; its `error` says why.
         Error = "error",
-        /// A state this version of zpack does not know.
+        /// A state that this version of zpack does not know.
         Unknown = "unknown",
     }
 }
 
-/// What an agent says of itself, from `GET /status`. Everything but the state may be missing.
+/// What an agent reports in `GET /status`. Everything but the state may be missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AgentReport {
     /// Its state.
     pub state: AgentState,
-    /// The installation step at work.
+    /// The installation step in progress.
     pub install_step: Option<String>,
     /// Progress of the installation, 0 to 100.
     pub install_progress: Option<u8>,
-    /// How often the workload ended by itself since the agent started.
+    /// How often the workload has crashed since the agent started.
     pub crash_count: u32,
-    /// The agent's own words about what went wrong.
+    /// The agent's error message.
     pub error: Option<String>,
-    /// The configuration it works on.
+    /// The configuration it has.
     pub generation: Option<u32>,
 }
 
@@ -117,7 +117,7 @@ pub enum WorkloadAction {
 /// Why a call to an agent failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AgentError {
-    /// No connection: the agent is not up or not there. Surely not executed.
+    /// No connection: the agent is not up or does not exist. Certainly not executed.
     #[error("{operation}: the agent was not reached: {detail}")]
     Unreachable {
         /// The call, for example `POST /config of 5001`.
@@ -133,12 +133,12 @@ pub enum AgentError {
         /// The cause.
         detail: String,
     },
-    /// The agent is at another exclusive job.
+    /// The agent runs another exclusive job.
     #[error("{operation}: the agent is busy: {detail}")]
     Busy {
         /// The call.
         operation: String,
-        /// The agent's words.
+        /// The agent's message.
         detail: String,
     },
     /// The agent refused the token.
@@ -146,18 +146,18 @@ pub enum AgentError {
     Unauthorized {
         /// The call.
         operation: String,
-        /// The agent's words.
+        /// The agent's message.
         detail: String,
     },
-    /// Not sent, because what has this address refused the token a moment ago. Nothing was observed of the agent.
+    /// Not sent, because the agent at this address refused the token shortly before. Nothing was observed of the agent.
     #[error("{operation}: {detail}")]
     KeptBack {
         /// The call.
         operation: String,
-        /// When it is tried again, and the words of the refusal.
+        /// When the token will be tried again, and the message of the refusal.
         detail: String,
     },
-    /// The agent does not know the call; today's small agent lacks many.
+    /// The agent does not have the route; today's small agent lacks many.
     #[error("{operation}: the agent does not support it")]
     Unsupported {
         /// The call.
@@ -170,15 +170,15 @@ pub enum AgentError {
         operation: String,
         /// The HTTP status.
         status: u16,
-        /// The agent's words, cut to a readable length.
+        /// The agent's message, cut to a readable length.
         detail: String,
     },
-    /// The answer makes no sense.
+    /// The answer cannot be parsed.
     #[error("{operation}: unreadable answer from the agent: {detail}")]
     Protocol {
         /// The call.
         operation: String,
-        /// What was wrong with it.
+        /// Why it cannot be parsed.
         detail: String,
     },
 }
@@ -197,19 +197,20 @@ impl Classify for AgentError {
     }
 }
 
-/// The calls zpack makes to an agent, which is named by the address of its container. None of them is repeated by the adapter.
+/// The calls zpack makes to an agent, which is identified by the address of its container. The adapter retries none of
+/// them.
 #[async_trait]
 pub trait Agent: Send + Sync {
     /// Whether the agent process answers.
     async fn health(&self, at: IpAddr) -> Result<(), AgentError>;
 
-    /// Whether the workload accepts players or visitors. Small agents lack it: [`AgentError::Unsupported`].
+    /// Whether the workload accepts players or visitors. Small agents lack the route: [`AgentError::Unsupported`].
     async fn ready(&self, at: IpAddr) -> Result<bool, AgentError>;
 
-    /// What the agent says of itself.
+    /// The agent's report.
     async fn status(&self, at: IpAddr) -> Result<AgentReport, AgentError>;
 
-    /// Hands over what to install. Repeating it with the same generation is harmless.
+    /// Sends the assignment. Repeating it with the same generation is harmless.
     async fn configure(&self, at: IpAddr, config: &AgentAssignment) -> Result<(), AgentError>;
 
     /// Changes the power of the workload.

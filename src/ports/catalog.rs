@@ -4,10 +4,10 @@ use async_trait::async_trait;
 
 use crate::kernel::{Classify, Failure};
 
-/// One document of the catalog as it was served.
+/// One document of the catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fetched {
-    /// The document behind the given entity tag has not changed.
+    /// The document with the given entity tag has not changed.
     Unchanged,
     /// A document.
     Document {
@@ -18,13 +18,13 @@ pub enum Fetched {
     },
 }
 
-/// Why the catalog could not be read. A catalog that cannot be read is never an empty catalog.
+/// Why the catalog could not be read. An unreadable catalog never counts as an empty one.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CatalogError {
     /// No connection, no answer in time, or a failing server.
     #[error("the artifact catalog could not be read from {url}: {detail}")]
     Unavailable {
-        /// The address asked.
+        /// The requested address.
         url: String,
         /// The cause.
         detail: String,
@@ -32,9 +32,9 @@ pub enum CatalogError {
     /// The document is larger than 1 MiB or not UTF-8.
     #[error("the artifact catalog at {url} is not acceptable: {detail}")]
     Unacceptable {
-        /// The address asked.
+        /// The requested address.
         url: String,
-        /// What was wrong with it.
+        /// What is wrong with it.
         detail: String,
     },
 }

@@ -1,4 +1,4 @@
-//! The records of a DNS zone, as both of our DNS servers hold them (docs/contracts/edge.md A and B).
+//! The records of a DNS zone, as both of our DNS servers store them (docs/contracts/edge.md A and B).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::{Classify, DnsName, Failure, Timestamp, text_enum};
 
-/// The server's own name for a record. Only a hint: a record that was made anew by hand has another one.
+/// The server's id of a record. Only a hint: a record that was deleted and created again has another id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RecordId(pub String);
 
 text_enum! {
-    /// The type of a record, as far as it means something to us.
+    /// The type of a record, as far as zpack distinguishes it.
     pub enum RecordType {
         /// An IPv4 address.
         A = "A",
@@ -21,11 +21,11 @@ text_enum! {
         Aaaa = "AAAA",
         /// A service on a host and a port.
         Srv = "SRV",
-        /// Another name of a host: excludes every other record at its name.
+        /// An alias of another name; excludes every other record at its name.
         Cname = "CNAME",
-        /// A delegation: what is below it is not ours to answer.
+        /// A delegation: another server answers for the names below it.
         Ns = "NS",
-        /// Something else, which concerns nobody here.
+        /// Any other type.
         Other = "other",
     }
 }
@@ -39,11 +39,11 @@ pub struct Srv {
     pub weight: u16,
     /// The port.
     pub port: u16,
-    /// The host; none for ".", which says that the service is not offered.
+    /// The host; `None` for ".", which means that the service is not offered.
     pub target: Option<DnsName>,
 }
 
-/// What a record says. Values are parsed, never compared as text.
+/// The value of a record. Values are parsed, never compared as text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RecordData {
     /// An IPv4 address.
@@ -52,13 +52,13 @@ pub enum RecordData {
     Aaaa(Ipv6Addr),
     /// A service.
     Srv(Srv),
-    /// The name this one stands for.
+    /// The target of the alias.
     Cname(DnsName),
     /// A name server of the delegated zone.
     Ns(DnsName),
     /// Any other record, by its type and text.
     Other {
-        /// The type, upper-case.
+        /// The type, in upper case.
         kind: String,
         /// The value as the server shows it.
         text: String,
@@ -88,44 +88,44 @@ pub enum Ttl {
     Seconds(u32),
 }
 
-/// A record as a server holds it.
+/// A record as the server lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZoneRecord {
     /// Its id, on servers that have one.
     pub id: Option<RecordId>,
     /// Its absolute name.
     pub name: DnsName,
-    /// What it says.
+    /// Its value.
     pub data: RecordData,
-    /// How long it may be kept.
+    /// How long resolvers may keep it.
     pub ttl: Ttl,
-    /// Whether answers name the server's own proxy instead (Cloudflare).
+    /// Whether the server answers with the address of its own proxy instead (Cloudflare).
     pub proxied: bool,
     /// Listed but not served (Technitium).
     pub disabled: bool,
-    /// The remark, which carries the mark of its owner.
+    /// The comment, which contains the mark.
     pub comment: Option<String>,
-    /// When it was made, where the server tells.
+    /// When it was created, if the server shows it.
     pub created_at: Option<Timestamp>,
 }
 
-/// A record as it should be. Answers never name the server's own proxy, and the record is served.
+/// A record as it should be: served, and not proxied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRecord {
     /// Its absolute name.
     pub name: DnsName,
-    /// What it says.
+    /// Its value.
     pub data: RecordData,
-    /// How long it may be kept.
+    /// How long resolvers may keep it.
     pub ttl: Ttl,
-    /// The remark, which carries the mark of its owner.
+    /// The comment, which contains the mark.
     pub comment: String,
 }
 
 /// One change of a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ZoneChange {
-    /// Make a record at a name that has none of its type.
+    /// Create a record at a name that has none of its type.
     Create(NewRecord),
     /// Rewrite exactly this record in place.
     Update {
@@ -134,14 +134,14 @@ pub enum ZoneChange {
         /// What it becomes.
         to: NewRecord,
     },
-    /// Remove exactly this record, as it was listed. That it is gone already is as good.
+    /// Delete exactly this record, as it was listed. A record that is already gone counts as success.
     Delete(ZoneRecord),
 }
 
 /// Why a call to a DNS server failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ZoneError {
-    /// No connection. Surely not executed.
+    /// No connection. Certainly not executed.
     #[error("{operation}: the DNS server was not reached: {detail}")]
     Unreachable {
         /// The call.
@@ -149,7 +149,7 @@ pub enum ZoneError {
         /// The cause.
         detail: String,
     },
-    /// The answer was lost, cut off or made no sense; a change may have been made.
+    /// The answer was lost, cut off or unreadable; a change may have been made.
     #[error("{operation}: no usable answer from the DNS server: {detail}")]
     NoAnswer {
         /// The call.
@@ -157,12 +157,12 @@ pub enum ZoneError {
         /// The cause.
         detail: String,
     },
-    /// The token is wrong, has expired or lacks a right. No call is made until it may have changed.
+    /// The token is wrong, has expired or lacks a right. No call is made until it may have been replaced.
     #[error("{operation}: the DNS server does not accept our token: {detail}")]
     Unauthorized {
         /// The call.
         operation: String,
-        /// The server's words.
+        /// The server's message.
         detail: String,
     },
     /// Too many calls.
@@ -170,7 +170,7 @@ pub enum ZoneError {
     RateLimited {
         /// The call.
         operation: String,
-        /// How long nothing is sent.
+        /// How long no call is made.
         retry_after: Duration,
     },
     /// The zone or the plan of the account is full.
@@ -178,45 +178,45 @@ pub enum ZoneError {
     Quota {
         /// The call.
         operation: String,
-        /// The server's words.
+        /// The server's message.
         detail: String,
     },
-    /// What is there now excludes the change: it has to be read again and compared.
+    /// An existing record excludes the change: the records have to be read and compared again.
     #[error("{operation}: another record is in the way: {detail}")]
     Conflict {
         /// The call.
         operation: String,
-        /// The server's words.
+        /// The server's message.
         detail: String,
     },
-    /// The record that should be rewritten is gone: it has to be read again.
+    /// The record that should be updated is gone: the records have to be read again.
     #[error("{operation}: the record is gone")]
     Gone {
         /// The call.
         operation: String,
     },
-    /// The server asks to try again at once.
+    /// The server asks for an immediate retry.
     #[error("{operation}: the DNS server is busy: {detail}")]
     Busy {
         /// The call.
         operation: String,
-        /// The server's words.
+        /// The server's message.
         detail: String,
     },
-    /// The settings name a zone or an account that is not there.
+    /// The settings name a zone or an account that does not exist.
     #[error("{operation}: the settings of the DNS server are wrong: {detail}")]
     Misconfigured {
         /// The call.
         operation: String,
-        /// The server's words, and which setting to look at.
+        /// The server's message, and which setting to check.
         detail: String,
     },
-    /// The server refused for good.
+    /// The server refused permanently.
     #[error("{operation}: the DNS server refused: {detail}")]
     Refused {
         /// The call.
         operation: String,
-        /// The server's words.
+        /// The server's message.
         detail: String,
     },
 }
@@ -233,25 +233,25 @@ impl Classify for ZoneError {
     }
 }
 
-/// The calls zpack makes to one DNS server about its one zone.
+/// The calls zpack makes to one DNS server about its zone.
 #[async_trait]
 pub trait DnsZone: Send + Sync {
-    /// Every record at exactly these names, of whatever type and owner. Whole or an error, never a part.
+    /// Every record at exactly these names, of any type and owner. The complete list or an error.
     async fn records_at(&self, names: &[DnsName]) -> Result<Vec<ZoneRecord>, ZoneError>;
 
-    /// Every record of the zone. Whole or an error, never a part.
+    /// Every record of the zone. The complete list or an error.
     async fn list(&self) -> Result<Vec<ZoneRecord>, ZoneError>;
 
-    /// Makes the changes. After an error any part of them may have been made: read again before anything is repeated.
+    /// Makes the changes. After an error any of them may have been made: read again before a retry.
     async fn apply(&self, changes: &[ZoneChange]) -> Result<(), ZoneError>;
 
-    /// Whether the token may read and change the zone, as far as the server tells.
+    /// Whether the token may read and change the zone, as far as the server shows it.
     async fn check(&self) -> Result<ZoneHealth, ZoneError>;
 }
 
-/// What a DNS server says of our token.
+/// What a DNS server reports about our token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZoneHealth {
-    /// When the token ends, where the server tells.
+    /// When the token expires, if the server shows it.
     pub token_expires_at: Option<Timestamp>,
 }

@@ -9,27 +9,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::{Classify, DnsName, Failure};
 
-/// A server as the proxy lists it.
+/// A server in the listing of the proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProxyEntry {
-    /// The name it was registered under, as it was spelled.
+    /// The name it was registered under, in its spelling.
     pub name: String,
-    /// Where the proxy forwards to; older bridges do not tell.
+    /// The address the proxy forwards to; older bridges do not show it.
     pub address: Option<SocketAddr>,
 }
 
 impl ProxyEntry {
-    /// Whether it is `name` in any spelling, or the first label of it, under which servers were registered once.
+    /// Whether it is `name` in any spelling, or the first label of it, which earlier versions registered.
     pub fn means(&self, name: &DnsName) -> bool {
         let listed = self.name.parse::<DnsName>();
         listed.is_ok_and(|listed| listed == *name || listed.as_str() == name.first_label())
     }
 }
 
-/// Everything that is registered, and which run of the proxy says so.
+/// All registrations, and the run of the proxy they belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyListing {
-    /// Another value means that the proxy was restarted and has lost every registration; older bridges do not tell.
+    /// A changed value means that the proxy was restarted and has lost every registration; older bridges do not show
+    /// it.
     pub boot_id: Option<String>,
     /// How long the proxy has been running.
     pub uptime: Option<Duration>,
@@ -37,10 +38,10 @@ pub struct ProxyListing {
     pub servers: Vec<ProxyEntry>,
 }
 
-/// What a removal found.
+/// The result of a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unregistered {
-    /// It was registered and is no longer.
+    /// It was registered and has been removed.
     Removed,
     /// It was not registered.
     WasGone,
@@ -49,7 +50,7 @@ pub enum Unregistered {
 /// Why a call to the proxy failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProxyError {
-    /// No connection. Surely not executed.
+    /// No connection. Certainly not executed.
     #[error("{operation}: the proxy was not reached: {detail}")]
     Unreachable {
         /// The call.
@@ -57,7 +58,7 @@ pub enum ProxyError {
         /// The cause.
         detail: String,
     },
-    /// The answer was lost or did not come in time; a change may have been made.
+    /// The answer was lost or did not arrive in time; a change may have been made.
     #[error("{operation}: no answer from the proxy: {detail}")]
     NoAnswer {
         /// The call.
@@ -70,24 +71,24 @@ pub enum ProxyError {
     Unauthorized {
         /// The call.
         operation: String,
-        /// The words of the bridge.
+        /// The message of the bridge.
         detail: String,
     },
-    /// What answers at the address of the bridge may be something else, and is not believed.
+    /// The server at the address may not be a bridge, so its answer does not count.
     #[error("{operation}: the settings of the proxy are wrong: {detail}")]
     Misconfigured {
         /// The call.
         operation: String,
-        /// What it did, and which setting to look at.
+        /// What it answered, and which setting to check.
         detail: String,
     },
-    /// The bridge cannot list what is registered.
+    /// The bridge has no listing.
     #[error("{operation}: the bridge does not support it")]
     Unsupported {
         /// The call.
         operation: String,
     },
-    /// Another registration of the name came back after it was removed: somebody else registers it too.
+    /// After it was removed, another registration of the name came back: something else registers it too.
     #[error("{operation}: another registration of the name keeps coming back")]
     Contested {
         /// The call.
@@ -100,15 +101,15 @@ pub enum ProxyError {
         operation: String,
         /// The HTTP status.
         status: u16,
-        /// The words of the bridge, cut to a readable length.
+        /// The message of the bridge, cut to a readable length.
         detail: String,
     },
-    /// A listing that cannot be read as a whole, and so is not believed in part.
+    /// The listing cannot be parsed completely, so none of it counts.
     #[error("{operation}: the answer makes no sense: {detail}")]
     Protocol {
         /// The call.
         operation: String,
-        /// What is wrong with it.
+        /// Why it cannot be parsed.
         detail: String,
     },
 }
@@ -126,26 +127,26 @@ impl Classify for ProxyError {
     }
 }
 
-/// The calls zpack makes to the proxy. A registration lives as long as the run of the proxy it was made in. A change is
-/// several requests, so whoever changes a name holds it: two at a time undo each other.
+/// The calls zpack makes to the proxy. Registrations are lost when the proxy restarts. A change consists of several
+/// requests, so the caller must hold a lock on the name: two concurrent changes would undo each other.
 #[async_trait]
 pub trait GameProxy: Send + Sync {
-    /// Everything that is registered. A listing is whole or an error, never a part.
+    /// All registrations: the complete list or an error.
     async fn list(&self) -> Result<ProxyListing, ProxyError>;
 
-    /// Registers a server under its canonical name. Repeating it is harmless; another registration of the same name is
-    /// replaced, and for a moment the name leads nowhere.
+    /// Registers a server under its canonical name. Repeating it is harmless. Another registration of the same name is
+    /// replaced; meanwhile the name is not registered.
     async fn register(&self, name: &DnsName, address: SocketAddr) -> Result<(), ProxyError>;
 
-    /// Removes the registration of `name`: the canonical name, or exactly what a listing showed. Entries of the same
-    /// name in other spellings, the first label alone included, go with it. That nothing is left is believed only
-    /// when a listing says so, where the bridge has one; from one without, once it has proved to be a bridge.
+    /// Removes the registration of `name`, which is the canonical name or exactly what a listing showed, and entries of
+    /// the same name in other spellings, including the first label alone. If the bridge has a listing, the listing has
+    /// to confirm the removal; without one, the answer counts once the server has proved to be a bridge.
     async fn unregister(&self, name: &str) -> Result<Unregistered, ProxyError>;
 }
 
-/// The secret that the bridge sends with its callbacks.
+/// Checks the secret of the bridge's callbacks.
 #[async_trait]
 pub trait BridgeSecret: Debug + Send + Sync {
-    /// Whether `sent`, the value of the header, comes from the bridge.
+    /// Whether `sent`, the value of the header, was sent by the bridge.
     async fn proves(&self, sent: &str) -> bool;
 }

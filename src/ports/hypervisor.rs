@@ -31,7 +31,7 @@ impl fmt::Display for NodeName {
     }
 }
 
-/// Version of the hypervisor, the health probe.
+/// The version of the hypervisor; read to check that it responds.
 #[derive(Clone, Debug, Serialize)]
 pub struct HypervisorVersion {
     /// For example `9.1.5`.
@@ -43,9 +43,9 @@ pub struct HypervisorVersion {
 pub struct Node {
     /// Its name.
     pub name: NodeName,
-    /// Whether the cluster sees it.
+    /// Whether the cluster reports it as online.
     pub online: bool,
-    /// Total memory, absent without the right to see it.
+    /// Total memory; absent when the token may not see it.
     pub memory_bytes: Option<u64>,
     /// Memory in use.
     pub memory_used_bytes: Option<u64>,
@@ -53,22 +53,22 @@ pub struct Node {
     pub cpus: Option<u32>,
 }
 
-/// Whether a container runs, as far as the hypervisor knows.
+/// Whether a container is running, as far as the hypervisor knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PowerState {
-    /// Its monitor process exists; says nothing about the workload.
+    /// Its monitor process exists; this does not concern the workload.
     Running,
     /// It is off.
     Stopped,
-    /// Its node is away or has not reported yet.
+    /// Its node is offline or has not reported yet.
     Unknown,
 }
 
 /// One row of the cluster-wide listing. Name and status lag up to ten seconds behind.
 #[derive(Clone, Debug, Serialize)]
 pub struct ContainerSummary {
-    /// Its number.
+    /// Its VMID.
     pub vmid: VmId,
     /// The node it is on.
     pub node: NodeName,
@@ -89,7 +89,7 @@ pub struct ContainerSummary {
 pub struct ContainerConfig {
     /// Its host name.
     pub hostname: Option<String>,
-    /// The free text that carries our ownership nonce, without trailing white space.
+    /// The description, which contains our nonce, without trailing white space.
     pub description: Option<String>,
     /// The configuration lock on it.
     pub lock: Option<String>,
@@ -105,24 +105,24 @@ pub struct ContainerConfig {
     pub template: bool,
 }
 
-/// Make a container from a template.
+/// Creates a container from a template.
 #[derive(Clone, Debug, Serialize)]
 pub struct CloneRequest {
-    /// The node the template is on; the clone appears there.
+    /// The node of the template, on which the clone is created.
     pub node: NodeName,
     /// The template.
     pub template: VmId,
-    /// The number of the new container.
+    /// The VMID of the new container.
     pub vmid: VmId,
     /// Its host name.
     pub hostname: Hostname,
-    /// Free text that carries our ownership nonce.
+    /// The description, which contains our nonce.
     pub description: String,
-    /// The pool it joins, needed by pool-scoped tokens.
+    /// The resource pool it joins; required with pool-scoped tokens.
     pub pool: Option<String>,
 }
 
-/// Settings of a container that zpack decides. Everything is written, nothing is left to the template.
+/// The settings of a container that zpack writes. All of them are written; none is taken from the template.
 #[derive(Clone, Debug, Serialize)]
 pub struct ContainerSettings {
     /// Its host name.
@@ -135,25 +135,25 @@ pub struct ContainerSettings {
     pub cores: u32,
     /// The network bridge of its interface.
     pub bridge: String,
-    /// The hardware address of its interface, chosen by us so that a repeated write changes nothing.
+    /// The MAC address of its interface, chosen by us so that a repeated write changes nothing.
     pub mac: String,
     /// Labels.
     pub tags: Vec<String>,
     /// Whether it starts with its node.
     pub start_on_boot: bool,
-    /// Free text that carries our ownership nonce.
+    /// The description, which contains our nonce.
     pub description: String,
 }
 
-/// An accepted long-running change, to be asked about with [`Hypervisor::task`]. The text is opaque.
+/// An accepted long-running change; [`Hypervisor::task`] reads its state. The text is opaque.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Task(pub String);
 
-/// What a task is doing.
+/// The state of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskState {
-    /// Still at work (or queued inside the hypervisor).
+    /// Running, or queued inside the hypervisor.
     Running,
     /// It ended.
     Ended(TaskEnd),
@@ -162,20 +162,20 @@ pub enum TaskState {
 /// How a task ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskEnd {
-    /// Done.
+    /// It succeeded.
     Succeeded,
-    /// Done, with this many warnings.
+    /// It succeeded with this many warnings.
     Warned(u32),
-    /// It failed. The class says whether the same request may succeed later.
+    /// It failed. The class says whether a retry may succeed.
     Failed {
-        /// Whether to try again.
+        /// Whether to retry.
         failure: Failure,
-        /// The hypervisor's words.
+        /// The hypervisor's message.
         message: String,
     },
-    /// The worker vanished or its record is gone: the effect may or may not have happened.
+    /// The worker process vanished or its record is gone: the effect may or may not have happened.
     Unknown {
-        /// The hypervisor's words.
+        /// The hypervisor's message.
         message: String,
     },
 }
@@ -185,14 +185,14 @@ pub enum TaskEnd {
 pub enum Started {
     /// Accepted; wait for the task.
     Task(Task),
-    /// The container is in the wanted state already.
+    /// The container is already in the wanted state.
     AlreadyThere,
 }
 
 /// Why a request to the hypervisor failed. Every variant names the request as `operation`.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HypervisorError {
-    /// No connection, or a gateway that did not forward: surely not executed.
+    /// No connection, or a gateway that did not forward the request: certainly not executed.
     #[error("{operation}: the hypervisor was not reached: {detail}")]
     Unreachable {
         /// The request, for example `clone 9000 to 5001 on pve1`.
@@ -200,15 +200,15 @@ pub enum HypervisorError {
         /// The cause.
         detail: String,
     },
-    /// The hypervisor refused for a passing reason before doing anything (lock wait, no quorum, no worker).
+    /// The hypervisor refused for a temporary reason before doing anything (lock wait, no quorum, no worker).
     #[error("{operation}: the hypervisor could not do it now: {detail}")]
     Unavailable {
         /// The request.
         operation: String,
-        /// The hypervisor's words.
+        /// The hypervisor's message.
         detail: String,
     },
-    /// The answer was lost: executed or not, nobody knows.
+    /// The answer was lost; whether the request was executed is unknown.
     #[error("{operation}: the outcome is unknown: {detail}")]
     OutcomeUnknown {
         /// The request.
@@ -224,20 +224,20 @@ pub enum HypervisorError {
         /// The lock, for example `disk`.
         lock: String,
     },
-    /// The container number is taken.
+    /// The VMID is taken.
     #[error("{operation}: {vmid} already exists")]
     AlreadyExists {
         /// The request.
         operation: String,
-        /// The taken number.
+        /// The VMID.
         vmid: VmId,
     },
-    /// No such container on that node; it may have moved.
+    /// No such container on that node; it may have been moved.
     #[error("{operation}: no such container on that node: {detail}")]
     NotFound {
         /// The request.
         operation: String,
-        /// The hypervisor's words.
+        /// The hypervisor's message.
         detail: String,
     },
     /// Credentials are missing, wrong or expired.
@@ -245,18 +245,18 @@ pub enum HypervisorError {
     Unauthorized {
         /// The request.
         operation: String,
-        /// The hypervisor's words.
+        /// The hypervisor's message.
         detail: String,
     },
-    /// The token may not do this.
+    /// The token lacks a permission.
     #[error("{operation}: not permitted: {detail}")]
     Forbidden {
         /// The request.
         operation: String,
-        /// The hypervisor's words and what to change.
+        /// The hypervisor's message, and which permission to add.
         detail: String,
     },
-    /// A parameter was refused.
+    /// A parameter was not accepted.
     #[error("{operation}: refused parameters: {}", list(.fields))]
     Invalid {
         /// The request.
@@ -264,12 +264,12 @@ pub enum HypervisorError {
         /// Parameter and message.
         fields: Vec<(String, String)>,
     },
-    /// No room left.
+    /// The storage is full.
     #[error("{operation}: no capacity: {detail}")]
     NoCapacity {
         /// The request.
         operation: String,
-        /// The hypervisor's words.
+        /// The hypervisor's message.
         detail: String,
     },
     /// Any other refusal.
@@ -277,15 +277,15 @@ pub enum HypervisorError {
     Refused {
         /// The request.
         operation: String,
-        /// The hypervisor's words.
+        /// The hypervisor's message.
         detail: String,
     },
-    /// The answer makes no sense.
+    /// The answer cannot be parsed.
     #[error("{operation}: unreadable answer: {detail}")]
     Protocol {
         /// The request.
         operation: String,
-        /// What was wrong with it.
+        /// Why it cannot be parsed.
         detail: String,
     },
 }
@@ -309,48 +309,48 @@ impl Classify for HypervisorError {
     }
 }
 
-/// The hypervisor cluster. Mutations return when they are accepted; [`Hypervisor::task`] tells how they end.
-/// Nothing here retries a mutation.
+/// The hypervisor cluster. Writes return when they are accepted; [`Hypervisor::task`] reads how they end. No write is
+/// retried here.
 #[async_trait]
 pub trait Hypervisor: Send + Sync {
-    /// Version of the connected node; any authenticated token may ask.
+    /// The version of the connected node; every valid token may read it.
     async fn version(&self) -> Result<HypervisorVersion, HypervisorError>;
 
     /// Every node of the cluster.
     async fn nodes(&self) -> Result<Vec<Node>, HypervisorError>;
 
-    /// Every container of the cluster that the token may see, templates included.
+    /// Every container of the cluster that the token may see, including templates.
     async fn containers(&self) -> Result<Vec<ContainerSummary>, HypervisorError>;
 
-    /// Whether `vmid` is free in the whole cluster, whatever the token may see. A hint, not a reservation.
+    /// Whether `vmid` is free in the whole cluster, independent of the token's permissions. A hint, not a reservation.
     async fn vmid_is_free(&self, vmid: VmId) -> Result<bool, HypervisorError>;
 
-    /// The stored configuration; [`HypervisorError::NotFound`] when the node does not have it.
+    /// The stored configuration; [`HypervisorError::NotFound`] when the node has no such container.
     async fn config(&self, node: &NodeName, vmid: VmId) -> Result<ContainerConfig, HypervisorError>;
 
-    /// The options that were written but wait for the container's next start, which is when they apply.
+    /// The written options that take effect only at the container's next start.
     async fn pending(&self, node: &NodeName, vmid: VmId) -> Result<Vec<String>, HypervisorError>;
 
     /// The power state as the container's node reports it now.
     async fn power(&self, node: &NodeName, vmid: VmId) -> Result<PowerState, HypervisorError>;
 
-    /// The addresses of a running container without loopback and link-local ones; empty while it has none.
+    /// The addresses of a running container, without loopback and link-local addresses; empty while it has none.
     async fn addresses(&self, node: &NodeName, vmid: VmId) -> Result<Vec<IpAddr>, HypervisorError>;
 
-    /// Starts to clone a template.
+    /// Starts cloning a template.
     async fn clone_container(&self, request: &CloneRequest) -> Result<Task, HypervisorError>;
 
-    /// Whether a clone of `template` is being made right now.
+    /// Whether a clone of `template` is running now.
     async fn clone_is_running(&self, node: &NodeName, template: VmId) -> Result<bool, HypervisorError>;
 
-    /// Writes settings; done when it returns.
+    /// Writes settings; they are stored when it returns.
     async fn configure(&self, node: &NodeName, vmid: VmId, settings: &ContainerSettings)
     -> Result<(), HypervisorError>;
 
     /// Starts a container.
     async fn start(&self, node: &NodeName, vmid: VmId) -> Result<Started, HypervisorError>;
 
-    /// Stops a container at once.
+    /// Stops a container immediately.
     async fn stop(&self, node: &NodeName, vmid: VmId) -> Result<Started, HypervisorError>;
 
     /// Asks a container to shut down within `timeout_s` seconds.
@@ -359,11 +359,11 @@ pub trait Hypervisor: Send + Sync {
     /// Destroys a container and its disks, stopping it first.
     async fn destroy(&self, node: &NodeName, vmid: VmId) -> Result<Task, HypervisorError>;
 
-    /// How a task is doing. An answer lost on the way is an error and says nothing about the task. One that is not on
-    /// record is taken for running at first, because a record comes a moment after the task.
+    /// The state of a task. A lost answer is an error and says nothing about the task. A task without a record counts
+    /// as running at first, because the record appears shortly after the task was accepted.
     async fn task(&self, task: &Task) -> Result<TaskState, HypervisorError>;
 
-    /// What is on record of the task that somebody calls `name`; `None` when nothing is. A text that cannot be the name
-    /// of a task is not asked for.
+    /// The recorded state of the task with the id `name`; `None` when there is no record. A text that is not a task id
+    /// is not looked up.
     async fn recorded_task(&self, name: &str) -> Result<Option<TaskState>, HypervisorError>;
 }

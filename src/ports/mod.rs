@@ -1,7 +1,7 @@
-//! What zpack asks of the world, in its own words: small traits, plain data, typed errors that carry their failure class.
+//! The interfaces to peers: small traits, plain data, and typed errors with their failure class.
 //!
-//! Features hold `Arc<dyn …>` of these traits; `adapters` implements them over the wire. No third-party type and no
-//! wire text that must be parsed crosses this border; a task or a node is an opaque name here.
+//! Features hold `Arc<dyn …>` of these traits; `adapters` implements them over the network. No third-party type and no
+//! text that has to be parsed passes through these interfaces; the id of a task and the name of a node are opaque.
 
 mod agent;
 mod catalog;

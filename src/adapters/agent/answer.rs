@@ -7,11 +7,11 @@ use crate::ports::{AgentError, AgentReport, AgentState};
 
 const MAX_DETAIL: usize = 300;
 
-/// Reads a status document. Everything but the object itself may be missing.
+/// Parses a status document. It must be an object; every field may be missing.
 pub(super) fn report(body: &[u8]) -> Result<AgentReport, String> {
-    let document: Value = serde_json::from_slice(body).map_err(|error| format!("no JSON: {error}"))?;
+    let document: Value = serde_json::from_slice(body).map_err(|error| format!("the status is not JSON: {error}"))?;
     if !document.is_object() {
-        return Err("the status is no JSON object".to_owned());
+        return Err("the status is not a JSON object".to_owned());
     }
     let text = |key: &str| document.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     let number = |key: &str| document.get(key).and_then(whole);
@@ -25,7 +25,7 @@ pub(super) fn report(body: &[u8]) -> Result<AgentReport, String> {
     })
 }
 
-/// The error of an answer that is not a success.
+/// The error for an answer that is not a success.
 pub(super) fn refused(operation: String, answer: &Answer) -> AgentError {
     let said = Said::of(answer);
     let code = said.code.as_deref();
@@ -37,12 +37,12 @@ pub(super) fn refused(operation: String, answer: &Answer) -> AgentError {
     }
 }
 
-/// The words of an answer that is not a success.
-pub(super) fn words(answer: &Answer) -> String {
+/// The message of an answer that is not a success.
+pub(super) fn message(answer: &Answer) -> String {
     Said::of(answer).detail
 }
 
-/// The words of a refusal: `{error:{code,message}}`, `{error:"…"}`, `{message:"…"}` or plain text.
+/// The message of a refusal: `{error:{code,message}}`, `{error:"…"}`, `{message:"…"}` or plain text.
 struct Said {
     code: Option<String>,
     detail: String,
@@ -54,15 +54,15 @@ impl Said {
         let error = document.get("error");
         let member = |key: &str| error.and_then(|error| error.get(key)).and_then(Value::as_str);
         let code = member("code");
-        let words = member("message")
+        let message = member("message")
             .or_else(|| error.and_then(Value::as_str))
             .or_else(|| document.get("message").and_then(Value::as_str))
             .or(code)
             .map_or_else(|| String::from_utf8_lossy(&answer.body).into_owned(), str::to_owned);
-        let detail = if words.trim().is_empty() {
+        let detail = if message.trim().is_empty() {
             answer.reason.clone().unwrap_or_else(|| "no explanation".to_owned())
         } else {
-            words
+            message
         };
         Self { code: code.map(str::to_owned), detail: cut(detail.trim()) }
     }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_or_strange_report_is_read_as_far_as_it_goes() {
+    fn a_small_or_unusual_report_is_read_as_far_as_possible() {
         for (body, state) in [
             ("{}", AgentState::Unknown),
             (r#"{"state":"idle"}"#, AgentState::Idle),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_fall_into_their_classes() {
+    fn refusals_are_classified() {
         assert!(matches!(refusal(401, ""), AgentError::Unauthorized { .. }));
         assert!(matches!(refusal(404, "404 page not found"), AgentError::Unsupported { .. }));
         assert!(matches!(refusal(404, r#"{"error":{"code":"unsupported"}}"#), AgentError::Unsupported { .. }));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_an_agent_are_cut() {
+    fn long_messages_of_an_agent_are_cut() {
         for body in ["é".repeat(5000), format!(r#"{{"error":"{}"}}"#, "é".repeat(5000))] {
             let AgentError::Refused { detail, status: 500, .. } = refusal(500, &body) else { panic!("not refused") };
             assert_eq!(detail, "é".repeat(300));

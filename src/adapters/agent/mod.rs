@@ -1,9 +1,9 @@
 //! The agent inside each container, over HTTP (docs/contracts/agent.md).
 //!
-//! Speaks the complete contract and lives with today's smaller agents: what they lack is
-//! [`AgentError::Unsupported`], a state they invent is [`AgentState::Unknown`]. All agents are shown one token; one of them
-//! that refuses it stops no call to another. Reading answers is `answer`, and pure.
-//! Not here: streams of files, backups and consoles.
+//! Implements the complete contract and works with today's smaller agents: a route they lack is
+//! [`AgentError::Unsupported`], a state outside the contract is [`AgentState::Unknown`]. All agents get one token; if
+//! one of them refuses it, calls to the others go on. `answer` parses the answers and is pure. Elsewhere: streams of
+//! files, backups and consoles.
 //!
 //! [`AgentState::Unknown`]: crate::ports::AgentState::Unknown
 
@@ -32,7 +32,8 @@ const KEEP_IDLE: Duration = Duration::from_secs(3);
 pub struct AgentSettings {
     /// The port of every agent.
     pub port: u16,
-    /// The bearer token; one in a file is read again when it is refused. Today's small agents ask for it on `/config` only.
+    /// The bearer token; if it is in a file, the file is read again when the token is refused. Today's small agents
+    /// require it for `/config` only.
     pub token: Option<StoredSecret>,
     /// The longest wait for an answer.
     pub timeout: Duration,
@@ -45,7 +46,7 @@ impl AgentSettings {
     pub const COOL_DOWN: Duration = token::COOL_DOWN;
 }
 
-/// All agents; each call says which one. Cheap to clone.
+/// The client of all agents; each call names the agent. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Agents {
     reads: HttpClient,
@@ -56,17 +57,17 @@ pub struct Agents {
 }
 
 impl Agents {
-    /// A client for agents; connects when it is first used.
+    /// A client for agents; connects on first use.
     pub fn new(settings: AgentSettings, clock: Clock) -> Result<Self, ClientError> {
         let AgentSettings { port, token, timeout, cool_down } = settings;
         let (reads, changes) = clients(timeout)?;
-        // Without a token nothing is sent; an agent that demands one refuses that, too.
+        // Without a token no header is sent; an agent that requires one refuses the call.
         let held = Arc::new(HeldSecret::new(token.unwrap_or_else(|| Secret::new("").into())));
         let token = Arc::new(Token::new(held, cool_down, clock, "authentication with agents"));
         Ok(Self { reads, changes, port, token, timeout })
     }
 
-    /// The same agents for calls that wait `timeout` at most; the token stays one.
+    /// The same client with the given `timeout`; the token is shared.
     pub fn within(&self, timeout: Duration) -> Result<Self, ClientError> {
         let (reads, changes) = clients(timeout)?;
         Ok(Self { reads, changes, timeout, ..self.clone() })
@@ -86,12 +87,12 @@ impl Agents {
             let reply = self.send_once(operation.clone(), at, method, path, attempt.secret(), document.clone()).await;
             match &reply {
                 Ok(reply) if matches!(reply.answer.status, 401 | 403) => {
-                    let words = format!("{operation}: {}", answer::words(&reply.answer));
-                    if attempt.refused(&words).await {
+                    let detail = format!("{operation}: {}", answer::message(&reply.answer));
+                    if attempt.refused(&detail).await {
                         continue;
                     }
                 }
-                // What the agent lacks it says without looking at the token.
+                // These statuses are sent before the token is checked.
                 Ok(reply) if matches!(reply.answer.status, 404 | 405 | 501..=504) => {}
                 Ok(_) => attempt.accepted(),
                 Err(_) => {}
@@ -131,8 +132,8 @@ impl Agents {
     }
 }
 
-/// A client that keeps connections, for reads, and one that does not, for changes: a kept one may just be closing, which
-/// leaves the outcome open.
+/// One client keeps connections, for reads. The other does not, for writes: a kept connection may be closing, which
+/// would leave the outcome unknown.
 fn clients(timeout: Duration) -> Result<(HttpClient, HttpClient), ClientError> {
     let client = |keep_idle| {
         let connect_timeout = timeout / 2;
@@ -141,7 +142,7 @@ fn clients(timeout: Duration) -> Result<(HttpClient, HttpClient), ClientError> {
     Ok((client(Some(KEEP_IDLE))?, client(None)?))
 }
 
-/// An answer and the call it belongs to.
+/// An answer with the attempt it belongs to.
 struct Reply {
     operation: String,
     answer: Answer,
@@ -160,7 +161,7 @@ fn address(socket: SocketAddr, path: &str) -> Result<Url, String> {
 #[async_trait]
 impl Agent for Agents {
     async fn health(&self, at: IpAddr) -> Result<(), AgentError> {
-        // An agent answers this to everyone, so the answer says nothing of the token.
+        // Agents answer this route without a token, so the answer says nothing about the token.
         let operation = format!("GET /health at {at}");
         self.send_once(operation, at, Method::Get, "/health", &self.token.current(), None).await?.accepted()
     }
@@ -184,7 +185,7 @@ impl Agent for Agents {
     async fn configure(&self, at: IpAddr, config: &AgentAssignment) -> Result<(), AgentError> {
         let document = serde_json::to_vec(config).map_err(|error| AgentError::Protocol {
             operation: format!("POST /config at {}", at),
-            detail: format!("the configuration cannot be written: {error}"),
+            detail: format!("the configuration cannot be serialized: {error}"),
         })?;
         self.send(at, Method::Post, "/config", Some(document)).await?.accepted()
     }

@@ -1,4 +1,4 @@
-//! Reads answers and refusals (docs/contracts/edge.md A1 and A5). Total: an answer of any shape gives a document or an
+//! Parses answers and refusals (docs/contracts/edge.md A1 and A5). Total: an answer of any shape gives a document or an
 //! error.
 
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::adapters::http::Answer;
 use crate::kernel::Timestamp;
 use crate::ports::ZoneError;
 
-/// The longest time the server is left alone at its own wish.
+/// The longest pause that `Retry-After` can cause.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
-/// How long it is left alone when it does not say.
+/// The pause without `Retry-After`.
 const DEFAULT_PAUSE: Duration = Duration::from_secs(60);
 const MAX_DETAIL: usize = 300;
 
-/// The document of an answer that says success.
+/// The document of a successful answer.
 pub(super) fn read(operation: &str, answer: &Answer, now: Timestamp) -> Result<Value, ZoneError> {
     let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let succeeded = document.as_ref().and_then(|document| document.get("success")).and_then(Value::as_bool);
@@ -26,13 +26,13 @@ pub(super) fn read(operation: &str, answer: &Answer, now: Timestamp) -> Result<V
     }
 }
 
-/// The error of an answer that is no success.
+/// The error for an answer that is not a success.
 fn refused(operation: &str, answer: &Answer, document: Option<&Value>, now: Timestamp) -> ZoneError {
     let mut errors = Vec::new();
     collect(document.and_then(|document| document.get("errors")), &mut errors);
     let has = |codes: &[u64]| errors.iter().any(|(code, _)| codes.contains(code));
     let operation = operation.to_owned();
-    let detail = in_words(answer, &errors);
+    let detail = describe(answer, &errors);
     match answer.status {
         429 => return ZoneError::RateLimited { operation, retry_after: pause(answer.retry_after.as_deref(), now) },
         500.. => return ZoneError::NoAnswer { operation, detail },
@@ -52,14 +52,14 @@ fn refused(operation: &str, answer: &Answer, document: Option<&Value>, now: Time
     } else if has(&[81_053, 81_054, 81_056, 81_057, 81_058]) {
         ZoneError::Conflict { operation, detail }
     } else if errors.is_empty() {
-        // Neither a success nor a refusal in the server's own form: something in between answered.
+        // Neither a success nor a refusal in the server's format: a proxy in between answered.
         ZoneError::NoAnswer { operation, detail }
     } else {
         ZoneError::Refused { operation, detail }
     }
 }
 
-/// The error of an answer whose body broke off: its status is all there is to read, and says enough where it concerns
+/// The error for an answer whose body broke off. Only its status is known, which is enough for errors that concern
 /// every call.
 pub(super) fn cut_off(
     operation: &str,
@@ -76,7 +76,7 @@ pub(super) fn cut_off(
     }
 }
 
-/// Codes and messages of a list of errors, each with its chain: the code that counts may stand inside or outside.
+/// Codes and messages of a list of errors, each with its chain: the code that decides may be at any level.
 fn collect(errors: Option<&Value>, found: &mut Vec<(u64, String)>) {
     for error in errors.and_then(Value::as_array).into_iter().flatten().take(20) {
         let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
@@ -87,14 +87,14 @@ fn collect(errors: Option<&Value>, found: &mut Vec<(u64, String)>) {
     }
 }
 
-fn in_words(answer: &Answer, errors: &[(u64, String)]) -> String {
+fn describe(answer: &Answer, errors: &[(u64, String)]) -> String {
     let said: Vec<String> = errors.iter().map(|(code, message)| format!("{code} {message}")).collect();
     let words =
         if said.is_empty() { format!("HTTP {} without a readable answer", answer.status) } else { said.join(": ") };
     words.chars().take(MAX_DETAIL).collect()
 }
 
-/// How long to leave the server alone: seconds or a date, or a minute and a bit.
+/// The pause that `Retry-After` asks for, in seconds or as a date, or the default.
 fn pause(told: Option<&str>, now: Timestamp) -> Duration {
     let text = told.map(str::trim);
     let seconds = || text?.parse().ok().map(Duration::from_secs);
@@ -102,8 +102,8 @@ fn pause(told: Option<&str>, now: Timestamp) -> Duration {
         let at = DateTime::parse_from_rfc2822(text?).ok()?;
         Some(Timestamp::from_millis(at.timestamp_millis()).since(now))
     };
-    let wished = seconds().or_else(date);
-    wished.unwrap_or_else(|| DEFAULT_PAUSE.mul_f64(rand::random_range(1.0..1.25))).min(MAX_PAUSE)
+    let pause = seconds().or_else(date);
+    pause.unwrap_or_else(|| DEFAULT_PAUSE.mul_f64(rand::random_range(1.0..1.25))).min(MAX_PAUSE)
 }
 
 /// One page of a listing.
@@ -113,7 +113,7 @@ pub(super) struct PageOfRows {
     pub(super) total_count: u64,
 }
 
-/// Reads a page; one that does not say how much there is is not believed.
+/// Parses a page; a page without totals is an error.
 pub(super) fn page(document: &Value) -> Result<PageOfRows, String> {
     let rows = document.get("result").and_then(Value::as_array).ok_or("it has no list of records")?.clone();
     let info = document.get("result_info").ok_or("it does not say how many records there are")?;
@@ -124,7 +124,7 @@ pub(super) fn page(document: &Value) -> Result<PageOfRows, String> {
     Ok(PageOfRows { count: number("count")?, total_count: number("total_count")?, rows })
 }
 
-/// When a verified token ends.
+/// When a verified token expires.
 pub(super) fn token(operation: &str, document: &Value) -> Result<Option<Timestamp>, ZoneError> {
     let result = document.get("result");
     let text = |key: &str| result.and_then(|result| result.get(key)).and_then(Value::as_str);

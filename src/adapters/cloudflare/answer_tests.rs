@@ -11,7 +11,7 @@ fn answer(status: u16, body: impl Into<Vec<u8>>, retry_after: Option<&str>) -> A
 }
 
 fn refusal(status: u16, codes: &[u64]) -> ZoneError {
-    // The outer one is a general code, the others its chain.
+    // The outer error has a general code; the others are its chain.
     let mut error = json!(null);
     for code in codes.iter().rev() {
         error = match error.is_null() {
@@ -24,7 +24,7 @@ fn refusal(status: u16, codes: &[u64]) -> ZoneError {
 }
 
 #[test]
-fn codes_are_found_wherever_they_stand() {
+fn codes_are_found_at_any_level() {
     type Expected = fn(&ZoneError) -> bool;
     let table: [(u16, &[u64], Expected); 17] = [
         (400, &[81_058], |error| matches!(error, ZoneError::Conflict { .. })),
@@ -52,7 +52,7 @@ fn codes_are_found_wherever_they_stand() {
 }
 
 #[test]
-fn what_is_not_the_servers_form_leaves_open_what_happened() {
+fn an_answer_in_another_format_leaves_the_outcome_unknown() {
     for (status, body) in [(200, "<html>"), (200, ""), (200, r#"{"success":tr"#), (400, "<html>"), (503, ""), (302, "")]
     {
         let error = read("do", &answer(status, body, None), NOW).unwrap_err();
@@ -61,7 +61,7 @@ fn what_is_not_the_servers_form_leaves_open_what_happened() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_is_known_by_its_status() {
+fn an_answer_that_breaks_off_is_classified_by_its_status() {
     let cut = |status| cut_off("do", status, Some("7"), "cut".to_owned(), NOW);
     let seven = Duration::from_secs(7);
     assert!(matches!(cut(429), ZoneError::RateLimited { retry_after, .. } if retry_after == seven));
@@ -74,7 +74,7 @@ fn an_answer_that_breaks_off_is_known_by_its_status() {
 }
 
 #[test]
-fn a_code_among_the_messages_of_a_success_means_nothing() {
+fn a_code_among_the_messages_of_a_success_is_ignored() {
     let body = json!({"success": true, "errors": [], "messages": [{"code": 10000, "message": "active"}],
         "result": {"status": "active", "expires_on": "2030-01-01T00:00:00Z"}});
     let document = read("verify", &answer(200, body.to_string(), None), NOW).unwrap();
@@ -86,7 +86,7 @@ fn a_code_among_the_messages_of_a_success_means_nothing() {
 }
 
 #[test]
-fn a_pause_is_as_long_as_the_server_says_within_reason() {
+fn a_pause_is_as_long_as_the_server_asks_up_to_a_limit() {
     let pause = |text| pause(text, NOW);
     assert_eq!(pause(Some("7")), Duration::from_secs(7));
     assert_eq!(pause(Some("Tue, 14 Nov 2023 22:13:30 GMT")), Duration::from_secs(10));

@@ -1,25 +1,25 @@
-//! How many calls may be made, and when none may (docs/contracts/edge.md A6). Time is an argument. Not here: what
-//! follows from a refused token (`token_gate`).
+//! How many calls may be made, and when none may (docs/contracts/edge.md A6). Time is an argument. Elsewhere: what
+//! follows from a refused token (`breaker`).
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Calls that may be made at once after a quiet while.
+/// Calls that may be made at once after an idle period.
 const BURST: f64 = 50.0;
 /// Calls a second; the server allows 1200 in 300 s.
 const RATE: f64 = 3.5;
-/// What work in the background leaves to that somebody waits for.
+/// Calls that background work leaves to foreground work.
 const RESERVE: f64 = 15.0;
 
-/// Whether a call may be made.
+/// Whether a call may be made now.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Turn {
     /// Now.
     Yours,
-    /// Not before this has passed.
+    /// Not before this time has passed.
     Wait(Duration),
-    /// The server wants to be left alone for this long.
+    /// The server has asked for a pause; this much of it is left.
     Paused(Duration),
 }
 
@@ -37,7 +37,7 @@ impl Budget {
         Self { left: BURST, at: now, paused_until: None }
     }
 
-    /// Takes a call out of the budget, if there is one.
+    /// Takes a call out of the budget, if one is available.
     pub(super) fn take(&mut self, now: Instant, background: bool) -> Turn {
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
             return Turn::Paused(until - now);
@@ -53,9 +53,9 @@ impl Budget {
         }
     }
 
-    /// The server wants to be left alone for `span`.
-    pub(super) fn pause(&mut self, now: Instant, span: Duration) {
-        self.paused_until = self.paused_until.max(Some(now + span));
+    /// The server has asked for a pause of `length`.
+    pub(super) fn pause(&mut self, now: Instant, length: Duration) {
+        self.paused_until = self.paused_until.max(Some(now + length));
     }
 }
 
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_kept_by_everybody_and_the_longer_one_counts() {
+    fn a_pause_applies_to_all_and_the_longer_one_counts() {
         let now = Instant::now();
         let mut budget = Budget::new(now);
         budget.pause(now, Duration::from_secs(7));

@@ -1,8 +1,8 @@
 //! The public DNS zone over Cloudflare's API v4 (docs/contracts/edge.md A).
 //!
-//! All handles of a process share one budget of calls, one pause after a 429 and one refusal of the token; a handle for
-//! background work leaves a reserve to the others. Nothing is repeated here but what surely had no effect. A listing is
-//! whole when everything it announces was received, whatever it says of its pages.
+//! All handles of a process share one budget of calls, one pause after a 429, and one refusal of the token; a handle
+//! for background work leaves a reserve to the others. Calls are repeated here only if they certainly had no effect. A
+//! listing is complete when it contains as many records as it announces.
 
 mod answer;
 mod budget;
@@ -28,17 +28,17 @@ use crate::ports::{DnsZone, ZoneChange, ZoneError, ZoneHealth, ZoneRecord};
 use self::budget::{Budget, Turn};
 pub use self::settings::CloudflareSettings;
 
-/// Records of one page; a whole zone of ours fits.
+/// Records per page; our whole zone fits into one.
 const PER_PAGE: u32 = 5000;
-/// Pages of one listing, should the server make them smaller than we ask: more than the largest plan fills.
+/// Pages per listing, in case the server uses smaller pages: more than the largest plan can fill.
 const MAX_PAGES: u32 = 50;
-/// A page of records of the largest size.
+/// For a page of the largest size.
 const MAX_BODY: usize = 16 << 20;
-/// How often a listing is read that changes while it is.
+/// How often a listing is attempted that changes while it is read.
 const LISTINGS: u32 = 3;
 /// Operations of one batch on a free plan.
 const MAX_BATCH: usize = 200;
-/// The longest wait for one's turn.
+/// The longest wait for the budget.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// One zone. Cheap to clone; all clones share one budget.
@@ -77,7 +77,7 @@ impl Cloudflare {
         Ok(Self { shared: Arc::new(shared), background: false })
     }
 
-    /// The same client for work that nobody waits for.
+    /// The same client for background work.
     #[must_use]
     pub fn in_background(&self) -> Self {
         Self { shared: self.shared.clone(), background: true }
@@ -87,8 +87,8 @@ impl Cloudflare {
         use_it(&mut self.shared.budget.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits for a call of the budget. A pause is not waited for: the caller has other things to do. Neither is a token
-    /// that is kept back, unless the caller `has` an attempt with it already.
+    /// Waits for a call of the budget. During a pause, and while the token is refused, it returns an error at once so
+    /// that the caller can continue elsewhere; an attempt that the caller already `has` may proceed.
     async fn turn(&self, operation: &str, has: Option<&Attempt<'_>>) -> Result<(), ZoneError> {
         let (operation, mut waited) = (operation.to_owned(), Duration::ZERO);
         loop {
@@ -111,7 +111,7 @@ impl Cloudflare {
         }
     }
 
-    /// The token to send, once it is our turn.
+    /// The token to send, after waiting for the budget.
     async fn admit(&self, operation: &str) -> Result<Attempt<'_>, ZoneError> {
         self.turn(operation, None).await?;
         let unauthorized = |detail| ZoneError::Unauthorized { operation: operation.to_owned(), detail };
@@ -147,15 +147,15 @@ impl Cloudflare {
                 Err(answer::cut_off(operation, status, retry_after.as_deref(), error.to_string(), now))
             }
         };
-        // A request to slow down is kept by all handles.
+        // All handles observe a request to slow down.
         if let Err(ZoneError::RateLimited { retry_after, .. }) = &outcome {
             self.budget(|budget| budget.pause(self.shared.watch.now(), *retry_after));
         }
         outcome
     }
 
-    /// The document of a call about the zone that succeeded. It is sent again if the token was refused and has been replaced
-    /// in its file.
+    /// The document of a successful call about the zone. The call is repeated if the token was refused and has been
+    /// replaced in its file.
     async fn call(&self, operation: &str, request: Request<'_>) -> Result<Value, ZoneError> {
         let mut attempt = self.admit(operation).await?;
         loop {
@@ -167,7 +167,7 @@ impl Cloudflare {
                         continue;
                     }
                 }
-                // Too many calls may have come from our address, and nothing was said of the token.
+                // Too many calls may have come from our address; this says nothing about the token.
                 Err(ZoneError::RateLimited { .. } | ZoneError::Unreachable { .. } | ZoneError::NoAnswer { .. }) => {}
                 Ok(_)
                 | Err(
@@ -183,7 +183,7 @@ impl Cloudflare {
         }
     }
 
-    /// Reads a listing to its end: everything it announces, once, and only if its pages agree on how much that is.
+    /// Reads a complete listing: every record it announces, once, and only if its pages agree on the total.
     async fn listing(&self, filters: &[(&str, String)]) -> Result<Vec<ZoneRecord>, ZoneError> {
         let operation = "list the records of the zone";
         for _ in 0..LISTINGS {
@@ -194,10 +194,10 @@ impl Cloudflare {
                 return records.map_err(|detail| no_answer(operation, detail));
             }
         }
-        Err(no_answer(operation, format!("it was not whole or changed while it was read, {LISTINGS} times in a row")))
+        Err(no_answer(operation, format!("it was incomplete or changed while it was read, {LISTINGS} times in a row")))
     }
 
-    /// One reading of a listing; `None` when it did not come to what it announces.
+    /// One attempt at a listing; `None` when it does not match the announced total.
     async fn rows(&self, operation: &str, filters: &[(&str, String)]) -> Result<Option<Vec<Value>>, ZoneError> {
         let path = ["zones", self.shared.settings.zone_id.as_str(), "dns_records"];
         let (mut rows, mut ids, mut announced) = (Vec::new(), BTreeSet::new(), None);
@@ -207,7 +207,7 @@ impl Cloudflare {
             let document = self.call(operation, reading(&path, &query)).await?;
             let read = answer::page(&document).map_err(|detail| no_answer(operation, detail))?;
             let total = *announced.get_or_insert(read.total_count);
-            // A record that comes twice stands for one that never came.
+            // A record that occurs twice means that another one was missed.
             let new = read.rows.iter().filter_map(|row| row.get("id")?.as_str()).all(|id| ids.insert(id.to_owned()));
             let (is_empty, agrees) = (read.rows.is_empty(), read.rows.len() as u64 == read.count);
             rows.extend(read.rows);
@@ -250,7 +250,7 @@ impl Cloudflare {
         }
     }
 
-    /// Makes many changes whole or not at all, in one transaction of the server's.
+    /// Applies many changes in one transaction of the server: all or none.
     async fn apply_batch(&self, changes: &[ZoneChange]) -> Result<(), ZoneError> {
         let operation = format!("make {} changes", changes.len());
         let (mut deletes, mut patches, mut posts) = (Vec::new(), Vec::new(), Vec::new());
@@ -272,7 +272,8 @@ impl Cloudflare {
         self.call(&operation, changing(Method::Post, &path, Some(document))).await.map(drop)
     }
 
-    /// Makes the changes of a refused batch one by one, so that a bad one does not hold up the others. The first error.
+    /// Applies the changes of a refused batch one by one, so that a bad one does not block the others. Returns the
+    /// first error.
     async fn apply_each(&self, changes: &[ZoneChange]) -> Result<(), ZoneError> {
         let mut first = Ok(());
         for change in changes {
@@ -312,7 +313,7 @@ fn id_of<'a>(operation: &str, record: &'a ZoneRecord) -> Result<&'a str, ZoneErr
     id.ok_or_else(|| ZoneError::Gone { operation: operation.to_owned() })
 }
 
-/// The place of a change in a batch, which the server runs in this order whatever is sent first.
+/// The position of a change in a batch: the server runs a batch in this order, whatever order is sent.
 const fn rank(change: &ZoneChange) -> u8 {
     match change {
         ZoneChange::Delete(_) => 0,
@@ -321,7 +322,7 @@ const fn rank(change: &ZoneChange) -> u8 {
     }
 }
 
-/// The name that all of `names` are at or below.
+/// The name that is equal to or above all of `names`.
 fn common_parent(names: &[DnsName]) -> Option<&DnsName> {
     let shortest = names.iter().min_by_key(|name| name.as_str().len())?;
     names.iter().all(|name| name.is_within(shortest)).then_some(shortest)
@@ -341,7 +342,7 @@ impl DnsZone for Cloudflare {
                 found
             }
         };
-        // The filter compares text; names are compared here.
+        // The server's filter compares text; here names are compared.
         found.retain(|record| names.contains(&record.name));
         Ok(found)
     }
@@ -358,7 +359,7 @@ impl DnsZone for Cloudflare {
             match chunk {
                 [one] => self.apply_one(one).await?,
                 many => match self.apply_batch(many).await {
-                    // Nothing of a refused batch was done.
+                    // A refused batch had no effect.
                     Err(
                         ZoneError::Refused { .. }
                         | ZoneError::Quota { .. }
@@ -373,15 +374,16 @@ impl DnsZone for Cloudflare {
     }
 
     async fn check(&self) -> Result<ZoneHealth, ZoneError> {
-        // An active token says nothing of its rights in the zone, so the zone is looked at first.
+        // An active token may lack rights in the zone, so the zone is read first.
         let path = ["zones", self.shared.settings.zone_id.as_str(), "dns_records"];
         let query = [("per_page", "1".to_owned())];
-        self.call("look at the zone", reading(&path, &query)).await?;
-        // Only what the zone says counts for the other calls: the next answer neither proves nor refuses the token to them.
+        self.call("read the zone", reading(&path, &query)).await?;
+        // Only the answer about the zone counts for other calls: the next one neither proves nor refuses the token for
+        // them.
         let operation = "verify the token";
         let token = self.shared.token.current();
         if is_account_token(&token) {
-            // Verified below the account only, whose id is not among our settings.
+            // Can be verified only below the account, whose id is not among our settings.
             return Ok(ZoneHealth { token_expires_at: None });
         }
         let request = reading(&["user", "tokens", "verify"], &[]);

@@ -1,5 +1,5 @@
-//! Records as the API writes and reads them (docs/contracts/edge.md A2, A3 and A8). Total: a row of any shape gives a
-//! record, a reason, or nothing when its name is none that a server of ours could have.
+//! Formats and parses records of the API (docs/contracts/edge.md A2, A3 and A8). Total: a row of any shape gives a
+//! record, a reason, or nothing when its name cannot belong to one of our servers.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::kernel::{DnsName, Timestamp};
 use crate::ports::{NewRecord, RecordData, RecordId, Srv, Ttl, ZoneRecord};
 
-/// The document that makes `new`, or rewrites another record into it.
+/// The document that creates `new`, or turns another record into it.
 pub(super) fn document(new: &NewRecord) -> Value {
     let ttl = match new.ttl {
         Ttl::Auto => 1,
@@ -32,7 +32,7 @@ pub(super) fn document(new: &NewRecord) -> Value {
     document
 }
 
-/// The record of a listed row.
+/// Parses a listed row.
 pub(super) fn read(row: &Value, zone: &DnsName) -> Result<Option<ZoneRecord>, String> {
     let text = |key: &str| row.get(key).and_then(Value::as_str);
     let kind = text("type").ok_or("a listed record has no type")?.to_ascii_uppercase();
@@ -64,8 +64,8 @@ pub(super) fn read(row: &Value, zone: &DnsName) -> Result<Option<ZoneRecord>, St
     }))
 }
 
-/// The service of a row: from `data` if it has a target, otherwise from the text, which had three fields and a separate
-/// priority once.
+/// The SRV data of a row: from `data` if it has a target, otherwise from the text, which once had three fields and a
+/// separate priority.
 fn srv(row: &Value, zone: &DnsName) -> Option<Srv> {
     let data = row.get("data");
     let field = |key: &str| data.and_then(|data| data.get(key));
@@ -94,7 +94,7 @@ fn build(priority: u16, weight: u16, port: u16, target: &str, zone: &DnsName) ->
     Some(Srv { priority, weight, port, target })
 }
 
-/// A whole number, also one that is written as a float.
+/// A whole number, also if it is written as a float.
 fn whole(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| {
         let float = value.as_f64().filter(|float| float.fract() == 0.0 && (0.0..1e9).contains(float))?;
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_a_service_is_the_same_service() {
+    fn every_format_of_an_srv_record_is_parsed_equally() {
         let rows = [
             json!({"data": {"priority": 0, "weight": 5, "port": 25565, "target": "mc-1.zone.tld"}}),
             json!({"data": {"priority": 0.0, "weight": 5.0, "port": 25565.0, "target": "MC-1.Zone.TLD."}, "content": "x"}),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_service_makes_the_listing_unreadable() {
+    fn an_invalid_srv_record_makes_the_listing_unreadable() {
         for row in [
             json!({"data": {"priority": 0.5, "weight": 5, "port": 25565, "target": "a"}}),
             json!({"data": {"priority": 0, "weight": 5, "port": 70000, "target": "a"}}),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_written_record_is_parsed_back() {
         for data in [
             service(),
             RecordData::A([203, 0, 113, 1].into()),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn other_types_and_names_are_no_obstacle() {
+    fn records_of_other_types_and_names_are_tolerated() {
         let other = read(&json!({"type": "TXT", "name": "zone.tld", "content": "v=spf1"}), &zone()).unwrap().unwrap();
         assert_eq!(other.data, RecordData::Other { kind: "TXT".to_owned(), text: "v=spf1".to_owned() });
         assert_eq!(read(&json!({"type": "A", "name": "a b.zone.tld", "content": "1.2.3.4"}), &zone()), Ok(None));

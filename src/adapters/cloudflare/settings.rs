@@ -1,4 +1,4 @@
-//! Where the API is, and as whom it is called.
+//! Settings of the Cloudflare client.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::kernel::{DnsName, StoredSecret};
 pub struct CloudflareSettings {
     /// The base of the API, ending in `/client/v4`.
     pub base_url: Url,
-    /// The token; one in a file is read again when it is refused.
+    /// The token; if it is in a file, the file is read again when the token is refused.
     pub token: StoredSecret,
     /// The id of the zone, 32 hexadecimal digits.
     pub zone_id: String,
     /// The name of the zone.
     pub zone: DnsName,
-    /// How long a call may take.
+    /// The timeout of a call.
     pub timeout: Duration,
     /// How long a refused token is not sent again.
     pub cool_down: Duration,

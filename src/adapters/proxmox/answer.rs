@@ -1,4 +1,4 @@
-//! Reads answers into the words of the port. Pure and total: an answer of any shape gives a value or a reason.
+//! Parses answers into types of the port. Pure and total: an answer of any shape gives a value or a reason.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use crate::ports::{ContainerConfig, ContainerSummary, HypervisorVersion, Node, N
 /// Why an answer is unreadable.
 pub(super) type Unreadable = String;
 
-/// The `data` of a successful answer, or what the refusal says.
+/// The `data` of a successful answer, or the refusal.
 pub(super) fn open(answer: &Answer) -> Result<Result<Value, Unreadable>, Refusal> {
     if !answer.is_success() {
         return Err(refusal(answer));
@@ -21,12 +21,12 @@ pub(super) fn open(answer: &Answer) -> Result<Result<Value, Unreadable>, Refusal
     let envelope: Result<Value, _> = serde_json::from_slice(&answer.body);
     Ok(match envelope {
         Ok(Value::Object(mut envelope)) => envelope.remove("data").ok_or_else(|| "the answer has no `data`".to_owned()),
-        Ok(_) => Err("the answer is no JSON object".to_owned()),
-        Err(error) => Err(format!("the answer is no JSON: {error}")),
+        Ok(_) => Err("the answer is not a JSON object".to_owned()),
+        Err(error) => Err(format!("the answer is not JSON: {error}")),
     })
 }
 
-/// The words of a refusal: the message of the body, else of the status line. Releases before http-server 5.2.0 speak in
+/// The message of a refusal: from the body, or else from the status line. Releases before http-server 5.2.0 send it in
 /// the status line only.
 fn refusal(answer: &Answer) -> Refusal {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
@@ -43,7 +43,7 @@ fn refusal(answer: &Answer) -> Refusal {
     }
 }
 
-/// Several problems of one field are joined by a backslash and an n, and most texts end in a line break.
+/// Several problems of one field are separated by a literal `\n`, and most messages end in a line break.
 fn tidy(words: &str) -> String {
     words.replace("\\n", "\n").split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
@@ -68,8 +68,8 @@ pub(super) fn nodes(data: &Value) -> Result<Vec<Node>, Unreadable> {
         .collect()
 }
 
-/// The containers among the guests. A row that cannot be read spoils the list: a list with a row left out would look
-/// like proof that the container is gone.
+/// The containers among the guests. One unreadable row makes the whole list an error: a list without that row would
+/// look like proof that the container is gone.
 pub(super) fn containers(data: &Value) -> Result<Vec<ContainerSummary>, Unreadable> {
     rows(data)?
         .iter()
@@ -121,15 +121,15 @@ pub(super) fn pending(data: &Value) -> Result<Vec<String>, Unreadable> {
     Ok(rows(data)?.iter().filter(waits).filter_map(|row| filled(row, "key")).collect())
 }
 
-/// The addresses of all interfaces but `lo`, IPv4 first. A container that is off has `null` for a list, and one that
-/// waits for DHCP has interfaces without addresses.
+/// The addresses of all interfaces except `lo`, IPv4 first. A stopped container has `null` instead of a list, and one
+/// that waits for DHCP has interfaces without addresses.
 pub(super) fn addresses(data: &Value) -> Result<Vec<IpAddr>, Unreadable> {
     if data.is_null() {
         return Ok(Vec::new());
     }
     let mut found: Vec<IpAddr> = Vec::new();
     for interface in rows(data)?.iter().filter(|row| text(row, "name").as_deref() != Some("lo")) {
-        // The list has every address; before 8.4 there is only the last one of each kind.
+        // This key has every address; before 8.4 there is only the last one of each kind.
         let listed = field(interface, "ip-addresses").and_then(Value::as_array);
         let listed = listed.into_iter().flatten().filter_map(|entry| text(entry, "ip-address"));
         let single = ["inet", "inet6"].iter().filter_map(|kind| text(interface, kind));
@@ -156,7 +156,7 @@ fn is_reachable(address: IpAddr) -> bool {
     !link_local && !address.is_unspecified() && !address.is_multicast()
 }
 
-/// Whether a list of active tasks has one that still runs; tasks that just ended stay in it for a while.
+/// Whether a list of active tasks contains a running one; tasks that just ended stay in the list for a while.
 pub(super) fn any_running(data: &Value) -> Result<bool, Unreadable> {
     let running = |row: &Value| {
         let ended = field(row, "endtime").is_some_and(|time| !time.is_null());
@@ -169,7 +169,7 @@ fn rows(data: &Value) -> Result<&[Value], Unreadable> {
     match data {
         Value::Array(rows) => Ok(rows),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-            Err("the answer is no list".to_owned())
+            Err("the answer is not a list".to_owned())
         }
     }
 }

@@ -12,7 +12,7 @@ fn said(status: u16, reason: Option<&str>, body: &str) -> Refusal {
 }
 
 #[test]
-fn the_words_come_from_the_body_or_else_from_the_status_line() {
+fn the_message_comes_from_the_body_or_the_status_line() {
     let new = said(500, Some("CT is locked (disk)"), r#"{"data":null,"message":"CT is locked (disk)\n"}"#);
     let old = said(500, Some("CT is locked (disk)"), r#"{"data":null}"#);
     assert_eq!(new, old);
@@ -40,7 +40,7 @@ fn a_success_without_an_envelope_is_unreadable() {
 }
 
 #[test]
-fn only_containers_are_listed_and_templates_are_told() {
+fn only_containers_are_listed_and_templates_are_marked() {
     let rows = json!([
         { "id": "lxc/5001", "type": "lxc", "vmid": "5001", "node": "pve1", "status": "running", "name": "mc-1",
           "maxmem": "1073741824", "template": 0, "lock": "" },
@@ -62,7 +62,7 @@ fn only_containers_are_listed_and_templates_are_told() {
 }
 
 #[test]
-fn a_row_that_cannot_be_read_spoils_the_list() {
+fn an_unreadable_row_makes_the_list_an_error() {
     for row in [
         json!({ "type": "lxc", "node": "pve1" }),
         json!({ "type": "lxc", "vmid": 5001 }),
@@ -70,12 +70,12 @@ fn a_row_that_cannot_be_read_spoils_the_list() {
     ] {
         assert!(containers(&json!([row])).is_err(), "{row}");
     }
-    assert!(containers(&Value::Null).is_err(), "no list is not an empty list");
+    assert!(containers(&Value::Null).is_err(), "a missing list is not an empty list");
     assert!(nodes(&json!([{ "status": "online" }])).is_err());
 }
 
 #[test]
-fn a_node_may_hide_its_size() {
+fn a_node_may_lack_its_size() {
     let rows = json!([
         { "node": "pve1", "status": "online", "maxmem": 64, "mem": "32", "maxcpu": 8.0 },
         { "node": "pve2", "status": "unknown" },
@@ -89,7 +89,7 @@ fn a_node_may_hide_its_size() {
 }
 
 #[test]
-fn a_configuration_is_read_whatever_its_types() {
+fn a_configuration_is_read_with_text_or_number_values() {
     let data = json!({
         "hostname": "mc-1", "description": "zpack op_1\n", "memory": "2048", "cores": 2, "tags": "game;zpack,x",
         "net0": "bridge=vmbr3,name=eth0", "digest": "d", "lxc": [["a", "b"]], "template": 1,
@@ -136,7 +136,7 @@ fn addresses_are_found_in_old_and_new_shapes() {
 }
 
 #[test]
-fn a_clone_runs_until_its_row_has_an_end() {
+fn a_clone_is_running_until_its_row_has_an_end() {
     let running = json!({ "upid": "x", "type": "vzclone", "id": "9000", "status": "RUNNING" });
     let ended = json!({ "upid": "x", "type": "vzclone", "id": "9000", "status": "OK", "endtime": 1 });
     assert_eq!(any_running(&json!([])), Ok(false));

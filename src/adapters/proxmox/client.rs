@@ -1,7 +1,8 @@
-//! Sends one request to the cluster: waits for a place, picks an endpoint, shows the token, reads the envelope.
+//! Sends one request to the cluster: waits for a place among the concurrent calls, picks an endpoint, adds the token,
+//! opens the envelope.
 //!
-//! Changes go over connections of their own, so none can meet a kept connection that the hypervisor is just closing;
-//! such a meeting leaves open whether it was executed. Only a failed connection moves a request to the next endpoint.
+//! Writes use new connections, so that none can use a kept connection that the hypervisor is just closing, which would
+//! leave open whether the write was executed. Only a failed connection makes the client try the next endpoint.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,16 +31,16 @@ const ROOT: &str = "/api2/json";
 const MAX_READ: usize = 8 << 20;
 const MAX_CHANGE: usize = 256 << 10;
 
-/// The hypervisor client could not be made.
+/// The hypervisor client could not be created.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProxmoxSetupError {
-    /// There is no endpoint.
+    /// No endpoint was given.
     #[error("no endpoint of the hypervisor is given")]
     NoEndpoint,
     /// An endpoint is not an HTTP address.
     #[error("`{0}` is not the address of a hypervisor API: https://HOST:8006 is")]
     Address(String),
-    /// The HTTP client could not be made.
+    /// The HTTP client could not be created.
     #[error(transparent)]
     Http(#[from] ClientError),
 }
@@ -85,7 +86,7 @@ impl Client {
         })
     }
 
-    /// Sends `request` and reads its answer with `read`.
+    /// Sends `request` and parses its answer with `read`.
     pub(super) async fn ask<T>(
         &self,
         request: Request,
@@ -98,12 +99,12 @@ impl Client {
         }
     }
 
-    /// Sends `request`; a refusal is a value, for callers to whom some of them are good news.
+    /// Sends `request` and returns a refusal as a value, for callers to which some refusals mean success.
     pub(super) async fn send(&self, request: Request) -> Result<Result<Value, Refusal>, HypervisorError> {
         let label = request.label.clone();
-        let patience = if request.changes() { self.deadlines.change } else { self.deadlines.remote_read };
-        let Some(_place) = self.limits.enter(&request, patience).await else {
-            let detail = "not sent: too many requests are under way already".to_owned();
+        let timeout = if request.changes() { self.deadlines.change } else { self.deadlines.remote_read };
+        let Some(_place) = self.limits.enter(&request, timeout).await else {
+            let detail = "not sent: too many requests are in progress".to_owned();
             return Err(HypervisorError::Unavailable { operation: label.to_string(), detail });
         };
         let unauthorized = |detail| HypervisorError::Unauthorized { operation: label.to_string(), detail };
@@ -217,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_root_of_the_api_may_be_part_of_the_address_or_not() {
+    fn the_address_may_include_the_root_of_the_api() {
         let path = ["nodes", "pve1", "tasks", "UPID:pve1:1:zpack@pve!ctl:"].map(str::to_owned);
         for base in ["https://h:8006", "https://h:8006/", "https://h:8006/api2/json", "https://h:8006/api2/json/"] {
             let url = address(&base.parse().unwrap(), &path);

@@ -1,4 +1,4 @@
-//! A request by its name in errors and log events, and what repeating it would mean.
+//! The name of a request in errors and log events, and whether it may be repeated.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use crate::kernel::VmId;
 /// Whether a request changes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// It only reads; a lost answer is read again.
+    /// It only reads, so it can be repeated when the answer is lost.
     Read,
-    /// It changes something; a lost answer leaves the outcome open.
+    /// It writes, so a lost answer leaves the outcome unknown.
     Write,
 }
 
-/// A request.
+/// The label of a request.
 #[derive(Clone, Debug)]
 pub(super) struct RequestLabel {
     name: String,
@@ -32,7 +32,7 @@ impl RequestLabel {
         Self { name: name.into(), access: Access::Write, claims: None }
     }
 
-    /// This request wants `vmid` to be free.
+    /// The request needs `vmid` to be free.
     pub(super) fn claiming(mut self, vmid: VmId) -> Self {
         self.claims = Some(vmid);
         self

@@ -1,5 +1,5 @@
-//! How many calls may be under way at once. The hypervisor has three workers a node and no way to say "slow down", so
-//! the restraint is ours: few changes a node, some more reads in all.
+//! Bounds the number of concurrent calls. The hypervisor has three workers a node and cannot ask clients to slow down,
+//! so the client limits itself: few writes a node, some more reads in total.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use crate::ports::NodeName;
 const CHANGES_PER_NODE: usize = 2;
 const READS: usize = 8;
 
-/// The calls under way.
+/// The calls in progress.
 #[derive(Debug)]
 pub(super) struct Limits {
     reads: Arc<Semaphore>,
@@ -21,18 +21,18 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// No call is under way.
+    /// No call is in progress.
     pub(super) fn new() -> Self {
         Self { reads: Arc::new(Semaphore::new(READS)), changes: Mutex::default() }
     }
 
-    /// Waits for a place; none when `patience` runs out first.
-    pub(super) async fn enter(&self, request: &Request, patience: Duration) -> Option<OwnedSemaphorePermit> {
+    /// Waits for a place; `None` when `timeout` is over first.
+    pub(super) async fn enter(&self, request: &Request, timeout: Duration) -> Option<OwnedSemaphorePermit> {
         let places = match &request.node {
             Some(node) if request.changes() => self.changes_of(node),
             Some(_) | None => self.reads.clone(),
         };
-        tokio::time::timeout(patience, places.acquire_owned()).await.ok()?.ok()
+        tokio::time::timeout(timeout, places.acquire_owned()).await.ok()?.ok()
     }
 
     fn changes_of(&self, node: &NodeName) -> Arc<Semaphore> {

@@ -1,19 +1,19 @@
 //! Reads the loosely typed values of the hypervisor: any scalar may be a string or a number, booleans are 0 and 1, keys
-//! come and go. Every function is total: what cannot be read is absent.
+//! may be absent. Every function is total: a value that cannot be read counts as absent.
 
 use serde_json::Value;
 
-/// The value under `key`, when `object` is an object that has it.
+/// The value of `key`, if `object` is an object that has it.
 pub(super) fn field<'a>(object: &'a Value, key: &str) -> Option<&'a Value> {
     object.as_object()?.get(key)
 }
 
-/// The scalar under `key` as text.
+/// The scalar of `key` as text.
 pub(super) fn text(object: &Value, key: &str) -> Option<String> {
     scalar(field(object, key)?)
 }
 
-/// The scalar under `key` as text, unless it is empty.
+/// The scalar of `key` as text, unless it is empty.
 pub(super) fn filled(object: &Value, key: &str) -> Option<String> {
     text(object, key).filter(|text| !text.is_empty())
 }
@@ -28,7 +28,7 @@ pub(super) fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// The scalar under `key` as a whole number; a fraction is cut off.
+/// The scalar of `key` as a whole number; a fraction is cut off.
 pub(super) fn whole(object: &Value, key: &str) -> Option<u64> {
     match field(object, key)? {
         Value::Number(number) => number.as_u64().or_else(|| number.as_f64().and_then(cut)),
@@ -41,12 +41,12 @@ pub(super) fn whole(object: &Value, key: &str) -> Option<u64> {
     }
 }
 
-/// The scalar under `key` as a whole number that fits 32 bits.
+/// The scalar of `key` as a whole number of 32 bits.
 pub(super) fn small(object: &Value, key: &str) -> Option<u32> {
     whole(object, key).and_then(|number| u32::try_from(number).ok())
 }
 
-/// The flag under `key`; absent means no.
+/// The flag of `key`; absent means false.
 pub(super) fn flag(object: &Value, key: &str) -> bool {
     whole(object, key).is_some_and(|number| number != 0)
 }

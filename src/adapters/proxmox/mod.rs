@@ -1,9 +1,9 @@
 //! The hypervisor over the Proxmox VE 8 and 9 API (docs/contracts/proxmox.md).
 //!
-//! `request` says what is asked, `client` asks it, `answer`, `task` and `refusal` say what came back; all but `client`
-//! are pure. Nothing here repeats a change: an answer that was lost is [`HypervisorError::OutcomeUnknown`], and its
-//! caller looks at the world before it asks again. Not here: who may have which container number, and whether a
-//! container that is there is ours.
+//! `request` builds requests, `client` sends them, `answer`, `task` and `refusal` parse what comes back; all but
+//! `client` are pure. No write is repeated here: a lost answer is [`HypervisorError::OutcomeUnknown`], and the caller
+//! reads the state before it sends the write again. Elsewhere: which VMID an operation may use, and whether an existing
+//! container is ours (`containers`).
 
 mod answer;
 mod client;
@@ -47,7 +47,7 @@ pub struct Proxmox {
 }
 
 impl Proxmox {
-    /// A client of the cluster of `settings`; connects when it is first used.
+    /// A client of the cluster of `settings`; connects on first use.
     pub fn new(settings: &ProxmoxSettings, clock: Clock) -> Result<Self, ProxmoxSetupError> {
         Ok(Self {
             client: Client::new(settings, clock)?,
@@ -60,7 +60,7 @@ impl Proxmox {
         self.client.ask(request, accepted_task).await
     }
 
-    /// Begins a change of power; a refusal that `is_there` recognises means that there is nothing to change.
+    /// Starts a change of power; a refusal for which `is_there` is true means that the state is already reached.
     async fn switch(&self, request: Request, is_there: fn(&Refusal) -> bool) -> Result<Started, HypervisorError> {
         let label = request.label.clone();
         match self.client.send(request).await? {
@@ -70,8 +70,8 @@ impl Proxmox {
         }
     }
 
-    /// What is on record of a task; `None` when the hypervisor has no record of it.
-    async fn look_up(&self, upid: &Upid) -> Result<Option<TaskState>, HypervisorError> {
+    /// The recorded state of a task; `None` when the hypervisor has no record of it.
+    async fn recorded(&self, upid: &Upid) -> Result<Option<TaskState>, HypervisorError> {
         let request = request::task(upid);
         let label = request.label.clone();
         match self.client.send(request).await? {
@@ -86,7 +86,7 @@ impl Proxmox {
 }
 
 fn accepted_task(data: &Value) -> Result<Task, Unreadable> {
-    let text = data.as_str().ok_or("the answer to an accepted change is no task id")?;
+    let text = data.as_str().ok_or("the answer to an accepted change is not a task id")?;
     let upid: Upid = text.parse().map_err(|error: upid::UpidError| error.to_string())?;
     Ok(Task(upid.as_str().to_owned()))
 }
@@ -110,7 +110,7 @@ impl Hypervisor for Proxmox {
         let label = request.label.clone();
         match self.client.send(request).await? {
             Ok(data) if loose::scalar(&data) == Some(vmid.to_string()) => Ok(true),
-            Ok(_) => Err(unreadable(&label, "the answer is another number".to_owned())),
+            Ok(_) => Err(unreadable(&label, "the answer names another VMID".to_owned())),
             Err(refusal) if is_taken(&refusal) => Ok(false),
             Err(refusal) => Err(classify(&label, &refusal)),
         }
@@ -169,12 +169,12 @@ impl Hypervisor for Proxmox {
         let upid: Upid = task.0.parse().map_err(|error: upid::UpidError| {
             unreadable(&RequestLabel::read("read the state of a task"), error.to_string())
         })?;
-        Ok(self.look_up(&upid).await?.unwrap_or_else(|| self.grace.missed(&upid, Instant::now())))
+        Ok(self.recorded(&upid).await?.unwrap_or_else(|| self.grace.missed(&upid, Instant::now())))
     }
 
     async fn recorded_task(&self, name: &str) -> Result<Option<TaskState>, HypervisorError> {
         match name.parse::<Upid>() {
-            Ok(upid) => self.look_up(&upid).await,
+            Ok(upid) => self.recorded(&upid).await,
             Err(_) => Ok(None),
         }
     }

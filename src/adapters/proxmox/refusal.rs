@@ -1,33 +1,33 @@
-//! What the hypervisor's words mean. Its API reports nearly every refusal as a 500 with a Perl message, so the class of
-//! an error is in its text; matched by substring, because file and line of the source may follow it.
+//! Classifies the messages of the hypervisor. Its API reports nearly every refusal as a 500 with a Perl message, so the
+//! class of an error is in the text; it is matched by substring, because file and line of the source may follow.
 
 use super::label::{Access, RequestLabel};
 use crate::kernel::Failure;
 use crate::ports::{HypervisorError, TaskEnd};
 
-/// An answer that is not a success.
+/// An answer with an error status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Refusal {
     /// The HTTP status.
     pub(super) status: u16,
-    /// The message of the body, else the words of the status line.
+    /// The message of the body, or else the reason phrase of the status line.
     pub(super) text: String,
-    /// Refused parameters and why.
+    /// Refused parameters with the reasons.
     pub(super) fields: Vec<(String, String)>,
 }
 
 /// A message with a known meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Meaning {
-    /// A lock, a worker or the cluster file system was not to be had in time.
+    /// A lock, a worker or the cluster file system was not available in time.
     TryLater,
     /// The container carries this configuration lock.
     Locked(String),
-    /// The container number, or something made for it, exists.
+    /// The VMID, or something that belongs to it, exists already.
     Exists,
     /// The node has no such container.
     Missing,
-    /// No room left.
+    /// The storage is full.
     NoRoom,
 }
 
@@ -43,7 +43,7 @@ const TRY_LATER: &[&str] = &[
     "ipcc_send_rec",
 ];
 
-/// What is said while it cannot be checked who is asking.
+/// Sent while the permissions of the token cannot be checked.
 const NOT_CHECKED: &str = "RPCEnvironment init request failed";
 
 const NO_ROOM: &[&str] = &[
@@ -80,17 +80,17 @@ fn lock(text: &str) -> Option<String> {
     Some(lock.to_owned())
 }
 
-/// Whether a start was refused because the container runs.
+/// Whether a start was refused because the container is running.
 pub(super) fn is_already_running(refusal: &Refusal) -> bool {
     matches!(refusal.status, 500 | 501) && refusal.text.contains("already running")
 }
 
-/// Whether a stop was refused because the container does not run.
+/// Whether a stop was refused because the container is not running.
 pub(super) fn is_not_running(refusal: &Refusal) -> bool {
     matches!(refusal.status, 500 | 501) && refusal.text.contains("not running")
 }
 
-/// Whether a container number was refused because it is taken.
+/// Whether a VMID was refused because it is taken.
 pub(super) fn is_taken(refusal: &Refusal) -> bool {
     let named = |(_, words): &(String, String)| words.contains("already exists");
     refusal.status == 400 && refusal.fields.iter().any(named)
@@ -102,13 +102,13 @@ pub(super) fn is_unknown_task(refusal: &Refusal) -> bool {
     refusal.status == 400 && (refusal.fields.iter().any(named) || refusal.text.contains("no such task"))
 }
 
-/// Whether a refusal leaves it open if the token is accepted: it came from a proxy in front of the API, or the cluster file
-/// system that knows the tokens was away.
+/// Whether a refusal says nothing about the token: it came from a proxy in front of the API, or the cluster file
+/// system, which stores the tokens, was unavailable.
 pub(super) fn says_nothing_of_the_token(refusal: &Refusal) -> bool {
     matches!(refusal.status, 502..=504) || refusal.text.contains(NOT_CHECKED)
 }
 
-/// The error of a refused `operation`.
+/// The error for a refused request.
 pub(super) fn classify(label: &RequestLabel, refusal: &Refusal) -> HypervisorError {
     let name = label.to_string();
     let detail = described(refusal);
@@ -123,10 +123,10 @@ pub(super) fn classify(label: &RequestLabel, refusal: &Refusal) -> HypervisorErr
         403 => {
             HypervisorError::Forbidden { operation: name, detail: format!("{detail}{}", hint(label, &refusal.text)) }
         }
-        // Old releases report some of what is a 500 now as a 501.
-        500 | 501 => said(label, &refusal.text, detail),
+        // Old releases answer 501 in some cases that are a 500 now.
+        500 | 501 => by_message(label, &refusal.text, detail),
         595 => HypervisorError::Unreachable { operation: name, detail },
-        // A gateway lost the answer: 596 to 599 are the hypervisor's own, the others come from a proxy before it.
+        // A gateway lost the answer: 596 to 599 come from the hypervisor, the others from a proxy in front of it.
         502..=504 | 596..=599 => lost(label, detail),
         300..=399 => HypervisorError::Refused {
             operation: name,
@@ -136,7 +136,7 @@ pub(super) fn classify(label: &RequestLabel, refusal: &Refusal) -> HypervisorErr
     }
 }
 
-/// The error of an `operation` whose answer did not arrive. A read without answer can simply be read again.
+/// The error for a request whose answer did not arrive. A read can simply be repeated.
 pub(super) fn lost(label: &RequestLabel, detail: String) -> HypervisorError {
     let name = label.to_string();
     match label.access() {
@@ -145,7 +145,7 @@ pub(super) fn lost(label: &RequestLabel, detail: String) -> HypervisorError {
     }
 }
 
-fn said(label: &RequestLabel, text: &str, detail: String) -> HypervisorError {
+fn by_message(label: &RequestLabel, text: &str, detail: String) -> HypervisorError {
     let name = label.to_string();
     match meaning(text) {
         Some(Meaning::TryLater) => HypervisorError::Unavailable { operation: name, detail },
@@ -165,7 +165,7 @@ fn taken(label: &RequestLabel, detail: String) -> HypervisorError {
     }
 }
 
-/// The words of a refusal, for people.
+/// The text of a refusal.
 pub(super) fn described(refusal: &Refusal) -> String {
     let mut words = if refusal.text.is_empty() { format!("status {}", refusal.status) } else { refusal.text.clone() };
     for (field, message) in &refusal.fields {
@@ -174,8 +174,8 @@ pub(super) fn described(refusal: &Refusal) -> String {
     words
 }
 
-/// What an operator can do about a 403. A rule with alternatives that all failed names no path; the usual one is a clone
-/// by a token whose rights are on a pool, sent without that pool.
+/// What an operator can do about a 403. When several alternatives of a rule failed, no path is named; the usual case is
+/// a clone with a token whose rights are on a pool, sent without that pool.
 fn hint(label: &RequestLabel, text: &str) -> String {
     let inside = text.split_once("Permission check failed (").and_then(|(_, rest)| rest.split_once(')'));
     match inside {
@@ -190,7 +190,7 @@ fn hint(label: &RequestLabel, text: &str) -> String {
     }
 }
 
-/// How a task with this exit status ended.
+/// The result of a task with this exit status.
 pub(super) fn end_of_task(exit: Option<&str>) -> TaskEnd {
     let Some(exit) = exit.map(str::trim) else {
         return TaskEnd::Unknown { message: "the task stopped without an exit status".to_owned() };

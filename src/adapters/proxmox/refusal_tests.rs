@@ -36,7 +36,7 @@ fn kind(error: &HypervisorError) -> &'static str {
 }
 
 #[test]
-fn every_known_text_has_its_class_with_and_without_a_source_line() {
+fn every_known_message_is_classified_with_and_without_a_source_line() {
     let table: &[(&str, &str)] = &[
         ("can't lock file '/run/lock/lxc/pve-config-5001.lock' - got timeout", "Unavailable"),
         ("can't lock file '/var/lock/pve-manager/pve-storage-local' - got timeout", "Unavailable"),
@@ -91,7 +91,7 @@ fn the_lock_is_named() {
 }
 
 #[test]
-fn every_status_has_its_class() {
+fn every_status_is_classified() {
     let read = RequestLabel::read("read the version");
     for (status, of_change, of_read) in [
         (401, "Unauthorized", "Unauthorized"),
@@ -123,7 +123,7 @@ fn refused_parameters_are_named() {
 }
 
 #[test]
-fn a_taken_number_is_not_a_bad_parameter() {
+fn a_taken_vmid_is_not_an_invalid_parameter() {
     let fields = vec![("vmid".to_owned(), "VM 5001 already exists".to_owned())];
     let refusal = Refusal { status: 400, text: "Parameter verification failed.".to_owned(), fields };
     assert!(is_taken(&refusal));
@@ -132,7 +132,7 @@ fn a_taken_number_is_not_a_bad_parameter() {
 }
 
 #[test]
-fn a_missing_right_says_what_to_grant() {
+fn a_missing_permission_names_what_to_grant() {
     let said = |operation: &RequestLabel, text: &str| classify(operation, &refusal(403, text)).to_string();
     assert!(said(&clone(), "Permission check failed").contains("name that pool"));
     assert!(said(&clone(), "Permission check failed (/vms/9000, VM.Clone)").contains("VM.Clone on /vms/9000"));
@@ -142,7 +142,7 @@ fn a_missing_right_says_what_to_grant() {
 }
 
 #[test]
-fn already_there_is_told_by_verb() {
+fn already_done_depends_on_the_request() {
     let running = refusal(500, &format!("CT 5001 already running{PERL}"));
     let stopped = refusal(500, &format!("CT 5001 not running{PERL}"));
     assert!(is_already_running(&running) && !is_not_running(&running));

@@ -1,4 +1,4 @@
-//! Every request the client can make: method, path and parameters. Pure, so that a test can hold each one against the
+//! Every request of the client: method, path and parameters. Pure, so that a test can check each one against the
 //! published schema of the API.
 
 use super::label::{Access, RequestLabel};
@@ -13,11 +13,11 @@ use crate::ports::{CloneRequest, ContainerSettings, NodeName};
 pub(super) struct Request {
     pub(super) label: RequestLabel,
     pub(super) method: Method,
-    /// The path below `/api2/json`, one entry a segment.
+    /// The path below `/api2/json`, one entry per segment.
     pub(super) path: Vec<String>,
-    /// Sent in the query of a GET or DELETE and as a form otherwise.
+    /// Sent in the query of a GET or DELETE, otherwise as a form.
     pub(super) parameters: Vec<(&'static str, String)>,
-    /// The node that has to answer, when it is not any.
+    /// The node that has to answer; `None` for any node.
     pub(super) node: Option<NodeName>,
 }
 
@@ -55,7 +55,7 @@ impl Request {
         self
     }
 
-    /// Whether it changes something.
+    /// Whether it is a write.
     pub(super) fn changes(&self) -> bool {
         self.label.access() == Access::Write
     }
@@ -74,7 +74,7 @@ pub(super) fn containers() -> Request {
 }
 
 pub(super) fn next_id(vmid: VmId) -> Request {
-    let label = RequestLabel::read(format!("ask whether {vmid} is free")).claiming(vmid);
+    let label = RequestLabel::read(format!("check whether {vmid} is free")).claiming(vmid);
     Request::of_cluster(label, &["cluster", "nextid"]).with("vmid", vmid)
 }
 
@@ -84,7 +84,7 @@ pub(super) fn config(node: &NodeName, vmid: VmId) -> Request {
 }
 
 pub(super) fn pending(node: &NodeName, vmid: VmId) -> Request {
-    let label = RequestLabel::read(format!("read what waits for a restart of {vmid} on {node}"));
+    let label = RequestLabel::read(format!("read the pending options of {vmid} on {node}"));
     Request::of_container(label, Method::Get, node, vmid, &["pending"])
 }
 

@@ -1,4 +1,4 @@
-//! What the client is told at its making.
+//! Settings of the hypervisor client.
 
 use std::time::Duration;
 
@@ -12,54 +12,55 @@ use crate::ports::NodeName;
 /// Settings of the hypervisor client.
 #[derive(Clone, Debug)]
 pub struct ProxmoxSettings {
-    /// The doors to the cluster, tried in this order until one lets us in. At least one.
+    /// The endpoints of the cluster, tried in this order until one accepts the connection. At least one.
     pub endpoints: Vec<Endpoint>,
-    /// The API token, `USER@REALM!TOKENID=SECRET`; one in a file is read again when it is refused.
+    /// The API token, `USER@REALM!TOKENID=SECRET`; if it is in a file, the file is read again when the token is
+    /// refused.
     pub token: StoredSecret,
-    /// What makes the certificate of an endpoint acceptable.
+    /// Which certificates of the endpoints are accepted.
     pub tls: TlsVerify,
     /// How containers are cloned.
     pub cloning: Cloning,
-    /// How long to wait for what.
+    /// Timeouts.
     pub deadlines: Deadlines,
 }
 
-/// One node's API. Any of them serves the whole cluster.
+/// The API of one node. Any of them serves the whole cluster.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// For example `https://pve1.example.net:8006`; may end in `/api2/json`.
     pub base: Url,
-    /// The node behind it, when known: calls about another node take one hop more and get a longer deadline.
+    /// The node of the address, if known: calls about other nodes take one more hop and get a longer timeout.
     pub node: Option<NodeName>,
 }
 
-/// How the disks of a clone come to be.
+/// How the disks of a clone are created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cloning {
-    /// Linked to the template's; needs a storage that can do it.
+    /// Linked to those of the template; needs a storage that supports it.
     Linked,
-    /// Copied, to `storage` or to where the template's are.
+    /// Copied, to `storage` or to the storage of the template.
     Full {
         /// The storage.
         storage: Option<String>,
     },
 }
 
-/// How long to wait for what (docs/contracts/proxmox.md 14.6). A hypervisor that is blocked answers after 30 s by
-/// itself, so a change waits longer than that for its verdict.
+/// Timeouts (docs/contracts/proxmox.md 14.6). A blocked hypervisor answers after 30 s, so a write waits longer than
+/// that for its answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
-    /// A connection.
+    /// For a connection.
     pub connect: Duration,
-    /// A read about the connected node or the cluster.
+    /// For a read about the connected node or the cluster.
     pub read: Duration,
-    /// A read about another node.
+    /// For a read about another node.
     pub remote_read: Duration,
-    /// A change.
+    /// For a write.
     pub change: Duration,
     /// How long a refused token is not sent again.
     pub cool_down: Duration,
-    /// How long a task that was just started may be unknown.
+    /// How long a task that was just started may have no record.
     pub task_grace: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! The state of a task from its status document, and patience with tasks that are not on record yet.
+//! The state of a task from its status document, and the grace period of tasks without a record.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,7 @@ use crate::ports::{TaskEnd, TaskState};
 
 const REMEMBERED: usize = 256;
 
-/// Reads the status document of a task.
+/// Parses the status document of a task.
 pub(super) fn state(data: &Value) -> Result<TaskState, Unreadable> {
     match text(data, "status").as_deref() {
         Some("running") => Ok(TaskState::Running),
@@ -25,9 +25,9 @@ pub(super) fn state(data: &Value) -> Result<TaskState, Unreadable> {
     }
 }
 
-/// A worker writes its record a moment after the request that started it is answered, so "no such task" counts only
-/// when it is still said after the grace. Counted from the first time it is said, so neither a restart nor the clock of
-/// the hypervisor matters.
+/// The hypervisor writes the record of a task shortly after it has answered the request that started it, so "no such
+/// task" counts only after a grace period. The period begins with the first such answer, so that neither a restart of
+/// zpack nor the clock of the hypervisor matters.
 #[derive(Debug)]
 pub(super) struct Grace {
     grace: Duration,
@@ -35,12 +35,12 @@ pub(super) struct Grace {
 }
 
 impl Grace {
-    /// No task was missed so far.
+    /// No task is without a record so far.
     pub(super) fn new(grace: Duration) -> Self {
         Self { grace, missed: Mutex::default() }
     }
 
-    /// The state of a task of which the hypervisor has no record at `now`.
+    /// The state of a task without a record at `now`.
     pub(super) fn missed(&self, upid: &Upid, now: Instant) -> TaskState {
         let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
         if missed.len() >= REMEMBERED && !missed.contains_key(upid.as_str()) {
@@ -54,7 +54,7 @@ impl Grace {
         TaskState::Ended(TaskEnd::Unknown { message: "the hypervisor has no record of the task".to_owned() })
     }
 
-    /// The task is on record.
+    /// The task has a record.
     pub(super) fn found(&self, upid: &Upid) {
         self.missed.lock().unwrap_or_else(PoisonError::into_inner).remove(upid.as_str());
     }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_task_is_running_for_a_moment_and_unknown_afterwards() {
+    fn a_task_without_a_record_is_running_at_first_and_unknown_later() {
         let grace = Grace::new(Duration::from_secs(3));
         let upid: Upid = "UPID:pve1:0002D4BF:0A1B2C3D:65F0A1B2:vzclone:9000:zpack@pve!ctl:".parse().unwrap();
         let start = Instant::now();
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_remembers_is_bounded() {
+    fn memory_is_bounded() {
         let grace = Grace::new(Duration::from_secs(3));
         let now = Instant::now();
         for number in 0..2 * REMEMBERED {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_document_says_how_it_ended() {
+    fn the_status_document_shows_how_the_task_ended() {
         assert_eq!(state(&json!({ "status": "running" })), Ok(TaskState::Running));
         let ended = state(&json!({ "status": "stopped", "exitstatus": "OK" }));
         assert_eq!(ended, Ok(TaskState::Ended(TaskEnd::Succeeded)));

@@ -1,17 +1,17 @@
-//! Task ids of the hypervisor: `UPID:node:pid:pstart:starttime:type:id:user:`, the trailing colon included.
+//! Task ids of the hypervisor: `UPID:node:pid:pstart:starttime:type:id:user:`, including the trailing colon.
 
 use std::str::FromStr;
 
 use crate::ports::NodeName;
 
-/// A task id that was checked, as the hypervisor wrote it.
+/// A valid task id, as the hypervisor wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Upid {
     text: String,
     node: NodeName,
 }
 
-/// The text is no task id.
+/// The text is not a task id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a task id")]
 pub(super) struct UpidError(String);
@@ -22,7 +22,7 @@ impl Upid {
         &self.text
     }
 
-    /// The node the task runs on; only its address knows the task.
+    /// The node that runs the task; requests about it go to that node.
     pub(super) fn node(&self) -> &NodeName {
         &self.node
     }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_node_is_in_the_id() {
+    fn the_node_is_read_from_the_id() {
         for (text, node) in [
             ("UPID:pve1:0002D4BF:0A1B2C3D:65F0A1B2:vzclone:9000:zpack@pve!ctl:", "pve1"),
             ("UPID:node-7:0002D4BF:0A1B2C3D4:65F0A1B2:vzdump::root@pam:", "node-7"),

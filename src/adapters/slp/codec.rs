@@ -1,22 +1,22 @@
-//! Bytes of the Server List Ping. Pure and total: no input panics, and none makes it read on for ever.
+//! Encodes and decodes the Server List Ping. Pure and total: no input causes a panic or unbounded reading.
 
-/// The longest status is 32767 characters, of three bytes at most.
+/// The longest status is 32767 characters of at most three bytes.
 const MAX_STATUS: usize = 3 * 32_767;
 /// The longest packet that can hold it.
 const MAX_FRAME: usize = MAX_STATUS + 16;
-/// The longest answer to an older ping, in UTF-16 units.
+/// The longest answer to a legacy ping, in UTF-16 units.
 const MAX_LEGACY: usize = 1024;
-/// The longest host a handshake carries.
+/// The longest host name in a handshake.
 const MAX_HOST: usize = 255;
 /// The packet id of a status and of the handshake.
 const STATUS: i32 = 0;
 /// Any protocol: the server answers with its own.
 const ANY_PROTOCOL: i32 = -1;
 const NEXT_STATUS: i32 = 1;
-/// The protocol of the last version with the older ping, 1.6.4.
+/// The protocol of 1.6.4, the last version with the legacy ping.
 const LEGACY_PROTOCOL: u8 = 78;
 
-/// The bytes are no answer to a ping.
+/// The bytes are not an answer to a ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Malformed {
     /// A number has more than 32 bits.
@@ -25,21 +25,21 @@ pub(super) enum Malformed {
     /// A length is negative, zero, or more than is accepted.
     #[error("a length of {0} is out of bounds")]
     Length(i64),
-    /// Another packet than the one that was asked for.
+    /// A packet of another type than requested.
     #[error("packet {0} instead of a status")]
     Packet(i32),
-    /// The first byte belongs to no answer.
+    /// The first byte does not begin an answer.
     #[error("it begins with byte {0:#04x}")]
     Beginning(u8),
     /// The packet ends before its content does.
     #[error("the packet is shorter than its content")]
     Short,
-    /// Not the text that belongs there.
+    /// The text is not valid.
     #[error("the text cannot be read")]
     Text,
 }
 
-/// Handshake and status request, to be sent at once.
+/// Handshake and status request, sent together.
 pub(super) fn status_request(host: &str, port: u16) -> Vec<u8> {
     let host = cut(host);
     let mut handshake = Vec::new();
@@ -56,7 +56,7 @@ pub(super) fn status_request(host: &str, port: u16) -> Vec<u8> {
     request
 }
 
-/// The ping of 1.6, which 1.4 and 1.5 understand too.
+/// The ping of 1.6, which 1.4 and 1.5 also understand.
 pub(super) fn legacy_request(host: &str, port: u16) -> Vec<u8> {
     let host: Vec<u16> = cut(host).encode_utf16().collect();
     let channel: Vec<u16> = "MC|PingHost".encode_utf16().collect();
@@ -69,7 +69,7 @@ pub(super) fn legacy_request(host: &str, port: u16) -> Vec<u8> {
     request
 }
 
-/// The status document at the beginning of `bytes`; `None` when more has to come.
+/// The status document at the beginning of `bytes`; `None` when more bytes are needed.
 pub(super) fn status_answer(bytes: &[u8]) -> Result<Option<String>, Malformed> {
     let Some((size, rest)) = take_var_int(bytes)? else { return Ok(None) };
     let size = bounded(size, MAX_FRAME)?;
@@ -83,7 +83,7 @@ pub(super) fn status_answer(bytes: &[u8]) -> Result<Option<String>, Malformed> {
     String::from_utf8(text.to_vec()).map(Some).map_err(|_| Malformed::Text)
 }
 
-/// The text of the answer to an older ping; `None` when more has to come.
+/// The text of the answer to a legacy ping; `None` when more bytes are needed.
 pub(super) fn legacy_answer(bytes: &[u8]) -> Result<Option<String>, Malformed> {
     match bytes {
         [] | [0xff] | [0xff, _] => Ok(None),
@@ -97,12 +97,12 @@ pub(super) fn legacy_answer(bytes: &[u8]) -> Result<Option<String>, Malformed> {
     }
 }
 
-/// Takes a VarInt off the front: groups of seven bits, the least significant first; `None` when more has to come.
+/// Takes a VarInt off the front: groups of seven bits, least significant first; `None` when more bytes are needed.
 fn take_var_int(bytes: &[u8]) -> Result<Option<(i32, &[u8])>, Malformed> {
     let mut value = 0u32;
     for (index, shift) in [0u32, 7, 14, 21, 28].into_iter().enumerate() {
         let Some((&byte, rest)) = bytes.get(index..).and_then(<[u8]>::split_first) else { return Ok(None) };
-        // The fifth group has room for four bits and none after it.
+        // The fifth group has room for four bits, and there is no sixth.
         if shift == 28 && byte > 0x0f {
             break;
         }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_as_the_protocol_shows_them() {
+    fn numbers_are_encoded_as_in_the_protocol() {
         let known: [(i32, &[u8]); 7] = [
             (0, &[0]),
             (127, &[0x7f]),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_too_long_are_refused() {
+    fn oversized_numbers_are_refused() {
         for bytes in [[0xff, 0xff, 0xff, 0xff, 0x1f], [0x80, 0x80, 0x80, 0x80, 0x80], [0xff; 5]] {
             assert_eq!(take_var_int(&bytes), Err(Malformed::VarInt));
         }
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_request_is_the_one_of_the_protocol() {
+    fn requests_are_encoded_as_in_the_protocol() {
         let expected = [&[18, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 8][..], b"mc-1.tld", &[0x63, 0xdd, 1, 1, 0]].concat();
         assert_eq!(status_request("mc-1.tld", 25_565), expected);
         let legacy = legacy_request("ab", 25_565);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_out_of_bounds_are_refused_before_anything_is_waited_for() {
+    fn lengths_out_of_bounds_are_refused_at_once() {
         for size in [0, -1, i32::MIN, i32::MAX, length(MAX_FRAME) + 1] {
             assert_eq!(status_answer(&var_int(size)), Err(Malformed::Length(i64::from(size))), "{size}");
         }

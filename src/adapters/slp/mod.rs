@@ -1,7 +1,7 @@
 //! The Server List Ping of Minecraft, as a client (docs/contracts/edge.md C5).
 //!
-//! First the ping of 1.7 and later; where that finds no answer, the one before it, on a connection of its own. Time and
-//! size are bounded whatever the server does. Bytes are [`codec`], documents are [`report`], both pure.
+//! Sends the ping of 1.7 and later first; if that gets no status, the legacy ping on a new connection. Time and size
+//! are bounded whatever the server does. [`codec`] handles bytes and [`report`] documents; both are pure.
 
 mod codec;
 mod report;
@@ -17,13 +17,13 @@ use tokio::time::{Instant, timeout_at};
 use self::report::Timed;
 use crate::ports::{Ping, PingReport, PingTarget, StatusPing};
 
-/// The share of the time the first ping may take; the rest is for the older one.
+/// The share of the time that the first ping may take; the rest is for the legacy ping.
 const MODERN_SHARE: f64 = 0.6;
 
 /// Settings of the ping.
 #[derive(Clone, Copy, Debug)]
 pub struct PingSettings {
-    /// The longest a ping may take altogether.
+    /// The timeout of a ping altogether.
     pub limit: Duration,
 }
 
@@ -46,7 +46,7 @@ impl ServerListPing {
     }
 }
 
-/// Why one kind of ping found no status.
+/// Why one kind of ping got no status.
 enum Missed {
     NotConnected(String),
     Silent,
@@ -73,7 +73,7 @@ impl StatusPing for ServerListPing {
             Err(missed @ Missed::NotConnected(_)) => return missed.into(),
             Err(missed) => missed,
         };
-        // The first ping says more about a server that answers neither.
+        // If both pings fail, the result of the first one says more.
         legacy(target, begun + limit).await.map_or_else(|_| missed.into(), Ping::Answered)
     }
 }
@@ -90,7 +90,7 @@ async fn legacy(target: &PingTarget, deadline: Instant) -> Result<PingReport, Mi
     report::legacy(&answer).map_err(|error| Missed::Unusable(error.to_string()))
 }
 
-/// One connection: sends `request` and reads until `parse` has a whole answer.
+/// One connection: sends `request` and reads until `parse` has a complete answer.
 async fn exchange<T>(
     target: &PingTarget,
     deadline: Instant,
@@ -109,15 +109,15 @@ async fn exchange<T>(
             if let Some(answer) = parse(&bytes).map_err(|error| Missed::Unusable(error.to_string()))? {
                 return Ok(Timed { answer, latency: begun.elapsed() });
             }
-            // `parse` refuses what is longer than an answer can be, so this ends.
+            // `parse` refuses anything longer than an answer can be, so the loop ends.
             if stream.read_buf(&mut bytes).await.map_err(lost)? == 0 {
-                return Err(Missed::Unusable("closed without a whole answer".to_owned()));
+                return Err(Missed::Unusable("closed without a complete answer".to_owned()));
             }
         }
     };
     match timeout_at(deadline, talk).await {
         Ok(outcome) => outcome,
         Err(_) if bytes.is_empty() => Err(Missed::Silent),
-        Err(_) => Err(Missed::Unusable("the answer did not come to an end".to_owned())),
+        Err(_) => Err(Missed::Unusable("the answer was not complete in time".to_owned())),
     }
 }

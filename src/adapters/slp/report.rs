@@ -1,4 +1,4 @@
-//! Reads what servers say of themselves. Loose: every field may be missing or of another kind.
+//! Parses the status that servers report. Lenient: every field may be missing or of another type.
 
 use std::time::Duration;
 
@@ -7,29 +7,29 @@ use serde_json::Value;
 use crate::ports::PingReport;
 
 const MAX_TEXT: usize = 256;
-/// How deep the parts of a description are followed.
+/// The nesting depth up to which the parts of a description are read.
 const MAX_DEPTH: usize = 16;
 
-/// An answer and how long it took.
+/// An answer and the time it took.
 pub(super) struct Timed<T> {
     /// The answer.
     pub(super) answer: T,
-    /// From the connection to the whole answer.
+    /// From the connection to the complete answer.
     pub(super) latency: Duration,
 }
 
-/// The answer is no status.
+/// The answer is not a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoStatus {
-    /// The text of the status is no JSON object.
-    #[error("the status is no JSON object")]
+    /// The text of the status is not a JSON object.
+    #[error("the status is not a JSON object")]
     Document,
-    /// The text of an older answer has too few fields.
-    #[error("the older status has too few fields")]
+    /// The text of a legacy answer has too few fields.
+    #[error("the legacy status has too few fields")]
     Fields,
 }
 
-/// Reads the document of 1.7 and later.
+/// Parses the document of 1.7 and later.
 pub(super) fn modern(timed: &Timed<String>) -> Result<PingReport, NoStatus> {
     let document: Value = serde_json::from_str(&timed.answer).map_err(|_| NoStatus::Document)?;
     if !document.is_object() {
@@ -52,7 +52,7 @@ pub(super) fn modern(timed: &Timed<String>) -> Result<PingReport, NoStatus> {
     })
 }
 
-/// Reads the text of 1.4 to 1.6 (fields between NULs) or of older versions (fields between section signs).
+/// Parses the text of 1.4 to 1.6 (fields between NULs) or of earlier versions (fields between section signs).
 pub(super) fn legacy(timed: &Timed<String>) -> Result<PingReport, NoStatus> {
     let text = timed.answer.as_str();
     let empty = PingReport { latency: timed.latency, legacy: true, ..PingReport::default() };
@@ -87,7 +87,7 @@ fn number(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_f64().and_then(whole))
 }
 
-/// The words of a description: a text, a component with parts, or a list of them.
+/// The text of a description: a string, a component with parts, or a list of them.
 fn flatten(description: &Value, depth: usize, text: &mut String) {
     if depth > MAX_DEPTH || text.len() > 4 * MAX_TEXT {
         return;
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strange_status_is_read_as_far_as_it_goes() {
+    fn an_unusual_status_is_read_as_far_as_possible() {
         let text = r#"{"version":"1.8","players":{"online":-1,"max":2e99},"description":7}"#;
         let report = modern(&timed(text)).unwrap();
         assert_eq!((report.version, report.online, report.max), (None, None, None));
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn both_older_answers_are_read() {
+    fn both_legacy_answers_are_parsed() {
         let report = legacy(&timed("§1\x0078\x001.6.4\x00A server\x003\x0020")).unwrap();
         assert_eq!((report.version.as_deref(), report.protocol), (Some("1.6.4"), Some(78)));
         assert_eq!((report.online, report.max, report.legacy), (Some(3), Some(20), true));

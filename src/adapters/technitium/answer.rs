@@ -1,4 +1,4 @@
-//! Reads answers and refusals: HTTP 200 always, a status word, and sentences instead of codes (docs/contracts/edge.md
+//! Parses answers and refusals: HTTP 200 always, a status word, and sentences instead of codes (docs/contracts/edge.md
 //! B1). Total.
 
 use serde_json::Value;
@@ -8,19 +8,19 @@ use crate::ports::ZoneError;
 
 const MAX_DETAIL: usize = 300;
 
-/// Why a call did not do what was asked.
+/// Why a call was not successful.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// The token was not accepted at all.
+    /// The token was not accepted.
     Token {
-        /// In the server's words.
+        /// The server's message.
         detail: String,
     },
     /// Anything else.
     Other(ZoneError),
 }
 
-/// The `response` of an answer that says ok.
+/// The `response` of a successful answer.
 pub(super) fn read(operation: &str, answer: &Answer) -> Result<Value, Refusal> {
     let owned = || operation.to_owned();
     let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
@@ -52,7 +52,7 @@ pub(super) fn read(operation: &str, answer: &Answer) -> Result<Value, Refusal> {
     }
 }
 
-/// The meaning of a sentence. One that is not known will be said again.
+/// The meaning of a sentence. An unknown one counts as permanent.
 fn refused(operation: String, detail: String) -> ZoneError {
     let said = detail.to_ascii_lowercase();
     let has = |words: &str| said.contains(words);
@@ -63,7 +63,7 @@ fn refused(operation: String, detail: String) -> ZoneError {
     } else if has("already exists") || has("cname record cannot exists") {
         ZoneError::Conflict { operation, detail }
     } else if has("access was denied") {
-        // Reading, changing and deleting are rights of their own.
+        // Reading, changing and deleting are separate permissions.
         let detail = format!("{detail} (the token lacks the right to {operation})");
         ZoneError::Unauthorized { operation, detail }
     } else if has("no such zone was found") || has("does not belong to the zone") {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn sentences_are_told_apart() {
+    fn sentences_are_classified() {
         let table = [
             ("Cannot delete record: no such record exists.", Failure::Ambiguous),
             ("Cannot add record: record already exists.", Failure::Ambiguous),

@@ -1,8 +1,7 @@
-//! The DNS zone of the house over Technitium's HTTP API (docs/contracts/edge.md B).
+//! The internal DNS zone over Technitium's HTTP API (docs/contracts/edge.md B).
 //!
-//! Every call is a POST with a form. The token travels in the `Authorization` header; a server that knows only the
-//! older way gets it in the form, never in an address. The API has no changes that go together: they are made one by
-//! one.
+//! Every call is a POST with a form. The token is sent in the `Authorization` header; a server that supports only the
+//! older way gets it in the form, never in a URL. The API has no transactions: changes are made one by one.
 
 mod answer;
 mod record;
@@ -23,19 +22,19 @@ use super::zone_names::ZoneNames;
 use crate::kernel::{Clock, DnsName, Secret, StoredSecret};
 use crate::ports::{DnsZone, ZoneChange, ZoneError, ZoneHealth, ZoneRecord};
 
-/// A whole zone of ours fits.
+/// Our whole zone fits.
 const MAX_BODY: usize = 16 << 20;
 
-/// Where the server is, and as whom it is called.
+/// Settings of the Technitium client.
 #[derive(Clone, Debug)]
 pub struct TechnitiumSettings {
     /// Its root, without `/api`.
     pub base_url: Url,
-    /// The token; one in a file is read again when it is refused.
+    /// The token; if it is in a file, the file is read again when the token is refused.
     pub token: StoredSecret,
     /// The zone.
     pub zone: DnsName,
-    /// How long a call may take.
+    /// The timeout of a call.
     pub timeout: Duration,
     /// How long a refused token is not sent again.
     pub cool_down: Duration,
@@ -52,7 +51,7 @@ pub struct Technitium {
     settings: TechnitiumSettings,
     token: Token,
     names: ZoneNames,
-    /// The server knows the token only as a field of the form, as releases up to 14 do.
+    /// The server reads the token only from the form, as releases up to 14 do.
     token_in_form: AtomicBool,
 }
 
@@ -74,8 +73,8 @@ impl Technitium {
         Ok(Self { client, settings, token, names, token_in_form: AtomicBool::new(false) })
     }
 
-    /// Makes a call and answers with its `response`. The first refusal of the token may only mean that the server knows the
-    /// older way to send it.
+    /// Makes a call and returns its `response`. The first refusal of the token may only mean that the server supports
+    /// only the older way to send it.
     async fn call(&self, operation: &str, route: &str, form: Form) -> Result<Value, ZoneError> {
         let unauthorized = |detail| ZoneError::Unauthorized { operation: operation.to_owned(), detail };
         let mut attempt = self.token.admit(()).await.map_err(unauthorized)?;
@@ -91,11 +90,11 @@ impl Technitium {
                     }
                     Err(unauthorized(detail))
                 }
-                // Nothing was said of the token.
+                // This says nothing about the token.
                 Err(answer::Refusal::Other(error @ (ZoneError::Unreachable { .. } | ZoneError::NoAnswer { .. }))) => {
                     Err(error)
                 }
-                // A right the token lacks is one of its rights, too: the token itself was accepted.
+                // A missing permission is a refusal too, but the token itself was accepted.
                 Err(answer::Refusal::Other(error)) => {
                     attempt.accepted();
                     Err(error)
@@ -185,7 +184,7 @@ impl Technitium {
                     self.zone(),
                     ("ttl", record::seconds(new.ttl).to_string()),
                     ("comments", new.comment.clone()),
-                    // Replaces the whole set of the name and type, so that a repetition adds nothing.
+                    // Replaces the whole set of this name and type, so that a repeated call adds nothing.
                     ("overwrite", "true".to_owned()),
                 ]);
                 self.call(&operation, "zones/records/add", form).await.map(drop)
@@ -195,7 +194,7 @@ impl Technitium {
                 let mut form = record::identity(&from.name, &from.data);
                 form.push(self.zone());
                 form.extend(record::new_value(&to.data));
-                // What is left out is not kept: the comment would be lost, the TTL reset.
+                // Fields that are left out are reset: the comment would be lost, and the TTL set to the default.
                 form.extend([
                     ("ttl", record::seconds(to.ttl).to_string()),
                     ("comments", to.comment.clone()),
@@ -241,7 +240,7 @@ impl DnsZone for Technitium {
     }
 
     async fn check(&self) -> Result<ZoneHealth, ZoneError> {
-        self.get("look at the zone", &self.settings.zone, false).await?;
+        self.get("read the zone", &self.settings.zone, false).await?;
         Ok(ZoneHealth { token_expires_at: None })
     }
 }

@@ -1,14 +1,14 @@
-//! Records as the API takes and shows them (docs/contracts/edge.md B2). Total.
+//! Formats and parses records of the API (docs/contracts/edge.md B2). Total.
 
 use serde_json::Value;
 
 use crate::kernel::{DnsName, Timestamp};
 use crate::ports::{RecordData, Srv, Ttl, ZoneRecord};
 
-/// What the server takes for a TTL it is to choose.
+/// The value that makes the server choose the TTL.
 const DEFAULT_TTL: u32 = 3600;
 
-/// A TTL as the server takes it.
+/// A TTL in the server's format.
 pub(super) const fn seconds(ttl: Ttl) -> u32 {
     match ttl {
         Ttl::Auto => DEFAULT_TTL,
@@ -16,7 +16,7 @@ pub(super) const fn seconds(ttl: Ttl) -> u32 {
     }
 }
 
-/// The fields that name a record: its name, its type, and its present value.
+/// The fields that identify a record: its name, its type and its current value.
 pub(super) fn identity(name: &DnsName, data: &RecordData) -> Vec<(&'static str, String)> {
     let mut fields = vec![("domain", name.to_string()), ("type", kind(data))];
     match data {
@@ -35,7 +35,7 @@ pub(super) fn identity(name: &DnsName, data: &RecordData) -> Vec<(&'static str, 
     fields
 }
 
-/// The fields that give a record another value.
+/// The fields that set a record's new value.
 pub(super) fn new_value(data: &RecordData) -> Vec<(&'static str, String)> {
     match data {
         RecordData::A(address) => vec![("newIpAddress", address.to_string())],
@@ -63,7 +63,7 @@ fn target(srv: &Srv) -> String {
     srv.target.as_ref().map_or_else(|| ".".to_owned(), ToString::to_string)
 }
 
-/// The record of a listed row. Older releases spell some keys differently.
+/// Parses a listed row. Older releases spell some keys differently.
 pub(super) fn read(row: &Value, zone: &DnsName) -> Result<Option<ZoneRecord>, String> {
     let text = |key: &str| row.get(key).and_then(Value::as_str);
     let kind = text("type").ok_or("a listed record has no type")?.to_ascii_uppercase();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_without_a_target_is_not_offered() {
+    fn an_srv_record_without_a_target_has_none() {
         let row = json!({"name": "a.zone.tld", "type": "SRV", "ttl": 60,
             "rData": {"priority": 0, "weight": 5, "port": 25565, "target": "."}});
         let record = read(&row, &zone()).unwrap().unwrap();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_ours_that_cannot_be_read_makes_the_listing_unreadable() {
+    fn an_unreadable_record_of_ours_makes_the_listing_unreadable() {
         for row in [
             json!({"name": "a.zone.tld", "type": "A", "rData": {}}),
             json!({"name": "a.zone.tld", "type": "SRV", "rData": {"priority": 0, "weight": 5, "port": 70000, "target": "a"}}),

@@ -1,4 +1,4 @@
-//! Reads the answers of the bridge. Total: an answer of any shape gives a value or a reason.
+//! Parses the answers of the bridge. Total: an answer of any shape gives a value or a reason.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,13 +9,13 @@ use crate::adapters::http::Answer;
 use crate::ports::{ProxyEntry, ProxyError, ProxyListing};
 
 const MAX_DETAIL: usize = 300;
-/// Longer than any name, so that what is listed can be removed by what was read.
+/// Longer than any name, so that every listed server can be removed by the name that was read.
 const MAX_NAME: usize = 1024;
 
-/// Reads a listing: `{boot_id?, uptime_s?, servers:[{name, address?, port?, …}]}`. A server that cannot be read makes
-/// the whole listing unreadable, or it would pass for one that is not registered.
+/// Parses a listing: `{boot_id?, uptime_s?, servers:[{name, address?, port?, …}]}`. One unreadable server makes the
+/// whole listing an error; otherwise it would count as not registered.
 pub(super) fn listing(body: &[u8]) -> Result<ProxyListing, String> {
-    let document: Value = serde_json::from_slice(body).map_err(|error| format!("no JSON: {error}"))?;
+    let document: Value = serde_json::from_slice(body).map_err(|error| format!("it is not JSON: {error}"))?;
     let servers = document.get("servers").and_then(Value::as_array).ok_or("it has no list of servers")?;
     let servers: Result<Vec<_>, String> = servers.iter().map(entry).collect();
     let boot_id = document.get("boot_id").and_then(Value::as_str).filter(|id| !id.is_empty());
@@ -32,7 +32,7 @@ fn entry(server: &Value) -> Result<ProxyEntry, String> {
     Ok(ProxyEntry { name, address: separate().or_else(|| text.parse().ok()) })
 }
 
-/// The error of an answer that is not a success.
+/// The error for an answer that is not a success.
 pub(super) fn refused(operation: String, answer: &Answer) -> ProxyError {
     let body = String::from_utf8_lossy(&answer.body);
     let words = body.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_that_is_wrong_anywhere_is_not_believed() {
+    fn a_listing_with_any_error_is_refused() {
         for body in
             ["", "[]", "{}", r#"{"servers":{}}"#, r#"{"servers":[{"name":"a"},{}]}"#, "<html>", r#"{"servers":["#]
         {

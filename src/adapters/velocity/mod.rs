@@ -1,11 +1,12 @@
 //! The zpack bridge in the Velocity proxy, over HTTP (docs/contracts/edge.md C).
 //!
-//! Velocity finds names without their case and compares them with it, and never replaces a registration: a refused one
-//! is looked up, removed in its own spelling, and made again. After every removal it is looked up what is left, because
-//! a 404 also comes when the name was registered in another form. A bridge without a listing is believed that a name is
-//! unknown only after it has answered a call with success in this process: whatever else `VELOCITY_URL` may lead to
-//! says 404 to everything. The secret goes as a hash, in a header only. Reading answers is [`answer`], and pure; what
-//! the bridge sends us is checked by [`proof`]. Not here: which registrations there should be (`edge`).
+//! Velocity looks names up without regard to case but compares them with it, and never replaces a registration: after a
+//! refusal the client looks up the existing entry, removes it in its own spelling, and registers again. After every
+//! removal it lists again, because a 404 is also the answer when the name was registered in another spelling. A 404 of
+//! a bridge without a listing counts as "not registered" only after the bridge has answered some call with success in
+//! this process: any other server behind `VELOCITY_URL` would answer 404 to everything. The secret is sent as a hash,
+//! in a header only. [`answer`] parses answers and is pure; [`proof`] checks callbacks. Elsewhere: which registrations
+//! there should be (`edge`).
 
 mod answer;
 mod proof;
@@ -34,11 +35,11 @@ const MAX_BODY: usize = 4 << 20;
 /// Settings of the client.
 #[derive(Clone, Debug)]
 pub struct VelocitySettings {
-    /// The root of the bridge, for example `http://10.70.0.241:8081`.
+    /// The root address of the bridge, for example `http://10.70.0.241:8081`.
     pub base_url: Url,
-    /// What both sides know; one in a file is read again when it is refused.
+    /// The shared secret; if it is in a file, the file is read again when the secret is refused.
     pub secret: StoredSecret,
-    /// The longest wait for an answer.
+    /// The timeout of a call.
     pub timeout: Duration,
     /// How long a refused secret is not sent again.
     pub cool_down: Duration,
@@ -57,17 +58,17 @@ pub struct Velocity {
     secret: Arc<HeldSecret>,
     token: Arc<Token>,
     timeout: Duration,
-    /// It has answered a call as only a bridge does.
+    /// Whether it has given an answer that only a bridge gives.
     is_bridge: Arc<AtomicBool>,
 }
 
 impl Velocity {
-    /// A client of the bridge; connects when it is first used.
+    /// A client of the bridge; connects on first use.
     pub fn new(settings: &VelocitySettings, clock: Clock) -> Result<Self, ClientError> {
         let client = HttpClient::new(ClientSettings {
             peer: PEER,
             connect_timeout: settings.timeout / 2,
-            // Calls are few, and one that meets a closing connection leaves its outcome open.
+            // Calls are rare, and one over a closing connection would leave its outcome unknown.
             keep_idle: None,
             tls: TlsVerify::SystemRoots.for_address(&settings.base_url),
         })?;
@@ -83,13 +84,13 @@ impl Velocity {
         })
     }
 
-    /// Checks whether a callback was sent by the bridge. The secret is the one of this client: another one
-    /// that either finds in the file is used by both.
+    /// Checks whether a callback was sent by the bridge. It shares the secret of this client: a new value that either
+    /// of them reads from the file is used by both.
     pub fn proof(&self, clock: Clock) -> BridgeProof {
         BridgeProof::of(self.secret.clone(), clock)
     }
 
-    /// Calls `route`, again if the secret was refused and has been replaced in its file.
+    /// Calls `route`, and repeats the call if the secret was refused and has been replaced in its file.
     async fn send(
         &self,
         operation: &str,
@@ -165,7 +166,7 @@ impl Velocity {
         }
     }
 
-    /// What is listed, or `None` from a bridge that cannot tell.
+    /// The listing, or `None` from a bridge that has no such route.
     async fn listed(&self) -> Result<Option<Vec<ProxyEntry>>, ProxyError> {
         match self.list().await {
             Ok(listing) => Ok(Some(listing.servers)),
@@ -185,7 +186,7 @@ impl Velocity {
         Ok(())
     }
 
-    /// Whether an entry of exactly this spelling was removed; false when there was none.
+    /// Whether an entry with exactly this spelling was removed; false when there was none.
     async fn unregister_once(&self, operation: &str, spelling: &str) -> Result<bool, ProxyError> {
         let answer = self.send(operation, Method::Post, "unregister", Some(&json!({"server_name": spelling}))).await?;
         match answer.status {
@@ -198,7 +199,7 @@ impl Velocity {
         }
     }
 
-    /// Removes what stands in the way of `name`, unless it is the registration that is wanted.
+    /// Removes what blocks the registration of `name`, unless it is the wanted registration.
     async fn clear_the_way(
         &self,
         operation: &str,
@@ -221,24 +222,23 @@ impl Velocity {
     }
 }
 
-/// Whether only a bridge that accepted the secret answers so. Older bridges demand none for a listing, and what has no
-/// such route says so before it looks at the secret.
+/// Whether only a bridge that accepted the secret gives this answer. Older bridges require none for a listing, and a
+/// missing route is answered before the secret is checked.
 fn shows_that_the_secret_is_accepted(route: &str, answer: &Answer) -> bool {
     route != "list" && !matches!(answer.status, 404 | 405 | 501..=504)
 }
 
-/// What was found when a registration had been refused.
+/// What was found after a registration had been refused.
 enum InTheWay {
     /// Nothing: the refusal has another reason.
     Nothing,
-    /// The very registration that was asked for.
+    /// The wanted registration.
     Itself,
     /// Another registration of the name, which was removed.
     Removed,
 }
 
-/// Whether a refusal can mean that the name is taken: bridges pass on the exception of Velocity with one status or
-/// another.
+/// Whether a refusal can mean that the name is taken: bridges pass on the exception of Velocity with various statuses.
 fn may_be_taken(error: &ProxyError) -> bool {
     matches!(error, ProxyError::Refused { status: 400 | 409 | 422 | 500, .. })
 }
@@ -281,10 +281,10 @@ impl GameProxy for Velocity {
                 };
                 listed.into_iter().filter(is_left).collect()
             }
-            // A bridge without a listing leaves no other witness than its answer, if a bridge it is.
+            // Without a listing, the answer of the bridge is the only evidence, provided that it is a bridge.
             None if self.is_bridge.load(Ordering::Relaxed) => Vec::new(),
             None => {
-                let detail = "it knows none of the calls of a bridge (is VELOCITY_URL right?)".to_owned();
+                let detail = "it has none of the routes of a bridge (is VELOCITY_URL right?)".to_owned();
                 return Err(ProxyError::Misconfigured { operation, detail });
             }
         };

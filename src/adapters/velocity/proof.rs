@@ -12,11 +12,11 @@ use crate::adapters::stopwatch::Stopwatch;
 use crate::kernel::{Clock, StoredSecret};
 use crate::ports::BridgeSecret;
 
-/// How often the file is read again at most: any sender of a wrong secret causes it.
+/// The minimum time between two reads of the file, since anyone who sends a wrong secret can cause one.
 const READ_AGAIN: Duration = Duration::from_secs(5);
 
-/// The secret of the bridge, for what the bridge sends. One in a file is read again when something else is sent, and
-/// replaces ours only if it is what was sent: so a stranger changes nothing.
+/// The secret that callbacks of the bridge carry. If it is in a file, the file is read again when a callback carries
+/// another value, and the new value counts only if it is that one; so a wrong secret changes nothing.
 #[derive(Debug)]
 pub struct BridgeProof {
     secret: Arc<HeldSecret>,
@@ -26,7 +26,7 @@ pub struct BridgeProof {
 }
 
 impl BridgeProof {
-    /// The proof of a bridge that only calls us.
+    /// The proof for a bridge whose callbacks are checked without a client.
     pub fn new(secret: StoredSecret, clock: Clock) -> Self {
         Self::of(Arc::new(HeldSecret::new(secret)), clock)
     }
@@ -58,9 +58,7 @@ impl BridgeSecret for BridgeProof {
         *read_at = Some(now);
         match read {
             Ok(Some(secret)) if secret.digest().matches(sent) => {
-                tracing::info!(
-                    "the bridge of Velocity sends the secret that is in the file now; it is used from now on"
-                );
+                tracing::info!("the bridge of Velocity uses the new secret of the file; zpack uses it from now on");
                 self.secret.replace(secret);
                 true
             }
