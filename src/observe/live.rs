@@ -31,7 +31,7 @@ use crate::telemetry::Outage;
 const READ_LIMIT: Duration = Duration::from_millis(200);
 const HISTORY_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const HOST_TTL: Duration = Duration::from_secs(60 * 60);
-/// The key of the last look at the hypervisor that failed.
+/// The key of the time at which the last failed listing began.
 const LISTING_FAILED: &str = "host:failed";
 /// How many servers one pipeline covers.
 const BATCH: usize = 500;

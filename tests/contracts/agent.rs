@@ -1,4 +1,5 @@
-//! The agent client against the simulated agents, today's small one and the complete one, and against odd answers.
+//! The agent client against the simulated agents, both today's small one and the complete one, and against unusual
+//! answers.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use zpack::ports::{Agent, AgentAssignment, AgentError, AgentState, AgentWorkload
 use zpack::sim::agent::AgentMode;
 use zpack::sim::{Boot, SimConfig, World};
 
-use super::scripted::{Act, Scripted, answer, nobody};
+use super::scripted::{Act, Scripted, answer, unused_address};
 
 const VMID: u32 = 5001;
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -103,7 +104,7 @@ fn paper(generation: u32) -> AgentAssignment {
 }
 
 #[tokio::test]
-async fn a_server_is_installed_and_switched_by_both_agents() {
+async fn both_agents_install_start_and_stop_a_server() {
     for mode in AgentMode::ALL {
         let rig = Rig::new(*mode).await;
         assert_eq!(rig.agents.status(rig.at).await.unwrap().state, AgentState::Idle);
@@ -122,7 +123,7 @@ async fn a_server_is_installed_and_switched_by_both_agents() {
 }
 
 #[tokio::test]
-async fn the_words_of_a_failed_install_arrive() {
+async fn the_message_of_a_failed_install_is_reported() {
     let rig = Rig::new(AgentMode::Full).await;
     rig.levers(json!({ "state": "error", "error": "no such version" })).await;
     let report = rig.agents.status(rig.at).await.unwrap();
@@ -131,7 +132,7 @@ async fn the_words_of_a_failed_install_arrive() {
 }
 
 #[tokio::test]
-async fn the_simulated_agent_refuses_in_ways_the_client_tells_apart() {
+async fn refusals_of_the_simulated_agent_are_classified() {
     let rig = Rig::new(AgentMode::Full).await;
     let wrong = agents_at(rig.world.agent_port(), "wrong");
     let error = wrong.status(rig.at).await.unwrap_err();
@@ -152,15 +153,16 @@ async fn the_simulated_agent_refuses_in_ways_the_client_tells_apart() {
 }
 
 #[tokio::test]
-async fn an_agent_that_is_not_there_was_not_reached() {
-    let nobody = nobody().await;
-    let error = agents_at(nobody.port(), "agent-token").configure(nobody.ip(), &paper(1)).await.unwrap_err();
+async fn a_missing_agent_is_reported_as_unreachable() {
+    let address = unused_address().await;
+    let error =
+        agents_at(address.port(), "agent-token").configure(address.ip(), &paper(1)).await.unwrap_err();
     assert!(matches!(error, AgentError::Unreachable { .. }), "{error}");
     assert_eq!(error.failure(), Failure::Transient);
 }
 
 #[tokio::test]
-async fn the_token_goes_with_every_call_and_only_as_a_header() {
+async fn the_token_is_sent_with_every_call_in_the_header_only() {
     let server = Scripted::always("202 Accepted", r#"{"state":"idle"}"#).await;
     let (agents, at) = (agents(&server), at(&server));
     agents.health(at).await.unwrap();
@@ -197,7 +199,7 @@ async fn a_change_whose_answer_is_lost_is_sent_once() {
 }
 
 #[tokio::test]
-async fn an_agent_without_ready_does_not_support_it() {
+async fn an_agent_without_the_ready_route_is_unsupported() {
     let server = Scripted::always("404 Not Found", "404 page not found").await;
     let error = agents(&server).ready(at(&server)).await.unwrap_err();
     assert!(matches!(error, AgentError::Unsupported { .. }), "{error}");
@@ -206,7 +208,7 @@ async fn an_agent_without_ready_does_not_support_it() {
 }
 
 #[tokio::test]
-async fn a_status_that_is_too_long_or_no_json_is_not_believed() {
+async fn an_oversized_or_malformed_status_is_an_error() {
     let long = format!(r#"{{"state":"running","x":"{}"}}"#, "x".repeat(64 << 10));
     for body in [long.as_str(), "running", ""] {
         let bytes = answer("200 OK", body);

@@ -1,4 +1,4 @@
-//! The catalog client against the simulated artifact server and against answers that must not pass for a catalog.
+//! The catalog client against the simulated artifact server, and against answers that must not count as a catalog.
 
 use serde_json::{Value, json};
 use zpack::adapters::artifacts::{ArtifactSettings, ArtifactStore};
@@ -6,7 +6,7 @@ use zpack::kernel::{Classify, Failure};
 use zpack::ports::{CatalogError, CatalogSource, Fetched};
 use zpack::sim::{SimConfig, World};
 
-use super::scripted::{Act, Scripted, answer, nobody};
+use super::scripted::{Act, Scripted, answer, unused_address};
 
 fn client(base_url: url::Url) -> ArtifactStore {
     ArtifactStore::new(&ArtifactSettings { base_url }).unwrap()
@@ -18,7 +18,7 @@ fn document(fetched: Fetched) -> (Value, Option<String>) {
 }
 
 #[tokio::test]
-async fn both_documents_are_read_and_an_unchanged_one_is_not_sent_again() {
+async fn an_unchanged_document_is_not_sent_again() {
     let world = World::start(SimConfig::default()).await.unwrap();
     let artifacts = client(world.artifacts_url().parse().unwrap());
     let (games, etag) = document(artifacts.games(None).await.unwrap());
@@ -53,7 +53,7 @@ async fn a_failing_server_is_never_an_empty_catalog() {
 }
 
 #[tokio::test]
-async fn a_document_that_is_too_large_or_no_text_is_not_acceptable() {
+async fn an_oversized_or_binary_document_is_refused() {
     let binary = [answer("200 OK", "ab"), vec![]].concat();
     let binary = [&binary[..binary.len() - 2], &[0xff, 0xfe]].concat();
     for bytes in [answer("200 OK", &" ".repeat((1 << 20) + 1)), binary] {
@@ -67,7 +67,7 @@ async fn a_document_that_is_too_large_or_no_text_is_not_acceptable() {
 }
 
 #[tokio::test]
-async fn an_unchanged_document_nobody_has_is_a_failure() {
+async fn an_unchanged_document_without_a_copy_is_an_error() {
     let server = Scripted::always("304 Not Modified", "").await;
     assert!(client(server.url()).games(None).await.is_err());
     assert_eq!(client(server.url()).games(Some("\"a\"")).await.unwrap(), Fetched::Unchanged);
@@ -75,7 +75,7 @@ async fn an_unchanged_document_nobody_has_is_a_failure() {
 
 #[tokio::test]
 async fn the_address_is_shown_without_credentials() {
-    let address = nobody().await;
+    let address = unused_address().await;
     let base = format!("http://reader:s3cret@{address}/tree/").parse().unwrap();
     let error = client(base).runtimes(None).await.unwrap_err();
     let expected = format!("http://{address}/tree/devcontainer/_catalog.json");

@@ -15,7 +15,7 @@ use crate::support::{TestDb, on_every_database};
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A source whose games are as it is told.
+/// A source that serves the games it was given.
 #[derive(Default)]
 struct Source {
     games: Mutex<String>,
@@ -82,7 +82,7 @@ impl Rig {
         Self::over(TestDb::migrated(zpack::config::DatabaseKind::Sqlite).await).await
     }
 
-    /// A catalog as a fresh process has it.
+    /// A catalog as a new process would have it.
     fn catalog(&self) -> Catalog {
         Catalog::new(self.source.clone(), self.test.db.clone(), self.clock.clone(), MINUTE)
     }
@@ -118,7 +118,7 @@ async fn a_hundred_readers_cost_one_fetch() {
 }
 
 #[tokio::test]
-async fn a_hundred_readers_of_a_dead_source_cost_one_fetch_too() {
+async fn a_hundred_readers_of_a_dead_source_cost_one_fetch() {
     let rig = Rig::new().await;
     rig.source.down.store(true, Ordering::SeqCst);
     let catalog = rig.catalog();
@@ -128,14 +128,14 @@ async fn a_hundred_readers_of_a_dead_source_cost_one_fetch_too() {
         assert!(matches!(error.source, Some(RefreshError::Source { .. })), "{error:?}");
     }
     assert_eq!(rig.source.asked(), 1);
-    // Left alone for a while, then asked again.
+    // The source is not read for a while, and then again.
     rig.clock.advance(Duration::from_secs(6));
     rig.source.down.store(false, Ordering::SeqCst);
     assert_eq!(served(&catalog).await, ("1.0".to_owned(), false, 0));
 }
 
 #[tokio::test]
-async fn an_old_copy_is_served_at_once_while_a_hanging_source_is_asked() {
+async fn a_stale_copy_is_served_at_once_while_the_source_hangs() {
     let rig = Rig::new().await;
     let catalog = rig.catalog();
     served(&catalog).await;
@@ -154,7 +154,7 @@ async fn an_old_copy_is_served_at_once_while_a_hanging_source_is_asked() {
 }
 
 #[tokio::test]
-async fn what_has_not_changed_is_not_sent_again() {
+async fn an_unchanged_document_is_confirmed_by_its_tag() {
     let rig = Rig::new().await;
     let catalog = rig.catalog();
     served(&catalog).await;
@@ -164,7 +164,7 @@ async fn what_has_not_changed_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_document_that_is_no_catalog_does_not_replace_the_good_copy() {
+async fn a_malformed_document_does_not_replace_the_good_copy() {
     let rig = Rig::new().await;
     let catalog = rig.catalog();
     served(&catalog).await;
@@ -188,7 +188,7 @@ async fn a_restart_while_the_source_is_down_serves_the_stored_copy(test: TestDb)
     let restarted = rig.catalog();
     assert_eq!(served(&restarted).await, ("1.0".to_owned(), true, 86_340));
 
-    // A copy of more than a day is not served any more, neither from memory nor from the database.
+    // A copy older than a day is not served, neither from memory nor from the database.
     rig.clock.advance(2 * MINUTE);
     for catalog in [restarted, rig.catalog()] {
         let error = catalog.games().await.unwrap_err();
@@ -201,7 +201,7 @@ async fn a_stored_copy_follows_the_source(test: TestDb) {
     served(&rig.catalog()).await;
     rig.source.offer("2.00").await;
     rig.clock.advance(DAY + MINUTE);
-    // Too old to serve: this reader waits for the source.
+    // The copy is too old: this reader waits for the source.
     assert_eq!(served(&rig.catalog()).await, ("2.00".to_owned(), false, 0));
     rig.source.down.store(true, Ordering::SeqCst);
     assert_eq!(served(&rig.catalog()).await, ("2.00".to_owned(), false, 0));

@@ -10,7 +10,7 @@ use zpack::ports::{DnsZone, RecordData, Srv, Ttl, ZoneChange, ZoneError, ZoneRec
 use super::scripted::{Act, Scripted, Seen, answer};
 use super::zone_kit::{Rig, ZONE, host, new_a, new_srv};
 
-/// Longer than any test: who is shut out stays shut out.
+/// Longer than any test: the cool-down does not end.
 const FOREVER: Duration = Duration::from_secs(3600);
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -43,7 +43,7 @@ async fn only(zone: &Cloudflare, name: &str) -> ZoneRecord {
 }
 
 #[tokio::test]
-async fn records_are_made_in_one_batch_rewritten_in_place_and_deleted_twice() {
+async fn records_are_created_in_one_batch_updated_in_place_and_deleted_twice() {
     let rig = Rig::new().await;
     let zone = client(&rig);
     let made = [ZoneChange::Create(new_srv("mc-1", 25_577)), ZoneChange::Create(new_a("mc-1", 1))];
@@ -75,7 +75,7 @@ async fn records_are_made_in_one_batch_rewritten_in_place_and_deleted_twice() {
 }
 
 #[tokio::test]
-async fn only_records_of_exactly_the_name_are_answered() {
+async fn only_records_of_exactly_the_name_are_returned() {
     let rig = Rig::new().await;
     for name in ["mc-paper-50", "mc-paper-5013", "xmc-paper-50", "sub.mc-paper-50"] {
         rig.cloudflare_made(super::zone_kit::a(&format!("{name}.{ZONE}"), "192.0.2.1")).await;
@@ -88,7 +88,7 @@ async fn only_records_of_exactly_the_name_are_answered() {
     assert_eq!(both.len(), 2, "names with no parent in common are asked for one by one");
 }
 
-/// A5, as the service really says it.
+/// A5, with the answers of the real service.
 #[tokio::test]
 async fn each_refusal_of_the_service_has_its_own_error() {
     type Expected = fn(&ZoneError) -> bool;
@@ -126,7 +126,7 @@ async fn each_refusal_of_the_service_has_its_own_error() {
 }
 
 #[tokio::test]
-async fn a_bad_record_of_a_batch_does_not_hold_up_the_others() {
+async fn a_refused_record_of_a_batch_does_not_block_the_others() {
     let rig = Rig::new().await;
     rig.cloudflare_made(json!({"type": "CNAME", "name": "alias", "content": "elsewhere.example"})).await;
     let changes = ["mc-1", "alias", "mc-2"].map(|name| ZoneChange::Create(new_a(name, 1)));
@@ -137,7 +137,7 @@ async fn a_bad_record_of_a_batch_does_not_hold_up_the_others() {
 }
 
 #[tokio::test]
-async fn more_changes_than_a_batch_holds_are_made_in_several() {
+async fn many_changes_are_split_into_batches() {
     let rig = Rig::new().await;
     rig.steer("/sim/cloudflare/plan", json!({"records": 1000})).await;
     let changes: Vec<_> = (0..401).map(|number| ZoneChange::Create(new_a(&format!("mc-{number}"), 1))).collect();
@@ -147,9 +147,9 @@ async fn more_changes_than_a_batch_holds_are_made_in_several() {
     assert_eq!(zone.list().await.unwrap().len(), 401);
 }
 
-/// The most valuable fault: the record is made and the answer is lost.
+/// The most useful fault: the record is created and the answer is lost.
 #[tokio::test]
-async fn a_lost_answer_is_no_failure_and_no_success() {
+async fn a_lost_answer_leaves_the_outcome_unknown() {
     for action in ["timeout", "reset", "truncate", "html", "status"] {
         let rig = Rig::new().await;
         let zone = client(&rig);
@@ -164,7 +164,7 @@ async fn a_lost_answer_is_no_failure_and_no_success() {
 }
 
 #[tokio::test]
-async fn a_listing_is_read_to_its_last_page_and_again_when_it_moves() {
+async fn a_listing_is_read_completely_and_again_if_it_changed() {
     let record = |number: u64| {
         json!({"id": format!("{number:032x}"), "type": "A", "name": format!("mc-{number}.{ZONE}"), "content": "192.0.2.1",
             "ttl": 60, "proxied": false})
@@ -173,7 +173,7 @@ async fn a_listing_is_read_to_its_last_page_and_again_when_it_moves() {
         let info = json!({"page": page, "per_page": 1, "count": 1, "total_count": total, "total_pages": total});
         json!({"success": true, "errors": [], "result": [record(page)], "result_info": info}).to_string()
     };
-    // While the first reading is under way a record is made: its second page speaks of one more.
+    // A record is created during the first listing: its second page announces one more.
     let server = Scripted::start(move |number, seen| {
         let wanted = seen.parameters().into_iter().find(|(key, _)| key == "page").unwrap().1.parse().unwrap();
         Act::Send(answer("200 OK", &page(wanted, if number == 0 { 2 } else { 3 })))
@@ -184,9 +184,9 @@ async fn a_listing_is_read_to_its_last_page_and_again_when_it_moves() {
     assert_eq!(server.seen().len(), 5, "two pages given up, then three");
 }
 
-/// What a page says of itself is not followed: neither a number of pages that is too small nor pages without an end.
+/// The client relies neither on a number of pages that is too small nor on pages that never end.
 #[tokio::test]
-async fn a_listing_ends_when_all_it_announces_was_received_or_fails() {
+async fn a_listing_ends_when_it_is_complete_or_fails() {
     let row = |number: u64| json!({"id": format!("{number:032x}"), "type": "A", "name": format!("mc-{number}.{ZONE}"), "content": "192.0.2.1"});
     let page = |rows: Vec<Value>, total: u64| {
         let info = json!({"count": rows.len(), "total_count": total, "total_pages": 1});
@@ -217,9 +217,9 @@ async fn a_listing_ends_when_all_it_announces_was_received_or_fails() {
     }
 }
 
-/// What was published under another `ZPACK_ZONE` is nothing this client could read or change.
+/// Names that were published under another `ZPACK_ZONE` cannot be read or changed by this client.
 #[tokio::test]
-async fn names_of_another_zone_are_left_out_of_the_question_and_never_written() {
+async fn names_of_another_zone_are_neither_read_nor_written() {
     let rig = Rig::new().await;
     let zone = client(&rig);
     zone.apply(&[ZoneChange::Create(new_a("mc-1", 1))]).await.unwrap();
@@ -237,7 +237,7 @@ async fn names_of_another_zone_are_left_out_of_the_question_and_never_written() 
 }
 
 #[tokio::test]
-async fn a_listing_that_is_short_or_does_not_say_how_long_it_is_is_no_listing() {
+async fn an_incomplete_listing_or_one_without_totals_is_an_error() {
     let page = |info: Value| json!({"success": true, "errors": [], "result": [], "result_info": info}).to_string();
     let short = json!({"page": 1, "per_page": 5000, "count": 0, "total_count": 2, "total_pages": 1});
     for body in [page(short), page(json!({"page": 1})), page(Value::Null)] {
@@ -247,9 +247,9 @@ async fn a_listing_that_is_short_or_does_not_say_how_long_it_is_is_no_listing() 
     }
 }
 
-/// Case 9, the three forms of the answer; nobody of the process calls before its time.
+/// Case 9, the three forms of the answer; no caller of the process calls before the pause is over.
 #[tokio::test]
-async fn a_rate_limit_stops_every_caller_for_as_long_as_the_service_says() {
+async fn a_rate_limit_pauses_all_callers_as_long_as_the_service_asks() {
     for (form, range) in [("seconds", 1.0..=7.0), ("date", 1.0..=8.0), ("absent", 59.0..=75.0)] {
         let rig = Rig::new().await;
         let zone = client(&rig);
@@ -266,9 +266,9 @@ async fn a_rate_limit_stops_every_caller_for_as_long_as_the_service_says() {
     }
 }
 
-/// Case 10, over time: one attempt a span, whoever asks, until the token is accepted again.
+/// Case 10 over time: one probe a cool-down, whichever caller, until the token is accepted again.
 #[tokio::test]
-async fn a_refused_token_is_tried_again_once_a_span_and_then_works_by_itself() {
+async fn a_refused_token_is_probed_once_a_cool_down_until_it_is_accepted() {
     let rig = Rig::new().await;
     let span = Duration::from_millis(300);
     let zone = client_with(&rig, &rig.world.cloudflare().token(), span);
@@ -289,7 +289,7 @@ async fn a_refused_token_is_tried_again_once_a_span_and_then_works_by_itself() {
     zone.list().await.unwrap();
 }
 
-/// Case 10: no restart for a new token.
+/// Case 10: a new token needs no restart.
 #[tokio::test]
 async fn a_refused_token_is_read_again_from_its_file() {
     let rig = Rig::new().await;
@@ -308,7 +308,7 @@ async fn a_refused_token_is_read_again_from_its_file() {
 }
 
 #[tokio::test]
-async fn the_token_travels_in_its_header_and_shows_nowhere() {
+async fn the_token_is_sent_in_its_header_and_shown_nowhere() {
     let rig = Rig::new().await;
     let token = rig.world.cloudflare().token();
     let zone = client(&rig);
@@ -325,7 +325,7 @@ async fn the_token_travels_in_its_header_and_shows_nowhere() {
 
 /// A7.
 #[tokio::test]
-async fn a_check_tells_when_the_token_ends_and_that_it_may_read_the_zone() {
+async fn a_check_reports_the_expiry_of_the_token_and_access_to_the_zone() {
     let rig = Rig::new().await;
     assert_eq!(client(&rig).check().await.unwrap().token_expires_at, None);
     let with = async |body: Value| {

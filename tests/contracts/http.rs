@@ -1,4 +1,4 @@
-//! The HTTP client against sockets that misbehave: what it may claim about a request without an answer.
+//! The HTTP client against misbehaving sockets: what its errors may claim about a request without an answer.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use zpack::adapters::http::{Answer, Call, ClientSettings, HttpClient, Method, Tr
 use zpack::adapters::tls::TlsVerify;
 use zpack::kernel::Secret;
 
-use super::scripted::{Act, Crowded, Scripted, answer, nobody};
+use super::scripted::{Act, Crowded, Scripted, answer, unused_address};
 
 fn client(keep_idle: Option<Duration>) -> HttpClient {
     HttpClient::new(ClientSettings {
@@ -30,8 +30,8 @@ async fn post(client: &HttpClient, server: &Scripted) -> Result<Answer, Transpor
 }
 
 #[tokio::test]
-async fn a_request_without_a_connection_was_surely_not_sent() {
-    let refused = format!("http://{}/", nobody().await).parse().unwrap();
+async fn a_request_without_a_connection_was_certainly_not_sent() {
+    let refused = format!("http://{}/", unused_address().await).parse().unwrap();
     let crowded = Crowded::start().await;
     let silent = format!("http://{}/", crowded.address).parse().unwrap();
     for url in [refused, silent] {
@@ -42,7 +42,7 @@ async fn a_request_without_a_connection_was_surely_not_sent() {
 }
 
 #[tokio::test]
-async fn a_failed_tls_handshake_was_surely_not_sent() {
+async fn a_request_with_a_failed_tls_handshake_was_certainly_not_sent() {
     let plain = Scripted::always("200 OK", "{}").await;
     let url = format!("https://{}/", plain.address).parse().unwrap();
     let error = kept().send(Call::new("test", Method::Post, url)).await.unwrap_err();
@@ -51,7 +51,7 @@ async fn a_failed_tls_handshake_was_surely_not_sent() {
 }
 
 #[tokio::test]
-async fn a_request_that_left_has_an_unknown_outcome() {
+async fn a_sent_request_without_an_answer_has_an_unknown_outcome() {
     for act in [Act::Reset, Act::SendAndClose(Vec::new()), Act::SendAndClose(b"HTTP/1.1 20".to_vec()), Act::Hang] {
         let server = Scripted::start({
             let act = act.clone();
@@ -66,7 +66,7 @@ async fn a_request_that_left_has_an_unknown_outcome() {
 }
 
 #[tokio::test]
-async fn a_passed_deadline_says_so() {
+async fn a_passed_deadline_is_named_in_the_error() {
     let server = Scripted::start(|_, _| Act::Hang).await;
     let call = Call::new("test", Method::Get, server.url()).deadline(Duration::from_millis(100));
     let error = kept().send(call).await.unwrap_err();
@@ -111,7 +111,7 @@ async fn a_kept_connection_that_breaks_is_never_replayed() {
 }
 
 #[tokio::test]
-async fn without_keeping_every_call_has_a_connection_of_its_own() {
+async fn without_kept_connections_every_call_opens_one() {
     let server = Scripted::always("200 OK", "{}").await;
     let client = client(None);
     for _ in 0..3 {
@@ -145,7 +145,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 }
 
 #[tokio::test]
-async fn bodies_are_never_chunked_and_only_where_they_belong() {
+async fn bodies_have_a_length_and_are_sent_only_where_needed() {
     let server = Scripted::always("200 OK", "{}").await;
     let client = kept();
     for method in [Method::Get, Method::Delete, Method::Post, Method::Put] {
@@ -165,7 +165,7 @@ async fn bodies_are_never_chunked_and_only_where_they_belong() {
 #[tokio::test]
 async fn neither_address_nor_credentials_are_in_an_error() {
     let server = Scripted::start(|_, _| Act::Reset).await;
-    let away = format!("http://{}/", nobody().await);
+    let away = format!("http://{}/", unused_address().await);
     for base in [server.url().to_string(), away] {
         let url = format!("{base}hook/s3cret?token=s3cret").parse().unwrap();
         let call = Call::new("test", Method::Post, url).authorization(Secret::new("Bearer s3cret"));

@@ -1,4 +1,5 @@
-//! What the wires of the peers really say: the simulated peers against wire/*.md, the adapters against the peers.
+//! The wire protocols of the peers: the simulated peers against `docs/contracts/`, the adapters against the simulated
+//! peers.
 
 mod agent;
 mod catalog;

@@ -45,7 +45,7 @@ impl Rig {
         self.world.core().faults.add(serde_json::from_value(fault).unwrap()).unwrap();
     }
 
-    /// How many requests of this kind arrived.
+    /// How many requests of this kind have arrived.
     fn arrivals(&self, method: &str, path_end: &str) -> usize {
         let entries = self.world.core().journal.list(Some("proxmox"));
         entries.iter().filter(|entry| entry.method == method && entry.path.ends_with(path_end)).count()
@@ -82,7 +82,7 @@ fn client(world: &World, token: &str) -> Proxmox {
 }
 
 #[tokio::test]
-async fn a_container_lives_its_whole_life_on_every_release() {
+async fn a_container_is_created_used_and_destroyed_on_every_release() {
     for profile in PveProfile::ALL {
         let rig = Rig::new(*profile).await;
         let (proxmox, node, ct) = (&rig.proxmox, pve1(), vmid(5001));
@@ -141,11 +141,11 @@ async fn a_container_lives_its_whole_life_on_every_release() {
     }
 }
 
-/// Cases 2 and the VMID race: the second clone of a template waits, a taken number is named.
+/// Case 2 and the VMID race: the second clone of a template waits, and a taken VMID is named.
 #[tokio::test]
-async fn a_template_in_use_is_busy_and_a_taken_number_is_a_conflict() {
+async fn a_template_in_use_is_busy_and_a_taken_vmid_is_a_conflict() {
     for profile in [PveProfile::V8_3, PveProfile::V9_1] {
-        // Slow enough that two more requests find the clone under way on a loaded machine.
+        // Slow enough that two more requests arrive during the clone on a loaded machine.
         let rig = Rig::scaled(profile, 0.1).await;
         let task = rig.proxmox.clone_container(&clone_of(9000, 5001)).await.unwrap();
         assert!(rig.proxmox.clone_is_running(&pve1(), vmid(9000)).await.unwrap());
@@ -161,7 +161,7 @@ async fn a_template_in_use_is_busy_and_a_taken_number_is_a_conflict() {
     }
 }
 
-/// Case 4: executed, answer lost. Nothing is sent twice, and the nonce is there to be found.
+/// Case 4: the clone is executed and the answer is lost. Nothing is sent twice, and the nonce can be found.
 #[tokio::test]
 async fn a_clone_whose_answer_is_lost_exists_once() {
     for action in [json!("status"), json!("reset"), json!("truncate")] {
@@ -187,9 +187,9 @@ async fn an_unreachable_node_executes_nothing() {
     rig.world.shutdown().await.unwrap();
 }
 
-/// Cases 8 and 10, and a worker that dies.
+/// Cases 8 and 10, and a worker process that dies.
 #[tokio::test]
-async fn a_task_ends_with_warnings_in_vain_or_nobody_knows_how() {
+async fn a_task_ends_with_warnings_a_failure_or_an_unknown_result() {
     let rig = Rig::new(PveProfile::V9_1).await;
     let clone = async |number: i64, exitstatus: &str| {
         rig.post("proxmox/tasks/next", json!({ "exitstatus": exitstatus })).await;
@@ -241,9 +241,9 @@ async fn a_clone_without_its_pool_is_forbidden_with_a_hint() {
     rig.world.shutdown().await.unwrap();
 }
 
-/// Case 15: somebody else removed the container.
+/// Case 15: something else removed the container.
 #[tokio::test]
-async fn a_container_that_was_removed_is_not_found() {
+async fn a_removed_container_is_not_found() {
     for profile in [PveProfile::V8_1, PveProfile::V9_1] {
         let rig = Rig::new(profile).await;
         rig.clone_to(5001).await;
@@ -256,7 +256,7 @@ async fn a_container_that_was_removed_is_not_found() {
     }
 }
 
-/// A record that is gone says nothing about what the task did.
+/// A missing record says nothing about what the task did.
 #[tokio::test]
 async fn a_forgotten_task_is_unknown_after_the_grace() {
     let rig = Rig::new(PveProfile::V9_1).await;
@@ -272,9 +272,9 @@ async fn a_forgotten_task_is_unknown_after_the_grace() {
     rig.world.shutdown().await.unwrap();
 }
 
-/// An error page of a proxy in between is never taken for an answer of the hypervisor.
+/// An error page of a proxy in between must not count as an answer of the hypervisor.
 #[tokio::test]
-async fn a_page_of_a_proxy_is_no_verdict() {
+async fn an_error_page_of_a_proxy_is_not_an_answer_of_the_hypervisor() {
     let rig = Rig::new(PveProfile::V9_1).await;
     rig.fault(json!({ "peer": "proxmox", "when": "after", "action": "html", "times": 2 }));
     let error = rig.proxmox.clone_container(&clone_of(9000, 5001)).await.unwrap_err();
@@ -284,7 +284,7 @@ async fn a_page_of_a_proxy_is_no_verdict() {
     rig.world.shutdown().await.unwrap();
 }
 
-/// A node that is off answers 595 through the other; its containers are not gone.
+/// A node that is off answers 595 through the other node; its containers are not gone.
 #[tokio::test]
 async fn a_node_that_is_off_leaves_its_containers_listed() {
     let rig = Rig::new(PveProfile::V9_1).await;
@@ -298,9 +298,9 @@ async fn a_node_that_is_off_leaves_its_containers_listed() {
     rig.world.shutdown().await.unwrap();
 }
 
-/// Case 17: what does not apply to a running container waits for its next start, and is named.
+/// Case 17: an option that does not apply to a running container waits for its next start, and is named.
 #[tokio::test]
-async fn options_that_wait_for_a_restart_are_named_until_then() {
+async fn pending_options_are_named_until_the_restart() {
     let rig = Rig::new(PveProfile::V9_1).await;
     let (node, ct) = (pve1(), vmid(5001));
     rig.clone_to(5001).await;
@@ -326,7 +326,7 @@ async fn options_that_wait_for_a_restart_are_named_until_then() {
     rig.world.shutdown().await.unwrap();
 }
 
-/// Case 20: no list, a list without addresses, and addresses of the container alone are no address.
+/// Case 20: no list, a list without addresses, and loopback or link-local addresses all count as no address.
 #[tokio::test]
 async fn a_container_without_an_address_has_none() {
     let rig = Rig::new(PveProfile::V8_3).await;
@@ -345,7 +345,7 @@ async fn a_container_without_an_address_has_none() {
     rig.world.shutdown().await.unwrap();
 }
 
-/// Case 22: a refused parameter is named and is nothing to try again.
+/// Case 22: a refused parameter is named, and the error is permanent.
 #[tokio::test]
 async fn a_refused_host_name_is_named_by_its_field() {
     let rig = Rig::new(PveProfile::V9_1).await;

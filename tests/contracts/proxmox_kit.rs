@@ -17,7 +17,7 @@ pub fn pve1() -> NodeName {
     NodeName::new("pve1")
 }
 
-/// Deadlines of a test: long enough for a loaded machine, short where a test waits for one to pass.
+/// Timeouts for tests: long enough for a loaded machine, short where a test waits for one to pass.
 pub fn deadlines() -> Deadlines {
     Deadlines {
         connect: Duration::from_millis(300),

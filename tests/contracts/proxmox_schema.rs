@@ -1,5 +1,5 @@
-//! Every request the hypervisor client can make, held against the published schema of the API: the path exists, every
-//! parameter is one of its own, of its type and within its bounds, and no required one is missing.
+//! Checks every request of the hypervisor client against the published schema of the API: the path exists, every
+//! parameter is defined there with its type and bounds, and no required one is missing.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use super::scripted::{Scripted, Seen};
 
 const SCHEMA: &str = include_str!("../data/pve-schema.json");
 
-/// Makes every call of the port, with every choice that changes the request.
+/// Makes every call of the port, with every option that changes the request.
 async fn every_request() -> Vec<Seen> {
     let server = Scripted::always("200 OK", r#"{"data":null}"#).await;
     let with = |cloning| {
@@ -23,7 +23,7 @@ async fn every_request() -> Vec<Seen> {
     };
     let client = with(Cloning::Linked);
     let (node, ct) = (pve1(), vmid(5001));
-    // The answers are useless on purpose; only what was asked matters here.
+    // The answers are useless on purpose; only the requests matter here.
     let _ = client.version().await;
     let _ = client.nodes().await;
     let _ = client.containers().await;
@@ -83,7 +83,7 @@ async fn every_request_fits_the_published_schema() {
     assert_eq!(used.len(), 15, "{used:?}");
 }
 
-/// The schema's own path for a concrete one, and the parameters in it.
+/// The schema's path for a concrete path, with its parameters.
 fn route(schema: &Value, path: &str) -> (String, Vec<(String, String)>) {
     let fits = |template: &str| {
         let (segments, parts): (Vec<_>, Vec<_>) = (path.split('/').collect(), template.split('/').collect());
@@ -151,7 +151,7 @@ fn problem(property: &Value, value: &str) -> Option<String> {
     checks.into_iter().find(|(_, holds)| !holds).map(|(name, _)| name.to_owned())
 }
 
-/// A property string such as `name=eth0,ip=dhcp`: every field known, every required one there.
+/// A property string such as `name=eth0,ip=dhcp`: every field is known, and every required one is present.
 fn fits_property_string(fields: &serde_json::Map<String, Value>, value: &str) -> bool {
     let given: Vec<(&str, &str)> = value.split(',').filter_map(|pair| pair.split_once('=')).collect();
     let known = given.iter().all(|(name, text)| fields.get(*name).is_some_and(|field| problem(field, text).is_none()));
@@ -161,7 +161,7 @@ fn fits_property_string(fields: &serde_json::Map<String, Value>, value: &str) ->
 }
 
 #[test]
-fn the_check_itself_finds_mistakes() {
+fn the_schema_check_finds_mistakes() {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     let parameters = &schema["paths"]["/nodes/{node}/lxc/{vmid}/config"]["PUT"]["parameters"]["properties"];
     for (name, value) in [

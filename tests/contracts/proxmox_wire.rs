@@ -1,4 +1,4 @@
-//! The hypervisor client against a server of which the test decides every byte (docs/contracts/proxmox.md 1 to 3).
+//! The hypervisor client against a server whose every byte the test decides (docs/contracts/proxmox.md 1 to 3).
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use zpack::kernel::{Classify, Clock, Failure, Secret, StoredSecret, Timestamp};
 use zpack::ports::{Hypervisor, HypervisorError, Started, Task, TaskEnd, TaskState};
 
 use super::proxmox_kit::{TOKEN, client, clone_of, container_settings, pve1, settings, vmid};
-use super::scripted::{Act, Crowded, Scripted, answer, nobody};
+use super::scripted::{Act, Crowded, Scripted, answer, unused_address};
 
 const UPID: &str = "UPID:pve1:0002D4BF:0A1B2C3D:65F0A1B2:vzclone:9000:zpack@pve!ctl:";
 
@@ -16,7 +16,7 @@ fn accepted() -> Act {
 }
 
 #[tokio::test]
-async fn every_call_shows_the_token_and_no_address_does() {
+async fn the_token_is_sent_with_every_call_and_never_in_the_address() {
     let server = Scripted::always("200 OK", r#"{"data":{"version":"9.1.5"}}"#).await;
     assert_eq!(client(server.url()).version().await.unwrap().version, "9.1.5");
     let seen = &server.seen()[0];
@@ -65,7 +65,7 @@ async fn a_read_whose_answer_is_lost_may_be_repeated() {
 }
 
 #[tokio::test]
-async fn changes_never_share_a_connection() {
+async fn writes_never_share_a_connection() {
     let server = Scripted::start(|_, _| accepted()).await;
     let client = client(server.url());
     for _ in 0..3 {
@@ -76,7 +76,7 @@ async fn changes_never_share_a_connection() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_task_leaves_the_outcome_open() {
+async fn an_answer_without_a_task_id_leaves_the_outcome_unknown() {
     for body in [r#"{"data":null}"#, r#"{"data":"OK"}"#, "<html></html>", "{}"] {
         let server = Scripted::always("200 OK", body).await;
         let error = client(server.url()).clone_container(&clone_of(9000, 5001)).await.unwrap_err();
@@ -86,10 +86,10 @@ async fn an_answer_that_is_no_task_leaves_the_outcome_open() {
 }
 
 #[tokio::test]
-async fn the_next_endpoint_is_asked_when_one_lets_nobody_in() {
+async fn the_next_endpoint_is_tried_when_one_refuses_connections() {
     let crowded = Crowded::start().await;
     let away: [url::Url; 2] =
-        [nobody().await, crowded.address].map(|address| format!("http://{address}").parse().unwrap());
+        [unused_address().await, crowded.address].map(|address| format!("http://{address}").parse().unwrap());
     let server = Scripted::start(|_, _| accepted()).await;
     let client = Proxmox::new(&settings([away[0].clone(), away[1].clone(), server.url()]), Clock::System).unwrap();
     client.clone_container(&clone_of(9000, 5001)).await.unwrap();
@@ -101,7 +101,7 @@ async fn the_next_endpoint_is_asked_when_one_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn an_answer_of_any_kind_keeps_a_change_from_the_next_endpoint() {
+async fn after_any_answer_a_write_is_not_sent_to_the_next_endpoint() {
     let next = Scripted::start(|_, _| accepted()).await;
     for act in [Act::Reset, Act::SendAndClose(answer("595 No route to host", ""))] {
         let first = Scripted::start(move |_, _| act.clone()).await;
@@ -112,8 +112,8 @@ async fn an_answer_of_any_kind_keeps_a_change_from_the_next_endpoint() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_not_sent_again_until_the_cool_down_and_then_the_one_in_its_file_is() {
-    // The real answer: no body, the words in the status line.
+async fn after_the_cool_down_the_token_of_the_file_is_sent() {
+    // The real answer: no body, the message in the status line.
     let server = Scripted::start(|_, seen| {
         if seen.header("authorization") == Some("PVEAPIToken=new") {
             Act::Send(answer("200 OK", r#"{"data":{"version":"9.1.5"}}"#))
@@ -143,7 +143,7 @@ async fn a_refused_token_is_not_sent_again_until_the_cool_down_and_then_the_one_
 }
 
 #[tokio::test]
-async fn a_token_that_works_again_is_noticed_without_a_restart() {
+async fn a_token_that_is_accepted_again_needs_no_restart() {
     let server = Scripted::start(|number, _| {
         if number == 0 {
             Act::SendAndClose(answer("401 No ticket", ""))
@@ -161,14 +161,14 @@ async fn a_token_that_works_again_is_noticed_without_a_restart() {
 }
 
 #[tokio::test]
-async fn a_missing_right_comes_with_a_hint() {
+async fn a_missing_permission_comes_with_a_hint() {
     let server = Scripted::always("403 Permission check failed", r#"{"data":null}"#).await;
     let error = client(server.url()).clone_container(&clone_of(9000, 5001)).await.unwrap_err();
     assert!(matches!(&error, HypervisorError::Forbidden { detail, .. } if detail.contains("pool")), "{error}");
 }
 
 #[tokio::test]
-async fn the_matching_verb_is_already_there_in_both_error_shapes() {
+async fn already_running_and_already_stopped_are_recognized_in_both_error_formats() {
     for (line, body, on, off) in [
         ("500 CT 5001 already running", r#"{"data":null}"#, true, false),
         ("500 Internal Server Error", r#"{"data":null,"message":"CT 5001 already running\n"}"#, true, false),
@@ -185,7 +185,7 @@ async fn the_matching_verb_is_already_there_in_both_error_shapes() {
 }
 
 #[tokio::test]
-async fn refused_parameters_are_surfaced_field_by_field() {
+async fn refused_parameters_are_reported_by_field() {
     let body = r#"{"data":null,"errors":{"hostname":"value does not look like a valid DNS name\n"},"message":"Parameter verification failed.\n"}"#;
     let server = Scripted::always("400 Parameter verification failed.", body).await;
     let error = client(server.url()).configure(&pve1(), vmid(5001), &container_settings(5001)).await.unwrap_err();
@@ -194,7 +194,7 @@ async fn refused_parameters_are_surfaced_field_by_field() {
 }
 
 #[tokio::test]
-async fn a_number_is_free_taken_or_unknown() {
+async fn a_vmid_is_free_taken_or_unknown() {
     let taken =
         r#"{"data":null,"errors":{"vmid":"VM 5001 already exists"},"message":"Parameter verification failed.\n"}"#;
     for (line, body, expected) in [
@@ -212,7 +212,7 @@ async fn a_number_is_free_taken_or_unknown() {
 }
 
 #[tokio::test]
-async fn a_task_is_asked_about_on_its_own_node() {
+async fn a_task_is_read_from_its_node() {
     let upid = UPID.replace("pve1", "pve2");
     let server = Scripted::always("200 OK", r#"{"data":{"status":"stopped","exitstatus":"WARNINGS: 2"}}"#).await;
     let state = client(server.url()).task(&Task(upid.clone())).await.unwrap();
@@ -234,7 +234,7 @@ async fn a_task_without_a_record_runs_until_the_grace_is_over() {
 }
 
 #[tokio::test]
-async fn a_task_id_that_is_none_is_not_sent() {
+async fn a_malformed_task_id_is_not_sent() {
     let server = Scripted::always("200 OK", r#"{"data":null}"#).await;
     let error = client(server.url()).task(&Task("../../access/users".to_owned())).await.unwrap_err();
     assert!(matches!(error, HypervisorError::Protocol { .. }), "{error}");
@@ -242,7 +242,7 @@ async fn a_task_id_that_is_none_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_listing_that_is_too_large_or_no_list_is_not_an_empty_one() {
+async fn an_oversized_or_malformed_listing_is_an_error() {
     let large = format!(r#"{{"data":["{}"]}}"#, "x".repeat(9 << 20));
     for bytes in [answer("200 OK", &large), answer("200 OK", r#"{"data":null}"#)] {
         let server = Scripted::start(move |_, _| Act::Send(bytes.clone())).await;

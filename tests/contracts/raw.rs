@@ -1,4 +1,4 @@
-//! HTTP over a bare socket: sees what a client library hides, such as reason phrases, resets and closed connections.
+//! HTTP over a plain socket: shows what a client library hides, such as reason phrases, resets and closed connections.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -41,7 +41,7 @@ impl Connection {
         Self { stream: TcpStream::connect(address).await.unwrap() }
     }
 
-    /// Sends a request as it is and reads one answer.
+    /// Sends the request text unchanged and reads one answer.
     pub async fn exchange(&mut self, request: &str) -> io::Result<Answer> {
         tokio::time::timeout(DEADLINE, async {
             self.stream.write_all(request.as_bytes()).await?;

@@ -1,4 +1,5 @@
-//! A token that a DNS server refuses: one attempt a span, whoever asks, and what opens the way again. Both clients alike.
+//! A token that a DNS server refuses: one probe a cool-down, whichever caller, and what closes the breaker again. The same
+//! for both clients.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,15 +16,15 @@ use super::zone_kit::ZONE;
 
 const SPAN: Duration = Duration::from_secs(60);
 
-/// What the server says to every call.
+/// How the server answers every call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mood {
     Refuses,
     Accepts,
-    /// It accepts the token and refuses what was asked.
+    /// It accepts the token and refuses the request.
     Objects,
     Silent,
-    /// The token is good and has no right in the zone.
+    /// The token is valid and has no rights in the zone.
     Verifies,
 }
 
@@ -33,7 +34,7 @@ struct Pair {
     server: Scripted,
     mood: Arc<Mutex<Mood>>,
     clock: Clock,
-    /// Calls of one attempt: Technitium knows two ways to send a token.
+    /// Requests of one attempt: Technitium has two ways to send a token.
     attempt: usize,
 }
 
@@ -82,7 +83,7 @@ impl Pair {
         *self.mood.lock().unwrap() = mood;
     }
 
-    /// Eight that ask at a time, as the keeper of the edge does.
+    /// Eight concurrent callers, as in the reconciler of the edge.
     async fn eight(&self) -> Vec<Result<usize, ZoneError>> {
         join_all((0..8).map(|_| async { self.zone.list().await.map(|records| records.len()) })).await
     }
@@ -127,7 +128,7 @@ fn technitium_says(mood: Mood, _: &Seen) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn of_many_that_ask_when_the_span_ends_one_finds_out() {
+async fn one_of_many_concurrent_callers_is_the_probe() {
     for pair in Pair::both().await {
         pair.is_refused().await;
         for spans in 1..=3 {
@@ -149,7 +150,7 @@ async fn of_many_that_ask_when_the_span_ends_one_finds_out() {
 }
 
 #[tokio::test]
-async fn an_answer_about_something_else_shows_that_the_token_is_accepted() {
+async fn an_unrelated_refusal_shows_that_the_token_is_accepted() {
     for pair in Pair::both().await {
         pair.is_refused().await;
         pair.clock.advance(SPAN);
@@ -163,7 +164,7 @@ async fn an_answer_about_something_else_shows_that_the_token_is_accepted() {
 }
 
 #[tokio::test]
-async fn no_answer_is_no_refusal_and_the_next_call_finds_out() {
+async fn a_probe_without_an_answer_leaves_the_next_call_as_the_probe() {
     for pair in Pair::both().await {
         pair.is_refused().await;
         pair.clock.advance(SPAN);
@@ -173,7 +174,7 @@ async fn no_answer_is_no_refusal_and_the_next_call_finds_out() {
             assert!(matches!(lost, Err(ZoneError::NoAnswer { .. })), "{lost:?}");
             assert_eq!(pair.calls(), pair.attempt + asked);
         }
-        // So does the next one after a caller that did not wait for the end.
+        // The same after a caller that did not wait for the answer.
         let impatient = tokio::time::timeout(Duration::from_millis(50), pair.zone.list()).await;
         assert!(impatient.is_err());
         pair.is(Mood::Accepts);
@@ -181,9 +182,9 @@ async fn no_answer_is_no_refusal_and_the_next_call_finds_out() {
     }
 }
 
-/// A token that is active, and may not do anything in the zone.
+/// A token that is active and may not do anything in the zone.
 #[tokio::test]
-async fn that_a_token_is_active_opens_nothing() {
+async fn an_active_token_without_rights_keeps_the_breaker_open() {
     let pair = Pair::cloudflare().await;
     pair.is(Mood::Verifies);
     for spans in 1..=3 {
@@ -199,7 +200,7 @@ async fn that_a_token_is_active_opens_nothing() {
 
 /// Reads the status of an answer whose body breaks off.
 #[tokio::test]
-async fn an_answer_that_breaks_off_counts_by_its_status() {
+async fn an_answer_that_breaks_off_is_judged_by_its_status() {
     let cut = async |status: &'static str| {
         let bytes = format!("HTTP/1.1 {status}\r\nRetry-After: 7\r\nContent-Length: 500\r\n\r\n{{\"succ").into_bytes();
         Scripted::start(move |_, _| Act::SendAndClose(bytes.clone())).await

@@ -1,4 +1,4 @@
-//! A token that is replaced at a peer and in its file, while the clients run: the five clients against their simulated peers.
+//! A token is replaced at a peer and in its file while the clients run: the five clients against their simulated peers.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -23,15 +23,15 @@ use crate::support::logs::Logs;
 const COOL_DOWN: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How a call ended, as far as the token is concerned.
+/// The result of a call, as far as the token is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Accepted,
-    /// The peer refused the token, or the client kept the call back because it had.
+    /// The peer refused the token, or the client did not send it because of an earlier refusal.
     Refused,
 }
 
-/// A client of one kind.
+/// A client of one peer.
 #[async_trait]
 trait Client: Send + Sync {
     async fn call(&self) -> End;
@@ -96,7 +96,7 @@ async fn of_a_zone(zone: &dyn DnsZone) -> End {
 const PEERS: [&str; 5] = ["proxmox", "velocity", "agent", "cloudflare", "technitium"];
 const VMID: u32 = 5001;
 
-/// A simulated peer, a client of it, and the file with the token of the client.
+/// A simulated peer, its client, and the file with the client's token.
 struct Scene {
     peer: &'static str,
     rig: Rig,
@@ -158,7 +158,7 @@ impl Scene {
         Self { peer, rig, client, clock, file, _folder: folder }
     }
 
-    /// Makes the peer accept another token and no longer the former one.
+    /// Makes the peer accept a new token and refuse the old one.
     async fn rotate_at_the_peer(&self) -> String {
         let made = |answer: Value| answer["token"].as_str().unwrap().to_owned();
         match self.peer {
@@ -189,7 +189,7 @@ impl Scene {
         std::fs::write(&self.file, format!("{token}\n")).unwrap();
     }
 
-    /// Calls that arrived at the peer: Technitium is asked in both ways to send a token, the proxy of zpack in one.
+    /// Requests that arrived at the peer for one call: Technitium is sent a token in both ways.
     async fn arrived(&self) -> usize {
         let journal = self.rig.journal(self.peer).await;
         journal.iter().filter(|entry| entry["path"] != "/health").count()
@@ -222,7 +222,7 @@ async fn boot(rig: &Rig, vmid: u32, host: u8) -> IpAddr {
 }
 
 #[tokio::test]
-async fn a_token_that_was_replaced_in_its_file_works_at_the_next_call() {
+async fn a_new_token_in_the_file_is_used_by_the_next_call() {
     for peer in PEERS {
         let scene = Scene::of(peer).await;
         assert_eq!(scene.client.call().await, End::Accepted, "{peer}");
@@ -238,7 +238,7 @@ async fn a_token_that_was_replaced_in_its_file_works_at_the_next_call() {
 }
 
 #[tokio::test]
-async fn calls_that_are_under_way_when_the_token_is_replaced_all_succeed() {
+async fn calls_running_during_the_replacement_all_succeed() {
     for peer in PEERS {
         let scene = Scene::of(peer).await;
         let next = scene.rotate_at_the_peer().await;
@@ -249,7 +249,7 @@ async fn calls_that_are_under_way_when_the_token_is_replaced_all_succeed() {
 }
 
 #[tokio::test]
-async fn a_wrong_new_token_is_one_line_and_one_attempt_a_cool_down() {
+async fn a_wrong_new_token_costs_one_log_line_and_one_attempt_a_cool_down() {
     for peer in PEERS {
         let (scene, logs) = (Scene::of(peer).await, Logs::of_this_thread());
         assert_eq!(scene.client.call().await, End::Accepted, "{peer}");
@@ -272,7 +272,7 @@ async fn a_wrong_new_token_is_one_line_and_one_attempt_a_cool_down() {
         assert_eq!(begun.len(), 1, "{peer}: {begun:?}");
         assert!(begun[0].contains("authentication with") && begun[0].contains("not sent for 60 s"), "{begun:?}");
 
-        // The right one is used without another attempt with the wrong one.
+        // The right token is used without another attempt with the wrong one.
         scene.write(&next);
         scene.clock.advance(COOL_DOWN);
         let before = scene.arrived().await;
@@ -287,7 +287,7 @@ async fn a_wrong_new_token_is_one_line_and_one_attempt_a_cool_down() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_used_is_named_in_the_line() {
+async fn an_unusable_token_file_is_named_in_the_log_line() {
     for peer in PEERS {
         let (scene, logs) = (Scene::of(peer).await, Logs::of_this_thread());
         scene.rotate_at_the_peer().await;
@@ -300,9 +300,9 @@ async fn a_file_that_cannot_be_used_is_named_in_the_line() {
     }
 }
 
-/// The agents share one token and are many: a customer who makes theirs refuse it stops no call to another.
+/// All agents get the same token; a customer whose agent refuses it does not stop calls to other agents.
 #[tokio::test]
-async fn an_agent_that_refuses_the_token_stops_no_call_to_another() {
+async fn a_refusal_by_one_agent_does_not_stop_calls_to_others() {
     let scene = Scene::of("agent").await;
     let (two, settings) = (
         boot(&scene.rig, VMID + 1, 3).await,
@@ -325,7 +325,7 @@ async fn an_agent_that_refuses_the_token_stops_no_call_to_another() {
     assert!(matches!(kept_back, AgentError::KeptBack { .. }), "{kept_back}");
     agents.status(two).await.unwrap();
     agents.health(one).await.unwrap();
-    // The same token with another deadline is one token.
+    // A client with another timeout shares the token.
     let patient = agents.within(TIMEOUT * 2).unwrap();
     let kept_back = patient.status(one).await.unwrap_err();
     assert!(matches!(kept_back, AgentError::KeptBack { .. }), "{kept_back}");

@@ -1,4 +1,4 @@
-//! A server whose every byte the test decides: odd status lines, cut bodies, resets, silence.
+//! A server whose every byte the test decides: unusual status lines, cut bodies, resets, hanging.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -46,11 +46,11 @@ pub enum Act {
     SendAndClose(Vec<u8>),
     /// Resets the connection.
     Reset,
-    /// Says nothing and keeps the connection.
+    /// Sends nothing and keeps the connection.
     Hang,
 }
 
-/// A complete answer with a status line of our own.
+/// A complete answer with the given status line.
 pub fn answer(status_line: &str, body: &str) -> Vec<u8> {
     format!(
         "HTTP/1.1 {status_line}\r\nContent-Type: application/json;charset=UTF-8\r\nContent-Length: {}\r\n\r\n{body}",
@@ -67,7 +67,7 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// Starts a server that asks `script` about each request; the first argument counts requests from 0.
+    /// Starts a server that calls `script` for each request; the first argument counts requests from 0.
     pub async fn start(script: impl Fn(usize, &Seen) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -166,13 +166,13 @@ async fn read(stream: &mut TcpStream, connection: usize) -> Option<Seen> {
     Some(Seen { connection, method, target, headers, body: String::from_utf8(body).unwrap() })
 }
 
-/// An address nobody listens on.
-pub async fn nobody() -> SocketAddr {
+/// An address without a listener.
+pub async fn unused_address() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     listener.local_addr().unwrap()
 }
 
-/// A listener that lets no further connection in: its queue is full and nobody accepts.
+/// A listener that accepts no further connection: its queue is full.
 pub struct Crowded {
     pub address: SocketAddr,
     _listener: TcpListener,

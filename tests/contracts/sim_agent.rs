@@ -1,4 +1,4 @@
-//! The simulated agent and artifact catalog, over the raw wire.
+//! The simulated agent and artifact server, over raw HTTP.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use zpack::sim::{Boot, SimConfig, World};
 const VMID: u32 = 5001;
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A world with one container that runs, and a clock that stands still.
+/// A world with one running container and a clock that stands still.
 struct Rig {
     world: World,
     clock: Clock,
@@ -95,7 +95,7 @@ impl Rig {
         self.get("/status").await.json().await.unwrap()
     }
 
-    /// Simulated time passes.
+    /// Advances the simulated time.
     fn pass(&self, simulated_millis: u64) {
         self.clock.advance(Duration::from_millis(simulated_millis) / 100);
     }
@@ -198,7 +198,7 @@ async fn a_generation_is_installed_once() {
 }
 
 #[tokio::test]
-async fn a_configuration_that_cannot_work_is_refused_or_fails_with_words() {
+async fn an_impossible_configuration_is_refused_or_fails_with_a_message() {
     let rig = Rig::new().await;
     refused(rig.request(Method::POST, "/config").body("{").send().await.unwrap(), 400, "bad_request").await;
     for (field, value) in [("vmid", json!(5002)), ("memory_mb", json!("2g")), ("generation", Value::Null)] {
@@ -470,7 +470,7 @@ async fn an_agent_can_be_held_in_any_state_made_slow_and_made_to_hang() {
 }
 
 #[tokio::test]
-async fn the_next_agent_can_be_told_to_fail() {
+async fn the_next_install_can_be_made_to_fail() {
     let rig = Rig::new().await;
     let next = json!({"state": "error", "error": "mirror is down"});
     assert_eq!(rig.control("/sim/agents/next", next).await.status(), 200);
@@ -511,7 +511,7 @@ async fn a_stopped_container_refuses_connections_and_keeps_its_disk() {
 }
 
 #[tokio::test]
-async fn an_install_goes_on_over_a_restart_of_the_simulator() {
+async fn an_install_continues_after_a_restart_of_the_simulator() {
     let folder = tempfile::tempdir().unwrap();
     let config = SimConfig { state_file: Some(folder.path().join("sim.json")), ..SimConfig::default() };
     let rig = Rig::with(config.clone()).await;
@@ -530,7 +530,7 @@ async fn an_install_goes_on_over_a_restart_of_the_simulator() {
 }
 
 #[tokio::test]
-async fn todays_small_agent_has_few_routes_and_asks_for_the_token_on_config_only() {
+async fn the_small_agent_has_few_routes_and_requires_the_token_for_config_only() {
     let rig = Rig::with(SimConfig { agent_mode: AgentMode::Small, ..SimConfig::default() }).await;
     let bare = async |method: Method, path: &str| rig.http.request(method, rig.url(path)).send().await.unwrap();
     let status: Value = bare(Method::GET, "/status").await.json().await.unwrap();
@@ -585,7 +585,7 @@ async fn planned_faults_reach_the_agent() {
 }
 
 #[tokio::test]
-async fn the_catalog_is_dirty_cached_and_true() {
+async fn the_simulated_catalog_has_unusable_entries_and_entity_tags() {
     let rig = Rig::new().await;
     let base = rig.world.artifacts_url();
     let get = async |path: &str| rig.http.get(format!("{base}{path}")).send().await.unwrap();

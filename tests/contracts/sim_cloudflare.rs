@@ -14,7 +14,7 @@ fn name(host: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_stored_is_normalised_and_told_in_the_envelope() {
+async fn stored_records_are_normalized_and_wrapped_in_the_envelope() {
     let rig = Rig::new().await;
     let (status, answer) = rig.cloudflare("POST", "", a(&format!("MC-1.{}.", ZONE.to_uppercase()), "192.0.2.1")).await;
     assert_eq!((status, &answer["success"], &answer["errors"]), (200, &json!(true), &json!([])));
@@ -35,7 +35,7 @@ async fn what_is_stored_is_normalised_and_told_in_the_envelope() {
 }
 
 #[tokio::test]
-async fn a_refusal_has_the_code_of_the_contract_and_often_hides_it_in_the_chain() {
+async fn refusals_have_the_codes_of_the_contract_often_inside_the_chain() {
     let rig = Rig::new().await;
     let first = rig.cloudflare_made(a("mc-1", "192.0.2.1")).await;
     rig.cloudflare_made(json!({"type": "CNAME", "name": "alias", "content": "elsewhere.example"})).await;
@@ -82,7 +82,7 @@ async fn a_refusal_has_the_code_of_the_contract_and_often_hides_it_in_the_chain(
 }
 
 #[tokio::test]
-async fn put_forgets_what_is_left_out_and_patch_keeps_it() {
+async fn put_resets_omitted_fields_and_patch_keeps_them() {
     let rig = Rig::new().await;
     let record = rig.cloudflare_made(a("mc-1", "192.0.2.1")).await;
     let path = format!("/{}", record["id"].as_str().unwrap());
@@ -99,7 +99,7 @@ async fn put_forgets_what_is_left_out_and_patch_keeps_it() {
 }
 
 #[tokio::test]
-async fn both_spellings_of_a_filter_work_and_pages_add_up() {
+async fn both_spellings_of_a_filter_work_and_pages_are_complete() {
     let rig = Rig::new().await;
     for number in 1..=5 {
         rig.cloudflare_made(a(&format!("mc-{number}"), "192.0.2.1")).await;
@@ -126,7 +126,7 @@ async fn both_spellings_of_a_filter_work_and_pages_add_up() {
 }
 
 #[tokio::test]
-async fn a_batch_happens_in_its_order_and_whole_or_not_at_all() {
+async fn a_batch_is_ordered_and_atomic() {
     let rig = Rig::new().await;
     let alias = rig.cloudflare_made(json!({"type": "CNAME", "name": "mc-1", "content": "a.example"})).await;
     let other = rig.cloudflare_made(a("mc-2", "192.0.2.2")).await;
@@ -164,7 +164,7 @@ async fn the_plan_has_its_quota() {
 }
 
 #[tokio::test]
-async fn who_asks_is_judged_in_the_ways_of_the_contract() {
+async fn credentials_are_checked_as_in_the_contract() {
     let rig = Rig::new().await;
     let records = format!("/zones/{}/dns_records", rig.world.cloudflare().zone_id());
     let token = async |body: Value| {
@@ -193,7 +193,7 @@ async fn who_asks_is_judged_in_the_ways_of_the_contract() {
 }
 
 #[tokio::test]
-async fn too_many_requests_block_all_of_them_until_the_window_ends() {
+async fn too_many_requests_block_all_until_the_window_ends() {
     let clock = Clock::fixed(Timestamp::from_millis(1_700_000_000_000));
     let rig = Rig::with(SimConfig { clock: clock.clone(), ..SimConfig::default() }).await;
     rig.steer("/sim/cloudflare/limits", json!({"requests": 2, "windowSeconds": 300})).await;
@@ -236,7 +236,7 @@ async fn a_proxied_host_gets_another_service_target() {
 }
 
 #[tokio::test]
-async fn a_person_at_the_dashboard_writes_what_the_api_would_not() {
+async fn the_dashboard_can_write_records_that_the_api_refuses() {
     let rig = Rig::new().await;
     let planted = json!({
         "type": "SRV", "name": "_minecraft._tcp.mc-1",
@@ -252,7 +252,7 @@ async fn a_person_at_the_dashboard_writes_what_the_api_would_not() {
 }
 
 #[tokio::test]
-async fn a_zone_survives_a_restart_and_its_token_is_shown_nowhere() {
+async fn a_zone_survives_a_restart_without_showing_its_token() {
     let folder = tempfile::tempdir().unwrap();
     let config = SimConfig { state_file: Some(folder.path().join("sim.json")), ..SimConfig::default() };
     let rig = Rig::with(config.clone()).await;
@@ -269,7 +269,7 @@ async fn a_zone_survives_a_restart_and_its_token_is_shown_nowhere() {
 }
 
 #[tokio::test]
-async fn the_common_faults_hit_it_before_and_after_it_has_acted() {
+async fn faults_apply_before_or_after_the_effect() {
     let rig = Rig::new().await;
     for (when, made) in [("before", 0), ("after", 1)] {
         let path = "/zones/*/dns_records";

@@ -46,7 +46,7 @@ async fn a_connection_can_be_reset_or_cut_off() {
 }
 
 #[tokio::test]
-async fn silence_lasts_until_the_client_gives_up() {
+async fn a_hanging_answer_lasts_until_the_client_disconnects() {
     let rig = Rig::quick().await;
     plan(&rig, json!({"peer": "proxmox", "path": CLONE, "when": "after", "action": "timeout"})).await;
     let mut connection = Connection::open(rig.address()).await;
@@ -57,7 +57,7 @@ async fn silence_lasts_until_the_client_gives_up() {
 }
 
 #[tokio::test]
-async fn pages_delays_and_bodies_are_played_as_planned() {
+async fn planned_pages_delays_and_bodies_are_sent() {
     let rig = Rig::quick().await;
     plan(&rig, json!({"peer": "proxmox", "path": "/version", "when": "before", "action": "html"})).await;
     let page = rig.call("GET", "/version", &[]).await;
@@ -74,7 +74,7 @@ async fn pages_delays_and_bodies_are_played_as_planned() {
 }
 
 #[tokio::test]
-async fn the_nth_request_is_hit_and_a_plan_can_be_dropped() {
+async fn a_fault_hits_the_nth_request_and_can_be_removed() {
     let rig = Rig::quick().await;
     let fault = json!({"peer": "proxmox", "path": "/version", "nth": 2, "times": 2, "when": "before", "action": "status", "status": 503});
     plan(&rig, fault.clone()).await;
@@ -91,7 +91,7 @@ async fn the_nth_request_is_hit_and_a_plan_can_be_dropped() {
 }
 
 #[tokio::test]
-async fn nonsense_is_refused_with_a_message() {
+async fn an_invalid_fault_plan_is_refused_with_a_message() {
     let rig = Rig::quick().await;
     for body in [
         json!({"peer": "nobody", "when": "before", "action": "reset"}),
@@ -126,7 +126,7 @@ async fn the_journal_shows_requests_without_secrets() {
 }
 
 #[tokio::test]
-async fn a_world_comes_back_as_it_was() {
+async fn a_world_is_restored_from_its_state_file() {
     let folder = tempfile::tempdir().unwrap();
     let config = SimConfig { state_file: Some(folder.path().join("sim.json")), ..SimConfig::default() };
     let of = |rig: &Rig| (rig.world.proxmox_token(), rig.world.agent_token().to_owned(), rig.world.network());
@@ -134,7 +134,7 @@ async fn a_world_comes_back_as_it_was() {
     rig.running(5001).await;
     let (before, ledger) = (of(&rig), rig.state().await["ledger"].clone());
     let mut same_port = false;
-    // A test beside this one may take the port while nothing listens on it.
+    // Another test may take the port while it is free.
     for _ in 0..10 {
         let url = rig.world.proxmox_url();
         rig.world.shutdown().await.unwrap();
@@ -151,7 +151,7 @@ async fn a_world_comes_back_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_task_under_way_is_finished_after_a_crash_of_the_simulator() {
+async fn a_running_task_is_finished_after_a_crash_of_the_simulator() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sim.json");
     let config = |time_scale| SimConfig { state_file: Some(path.clone()), time_scale, ..SimConfig::default() };
@@ -191,9 +191,9 @@ async fn worlds_do_not_share_a_network() {
     assert_ne!(first.control_url(), second.control_url());
 }
 
-/// Whatever a control request adds is refused beyond a bound, so that a world that lives long does not grow.
+/// Everything that control requests can add is bounded, so that a world that runs for long does not grow.
 #[tokio::test]
-async fn what_control_requests_add_is_bounded() {
+async fn state_added_by_control_requests_is_bounded() {
     let rig = Rig::quick().await;
     let fault = json!({"peer": "artifacts", "path": "/never", "when": "before", "action": "reset"});
     for (path, most, body) in [
@@ -209,7 +209,7 @@ async fn what_control_requests_add_is_bounded() {
         }
         assert_eq!(rig.control("POST", path, body).await.0, 400, "{path}");
     }
-    // The control plane's own token is one of them.
+    // The token of zpack itself is one of them.
     for number in 1..100 {
         let (status, answer) =
             rig.control("POST", "/sim/proxmox/tokens", json!({"id": format!("zpack@pve!{number}"), "acl": []})).await;

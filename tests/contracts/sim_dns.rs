@@ -1,4 +1,4 @@
-//! The records of both simulated services as a resolver of players sees them.
+//! The records of both simulated services as a player's resolver sees them.
 
 use hickory_resolver::config::ConnectionConfig;
 use hickory_resolver::proto::rr::RecordType;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::zone_kit::{Rig, ZONE, a, resolve, srv};
 
 #[tokio::test]
-async fn a_service_leads_to_its_host_and_the_host_to_its_address() {
+async fn srv_records_resolve_to_a_host_and_its_address() {
     let rig = Rig::new().await;
     let host = format!("mc-1.{ZONE}");
     let service = format!("_minecraft._tcp.{host}");

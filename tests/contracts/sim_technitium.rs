@@ -21,7 +21,7 @@ async fn add(rig: &Rig, address: &str, more: &[(&str, &str)]) -> Value {
     rig.technitium(ADD, &[&form[..], more].concat()).await
 }
 
-/// Address, ttl and comments of every record of the host.
+/// Address, TTL and comment of every record of the host.
 async fn held(rig: &Rig) -> Vec<(String, u64, Value)> {
     let answer = rig.technitium(GET, &[("domain", &host()), ("zone", ZONE)]).await;
     let records = answer["response"]["records"].as_array().unwrap();
@@ -38,7 +38,7 @@ fn refusal(answer: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn an_rrset_grows_unless_it_is_overwritten() {
+async fn adding_to_an_rrset_keeps_it_unless_overwrite_is_set() {
     let rig = Rig::new().await;
     assert_eq!(add(&rig, "192.0.2.1", &[]).await["status"], "ok");
     assert!(refusal(&add(&rig, "192.0.2.1", &[]).await).contains("record already exists"));
@@ -58,7 +58,7 @@ async fn an_rrset_grows_unless_it_is_overwritten() {
 }
 
 #[tokio::test]
-async fn an_update_forgets_what_is_not_sent() {
+async fn an_update_resets_omitted_fields() {
     let rig = Rig::new().await;
     add(&rig, "192.0.2.1", &[("comments", "mine")]).await;
     let host = host();
@@ -70,7 +70,7 @@ async fn an_update_forgets_what_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_delete_names_the_whole_value_and_finds_nothing_the_second_time() {
+async fn a_delete_needs_the_whole_value_and_fails_the_second_time() {
     let rig = Rig::new().await;
     let service = format!("_minecraft._tcp.{}", host());
     let value = [("priority", "0"), ("weight", "5"), ("port", "25565"), ("target", "MC-1.Play.zpack.test.")];
@@ -87,7 +87,7 @@ async fn a_delete_names_the_whole_value_and_finds_nothing_the_second_time() {
 }
 
 #[tokio::test]
-async fn every_outcome_is_a_200_and_says_so_in_words() {
+async fn every_outcome_is_a_200_with_a_message() {
     let rig = Rig::new().await;
     let host = host();
     rig.technitium(ADD, &[("domain", &host), ("type", "CNAME"), ("cname", "a.example")]).await;
@@ -111,7 +111,7 @@ async fn every_outcome_is_a_200_and_says_so_in_words() {
 }
 
 #[tokio::test]
-async fn a_token_may_publish_and_not_tear_down() {
+async fn a_token_may_add_records_without_deleting_them() {
     let rig = Rig::new().await;
     let token =
         rig.steer("/sim/technitium/tokens", json!({"delete": false})).await["token"].as_str().unwrap().to_owned();
@@ -128,7 +128,7 @@ async fn a_token_may_publish_and_not_tear_down() {
 }
 
 #[tokio::test]
-async fn what_is_disabled_is_listed_and_not_served() {
+async fn disabled_records_are_listed_but_not_served() {
     let rig = Rig::new().await;
     add(&rig, "192.0.2.1", &[]).await;
     let host = host();

@@ -1,5 +1,5 @@
-//! The simulated Velocity against docs/contracts/edge.md C and G: the bridge's wire, its callbacks, its ping in both
-//! modes.
+//! The simulated Velocity against docs/contracts/edge.md C and G: the bridge's HTTP interface, its callbacks, its ping
+//! in both modes.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ fn version(ping: Ping) -> String {
 }
 
 #[tokio::test]
-async fn the_bridge_demands_the_secret_for_everything_but_the_list() {
+async fn the_bridge_requires_the_secret_for_everything_but_the_list() {
     let rig = Rig::new().await;
     let server = json!({"server_name": "a.b", "address": "10.0.0.1", "port": GAME_PORT});
     for (method, path, body) in [
@@ -48,7 +48,7 @@ async fn the_bridge_demands_the_secret_for_everything_but_the_list() {
 }
 
 #[tokio::test]
-async fn registrations_outlive_the_simulator_and_not_the_proxy() {
+async fn registrations_survive_the_simulator_but_not_the_proxy() {
     let folder = tempfile::tempdir().unwrap();
     let config = SimConfig { state_file: Some(folder.path().join("sim.json")), ..SimConfig::default() };
     let rig = Rig::with(config.clone()).await;
@@ -65,7 +65,7 @@ async fn registrations_outlive_the_simulator_and_not_the_proxy() {
     assert_ne!(rig.state("velocity").await["bootId"], boot_id);
 }
 
-/// The statuses that came in, with the name they came for.
+/// The statuses of the received callbacks, with their server names.
 fn received(server: &Scripted) -> Vec<(String, String)> {
     let text = |body: &Value, key: &str| body[key].as_str().unwrap().to_owned();
     let bodies = server.seen().into_iter().map(|seen| serde_json::from_str::<Value>(&seen.body).unwrap());
@@ -73,7 +73,7 @@ fn received(server: &Scripted) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn the_proxy_tells_of_registrations_and_of_pings() {
+async fn the_proxy_reports_registrations_and_pings() {
     let rig = Rig::new().await;
     let server = Scripted::always("202 Accepted", "").await;
     rig.steer("/sim/velocity/callbacks", json!({"url": server.url(), "token": "the internal token"})).await;
@@ -102,7 +102,7 @@ async fn the_proxy_tells_of_registrations_and_of_pings() {
 }
 
 #[tokio::test]
-async fn callbacks_are_doubled_swapped_delayed_and_lost_as_planned() {
+async fn planned_callback_faults_duplicate_reorder_delay_and_drop() {
     let rig = Rig::new().await;
     let server = Scripted::always("202 Accepted", "").await;
     let send = async |number: u32| {
@@ -140,7 +140,7 @@ async fn callbacks_are_doubled_swapped_delayed_and_lost_as_planned() {
 }
 
 #[tokio::test]
-async fn a_ping_at_the_proxy_proves_a_server_only_when_it_passes_through() {
+async fn a_ping_at_the_proxy_proves_a_server_only_if_passed_through() {
     let rig = Rig::new().await;
     let game = rig.minecraft(5001).await;
     let door = rig.world.velocity().game_address();
@@ -182,7 +182,7 @@ async fn a_container_answers_on_its_game_port_while_its_game_runs() {
 }
 
 #[tokio::test]
-async fn a_server_with_enable_status_false_accepts_and_says_nothing() {
+async fn a_server_with_enable_status_false_accepts_and_sends_nothing() {
     let rig = Rig::new().await;
     let game = rig.minecraft(5001).await;
     let url = format!("http://{}:{}/files/content?path=server.properties", game.ip(), rig.world.agent_port());

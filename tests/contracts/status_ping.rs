@@ -1,4 +1,4 @@
-//! The Server List Ping client against the simulated servers and against servers that do not keep to the protocol.
+//! The Server List Ping client against the simulated servers and against servers that violate the protocol.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -9,14 +9,14 @@ use tokio::task::AbortHandle;
 use zpack::adapters::slp::{PingSettings, ServerListPing};
 use zpack::ports::{Ping, PingTarget, StatusPing};
 
-use super::scripted::{Crowded, nobody};
+use super::scripted::{Crowded, unused_address};
 use super::velocity_kit::{Rig, ping};
 
 const LIMIT: Duration = Duration::from_secs(2);
-/// What a loaded machine may take beyond the limit.
+/// Extra time for a loaded machine.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// A server that does `act` with every connection.
+/// A server that runs `act` for every connection.
 struct Odd {
     address: SocketAddr,
     task: AbortHandle,
@@ -35,7 +35,7 @@ impl Odd {
         Self { address, task: task.abort_handle() }
     }
 
-    /// A server that reads the first bytes and answers with these.
+    /// A server that reads the first bytes and answers with `bytes`.
     async fn answers(bytes: Vec<u8>) -> Self {
         Self::start(move |mut stream| {
             let bytes = bytes.clone();
@@ -64,7 +64,7 @@ async fn bounded(address: SocketAddr) -> Ping {
 }
 
 #[tokio::test]
-async fn a_running_server_answers_and_is_no_proxy() {
+async fn a_running_server_answers_as_itself() {
     let rig = Rig::new().await;
     let game = rig.minecraft(5001).await;
     let Ping::Answered(report) = ping(game, "mc-1.play.test").await else { panic!("no status") };
@@ -74,7 +74,7 @@ async fn a_running_server_answers_and_is_no_proxy() {
 }
 
 #[tokio::test]
-async fn the_simulated_server_answers_the_pings_of_every_age() {
+async fn the_simulated_server_answers_modern_and_legacy_pings() {
     let rig = Rig::new().await;
     let game = rig.minecraft(5001).await;
     let mut named = vec![0xfe, 1, 0xfa, 0, 11];
@@ -96,7 +96,7 @@ async fn the_simulated_server_answers_the_pings_of_every_age() {
 }
 
 #[tokio::test]
-async fn the_payload_of_a_second_ping_comes_back() {
+async fn the_payload_of_a_ping_packet_is_returned() {
     let rig = Rig::new().await;
     let game = rig.minecraft(5001).await;
     let mut stream = TcpStream::connect(game).await.unwrap();
@@ -108,9 +108,9 @@ async fn the_payload_of_a_second_ping_comes_back() {
 }
 
 #[tokio::test]
-async fn a_server_from_before_1_7_is_asked_in_its_own_way() {
+async fn a_server_before_1_7_gets_the_legacy_ping() {
     let server = Odd::start(|mut stream| async move {
-        // It takes the first byte of the handshake for a packet it does not know, and hangs up.
+        // It treats the first byte of the handshake as an unknown packet, and closes the connection.
         if stream.read_u8().await.ok() == Some(0xfe) {
             let text: Vec<u16> = "§1\u{0}61\u{0}1.5.2\u{0}Old\u{0}1\u{0}8".encode_utf16().collect();
             let mut answer = vec![0xff, 0, u8::try_from(text.len()).unwrap()];
@@ -124,11 +124,11 @@ async fn a_server_from_before_1_7_is_asked_in_its_own_way() {
 }
 
 #[tokio::test]
-async fn silence_refusal_and_nonsense_are_different_things() {
+async fn silent_unreachable_and_unusable_servers_are_distinguished() {
     let silent =
         Odd::start(|mut stream| async move { while stream.read(&mut [0; 64]).await.is_ok_and(|n| n > 0) {} }).await;
     assert_eq!(bounded(silent.address).await, Ping::Silent);
-    assert!(matches!(bounded(nobody().await).await, Ping::Unreachable { .. }));
+    assert!(matches!(bounded(unused_address().await).await, Ping::Unreachable { .. }));
     let closing = Odd::start(|stream| async move { drop(stream) }).await;
     assert!(matches!(bounded(closing.address).await, Ping::Unusable { .. }));
     for bytes in [
@@ -147,9 +147,9 @@ async fn silence_refusal_and_nonsense_are_different_things() {
 }
 
 #[tokio::test]
-async fn no_server_keeps_it_busy_or_fills_its_memory() {
+async fn time_and_memory_of_a_ping_are_bounded() {
     let dripping = Odd::start(|mut stream| async move {
-        // A status of 90 kB, a byte at a time.
+        // A status of 90 kB, one byte at a time.
         let _ = stream.write_all(&[0x90, 0xbf, 5, 0, 0x8c, 0xbf, 5]).await;
         let mut tick = tokio::time::interval(Duration::from_millis(20));
         while stream.write_all(b"{").await.is_ok() {
@@ -159,7 +159,7 @@ async fn no_server_keeps_it_busy_or_fills_its_memory() {
     .await;
     assert!(matches!(bounded(dripping.address).await, Ping::Unusable { .. }));
     let crowded = Crowded::start().await;
-    assert!(matches!(bounded(crowded.address).await, Ping::Unreachable { .. }), "nobody took the connection");
+    assert!(matches!(bounded(crowded.address).await, Ping::Unreachable { .. }), "no one accepted the connection");
     let endless = Odd::start(|mut stream| async move {
         let _ = stream.write_all(&[0xff, 0xff, 0xff, 0xff, 7]).await;
         while stream.write_all(&[b' '; 4096]).await.is_ok() {}

@@ -7,10 +7,10 @@ use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
 use zpack::kernel::{Clock, DnsName, Secret, StoredSecret};
 use zpack::ports::{DnsZone, Ttl, ZoneChange, ZoneError, ZoneRecord};
 
-use super::scripted::{Act, Scripted, answer, nobody};
+use super::scripted::{Act, Scripted, answer, unused_address};
 use super::zone_kit::{Rig, ZONE, host, new_a, new_srv};
 
-/// Longer than any test: who is shut out stays shut out.
+/// Longer than any test: the cool-down does not end.
 const FOREVER: Duration = Duration::from_secs(3600);
 
 fn client(rig: &Rig) -> Technitium {
@@ -38,7 +38,7 @@ async fn only(zone: &Technitium, name: &str) -> ZoneRecord {
 }
 
 #[tokio::test]
-async fn records_are_made_rewritten_with_all_they_carry_and_deleted_twice() {
+async fn records_are_created_updated_completely_and_deleted_twice() {
     let rig = Rig::new().await;
     let zone = client(&rig);
     let made = [ZoneChange::Create(new_a("mc-1", 1)), ZoneChange::Create(new_srv("mc-1", 25_577))];
@@ -48,7 +48,7 @@ async fn records_are_made_rewritten_with_all_they_carry_and_deleted_twice() {
     assert_eq!(zone.list().await.unwrap().len(), 2, "a repetition adds nothing");
     zone.apply(&[ZoneChange::Create(new_a("mc-1", 2))]).await.unwrap();
     let before = only(&zone, "mc-1").await;
-    assert_eq!(before.data, new_a("mc-1", 2).data, "the old address is gone, although nobody named it");
+    assert_eq!(before.data, new_a("mc-1", 2).data, "the old address is gone, although no change named it");
 
     zone.apply(&[ZoneChange::Update { from: before, to: new_a("mc-1", 3) }]).await.unwrap();
     let after = only(&zone, "mc-1").await;
@@ -67,7 +67,7 @@ async fn records_are_made_rewritten_with_all_they_carry_and_deleted_twice() {
 }
 
 #[tokio::test]
-async fn what_is_stored_in_another_spelling_or_switched_off_is_read_as_what_it_is() {
+async fn other_spellings_and_disabled_records_are_read() {
     let rig = Rig::new().await;
     let (upper, token) = (format!("MC-1.{}", ZONE.to_uppercase()), rig.world.technitium().token());
     let form = [("zone", ZONE), ("domain", upper.as_str()), ("type", "A"), ("ipAddress", "192.0.2.1"), ("ttl", "60")];
@@ -104,16 +104,16 @@ async fn each_refusal_of_the_server_has_its_own_error() {
     let elsewhere = Technitium::new(settings, Clock::System).unwrap().list().await.unwrap_err();
     assert!(matches!(elsewhere, ZoneError::Misconfigured { .. }), "{elsewhere:?}");
     assert!(elsewhere.to_string().contains("ZPACK_ZONE"), "{elsewhere}");
-    let away = client_with(format!("http://{}", nobody().await), "token", FOREVER).list().await.unwrap_err();
+    let away = client_with(format!("http://{}", unused_address().await), "token", FOREVER).list().await.unwrap_err();
     assert!(matches!(away, ZoneError::Unreachable { .. }), "{away:?}");
     let wrong = Scripted::always("404 Not Found", "").await;
     let nowhere = client_with(wrong.url(), "token", FOREVER).list().await.unwrap_err();
     assert!(nowhere.to_string().contains("TECHNITIUM_API_URL"), "{nowhere}");
 }
 
-/// What was published under another `ZPACK_ZONE` is nothing this client could read or change.
+/// Names that were published under another `ZPACK_ZONE` cannot be read or changed by this client.
 #[tokio::test]
-async fn names_of_another_zone_are_left_out_of_the_question_and_never_written() {
+async fn names_of_another_zone_are_neither_read_nor_written() {
     let rig = Rig::new().await;
     let zone = client(&rig);
     zone.apply(&[ZoneChange::Create(new_a("mc-1", 1))]).await.unwrap();
@@ -130,7 +130,7 @@ async fn names_of_another_zone_are_left_out_of_the_question_and_never_written() 
 }
 
 #[tokio::test]
-async fn a_token_without_the_right_to_delete_publishes_and_says_what_it_lacks() {
+async fn a_token_without_the_delete_right_publishes_and_names_the_missing_right() {
     let rig = Rig::new().await;
     let made = rig.steer("/sim/technitium/tokens", json!({"delete": false})).await;
     let zone = client_with(rig.world.technitium_url(), made["token"].as_str().unwrap(), FOREVER);
@@ -143,7 +143,7 @@ async fn a_token_without_the_right_to_delete_publishes_and_says_what_it_lacks() 
 }
 
 #[tokio::test]
-async fn an_older_release_gets_the_token_in_the_form_and_nobody_in_an_address() {
+async fn an_older_release_gets_the_token_in_the_form_never_in_the_address() {
     let rig = Rig::new().await;
     rig.steer("/sim/technitium", json!({"auth": "older"})).await;
     let (zone, token) = (client(&rig), rig.world.technitium().token());
@@ -154,12 +154,12 @@ async fn an_older_release_gets_the_token_in_the_form_and_nobody_in_an_address() 
     assert_eq!(journal.len(), 4, "the first call finds out");
     assert!(journal.iter().all(|entry| entry["method"] == "POST" && entry["query"] == json!([])), "{journal:?}");
     assert!(!Value::from(journal).to_string().contains(&token));
-    // After an upgrade the header counts again.
+    // After an upgrade the header is used again.
     rig.steer("/sim/technitium", json!({"auth": "current"})).await;
     zone.list().await.unwrap();
 }
 
-/// Case 10: no restart for a new token.
+/// Case 10: a new token needs no restart.
 #[tokio::test]
 async fn a_refused_token_is_read_again_from_its_file() {
     let rig = Rig::new().await;
@@ -176,7 +176,7 @@ async fn a_refused_token_is_read_again_from_its_file() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_no_failure_and_no_success() {
+async fn a_lost_answer_leaves_the_outcome_unknown() {
     for action in ["timeout", "reset", "truncate", "html"] {
         let rig = Rig::new().await;
         let zone = client(&rig);
@@ -192,12 +192,12 @@ async fn a_lost_answer_is_no_failure_and_no_success() {
     }
 }
 
-/// Case 10, over time: one attempt a span, whoever asks, until the token is accepted again.
+/// Case 10 over time: one probe a cool-down, whichever caller, until the token is accepted again.
 #[tokio::test]
-async fn a_refused_token_is_tried_again_once_a_span_and_then_works_by_itself() {
+async fn a_refused_token_is_probed_once_a_cool_down_until_it_is_accepted() {
     let refusal = r#"{"status":"invalid-token","errorMessage":"Invalid token or session expired."}"#;
     let empty = r#"{"status":"ok","response":{"records":[]}}"#;
-    // Each attempt tries both ways to send the token.
+    // Each attempt sends the token in both ways.
     let server =
         Scripted::start(move |number, _| Act::Send(answer("200 OK", if number < 6 { refusal } else { empty }))).await;
     let span = Duration::from_millis(300);

@@ -19,7 +19,7 @@ fn certificate() -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap()
 }
 
-/// Answers as many connections as there are; its thread ends with the test process.
+/// Answers any number of connections; its thread ends with the test process.
 fn serve() -> SocketAddr {
     let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

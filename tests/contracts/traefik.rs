@@ -1,4 +1,4 @@
-//! The document for Traefik and the simulated poller of it (docs/contracts/edge.md E2, case 13).
+//! The document for Traefik, and the simulated Traefik that polls it (docs/contracts/edge.md E2, case 13).
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -14,14 +14,14 @@ use zpack::sim::SimConfig;
 use super::scripted::{Act, Scripted, answer};
 use super::velocity_kit::{DEADLINE, Rig};
 
-/// What the endpoint does, to be changed while it is polled.
+/// What the endpoint answers; can be changed while it is polled.
 type Script = Arc<Mutex<Act>>;
 
 fn good(document: &str) -> Act {
     Act::Send(answer("200 OK", document))
 }
 
-/// A world whose Traefik polls what `script` says.
+/// A world whose Traefik polls the endpoint of `script`.
 async fn polled(rig: &Rig, act: Act) -> (Scripted, Script) {
     let script: Script = Arc::new(Mutex::new(act));
     let acts = script.clone();
@@ -72,7 +72,7 @@ impl Drop for UdpGame {
     }
 }
 
-/// What comes back from an entry point; asked again, as datagrams get lost while it opens.
+/// The answer of an entry point; repeated, because datagrams are lost while it opens.
 async fn ask_udp(address: SocketAddr, word: &str) -> String {
     let socket = UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
     let asking = async {
@@ -88,7 +88,7 @@ async fn ask_udp(address: SocketAddr, word: &str) -> String {
 }
 
 #[tokio::test]
-async fn two_servers_of_the_same_game_are_both_reached_on_ports_of_their_own() {
+async fn two_servers_of_a_game_are_reached_on_different_ports() {
     let rig = Rig::new().await;
     let (first, second) = (UdpGame::start("first").await, UdpGame::start("second").await);
     let tcp = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -178,7 +178,7 @@ async fn the_token_goes_in_a_header_and_is_not_shown() {
 }
 
 #[tokio::test]
-async fn two_routers_on_one_entry_point_take_players_from_each_other() {
+async fn two_routers_on_one_entry_point_steal_each_others_players() {
     let rig = Rig::new().await;
     let (first, second) = (UdpGame::start("first").await, UdpGame::start("second").await);
     let service = |game: &UdpGame| json!({"loadBalancer": {"servers": [{"address": game.address.to_string()}]}});
@@ -194,7 +194,7 @@ async fn two_routers_on_one_entry_point_take_players_from_each_other() {
 }
 
 #[tokio::test]
-async fn after_a_restart_it_asks_again() {
+async fn after_a_restart_traefik_polls_again() {
     let folder = tempfile::tempdir().unwrap();
     let config = SimConfig { state_file: Some(folder.path().join("sim.json")), ..SimConfig::default() };
     let rig = Rig::with(config.clone()).await;

@@ -9,7 +9,7 @@ use zpack::edge::{ProxyChange, ProxyVerdict, Registration, compare_proxy};
 use zpack::kernel::{Classify, Clock, Failure, Secret};
 use zpack::ports::{GameProxy, ProxyError, Unregistered};
 
-use super::scripted::{Act, Scripted, answer, nobody};
+use super::scripted::{Act, Scripted, answer, unused_address};
 use super::velocity_kit::{Rig, backend, name};
 
 const FQDN: &str = "mc-paper-5001.play.test";
@@ -47,7 +47,7 @@ async fn a_server_is_registered_once_under_its_canonical_name() {
 }
 
 #[tokio::test]
-async fn another_address_or_spelling_is_unregistered_and_registered_anew() {
+async fn another_address_or_spelling_is_replaced() {
     for (spelling, address) in [(FQDN, "10.0.0.9"), ("MC-Paper-5001.play.test", "10.0.0.1")] {
         let rig = Rig::new().await;
         rig.plant(spelling, address).await;
@@ -60,7 +60,7 @@ async fn another_address_or_spelling_is_unregistered_and_registered_anew() {
 }
 
 #[tokio::test]
-async fn a_registration_under_the_short_name_does_not_hide_behind_a_404() {
+async fn a_registration_under_the_short_name_is_removed_despite_a_404() {
     let rig = Rig::new().await;
     rig.plant("mc-paper-5001", "10.0.0.1").await;
     rig.plant("mc-paper-50", "10.0.0.2").await;
@@ -72,7 +72,7 @@ async fn a_registration_under_the_short_name_does_not_hide_behind_a_404() {
 }
 
 #[tokio::test]
-async fn removing_twice_finds_it_gone_and_says_so() {
+async fn removing_twice_reports_that_it_was_gone() {
     let rig = Rig::new().await;
     let proxy = rig.proxy();
     proxy.register(&name(FQDN), backend("10.0.0.1")).await.unwrap();
@@ -88,7 +88,7 @@ async fn removing_twice_finds_it_gone_and_says_so() {
 }
 
 #[tokio::test]
-async fn that_nothing_is_registered_is_not_believed_of_a_listing_that_fails() {
+async fn a_failing_listing_does_not_count_as_empty() {
     let rig = Rig::new().await;
     let proxy = rig.proxy();
     for fault in [
@@ -121,7 +121,7 @@ async fn that_nothing_is_registered_is_not_believed_of_a_listing_that_fails() {
 }
 
 #[tokio::test]
-async fn a_change_that_failed_in_any_way_is_repeated_into_the_right_end() {
+async fn a_failed_change_succeeds_when_repeated() {
     let rig = Rig::new().await;
     let proxy = rig.proxy();
     for when in ["before", "after"] {
@@ -137,7 +137,7 @@ async fn a_change_that_failed_in_any_way_is_repeated_into_the_right_end() {
                 };
                 let error = outcome.expect_err(&case);
                 assert_eq!(error.failure(), Failure::Ambiguous, "{case}: {error}");
-                // The immediate repetition is not skipped.
+                // The immediate retry is not skipped.
                 proxy.register(&name(FQDN), backend("10.0.0.1")).await.expect(&case);
                 assert_eq!(rig.registered().await, [pair(FQDN, "10.0.0.1")], "{case}");
                 proxy.unregister(FQDN).await.expect(&case);
@@ -148,7 +148,7 @@ async fn a_change_that_failed_in_any_way_is_repeated_into_the_right_end() {
 }
 
 #[tokio::test]
-async fn a_restart_of_the_proxy_shows_in_its_boot_id_and_everything_is_registered_again() {
+async fn a_restarted_proxy_is_detected_by_its_boot_id_and_registered_again() {
     let rig = Rig::new().await;
     let proxy = rig.proxy();
     let names: Vec<_> = (1..=5).map(|n| name(&format!("mc-{n}.play.test"))).collect();
@@ -169,7 +169,7 @@ async fn a_restart_of_the_proxy_shows_in_its_boot_id_and_everything_is_registere
 }
 
 #[tokio::test]
-async fn what_the_comparison_finds_can_be_carried_out() {
+async fn the_changes_of_a_comparison_can_be_applied() {
     let rig = Rig::new().await;
     let proxy = rig.proxy();
     rig.plant("mc-paper-5001", "10.0.0.1").await;
@@ -188,7 +188,7 @@ async fn what_the_comparison_finds_can_be_carried_out() {
 }
 
 #[tokio::test]
-async fn older_bridges_are_lived_with() {
+async fn older_bridges_are_supported() {
     let rig = Rig::new().await;
     let proxy = rig.proxy();
     rig.steer("/sim/velocity", json!({"bridge": "older"})).await;
@@ -209,9 +209,9 @@ async fn older_bridges_are_lived_with() {
     assert!(matches!(error, ProxyError::Unsupported { .. }), "{error}");
 }
 
-/// C1: an unknown name is a 404. So is everything, at an address that leads to something else.
+/// C1: an unknown name is a 404. So is everything at an address that does not lead to a bridge.
 #[tokio::test]
-async fn a_404_is_believed_of_what_has_proved_to_be_a_bridge() {
+async fn a_404_counts_only_from_a_proven_bridge() {
     let elsewhere = Scripted::always("404 Not Found", "no such page").await;
     for _ in 0..2 {
         let error = scripted(&elsewhere).unregister(FQDN).await.unwrap_err();
@@ -220,12 +220,12 @@ async fn a_404_is_believed_of_what_has_proved_to_be_a_bridge() {
         assert!(error.to_string().contains("is VELOCITY_URL right?"), "{error}");
     }
     let rig = Rig::new().await;
-    // A bridge that can list proves it by its listing, to a process that has never met it as well.
+    // A bridge with a listing proves itself by it, also to a new process.
     for bridge in ["current", "older"] {
         rig.steer("/sim/velocity", json!({"bridge": bridge})).await;
         assert_eq!(rig.proxy().unregister(FQDN).await.unwrap(), Unregistered::WasGone, "{bridge}");
     }
-    // One that cannot has to have done something for us first.
+    // A bridge without one has to answer a call with success first.
     rig.steer("/sim/velocity", json!({"bridge": "bare"})).await;
     let proxy = rig.proxy();
     assert!(matches!(proxy.unregister(FQDN).await, Err(ProxyError::Misconfigured { .. })));
@@ -241,7 +241,7 @@ async fn a_404_is_believed_of_what_has_proved_to_be_a_bridge() {
 }
 
 #[tokio::test]
-async fn a_wrong_secret_is_for_a_person_and_two_are_accepted_while_they_change() {
+async fn a_wrong_secret_needs_an_operator_and_two_are_accepted_during_a_change() {
     let rig = Rig::new().await;
     let old = rig.world.velocity().secret();
     let new = "the secret that comes next";
@@ -265,7 +265,7 @@ async fn a_wrong_secret_is_for_a_person_and_two_are_accepted_while_they_change()
 }
 
 #[tokio::test]
-async fn the_secret_goes_as_a_hash_in_a_header_and_nowhere_else() {
+async fn the_secret_is_sent_only_as_a_hash_in_a_header() {
     let server = Scripted::always("200 OK", r#"{"servers":[]}"#).await;
     let proxy = scripted(&server);
     proxy.list().await.unwrap();
@@ -286,10 +286,10 @@ async fn the_secret_goes_as_a_hash_in_a_header_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn refusals_and_lost_answers_are_told_apart() {
+async fn refusals_and_lost_answers_are_distinguished() {
     let unreachable = {
-        let nobody = nobody().await;
-        let base_url = format!("http://{nobody}").parse().unwrap();
+        let address = unused_address().await;
+        let base_url = format!("http://{address}").parse().unwrap();
         let (secret, timeout) = (Secret::new("what both sides know").into(), Duration::from_millis(1500));
         Velocity::new(&VelocitySettings { base_url, secret, timeout, cool_down: Duration::ZERO }, Clock::System)
             .unwrap()
@@ -315,7 +315,7 @@ async fn refusals_and_lost_answers_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_name_that_somebody_else_keeps_registering_is_contested() {
+async fn a_name_that_keeps_being_registered_elsewhere_is_contested() {
     let listing = r#"{"boot_id":"b","servers":[{"name":"mc-paper-5001.play.test","address":"10.0.0.9","port":25565}]}"#;
     let server = Scripted::start(move |_, seen| {
         Act::Send(match (seen.method.as_str(), seen.path()) {
@@ -331,7 +331,7 @@ async fn a_name_that_somebody_else_keeps_registering_is_contested() {
 }
 
 #[tokio::test]
-async fn a_registration_that_was_refused_although_it_is_there_is_a_success() {
+async fn a_refused_registration_that_exists_is_a_success() {
     let listing = r#"{"servers":[{"name":"mc-paper-5001.play.test","address":"10.0.0.1","port":25565}]}"#;
     let server = Scripted::start(move |_, seen| {
         Act::Send(if seen.method == "GET" { answer("200 OK", listing) } else { answer("500 Oops", "IllegalArgument") })

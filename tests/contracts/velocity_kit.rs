@@ -44,7 +44,7 @@ impl Rig {
         Velocity::new(&settings, Clock::System).unwrap()
     }
 
-    /// A request as somebody else's client sends it.
+    /// A request of another client.
     pub async fn raw(&self, method: &str, path: &str, secret: Option<&str>, body: Value) -> (u16, String) {
         let url = format!("{}{path}", self.world.velocity_url());
         let mut request = self.http.request(method.parse().unwrap(), url);
@@ -58,7 +58,7 @@ impl Rig {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
-    /// Registers under any spelling, past our client.
+    /// Registers under any spelling, without our client.
     pub async fn plant(&self, name: &str, address: &str) {
         let body = json!({"server_name": name, "address": address, "port": GAME_PORT});
         let (status, text) = self.raw("POST", "/zpack/register", Some(&self.world.velocity().secret()), body).await;
@@ -86,7 +86,7 @@ impl Rig {
         self.control("GET", "/sim/state", Value::Null).await[peer].clone()
     }
 
-    /// What is registered: name and address.
+    /// All registrations: name and address.
     pub async fn registered(&self) -> Vec<(String, String)> {
         let state = self.state("velocity").await;
         let servers = state["servers"].as_array().unwrap().iter();
@@ -147,7 +147,7 @@ impl Rig {
         }
     }
 
-    /// A container whose Minecraft server runs; returns where it listens.
+    /// A container with a running Minecraft server; returns its address.
     pub async fn minecraft(&self, vmid: u32) -> SocketAddr {
         let at = self.boot(vmid).await;
         self.agents().configure(at, &paper(vmid)).await.unwrap();
@@ -157,7 +157,7 @@ impl Rig {
     }
 }
 
-/// A ping that does not wait long for silence.
+/// A pinger with a short timeout.
 pub fn pinger() -> ServerListPing {
     ServerListPing::new(PingSettings { limit: Duration::from_secs(4) })
 }

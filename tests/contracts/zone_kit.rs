@@ -1,4 +1,4 @@
-//! A world with both simulated DNS services, asked past our clients and over real DNS.
+//! A world with both simulated DNS services, read without our clients and over real DNS.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -50,7 +50,7 @@ impl Rig {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
-    /// A request about the records of the zone, with a good token.
+    /// A request about the records of the zone, with a valid token.
     pub async fn cloudflare(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         let cloudflare = self.world.cloudflare();
         let authorization = format!("Bearer {}", cloudflare.token());
@@ -58,7 +58,7 @@ impl Rig {
         self.cloudflare_as(Some(&authorization), method, &path, body).await
     }
 
-    /// A record made at Cloudflare.
+    /// Creates a record at Cloudflare.
     pub async fn cloudflare_made(&self, body: Value) -> Value {
         let (status, answer) = self.cloudflare("POST", "", body).await;
         assert_eq!((status, &answer["success"]), (200, &json!(true)), "{answer}");
@@ -71,7 +71,7 @@ impl Rig {
         codes(status, &answer)
     }
 
-    /// A form posted to Technitium with a good token.
+    /// Posts a form to Technitium with a valid token.
     pub async fn technitium(&self, call: &str, form: &[(&str, &str)]) -> Value {
         let token = self.world.technitium().token();
         let (status, answer) = self.technitium_as(&[form, &[("token", token.as_str())]].concat(), None, call).await;
@@ -112,7 +112,7 @@ impl Rig {
         self.steer("/sim/faults", fault).await;
     }
 
-    /// Every request a peer has seen.
+    /// Every request a peer has received.
     pub async fn journal(&self, peer: &str) -> Vec<Value> {
         let journal = self.control("GET", &format!("/sim/journal?peer={peer}"), Value::Null).await;
         journal.as_array().unwrap().clone()
@@ -122,12 +122,12 @@ impl Rig {
         self.world.dns_address(peer).unwrap()
     }
 
-    /// What a resolver of players finds, as text; empty when there is nothing.
+    /// The records that a player's resolver finds, as text; empty if there are none.
     pub async fn resolve(&self, peer: &str, name: &str, kind: RecordType) -> Vec<String> {
         resolve(self.dns(peer), name, kind, ConnectionConfig::udp()).await
     }
 
-    /// The same as `dig +short` says it, which shares no code with us.
+    /// The same with `dig +short`, which shares no code with zpack.
     pub async fn dig(&self, peer: &str, name: &str, kind: RecordType) -> Vec<String> {
         let server = self.dns(peer);
         let output = tokio::process::Command::new("dig")
@@ -141,7 +141,7 @@ impl Rig {
     }
 }
 
-/// Asks one server over `connection`, past any cache.
+/// Queries one server over `connection`, without a cache.
 pub async fn resolve(server: SocketAddr, name: &str, kind: RecordType, connection: ConnectionConfig) -> Vec<String> {
     let mut connection = connection;
     connection.port = server.port();
@@ -191,13 +191,13 @@ pub fn host(name: &str) -> DnsName {
     format!("{name}.{ZONE}").parse().unwrap()
 }
 
-/// An address of a host, as our clients are asked for it.
+/// An A record of a host, as our clients create it.
 pub fn new_a(name: &str, last: u8) -> NewRecord {
     let data = RecordData::A([192, 0, 2, last].into());
     NewRecord { name: host(name), data, ttl: Ttl::Seconds(60), comment: "zpack vmid=5001 gen=1".to_owned() }
 }
 
-/// The service of a host, as our clients are asked for it.
+/// An SRV record of a host, as our clients create it.
 pub fn new_srv(name: &str, port: u16) -> NewRecord {
     let data = RecordData::Srv(Srv { priority: 0, weight: 5, port, target: Some(host(name)) });
     let name = host(&format!("_minecraft._tcp.{name}"));

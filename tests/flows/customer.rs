@@ -1,7 +1,7 @@
-//! A Minecraft server as its customer lives with it, in `zpack dev` as it is started by hand: made, reached by players,
-//! found again after the proxy was restarted, and deleted without a trace.
+//! A Minecraft server from its customer's view, in `zpack dev` as an operator starts it: created, reached by players,
+//! registered again after a restart of the proxy, and deleted completely.
 //!
-//! The test asks the API and looks at the simulated world. It registers, publishes and removes nothing itself.
+//! The test uses the API and reads the simulated world. It does not register, publish or remove anything on its own.
 
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::process::{Dev, Running, exchange, request};
 
-/// How long one thing may take on a machine that does much else.
-const PATIENCE: Duration = Duration::from_secs(180);
-/// From one look to the next: slow enough for the allowance of a customer.
+/// The timeout of one step on a loaded machine.
+const TIMEOUT: Duration = Duration::from_secs(180);
+/// Between two requests: slow enough for the customer's rate limit.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// The customer of a running company.
@@ -22,7 +22,7 @@ struct Customer {
 }
 
 impl Customer {
-    /// Logs in as the customer every `zpack dev` has.
+    /// Logs in as the customer that every `zpack dev` has.
     fn of(running: &Running) -> Self {
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
         let (api, sim) = (text(&running.ready["api"]), text(&running.ready["sim"]));
@@ -43,7 +43,7 @@ impl Customer {
         body
     }
 
-    /// Sends what is accepted and follows its operation to a good end.
+    /// Sends a request that is accepted, and waits for the success of its operation.
     fn order(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         let (status, accepted) = self.ask(method, path, body);
         assert_eq!(status, 202, "{accepted}");
@@ -55,7 +55,7 @@ impl Customer {
         })
     }
 
-    /// Waits until players can connect to server `id`, and tells its whole status then.
+    /// Waits until players can connect to server `id`, and returns its status.
     fn connectable(&self, id: &str) -> Value {
         until("players can connect", || {
             let status = self.show(&format!("/api/servers/{id}/status"));
@@ -63,7 +63,7 @@ impl Customer {
         })
     }
 
-    /// What the simulated world holds.
+    /// The state of the simulated world.
     fn world(&self) -> Value {
         let (status, state) = request(&self.sim, "GET", "/sim/state", None, None);
         assert_eq!(status, 200);
@@ -71,19 +71,19 @@ impl Customer {
     }
 }
 
-/// Waits for what `look` finds; while it finds nothing it tells what there is instead.
+/// Waits until `look` succeeds; its error describes the current state.
 fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, Value>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match look() {
             Ok(found) => return found,
-            Err(instead) => assert!(Instant::now() < deadline, "waited in vain until {what}: {instead}"),
+            Err(instead) => assert!(Instant::now() < deadline, "timed out waiting until {what}: {instead}"),
         }
         std::thread::sleep(PAUSE);
     }
 }
 
-/// The names the proxy knows.
+/// The names that are registered at the proxy.
 fn registered(world: &Value) -> Vec<&str> {
     let servers = world["velocity"]["servers"].as_array().expect("a list");
     servers.iter().map(|server| server["name"].as_str().expect("a name")).collect()
@@ -106,7 +106,7 @@ fn may_call(api: &str, origin: &str) -> bool {
     answer.contains(&format!("access-control-allow-origin: {origin}\r\n"))
 }
 
-/// The log of a whole life names each event once, in order, and nothing that machines repeat.
+/// The log names each event of the server's life once, in order, and no request that machines repeat.
 fn check_story(log: &[Value], id: &str) {
     let messages: Vec<&str> = log.iter().map(|line| line["message"].as_str().expect("a message")).collect();
     let mut rest = messages.iter();
@@ -128,20 +128,20 @@ fn check_story(log: &[Value], id: &str) {
     assert!(proxied, "{messages:#?}");
     for routine in ["/internal/traefik/config answered 200", "/internal/velocity/proxy-status answered 202", "GET "] {
         let found: Vec<_> = messages.iter().filter(|message| message.contains(routine)).collect();
-        // The server that was asked for after its deletion.
+        // The request for the server after its deletion.
         assert!(found.iter().all(|message| message.contains("answered 404")), "{found:#?}");
     }
     let refused = messages.iter().filter(|message| message.contains("http://localhost:5173"));
     let refused: Vec<_> = refused.collect();
     assert!(refused.len() == 1 && refused[0].contains("CORS_ORIGINS"), "{refused:#?}");
-    // The span of a request stands on a line once.
+    // Each line has the span of the request once.
     let asked = log.iter().find(|line| line["message"].as_str().is_some_and(|text| text.starts_with("DELETE ")));
     let asked = asked.expect("a deletion");
     assert!(asked["span"]["request.id"].is_string() && asked["spans"].is_null(), "{asked}");
 }
 
 #[test]
-fn a_minecraft_server_is_made_reached_found_again_and_deleted_without_a_trace() {
+fn a_minecraft_server_is_created_reached_registered_again_and_deleted_completely() {
     let dev = Dev::new();
     let running = dev.start_logging();
     let customer = Customer::of(&running);
@@ -151,8 +151,8 @@ fn a_minecraft_server_is_made_reached_found_again_and_deleted_without_a_trace() 
         assert_eq!(may_call(&customer.api, origin), allowed, "{origin}");
         assert_eq!(may_call(&customer.api, origin), allowed, "{origin}");
     }
-    let wish = json!({ "ctype": "game", "game": "minecraft", "variant": "paper", "version": "1.21.1" });
-    let made = customer.order("POST", "/api/instances", Some(&wish));
+    let wanted = json!({ "ctype": "game", "game": "minecraft", "variant": "paper", "version": "1.21.1" });
+    let made = customer.order("POST", "/api/instances", Some(&wanted));
     assert_eq!(made["status"], "succeeded", "{made}");
     let id = made["serverId"].as_str().expect("a server").to_owned();
 
@@ -165,10 +165,10 @@ fn a_minecraft_server_is_made_reached_found_again_and_deleted_without_a_trace() 
 
     let (restarted, _) = request(&customer.sim, "POST", "/sim/velocity/restart", None, None);
     assert!((200..300).contains(&restarted), "{restarted}");
-    until("the proxy, started anew, knows the server again", || {
+    until("the restarted proxy has the server again", || {
         let now = customer.world();
-        let anew = now["velocity"]["bootId"] != world["velocity"]["bootId"];
-        if anew && registered(&now) == [name.as_str()] { Ok(()) } else { Err(now["velocity"].clone()) }
+        let restarted_proxy = now["velocity"]["bootId"] != world["velocity"]["bootId"];
+        if restarted_proxy && registered(&now) == [name.as_str()] { Ok(()) } else { Err(now["velocity"].clone()) }
     });
     let status = customer.connectable(&id);
     assert_eq!(status["proxy"], "registered", "{status}");

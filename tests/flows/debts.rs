@@ -116,7 +116,7 @@ async fn a_debt_stays_open_however_the_job_that_left_it_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deletion_is_cancelled_before_it_begins_and_never_after() {
+async fn a_deletion_can_be_cancelled_only_before_it_begins() {
     let (company, door, vmid, made) = served().await;
     let token = company.give(made, &door, "ada").await;
     let path = format!("/api/servers/{vmid}");
@@ -227,7 +227,7 @@ async fn a_container_with_another_nonce_is_left_alone_and_becomes_a_debt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_put_in_its_place_while_it_stops_is_not_destroyed() {
+async fn a_container_replaced_during_its_stop_is_not_destroyed() {
     let (company, door, vmid, _) = served().await;
     let patient = ContainerTimings { task_timeout: Duration::from_secs(120), ..company.parts().teardown_timings };
     let host = company.host_worker_of(&WorkerParts { teardown_timings: patient, ..company.parts() });

@@ -1,4 +1,4 @@
-//! From a request over HTTP to a server that its owner sees online, and what is seen of it when things go wrong.
+//! From a request over HTTP to a server that its owner sees online, and what the owner sees when something fails.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ struct Owner<'a> {
 }
 
 impl Owner<'_> {
-    /// Asks for a server, waits until it is made, and tells its id.
+    /// Creates a server, waits until it is done, and returns its id.
     async fn create(&self, body: Value) -> String {
         let answer = self.door.post("/api/instances", &body).bearer_auth(&self.token).send().await.unwrap();
         let body: Value = answer.json().await.unwrap();
@@ -65,7 +65,7 @@ impl Owner<'_> {
         shown["serverId"].as_str().unwrap_or_else(|| panic!("{shown}")).to_owned()
     }
 
-    /// The server `id` out of the list.
+    /// The server `id` from the list.
     async fn server(&self, id: &str) -> Value {
         let answer = self.door.get("/api/servers").bearer_auth(&self.token).send().await.unwrap();
         let list: Value = answer.json().await.unwrap();
@@ -73,18 +73,18 @@ impl Owner<'_> {
         servers.iter().find(|server| server["id"] == id).unwrap_or_else(|| panic!("{list}")).clone()
     }
 
-    /// What `GET /api/servers/{id}/host/status` says.
+    /// The body of `GET /api/servers/{id}/host/status`.
     async fn power(&self, id: &str) -> Value {
         let path = format!("/api/servers/{id}/host/status");
         self.door.get(&path).bearer_auth(&self.token).send().await.unwrap().json().await.unwrap()
     }
 
-    /// Waits until the list says of `id` what `expected` says.
+    /// Waits until the list shows `expected` for `id`.
     async fn sees(&self, id: &str, expected: Value) -> Value {
         self.comes("the server", || self.server(id), &expected).await
     }
 
-    /// Waits until `look` says what `expected` says.
+    /// Waits until `look` returns `expected`.
     async fn comes<F: Future<Output = Value>>(&self, what: &str, look: impl Fn() -> F, expected: &Value) -> Value {
         let expected = expected.as_object().unwrap();
         for _ in 0..600 {
@@ -92,15 +92,15 @@ impl Owner<'_> {
             if expected.iter().all(|(field, value)| server[field] == *value) {
                 return server;
             }
-            // Slow enough for the allowance of reads.
+            // Slow enough for the rate limit of reads.
             tokio::time::sleep(Duration::from_millis(110)).await;
         }
-        panic!("waited in vain for {expected:?}: {what} is {}", look().await);
+        panic!("timed out waiting for {expected:?}: {what} is {}", look().await);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_customer_sees_the_servers_they_asked_for_and_what_becomes_of_them() {
+async fn a_customer_sees_their_servers_and_every_change_of_state() {
     let company = Company::start().await;
     let door = company.door(FRESHNESS);
     let (worker, stop) = (company.worker(Company::settings()), CancellationToken::new());
@@ -118,11 +118,11 @@ async fn a_customer_sees_the_servers_they_asked_for_and_what_becomes_of_them() {
     owner.sees(&dev, online.clone()).await;
     let (game_agent, game_container) = (format!("/sim/agents/{game}"), format!("/sim/proxmox/containers/{game}"));
 
-    // The workload crashes; the agent starts it again and remembers.
+    // The workload crashes; the agent starts it again and counts the crash.
     company.control(&game_agent, json!({ "crash": true })).await;
     owner.sees(&game, json!({ "crashCount": 1, "status": "running" })).await;
 
-    // Agents that do not answer: docs/server-status.md, container running, agent silent.
+    // Agents that do not answer: docs/server-status.md, container running, no answer of the agent.
     for id in [&game, &dev] {
         company.control(&format!("/sim/agents/{id}"), json!({ "hang": true })).await;
     }
@@ -140,7 +140,7 @@ async fn a_customer_sees_the_servers_they_asked_for_and_what_becomes_of_them() {
     owner.sees(&game, json!({ "status": "stopped", "hostStatus": "offline", "agentStatus": "offline" })).await;
     owner.sees(&dev, online.clone()).await;
 
-    // Nobody outside answers any more: what was last seen is shown, and that it is old.
+    // No peer answers any more: the last observations are shown, marked as stale.
     company.control(&format!("/sim/agents/{dev}"), json!({ "hang": true })).await;
     let away = json!({ "peer": "proxmox", "when": "before", "action": "timeout", "times": 1_000_000 });
     company.control("/sim/faults", away).await;
@@ -149,7 +149,7 @@ async fn a_customer_sees_the_servers_they_asked_for_and_what_becomes_of_them() {
         .await;
     owner.sees(&game, json!({ "status": "stopped", "hostStatus": "offline", "stale": true })).await;
 
-    // And back again.
+    // The peers are back.
     company.forget_faults().await;
     company.control(&format!("/sim/agents/{dev}"), json!({ "hang": false })).await;
     owner.sees(&dev, online).await;
@@ -159,9 +159,9 @@ async fn a_customer_sees_the_servers_they_asked_for_and_what_becomes_of_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn power_is_unknown_as_soon_as_a_look_at_the_cluster_fails_and_known_again_after_one_that_does_not() {
+async fn power_is_unknown_from_a_failed_listing_to_the_next_successful_one() {
     let company = Company::start().await;
-    // What is seen stays fresh for as long as the test runs: only a failed look can make it unknown.
+    // Observations stay fresh for as long as the test runs: only a failed listing can make the power unknown.
     let forever = Freshness::of_intervals(Duration::from_secs(3600), Duration::from_secs(3600));
     let door = company.door(forever);
     let (worker, stop) = (company.worker(Company::settings()), CancellationToken::new());
@@ -191,7 +191,7 @@ async fn power_is_unknown_as_soon_as_a_look_at_the_cluster_fails_and_known_again
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_number_that_is_given_again_brings_along_nothing_of_its_former_server() {
+async fn a_reused_vmid_shows_no_observations_of_the_previous_server() {
     let company = Company::start().await;
     let door = company.door(FRESHNESS);
     let (worker, stop) = (company.worker(Company::settings()), CancellationToken::new());
@@ -210,14 +210,14 @@ async fn a_number_that_is_given_again_brings_along_nothing_of_its_former_server(
     let former = instance::Entity::find().one(db).await.unwrap().unwrap();
     instance::Entity::delete_by_id(former.id).exec(db).await.unwrap();
     let now = Clock::System.now();
-    let anew = instance::Model {
+    let successor = instance::Model {
         id: InstanceId::generate(),
         operation_id: OperationId::generate(),
         created_at: now,
         updated_at: now,
         ..former
     };
-    instance::Entity::insert(anew.into_active_model()).exec_without_returning(db).await.unwrap();
+    instance::Entity::insert(successor.into_active_model()).exec_without_returning(db).await.unwrap();
     let seen = owner.server(&game).await;
     let unobserved = json!({
         "status": "unknown", "hostStatus": "offline", "agentStatus": "unknown", "crashCount": 0, "lastSeen": null,

@@ -1,4 +1,4 @@
-//! What workers count while they work.
+//! The metrics of workers.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn a_run_is_counted_from_the_offer_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_owner_that_was_fenced_out_is_counted_and_so_is_the_recovery() {
+async fn a_fenced_out_owner_and_its_recovery_are_counted() {
     let company = Company::start().await;
     let worker = company.worker(Company::settings());
     let id = company.begin(node()).await;
@@ -64,7 +64,7 @@ async fn an_owner_that_was_fenced_out_is_counted_and_so_is_the_recovery() {
     assert_eq!(count("zpack_queue_jobs_running", "provision"), 0.0);
 }
 
-/// Scrapes `url` until `enough` is content with the text.
+/// Scrapes `url` until `enough` accepts the text.
 async fn scraped(url: &str, token: Option<&str>, enough: impl Fn(&str) -> bool) -> String {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
@@ -77,7 +77,7 @@ async fn scraped(url: &str, token: Option<&str>, enough: impl Fn(&str) -> bool) 
         if enough(&text) {
             return text;
         }
-        assert!(tokio::time::Instant::now() < deadline, "waited in vain at {url}:\n{text}");
+        assert!(tokio::time::Instant::now() < deadline, "timed out waiting at {url}:\n{text}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -88,7 +88,7 @@ fn above_zero(text: &str, name: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_company_shows_its_stores_and_a_worker_of_its_own_what_it_does() {
+async fn a_company_and_a_separate_worker_serve_their_metrics() {
     let dev = Dev::new();
     let running = dev.start(&["--roles", "serve"]);
     let token = running.ready["discoveryToken"].as_str().unwrap();

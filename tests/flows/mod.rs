@@ -1,4 +1,4 @@
-//! The walks of the product, from request to effect, and whole processes: the real binary, started, stopped and killed.
+//! The product from request to effect, and whole processes: the real binary, started, stopped and killed.
 
 mod customer;
 mod debts;

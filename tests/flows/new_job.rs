@@ -83,7 +83,7 @@ impl ForwardJob for NoteJob {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_job_runs_with_its_file_and_its_line_in_the_registry() {
+async fn a_new_job_needs_one_file_and_one_line_in_the_registry() {
     let company = Company::start().await;
     let registry = host::jobs(&company.parts()).unwrap().with(Arc::new(NoteJob)).unwrap();
     let worker = company.work(registry, Company::host_settings());

@@ -1,4 +1,4 @@
-//! What an operator does to operations by hand, through the real binary.
+//! What an operator can do with operations on the command line, with the real binary.
 
 use std::process::Output;
 
@@ -89,7 +89,7 @@ fn ok(output: Output) -> Output {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_gives_up_and_hands_out_again() {
+async fn an_operator_abandons_and_requeues_operations() {
     let dev = Dev::new();
     let running = dev.start(&["--roles"]);
     let db = db::connect(&Secret::new(dev.setting("DATABASE_URL")), 2).await.unwrap();
@@ -134,7 +134,7 @@ async fn an_operator_gives_up_and_hands_out_again() {
     let debt = listed["debts"][0]["id"].as_str().unwrap();
     let table = String::from_utf8(ok(dev.join(&["ops", "debts"])).stdout).unwrap();
     assert!(table.contains(debt) && table.contains("pve1"), "{table}");
-    // A reason is demanded, and one id that is not there spoils the whole.
+    // A reason is required, and one unknown id makes the whole command fail.
     assert_eq!(dev.join(&["ops", "release", debt]).status.code(), Some(2));
     let unknown = DebtId::generate().to_string();
     let refused = dev.join(&["ops", "release", debt, &unknown, "--reason", "burnt"]);

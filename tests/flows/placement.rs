@@ -1,4 +1,4 @@
-//! Which node a server goes to, and what becomes of a create that the cluster cannot or will not carry out.
+//! The node of a new server, and the end of a create that the cluster cannot or will not execute.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::support::company::{Company, node};
 /// How many of the servers fill one node of the simulated cluster.
 const PER_NODE: u64 = 6;
 
-/// A dev container of which exactly [`PER_NODE`] fit on a node.
+/// A dev container of such a size that exactly [`PER_NODE`] fit on a node.
 async fn sixth_of_a_node(company: &Company) -> ServerRequest {
     let nodes = company.hypervisor().nodes().await.unwrap();
     let rules = PlacementPolicy::with_templates(Vec::new());
@@ -37,7 +37,7 @@ async fn by_node(company: &Company) -> BTreeMap<String, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn creates_at_one_moment_fill_the_nodes_and_overbook_none() {
+async fn concurrent_creates_fill_the_nodes_without_overbooking() {
     let company = Company::start().await;
     let request = sixth_of_a_node(&company).await;
     let settings = || JobSettings { slots: Some(8), concurrency: 8, ..Company::settings() };
@@ -75,7 +75,7 @@ async fn a_selected_node_takes_every_container() {
 
 /// Cases 20 and 22 of docs/contracts/proxmox.md 17: the create ends with the reason, and what it held is released.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_create_that_cannot_be_carried_out_says_why_and_keeps_nothing() {
+async fn an_impossible_create_reports_the_reason_and_releases_everything() {
     let company = Company::start().await;
     let worker = company.worker(Company::settings());
     let refused = r#"{"data":null,"errors":{"hostname":"invalid format"}}"#;

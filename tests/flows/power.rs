@@ -1,4 +1,4 @@
-//! Servers that are switched on and off, whatever the cluster does meanwhile.
+//! Switching servers on and off, whatever the cluster does meanwhile.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::support::app::FRESHNESS;
 use crate::support::company::{Company, paper};
 use crate::support::door::Door;
 
-/// A company with one server, which belongs to somebody who is logged in.
+/// A company with one server, whose owner is logged in.
 pub struct Scene {
     pub company: Company,
     pub door: Door,
@@ -55,7 +55,7 @@ impl Scene {
         body["operationId"].as_str().unwrap().parse().unwrap()
     }
 
-    /// The container as the cluster has it.
+    /// The container in the simulated cluster.
     async fn container(&self) -> Value {
         self.company.containers().await.remove(0)
     }
@@ -68,24 +68,24 @@ impl Scene {
         self.company.control("/sim/faults", fault).await;
     }
 
-    /// An operator's edit of the container.
+    /// Edits the container, as an operator could.
     pub async fn edit(&self, edit: Value) {
         self.company.control(&format!("/sim/proxmox/containers/{}", self.vmid), edit).await;
     }
 
-    /// How often `peer` was asked to `POST` a path that ends in `path`.
+    /// How often `peer` received a `POST` to a path that ends in `path`.
     pub async fn asked(&self, peer: &str, path: &str) -> usize {
         let journal = self.company.get(&format!("/sim/journal?peer={peer}")).await;
         let posts = |entry: &&Value| entry["method"] == "POST" && entry["path"].as_str().unwrap().ends_with(path);
         journal.as_array().unwrap().iter().filter(posts).count()
     }
 
-    /// How often the cluster was asked for a shutdown and for a stop.
+    /// How many shutdowns and stops were requested from the cluster.
     async fn pushes(&self) -> (usize, usize) {
         (self.asked("proxmox", "/status/shutdown").await, self.asked("proxmox", "/status/stop").await)
     }
 
-    /// How the tasks of this type have ended, in the order of the task list; `RUNNING` have not.
+    /// How the tasks of this type ended, in the order of the task list; `RUNNING` for those that have not.
     async fn tasks(&self, kind: &str) -> Vec<String> {
         let state = self.company.state().await;
         let rows = state["proxmox"]["tasks"].as_array().unwrap();
@@ -98,7 +98,7 @@ impl Scene {
         found.one(&self.company.db.db).await.unwrap().unwrap()
     }
 
-    /// Takes a node off the network, or brings it back.
+    /// Takes a node offline, or brings it back.
     async fn node(&self, name: &str, online: bool) {
         self.company.control(&format!("/sim/proxmox/nodes/{name}"), json!({"online": online})).await;
     }
@@ -117,7 +117,7 @@ async fn a_server_is_stopped_started_and_restarted() {
     assert!(scene.runs().await);
     scene.company.succeeded(scene.accepted("host/stop").await).await;
     assert!(!scene.runs().await);
-    // Once more is no change, and as good.
+    // A repeated request changes nothing and succeeds.
     scene.company.succeeded(scene.accepted("host/stop").await).await;
     scene.company.succeeded(scene.accepted("host/start").await).await;
     assert!(scene.runs().await);
@@ -129,13 +129,13 @@ async fn a_server_is_stopped_started_and_restarted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_change_of_power_at_a_time_and_the_holder_is_named() {
+async fn a_second_change_of_power_is_refused_with_the_running_operation() {
     let scene = Scene::new().await;
     let (first, second) = tokio::join!(scene.post("host/stop", Some("a")), scene.post("host/restart", Some("b")));
     let (won, lost) = if first.0 == StatusCode::ACCEPTED { (first.1, second) } else { (second.1, first) };
     assert_eq!((lost.0, lost.1["code"].as_str()), (StatusCode::CONFLICT, Some("host_operation_in_progress")));
     assert_eq!(lost.1["operation"], won["operationId"]);
-    // The same request again gets the same answer.
+    // The same request gets the same answer.
     let again = scene.post(
         if won["operation"]["progress"]["of"] == 2 { "host/stop" } else { "host/restart" },
         Some(if won["operation"]["progress"]["of"] == 2 { "a" } else { "b" }),
@@ -149,7 +149,7 @@ async fn one_change_of_power_at_a_time_and_the_holder_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_happens_to_the_requests_the_server_ends_as_asked() {
+async fn the_server_reaches_the_wanted_state_whatever_happens_to_the_requests() {
     let scene = Scene::new().await;
     let host = scene.company.host_worker();
     for path in ["*/status/shutdown", "*/status/stop", "*/status/start", "*/status/current", "*/config"] {
@@ -173,7 +173,7 @@ async fn whatever_happens_to_the_requests_the_server_ends_as_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_hangs_does_not_keep_the_server_on() {
+async fn a_hanging_agent_does_not_prevent_a_stop() {
     let scene = Scene::new().await;
     let host = scene.company.host_worker();
     scene.company.control(&format!("/sim/agents/{}", scene.vmid), json!({"hang": true})).await;
@@ -187,7 +187,7 @@ async fn an_agent_that_hangs_does_not_keep_the_server_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_that_is_gone_is_a_clear_failure_and_a_game_answers_for_itself() {
+async fn a_missing_container_fails_the_operation_and_game_power_asks_the_agent() {
     let scene = Scene::new().await;
     let host = scene.company.host_worker();
     let (status, body) = scene.post("game/stop", None).await;
@@ -226,7 +226,7 @@ async fn a_stop_does_not_wait_behind_a_clone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_that_ends_when_it_is_asked_to_is_not_killed() {
+async fn a_container_that_shuts_down_is_not_stopped_by_force() {
     let scene = Scene::new().await;
     let host = scene.company.host_worker();
     scene.company.succeeded(scene.accepted("host/stop").await).await;
@@ -238,7 +238,7 @@ async fn a_container_that_ends_when_it_is_asked_to_is_not_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_that_ignores_a_shutdown_is_ended_after_the_grace() {
+async fn a_container_that_ignores_a_shutdown_is_stopped_after_the_grace() {
     let scene = Scene::new().await;
     let host = scene.company.host_worker();
     scene.edit(json!({"ignoresShutdown": true})).await;
@@ -251,11 +251,11 @@ async fn a_container_that_ignores_a_shutdown_is_ended_after_the_grace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grace_may_be_longer_than_the_patience_with_tasks() {
+async fn the_grace_may_be_longer_than_the_task_timeout() {
     let scene = Scene::new().await;
     let mut parts = scene.company.parts();
     parts.policy.timings.container.task_timeout = Duration::from_secs(2);
-    // In the simulated world the shutdown gives up after four seconds.
+    // In the simulated world a shutdown times out after four seconds.
     parts.stop_grace = Duration::from_secs(400);
     let host = scene.company.host_worker_of(&parts);
     scene.edit(json!({"ignoresShutdown": true})).await;
@@ -267,7 +267,7 @@ async fn a_grace_may_be_longer_than_the_patience_with_tasks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_that_passes_does_not_cost_the_grace() {
+async fn a_transient_error_does_not_use_up_the_grace() {
     let scene = Scene::new().await;
     let host = scene.company.host_worker();
     let shutdown = "*/status/shutdown";
@@ -277,7 +277,7 @@ async fn an_error_that_passes_does_not_cost_the_grace() {
             json!({"when": "before", "action": "status", "status": 500, "body": {"data": null, "message": "no quorum"}}),
             2,
         ),
-        // The answer is lost: the first time it was not heard of, the second time it was.
+        // The answer is lost: the first request did not arrive, the second one did.
         (json!({"when": "before", "action": "reset"}), 2),
         (json!({"when": "after", "action": "reset"}), 1),
     ] {
@@ -297,7 +297,7 @@ async fn an_error_that_passes_does_not_cost_the_grace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_that_is_locked_keeps_its_grace() {
+async fn a_locked_container_keeps_its_grace() {
     let scene = Scene::new().await;
     let host = scene.company.host_worker();
     scene.edit(json!({"lock": "backup"})).await;
@@ -312,12 +312,13 @@ async fn a_container_that_is_locked_keeps_its_grace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_fails_because_another_has_done_its_work_is_a_success() {
+async fn a_failed_task_whose_work_is_already_done_is_a_success() {
     let company = Company::start_over(TestDb::migrated(DatabaseKind::Sqlite).await, 0.25).await;
     let scene = Scene::over(company).await;
     let host = scene.company.host_worker();
     scene.edit(json!({"ignoresShutdown": true})).await;
-    // The stop is carried out, which takes half a second, and nobody is told; the next one finds nothing to stop.
+    // The stop is executed, which takes half a second, but its answer is lost; the next stop finds the container
+    // stopped.
     scene.fault(json!({"peer": "proxmox", "path": "*/status/stop", "when": "after", "action": "reset"})).await;
     scene.company.succeeded(scene.accepted("host/restart").await).await;
     assert!(scene.runs().await);
@@ -329,7 +330,7 @@ async fn a_task_that_fails_because_another_has_done_its_work_is_a_success() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_is_away_is_given_up_soon_and_the_owner_is_told() {
+async fn an_offline_node_fails_the_operation_soon_with_a_message() {
     let scene = Scene::new().await;
     let mut parts = scene.company.parts();
     let long = Duration::from_secs(200);
@@ -349,7 +350,7 @@ async fn a_node_that_is_away_is_given_up_soon_and_the_owner_is_told() {
     assert!(scene.runs().await);
     assert_eq!((scene.pushes().await, scene.asked("agent", "/stop").await), ((0, 0), 0));
 
-    // The same while a task of it is waited for, which nobody can say runs.
+    // The same while its task is waited for, whose state cannot be read.
     scene.edit(json!({"ignoresShutdown": true})).await;
     let stop = scene.accepted("host/stop").await;
     let under_way = || async { (scene.tasks("vzshutdown").await == ["RUNNING"]).then_some(()) };
@@ -363,7 +364,7 @@ async fn a_node_that_is_away_is_given_up_soon_and_the_owner_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_that_was_moved_is_found_and_its_row_follows() {
+async fn a_moved_container_is_found_and_its_row_updated() {
     let scene = Scene::new().await;
     let host = scene.company.host_worker();
     let first = scene.row().await.node;
@@ -371,7 +372,7 @@ async fn a_container_that_was_moved_is_found_and_its_row_follows() {
     scene.edit(json!({"node": second})).await;
     scene.company.succeeded(scene.accepted("host/stop").await).await;
     assert_eq!((scene.runs().await, scene.row().await.node.as_str()), (false, second));
-    // The cluster recovers what was on a node that is dead.
+    // The cluster recovers the containers of a dead node.
     scene.node(second, false).await;
     scene.edit(json!({"node": first})).await;
     scene.company.succeeded(scene.accepted("host/start").await).await;
@@ -381,11 +382,11 @@ async fn a_container_that_was_moved_is_found_and_its_row_follows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_of_somebody_else_is_left_alone() {
+async fn a_container_without_our_nonce_is_left_alone() {
     let scene = Scene::new().await;
     let host = scene.company.host_worker();
     let starts = scene.asked("proxmox", "/status/start").await;
-    scene.edit(json!({"description": "of somebody else"})).await;
+    scene.edit(json!({"description": "of another system"})).await;
     for action in ["host/stop", "host/restart", "host/start"] {
         scene.failed(scene.accepted(action).await, "container_foreign").await;
     }

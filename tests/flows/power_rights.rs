@@ -1,4 +1,4 @@
-//! Who may change the power of a server, when it is asked for and when it is done, and what a game's agent answers.
+//! Who may change the power of a server, at request time and when the job runs, and what the game's agent answers.
 
 use reqwest::{Method, StatusCode};
 use sea_orm::ActiveValue::Set;
@@ -18,7 +18,7 @@ impl Scene {
         answer.json::<Value>().await.unwrap()["user"]["id"].as_str().unwrap().parse().unwrap()
     }
 
-    /// Puts the owner into `state`, held or not.
+    /// Sets the owner's standing and hold.
     async fn standing(&self, state: StandingState, manual_hold: bool) {
         let (db, now) = (&self.company.db.db, Clock::System.now());
         let user_id = Set(self.owner().await);
@@ -35,7 +35,7 @@ impl Scene {
         standing::Entity::insert(row).exec_without_returning(db).await.unwrap();
     }
 
-    /// The answer's status and code.
+    /// Status and code of the answer.
     async fn refusal(&self, what: &str) -> (u16, String) {
         let (status, problem) = self.post(what, None).await;
         (status.as_u16(), problem["code"].as_str().unwrap_or_default().to_owned())
@@ -46,7 +46,7 @@ const SUSPENDED: (StandingState, bool) = (StandingState::Suspended, false);
 const HELD: (StandingState, bool) = (StandingState::Active, true);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_is_suspended_or_held_may_stop_and_not_start() {
+async fn a_suspended_or_held_account_may_stop_but_not_start() {
     let scene = Scene::new().await;
     let host = scene.company.host_worker();
     for ((state, hold), refused) in [(SUSPENDED, (402, "billing_suspended")), (HELD, (403, "account_hold"))] {
@@ -71,11 +71,11 @@ async fn an_account_that_is_suspended_or_held_may_stop_and_not_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_job_asks_the_gate_again_before_it_begins() {
+async fn the_job_checks_the_gate_again_before_it_begins() {
     let scene = Scene::new().await;
     for ((state, hold), code) in [(SUSPENDED, "billing_suspended"), (HELD, "account_hold")] {
         scene.standing(StandingState::Active, false).await;
-        // Accepted while nobody is there to do it.
+        // Accepted while no worker runs.
         let restart = scene.accepted("host/restart").await;
         scene.standing(state, hold).await;
         let host = scene.company.host_worker();
@@ -97,7 +97,7 @@ async fn the_job_asks_the_gate_again_before_it_begins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_does_not_start_what_was_held_while_it_stopped() {
+async fn a_restart_does_not_start_a_server_held_during_its_stop() {
     let scene = Scene::new().await;
     let host = scene.company.host_worker();
     scene.edit(json!({"lock": "backup"})).await;
@@ -113,7 +113,7 @@ async fn a_restart_does_not_start_what_was_held_while_it_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_power_of_another_owners_server_is_nowhere() {
+async fn the_power_of_another_owners_server_is_404() {
     let scene = Scene::new().await;
     let other = scene.door.register("bob").await;
     let admin = scene.door.admin("root").await;
@@ -131,13 +131,13 @@ async fn the_power_of_another_owners_server_is_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_admin_who_passes_a_closed_gate_is_in_the_audit_log() {
+async fn an_admin_override_of_a_closed_gate_is_audited() {
     let scene = Scene::new().await;
     let host = scene.company.host_worker();
     let db = &scene.company.db.db;
     let (owner, now) = (scene.owner().await, Clock::System.now());
     admin::set_role(db, "ada", Role::Admin, now).await.unwrap();
-    // What is open needs no entry.
+    // An open gate needs no audit event.
     scene.company.succeeded(scene.accepted("host/restart").await).await;
     assert!(overrides(&scene).await.is_empty());
     scene.standing(HELD.0, HELD.1).await;
@@ -169,7 +169,7 @@ async fn overrides(scene: &Scene) -> Vec<audit_event::Model> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_agent_refuses_is_told_in_its_words() {
+async fn a_refusal_of_the_agent_is_passed_on_with_its_message() {
     let scene = Scene::new().await;
     for (status, body, words) in [
         (409, json!({"error": {"code": "busy", "message": "a backup is being made"}}), "a backup is being made"),

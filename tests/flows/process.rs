@@ -10,12 +10,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-/// The file of the log, when it is kept.
+/// The name of the log file, if a log is kept.
 const LOG: &str = "dev.log";
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// `zpack` with these arguments and no settings but the PATH, and silent unless something is wrong.
+/// `zpack` with these arguments and no environment but PATH; it prints nothing unless something is wrong.
 pub fn zpack(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zpack"));
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -23,7 +23,7 @@ pub fn zpack(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs it and waits for its end.
 pub fn run(dir: &Path, args: &[&str]) -> Output {
     zpack(dir, args).output().expect("zpack runs")
 }
@@ -42,7 +42,7 @@ pub fn json(output: &Output) -> Value {
 
 /// Waits until `fact` holds.
 pub fn wait_for(what: &str, mut fact: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !fact() {
         assert!(Instant::now() < deadline, "gave up waiting: {what}");
         std::thread::sleep(Duration::from_millis(10));
@@ -67,7 +67,7 @@ impl Running {
     pub fn of(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("zpack starts");
         let lines = lines_of(child.stdout.take().expect("stdout is piped"));
-        let Ok(line) = lines.recv_timeout(PATIENCE) else {
+        let Ok(line) = lines.recv_timeout(TIMEOUT) else {
             let _ = child.kill();
             panic!("no ready line: {:?}", child.wait());
         };
@@ -84,7 +84,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Waits for its end; answers how it ended and what else it printed.
+    /// Waits for its end; returns its exit status and what else it printed.
     pub fn ended(mut self) -> (ExitStatus, Vec<String>) {
         let mut status = None;
         wait_for("the end of the process", || {
@@ -94,7 +94,7 @@ impl Running {
         (status.expect("it ended"), self.lines.try_iter().collect())
     }
 
-    /// Asks it to stop and demands that it does so cleanly.
+    /// Stops it and checks that it ends cleanly.
     pub fn stop(self) {
         self.signal(Signal::SIGTERM);
         let (status, more) = self.ended();
@@ -128,12 +128,12 @@ pub struct Dev {
 }
 
 impl Dev {
-    /// A directory nothing was started in yet.
+    /// A directory in which nothing was started yet.
     pub fn new() -> Self {
         Self { folder: tempfile::tempdir().expect("a folder") }
     }
 
-    /// The folder that stands for the working directory; the data directory is below it.
+    /// The working directory; the data directory is inside it.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -143,12 +143,12 @@ impl Dev {
         self.folder().join(".zpack").join(name)
     }
 
-    /// Starts the company on free ports, with `more` arguments.
+    /// Starts the company on free ports, with the arguments `more`.
     pub fn start(&self, more: &[&str]) -> Running {
         Running::of(&mut self.command(more))
     }
 
-    /// The same; what it logs as JSON from `info` on is in [`log`](Self::log).
+    /// The same, with a JSON log from `info` on, which [`log`](Self::log) reads.
     pub fn start_logging(&self) -> Running {
         let log = std::fs::File::create(self.folder().join(LOG)).expect("a file");
         Running::of(self.command(&[]).env("LOG_LEVEL", "info").env("LOG_FORMAT", "json").stderr(log))
@@ -166,12 +166,12 @@ impl Dev {
         text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
     }
 
-    /// Runs another command that joins by `zpack.env`.
+    /// Runs another command that joins through `zpack.env`.
     pub fn join(&self, args: &[&str]) -> Output {
         self.joined(args).output().expect("zpack runs")
     }
 
-    /// The same, not run yet.
+    /// The same command, not started yet.
     pub fn joined(&self, args: &[&str]) -> Command {
         let mut command = zpack(self.folder(), &["--env-file", ".zpack/zpack.env"]);
         command.args(args);
@@ -186,7 +186,7 @@ impl Dev {
     }
 }
 
-/// Sends one HTTP request to `origin` (`http://host:port`); answers status and JSON body (`Null` when it has none).
+/// Sends one HTTP request to `origin` (`http://host:port`); returns status and JSON body (`Null` if there is none).
 pub fn request(origin: &str, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> (u16, Value) {
     let body = body.map(Value::to_string).unwrap_or_default();
     let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
@@ -196,13 +196,13 @@ pub fn request(origin: &str, method: &str, path: &str, token: Option<&str>, body
     (status, serde_json::from_str(body).unwrap_or(Value::Null))
 }
 
-/// The whole answer to a request with these further header lines.
+/// The complete answer to a request with these additional header lines.
 pub fn exchange(origin: &str, method: &str, path: &str, headers: &str, body: &str) -> String {
     use std::io::{Read, Write};
 
     let host = origin.trim_start_matches("http://");
     let mut stream = std::net::TcpStream::connect(host).expect("the server listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout can be set");
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\n\

@@ -1,4 +1,4 @@
-//! The progress of an operation, followed over a socket while a worker makes the server.
+//! The progress of an operation, followed over a socket while a worker creates the server.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ fn names(events: &[Received]) -> Vec<(&str, &str)> {
     events.iter().map(|event| (event.name.as_str(), event.data["step"].as_str().unwrap_or(""))).collect()
 }
 
-/// Every event has its number, in order from `first`, but for the last, which is the end.
+/// Every event has a number, in order from `first`, except the last one, which is the end.
 fn in_order(events: &[Received], first: i64) {
     let (end, numbered) = events.split_last().unwrap();
     let ids: Vec<i64> = numbered.iter().map(|event| event.id.unwrap()).collect();
@@ -42,13 +42,13 @@ fn in_order(events: &[Received], first: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn progress_arrives_in_order_and_goes_on_where_a_client_left() {
+async fn progress_arrives_in_order_and_resumes_after_a_disconnect() {
     let company = Company::start().await;
     let door = company.door(FRESHNESS);
     let token = door.register("alice").await;
     let (id, path) = create(&door, &token).await;
 
-    // The stream is open before anybody works: what it shows afterwards came as it happened.
+    // The stream is open before a worker runs: all later events arrive as they occur.
     let mut live = Sse::open(&door, &path, &token, None).await;
     let queued = live.next().await.unwrap();
     assert_eq!((queued.id, queued.name.as_str()), (Some(1), "queued"));
@@ -81,7 +81,7 @@ async fn progress_arrives_in_order_and_goes_on_where_a_client_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_is_followed_to_the_end_of_its_undo() {
+async fn a_failed_operation_is_streamed_to_the_end_of_its_undo() {
     let company = Company::start().await;
     let door = company.door(FRESHNESS);
     let token = door.register("alice").await;
@@ -106,7 +106,7 @@ async fn a_failure_is_followed_to_the_end_of_its_undo() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_operation_says_so_and_ends_its_stream() {
+async fn a_cancelled_operation_ends_its_stream_with_that_state() {
     let company = Company::start().await;
     let door = company.door(FRESHNESS);
     let token = door.register("alice").await;

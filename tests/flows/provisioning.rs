@@ -1,4 +1,4 @@
-//! A queued operation becomes a running server, and whatever goes wrong leaves nothing behind.
+//! A queued operation becomes a running server, and failures leave nothing behind.
 
 use sea_orm::EntityTrait;
 use serde_json::json;
@@ -11,17 +11,17 @@ use zpack::jobs::JobSettings;
 use crate::support::company::{Company, node, paper};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_game_server_and_a_dev_container_are_made_on_sqlite() {
+async fn a_game_server_and_a_dev_container_are_created_on_sqlite() {
     two_servers(DatabaseKind::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_game_server_and_a_dev_container_are_made_on_postgres() {
+async fn a_game_server_and_a_dev_container_are_created_on_postgres() {
     two_servers(DatabaseKind::Postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_game_server_and_a_dev_container_are_made_on_mariadb() {
+async fn a_game_server_and_a_dev_container_are_created_on_mariadb() {
     two_servers(DatabaseKind::MariaDb).await;
 }
 
@@ -49,7 +49,7 @@ async fn two_servers(kind: DatabaseKind) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_ring_costs_time_only() {
+async fn a_lost_offer_costs_only_time() {
     let company = Company::start().await;
     let worker = company.worker(Company::settings());
     let id = company.begin_silently(node()).await;
@@ -58,9 +58,9 @@ async fn a_lost_ring_costs_time_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn work_that_no_worker_knows_holds_up_nothing_else() {
+async fn operations_of_an_unknown_kind_do_not_block_others() {
     let company = Company::start().await;
-    // More than the sweeper offers at a time, and older than what can be done.
+    // More than the sweeper offers at a time, and older than the operations that can run.
     for _ in 0..250 {
         company.begin_new(company.order_of_a_later_release(node())).await;
     }
@@ -71,7 +71,7 @@ async fn work_that_no_worker_knows_holds_up_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_error_fails_at_once_with_its_words_and_everything_is_undone() {
+async fn an_agent_error_fails_at_once_with_its_message_and_everything_is_undone() {
     let company = Company::start().await;
     company.control("/sim/agents/next", json!({ "state": "error", "error": "disk is full" })).await;
     let worker = company.worker(Company::settings());
@@ -89,10 +89,10 @@ async fn an_agent_error_fails_at_once_with_its_words_and_everything_is_undone() 
     assert!(instance::Entity::find().all(&company.db.db).await.unwrap().is_empty());
 }
 
-/// Every outside effect of provisioning, with its request and a fault before or after it was executed: one container
-/// or none, never two, and nothing that no row names.
+/// Every external effect of provisioning, with its request and a fault before or after it is executed: there is one
+/// container or none, never two, and nothing exists that no row names.
 #[tokio::test(flavor = "multi_thread")]
-async fn faults_before_and_after_every_effect_never_make_two_containers_or_lose_one() {
+async fn faults_before_and_after_every_effect_leave_one_container_or_none() {
     let company = Company::start().await;
     let worker = company.worker(Company::settings());
     let effects = [("POST", "*/clone"), ("PUT", "*/config"), ("POST", "*/status/start")];
@@ -108,7 +108,7 @@ async fn faults_before_and_after_every_effect_never_make_two_containers_or_lose_
         for when in ["before", "after"] {
             for fault in &faults {
                 if when == "after" && fault["status"] == 595 {
-                    // A gateway that could not connect has executed nothing: there is no such case.
+                    // A gateway that could not connect has executed nothing, so this case does not exist.
                     continue;
                 }
                 let mut fault = fault.clone();
@@ -137,7 +137,7 @@ async fn faults_before_and_after_every_effect_never_make_two_containers_or_lose_
     }
 }
 
-/// What ran at one time, out of the times the operations were under way.
+/// The largest number of operations that ran concurrently, from their start and end times.
 fn most_at_once(mut spans: Vec<(i64, i64)>) -> usize {
     spans.sort_unstable();
     let mut open: Vec<i64> = Vec::new();
@@ -185,10 +185,10 @@ async fn fifty_creates_with_one_slot_run_one_after_another_over_two_workers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_creates_with_eight_slots_never_clone_one_template_twice_at_a_time() {
+async fn fifty_creates_with_eight_slots_never_clone_a_template_concurrently() {
     let (company, _) = fifty(8).await;
     fifty_of_everything(&company).await;
-    // A second clone of a template that is being cloned is refused by Proxmox with its lock.
+    // Proxmox refuses a second clone of a template that is being cloned, with its lock.
     let journal = company.get("/sim/journal?peer=proxmox").await;
     let refused = journal.to_string().matches("CT is locked (disk)").count();
     assert_eq!(refused, 0, "a template was cloned twice at a time");

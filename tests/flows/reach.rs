@@ -1,6 +1,6 @@
-//! What is seen of a provisioned Minecraft server from end to end, and what that makes of its connection.
+//! The observations of a provisioned Minecraft server from end to end, and the connection state that follows.
 //!
-//! The public names are taken for published here; everything else is observed over the wires.
+//! Publishing is not run here and counts as done; everything else is observed over the network.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ struct Onlooker<'a> {
 }
 
 impl Onlooker<'_> {
-    /// The connection as all observations of this moment make it, and what the proxy's record is then.
+    /// The connection from all observations of this moment, and the proxy's record after them.
     async fn look(&self, record: &ProxyRecord) -> (Connection, ProxyRecord) {
         let facts = self.live.read(&[self.row]).await.remove(0);
         let listing = self.proxy.list().await.unwrap();
@@ -63,7 +63,7 @@ impl Onlooker<'_> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_is_connectable_once_everything_on_the_way_to_it_was_seen() {
+async fn a_server_is_connectable_once_all_observations_agree() {
     let company = Company::start().await;
     let (worker, stop) = (company.worker(Company::settings()), CancellationToken::new());
     let made = company.begin(paper()).await;
@@ -101,7 +101,7 @@ async fn a_server_is_connectable_once_everything_on_the_way_to_it_was_seen() {
     onlooker.proxy.register(&name, address).await.unwrap();
     onlooker.until(&begun, ConnectionState::Connectable, &[]).await;
 
-    // The callbacks alone say the same, doubled and out of order as they come.
+    // The callbacks alone give the same result, even duplicated and out of order.
     let heard = || async {
         let record = callbacks.seen().iter().fold(begun.clone(), |record, seen| {
             let ProxyCallback(event) = read_json(seen.body.as_bytes()).unwrap().value;
@@ -121,7 +121,7 @@ async fn a_server_is_connectable_once_everything_on_the_way_to_it_was_seen() {
     let found = connection(Readiness::Ready, EdgeState::Published, record.presence(now), record.ping_state(now));
     assert_eq!(found.state, ConnectionState::Connectable, "{record:?}");
 
-    // Players come in through the proxy, under the name.
+    // Players connect through the proxy, with the server's name.
     company.control("/sim/velocity", json!({"ping": "passthrough"})).await;
     let door = PingTarget { address: company.world.velocity().game_address(), host: format!("{name}.") };
     let through = ServerListPing::new(PingSettings::default()).ping(&door).await;

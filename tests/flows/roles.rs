@@ -1,4 +1,4 @@
-//! Roles as processes: what they say when they cannot start, and how they start, stop and come back.
+//! Roles as processes: their errors when they cannot start, and how they start, stop and restart.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -33,7 +33,7 @@ fn a_wrong_command_line_is_a_usage_error() {
 }
 
 #[test]
-fn production_is_no_place_for_dev_sim_or_failpoints() {
+fn production_refuses_dev_sim_and_failpoints() {
     let folder = tempfile::tempdir().unwrap();
     for role in ["dev", "sim"] {
         let output = zpack(folder.path(), &[role]).env("ZPACK_ENV", "production").output().unwrap();
@@ -48,7 +48,7 @@ fn production_is_no_place_for_dev_sim_or_failpoints() {
 }
 
 #[test]
-fn dev_prints_one_ready_line_and_comes_back_with_everything() {
+fn dev_prints_one_ready_line_and_restores_its_state() {
     let dev = Dev::new();
     let first = dev.start(&[]);
     let ready = first.ready.clone();
@@ -134,7 +134,7 @@ fn a_second_company_in_the_same_directory_is_refused() {
 }
 
 #[test]
-fn a_taken_port_is_answered_with_the_flag_that_chooses_another() {
+fn a_taken_port_is_an_error_that_names_the_flag() {
     let dev = Dev::new();
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -159,7 +159,7 @@ fn redis_does_not_outlive_a_killed_company() {
 }
 
 #[test]
-fn a_worker_of_its_own_stops_on_sigterm() {
+fn a_separate_worker_stops_on_sigterm() {
     let dev = Dev::new();
     let running = dev.start(&["--roles"]);
     let worker = dev.joined(&["worker", "provision"]).spawn().unwrap();
@@ -212,7 +212,7 @@ fn the_accounts_of_dev_log_in_now_and_after_a_restart() {
 }
 
 #[test]
-fn an_operator_makes_accounts() {
+fn an_operator_creates_accounts() {
     let dev = Dev::new();
     let running = dev.start(&["--roles", "serve"]);
     let api = running.ready["api"].as_str().unwrap();
@@ -233,7 +233,7 @@ fn an_operator_makes_accounts() {
 }
 
 #[test]
-fn serve_joins_as_a_process_of_its_own_and_drains_on_sigterm() {
+fn a_separate_serve_joins_and_drains_on_sigterm() {
     let dev = Dev::new();
     let running = dev.start(&["--roles", "provision"]);
     let api = running.ready["api"].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! A worker that is told to stop while it works: once, and once more.
+//! A worker that receives one or two stop signals while it works.
 
 use std::process::Stdio;
 
@@ -14,7 +14,7 @@ use zpack::kernel::OperationId;
 
 use crate::support::company::{Company, node};
 
-/// A worker process whose log is read.
+/// A worker process with its log.
 struct Worker {
     child: Child,
     log: tokio::io::Lines<BufReader<ChildStderr>>,
@@ -49,7 +49,7 @@ impl Worker {
         panic!("it ended without saying {words}");
     }
 
-    /// The rest of the log is read so that the pipe never fills.
+    /// Reads the rest of the log, so that the pipe does not fill up.
     async fn ended(mut self) -> Option<i32> {
         while self.log.next_line().await.unwrap().is_some() {}
         self.child.wait().await.unwrap().code()
@@ -61,7 +61,7 @@ async fn reached(company: &Company, id: OperationId, phase: &str) {
     company.wait(&what, || async { (company.operation(id).await.phase.as_deref() == Some(phase)).then_some(()) }).await;
 }
 
-/// Waiting for an address changes nothing: the operation goes back to the list and costs no start.
+/// Waiting for an address has no effect: the operation is handed back, at no cost of a start.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_signal_hands_the_work_back() {
     let company = Company::start().await;
@@ -77,16 +77,16 @@ async fn the_first_signal_hands_the_work_back() {
     assert_eq!((row.state, row.starts), (OperationState::Queued, 0));
 
     company.forget_faults().await;
-    let heir = company.worker(Company::settings());
+    let new_owner = company.worker(Company::settings());
     let row = company.succeeded(id).await;
-    heir.stop().await;
+    new_owner.stop().await;
     assert_eq!(row.starts, 1);
     assert_eq!(company.effects("clone").await.into_values().collect::<Vec<_>>(), [1]);
 }
 
-/// Talking to an agent reaches outside, so the first signal waits for it; the second does not.
+/// Configuring the agent is an external effect, so the first signal waits for its end; the second does not.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_signal_ends_the_process_at_once_and_an_heir_cleans_up() {
+async fn the_second_signal_ends_the_process_at_once_and_a_new_owner_cleans_up() {
     let company = Company::start().await;
     company.control("/sim/agents/next", json!({ "hang": true })).await;
     let mut worker = Worker::start(&company);
@@ -98,9 +98,9 @@ async fn the_second_signal_ends_the_process_at_once_and_an_heir_cleans_up() {
     worker.terminate();
     assert_eq!(worker.ended().await, Some(128 + 15));
 
-    let heir = company.worker(Company::settings());
+    let new_owner = company.worker(Company::settings());
     let row = company.settled(id).await;
-    heir.stop().await;
+    new_owner.stop().await;
     assert_eq!((row.state, row.cleanup), (OperationState::Stale, Cleanup::Done));
     assert!(company.containers().await.is_empty());
     let rows = reservation::Entity::find().all(&company.db.db).await.unwrap();

@@ -1,4 +1,4 @@
-//! A part of a role that ends takes the role with it, so that systemd restarts it.
+//! When a part of a role ends, the role ends too, so that systemd restarts it.
 
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
@@ -17,7 +17,7 @@ use crate::support::TestDb;
 /// `EX_SOFTWARE`.
 const DEFECT: i32 = 70;
 
-/// Runs `role` in a company of its own until it ends; while it runs, `meanwhile` looks at it.
+/// Runs `role` in a separate company until it ends; `meanwhile` runs before that.
 fn ended_by(dev: &Dev, role: &[&str], failpoint: &str, meanwhile: impl FnOnce()) -> Output {
     let mut role = dev.joined(role);
     let role = role.env("ZPACK_FAILPOINT", failpoint).stderr(Stdio::piped()).spawn().unwrap();
@@ -26,7 +26,7 @@ fn ended_by(dev: &Dev, role: &[&str], failpoint: &str, meanwhile: impl FnOnce())
 }
 
 #[test]
-fn an_api_whose_task_panics_is_not_ready_any_more_and_ends() {
+fn an_api_whose_task_panics_becomes_unready_and_ends() {
     let dev = Dev::new();
     let running = dev.start(&["--roles", "provision"]);
     let api = running.ready["api"].as_str().unwrap().to_owned();
@@ -57,7 +57,7 @@ fn a_worker_whose_task_panics_drains_and_ends() {
 }
 
 #[test]
-fn a_company_whose_role_ends_ends_too_and_says_which() {
+fn a_company_ends_with_its_role_and_names_it() {
     let dev = Dev::new();
     let mut company: Command = zpack(dev.folder(), &["dev", "--port", "0", "--sim-port", "0"]);
     let output = company.env("ZPACK_FAILPOINT", "task.debt-collector=panic").output().unwrap();
@@ -67,7 +67,7 @@ fn a_company_whose_role_ends_ends_too_and_says_which() {
 }
 
 #[tokio::test]
-async fn work_that_returns_takes_the_listener_of_its_role_with_it() {
+async fn a_returning_part_ends_the_listener_of_its_role() {
     let db = TestDb::migrated(DatabaseKind::Sqlite).await;
     let (stop, metrics) = (CancellationToken::new(), Metrics::default());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

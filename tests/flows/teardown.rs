@@ -61,7 +61,7 @@ async fn vmid_of(company: &Company, id: OperationId) -> i32 {
     row.unwrap().unwrap().vmid.get()
 }
 
-/// Expects nothing of ours at any peer, and every number and port released.
+/// Checks that no peer has anything of ours, and that every VMID and port is released.
 pub async fn expect_empty(company: &Company) {
     assert_eq!(company.at_edge().await, [0, 0, 0], "{}", company.state().await);
     assert!(company.containers().await.is_empty(), "{:?}", company.containers().await);
@@ -73,7 +73,7 @@ pub async fn expect_empty(company: &Company) {
     assert_eq!(ports.count(db).await.unwrap(), 0);
 }
 
-/// Makes every open debt due and settles what can be settled, batch by batch.
+/// Makes every open debt due, and settles all that can be settled.
 pub async fn collect(company: &Company) {
     collect_with(company, &company.parts()).await;
 }
@@ -121,7 +121,7 @@ async fn a_deleted_server_is_gone_everywhere_but_in_the_archive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_peer_that_is_down_leaves_a_debt_and_the_number_reserved_until_it_is_back() {
+async fn a_peer_that_is_down_leaves_a_debt_and_the_vmid_reserved() {
     let company = Company::start().await;
     let (worker, host, door) = (company.worker(many()), company.host_worker(), company.door(FRESHNESS));
     let peers = [
@@ -248,7 +248,7 @@ async fn set_state(company: &Company, id: OperationId, state: OperationState) {
 
 /// Two hundred servers are created and deleted, with a fault at a peer every tenth time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn after_two_hundred_cycles_with_faults_every_peer_is_empty_once_debts_are_settled() {
+async fn two_hundred_faulty_teardown_cycles_leave_every_peer_empty() {
     const CYCLES: u64 = 200;
     let company = Company::start().await;
     let (worker, host, door) = (company.worker(many()), company.host_worker(), company.door(FRESHNESS));

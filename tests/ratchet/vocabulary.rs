@@ -71,10 +71,14 @@ const COMMENTS: &[&str] = &[
     "src/teardown/",
     "src/telemetry/human.rs",
     "src/web/",
+    "tests/contracts/",
     "tests/edge/",
+    "tests/flows/",
     "tests/flows/debts.rs",
     "tests/flows/teardown.rs",
     "tests/ratchet/",
+    "tests/routes/",
+    "tests/support/",
 ];
 
 /// A word or phrase that is not written, and what is written instead.

@@ -6,7 +6,7 @@ use zpack::audit::{AuditOutcome, Entry, record};
 use crate::support::app::{TestApp, problem};
 
 #[tokio::test]
-async fn an_admin_reads_it_page_by_page_the_newest_first() {
+async fn an_admin_reads_the_log_page_by_page_newest_first() {
     let app = TestApp::start().await;
     let admin = app.admin("root").await;
     for n in 0..5 {
@@ -36,7 +36,7 @@ async fn an_admin_reads_it_page_by_page_the_newest_first() {
 }
 
 #[tokio::test]
-async fn a_foreign_cursor_is_refused() {
+async fn a_cursor_of_another_list_is_refused() {
     let app = TestApp::start().await;
     let admin = app.admin("root").await;
     for query in ["cursor=x", "cursor=b3BfMQ", "limit=0", "limit=201", "page=2"] {

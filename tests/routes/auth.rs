@@ -22,7 +22,7 @@ impl TestApp {
 }
 
 #[tokio::test]
-async fn an_account_is_opened_used_and_left() {
+async fn an_account_is_registered_used_and_logged_out() {
     let app = TestApp::start().await;
     let body = json!({
         "email": "Ada@Example.com", "username": "Ada", "password": PASSWORD, "firstName": "Ada", "displayName": null,
@@ -70,7 +70,7 @@ async fn a_profile_changes_field_by_field() {
 }
 
 #[tokio::test]
-async fn nobody_learns_whether_an_account_exists() {
+async fn answers_do_not_reveal_whether_an_account_exists() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let login = |identifier: &str| {
@@ -129,7 +129,7 @@ async fn an_old_hash_is_replaced_at_the_next_login() {
 }
 
 #[tokio::test]
-async fn a_token_ends_with_its_time_and_a_role_counts_at_once() {
+async fn tokens_expire_and_role_changes_apply_at_once() {
     let app = TestApp::start().await;
     let token = app.register("ada").await;
     let audit = || app.get("/api/audit").bearer_auth(&token).send();
@@ -160,7 +160,7 @@ async fn the_standing_is_shown() {
 }
 
 #[tokio::test]
-async fn of_many_registrations_of_one_name_one_wins() {
+async fn concurrent_registrations_of_one_name_create_one_account() {
     let app = TestApp::start().await;
     let attempt = |n: usize| {
         let body = json!({ "email": format!("u{n}@example.com"), "username": "ada", "password": PASSWORD });

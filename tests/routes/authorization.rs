@@ -1,4 +1,4 @@
-//! Every route against every kind of caller. A route without a line here fails, and so does a line without a route.
+//! Every route with every kind of caller. A route without a row here fails, and so does a row without a route.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use zpack::router::routes;
 
 use crate::support::app::{BRIDGE, DISCOVERY, INTERNAL, TestApp};
 
-/// What becomes of a caller before the handler decides anything.
+/// What the guard decides about a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// The handler answers.
+    /// The request reaches the handler.
     In,
     /// 401
     Who,
@@ -82,7 +82,7 @@ const MATRIX: &[(&str, &str, [Verdict; 7])] = &[
 ];
 
 #[test]
-fn every_route_has_its_line_and_every_line_its_route() {
+fn the_matrix_and_the_route_table_agree() {
     let mut routes: Vec<_> = routes().iter().map(|route| (route.method.to_string(), route.path.to_owned())).collect();
     let mut lines: Vec<_> = MATRIX.iter().map(|(method, path, _)| (method.to_string(), path.to_string())).collect();
     routes.sort();
@@ -91,12 +91,13 @@ fn every_route_has_its_line_and_every_line_its_route() {
 }
 
 #[tokio::test]
-async fn the_guard_admits_exactly_whom_the_matrix_says() {
+async fn the_guard_admits_exactly_the_callers_of_the_matrix() {
     let app = TestApp::start().await;
     app.register("carol").await;
     app.admin("root").await;
     for (method, path, verdicts) in MATRIX {
-        // Fresh tokens for each route, because one of the routes ends them; time passes, so that no allowance runs out.
+        // Fresh tokens for each route, because one route revokes them; the clock advances so that no rate limit
+        // applies.
         app.clock.advance(Duration::from_secs(60));
         let (customer, admin) = (app.login("carol").await, app.login("root").await);
         for (caller, expected) in CALLERS.iter().zip(verdicts) {
@@ -125,7 +126,7 @@ async fn the_guard_admits_exactly_whom_the_matrix_says() {
 }
 
 #[tokio::test]
-async fn internal_headers_open_nothing_that_is_not_internal() {
+async fn internal_headers_open_only_internal_routes() {
     let app = TestApp::start().await;
     for name in ["x-zlh-internal-token", "x-internal-token"] {
         let answer = app.get("/api/audit").header(name, INTERNAL).send().await.unwrap();

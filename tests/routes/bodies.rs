@@ -1,4 +1,4 @@
-//! What the document says of a body against what the server accepts, for every route.
+//! Compares the body schemas of the OpenAPI document with what the server accepts, for every route.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use zpack::router::{Principal, Route, routes};
 
 use crate::support::app::{INTERNAL, TestApp};
 
-/// The document, as the server serves it.
+/// The document that the server serves.
 struct Document(Value);
 
-/// One form of a body: all its properties, those it must have, and the members that choose this form.
+/// One variant of a body: all its properties, the required ones, and the members that select this variant.
 #[derive(Clone, Debug, Default)]
 struct Form {
     properties: Map<String, Value>,
@@ -20,7 +20,7 @@ struct Form {
 }
 
 impl Form {
-    /// What a body has of both.
+    /// The properties of both.
     fn and(&self, other: &Self) -> Self {
         let mut both = self.clone();
         both.properties.extend(other.properties.clone());
@@ -38,7 +38,7 @@ impl Document {
         operation.pointer("/requestBody/content/application~1json/schema")
     }
 
-    /// The forms of a schema: several where it is one of several.
+    /// The variants of a schema: several for a `oneOf`.
     fn forms(&self, schema: &Value) -> Vec<Form> {
         let list = |key: &str| schema.get(key).and_then(Value::as_array);
         if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
@@ -65,7 +65,7 @@ impl Document {
     }
 }
 
-/// An app, and tokens for its routes.
+/// An app with tokens for its routes.
 struct Scene {
     app: TestApp,
     customer: String,
@@ -80,14 +80,14 @@ impl Scene {
         Self { app, customer, document }
     }
 
-    /// The routes with a body, their schemas, and each of their forms.
+    /// The routes with a body, with their schemas and all variants.
     fn with_body(&self) -> Vec<(Route, Vec<Form>)> {
         let routes = routes().into_iter();
         routes.filter_map(|route| Some((route.clone(), self.document.forms(self.document.body(&route)?)))).collect()
     }
 
     async fn send(&self, route: &Route, body: &Value) -> (StatusCode, Value) {
-        // No allowance runs out.
+        // So that no rate limit applies.
         self.app.clock.advance(std::time::Duration::from_secs(60));
         let request = self.app.request(Method::from_bytes(route.method.as_str().as_bytes()).unwrap(), &path(route));
         let request = match route.principal {
@@ -102,7 +102,7 @@ impl Scene {
         (answer.status(), answer.json().await.unwrap_or_default())
     }
 
-    /// The pointers of what is refused in `body`.
+    /// The pointers of the fields that are refused in `body`.
     async fn refused(&self, route: &Route, body: &Value) -> BTreeSet<String> {
         let (status, answer) = self.send(route, body).await;
         let errors = answer["errors"].as_array();
@@ -121,7 +121,7 @@ fn pointers<'a>(names: impl IntoIterator<Item = &'a String>) -> BTreeSet<String>
 }
 
 #[tokio::test]
-async fn an_empty_body_lacks_exactly_what_the_document_demands() {
+async fn an_empty_body_is_refused_for_exactly_the_required_fields() {
     let scene = Scene::start().await;
     let routes = scene.with_body();
     assert!(routes.len() >= 9, "{routes:?}");
@@ -139,7 +139,7 @@ async fn an_empty_body_lacks_exactly_what_the_document_demands() {
 }
 
 #[tokio::test]
-async fn a_value_is_refused_beyond_the_bounds_of_the_document_and_not_where_it_has_none() {
+async fn values_are_refused_exactly_outside_the_documented_bounds() {
     let scene = Scene::start().await;
     let mut compared = 0;
     for (route, forms) in scene.with_body() {
@@ -162,7 +162,7 @@ async fn a_value_is_refused_beyond_the_bounds_of_the_document_and_not_where_it_h
     assert!(compared > 40, "{compared}");
 }
 
-/// Values of a property, and whether the document excludes them.
+/// Values of a property, and whether the schema excludes them.
 fn samples(property: &Value) -> Vec<(Value, bool)> {
     let bound = |key: &str| property[key].as_f64().map(|number| number as i64);
     let length = |key: &str| property[key].as_u64().map(|length| usize::try_from(length).unwrap());
@@ -171,7 +171,7 @@ fn samples(property: &Value) -> Vec<(Value, bool)> {
         several => several.as_array().into_iter().flatten().filter_map(Value::as_str).collect(),
     };
     let mut samples = Vec::new();
-    // What else a text has to be decides about texts of the right length, too.
+    // Texts of the right length may be refused for other reasons.
     let is_plain = ["format", "pattern", "enum", "example"].iter().all(|key| property.get(*key).is_none());
     if types.contains(&"string") {
         match length("maxLength") {
@@ -198,7 +198,7 @@ fn samples(property: &Value) -> Vec<(Value, bool)> {
 }
 
 #[tokio::test]
-async fn a_route_without_a_body_takes_no_fields() {
+async fn a_route_without_a_body_refuses_fields() {
     let scene = Scene::start().await;
     scene
         .app
@@ -210,12 +210,12 @@ async fn a_route_without_a_body_takes_no_fields() {
     };
     let mut routes: Vec<Route> = routes().into_iter().filter(bodiless).collect();
     assert!(routes.len() >= 10, "{routes:?}");
-    // After it the token of the scene is revoked.
+    // Last, because it revokes the token of the scene.
     routes.sort_by_key(|route| route.path == "/api/auth/logout");
     for route in routes {
         let refused = scene.refused(&route, &json!({ "colour": "red" })).await;
         assert_eq!(refused, ["/colour".to_owned()].into(), "{route:?}");
-        // An empty object says nothing: what is wrong then is something else.
+        // An empty object counts as no body: any refusal has another reason.
         let (status, answer) = scene.send(&route, &json!({})).await;
         assert_ne!(answer["code"], "validation_failed", "{route:?}: {status} {answer}");
     }

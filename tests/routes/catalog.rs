@@ -15,7 +15,7 @@ fn ids(list: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn anybody_reads_what_can_be_provisioned_without_the_dirt_of_the_source() {
+async fn the_catalog_is_public_and_without_the_unusable_entries_of_its_source() {
     let app = TestApp::start().await;
     let games: Value = app.get("/api/catalog/game").send().await.unwrap().json().await.unwrap();
     assert_eq!(ids(&games["games"]), ["minecraft", "rust", "valheim", "terraria", "projectzomboid"]);
@@ -41,7 +41,7 @@ async fn anybody_reads_what_can_be_provisioned_without_the_dirt_of_the_source() 
 }
 
 #[tokio::test]
-async fn a_browser_that_holds_it_is_told_so_at_no_cost() {
+async fn a_cached_copy_is_answered_304_without_a_call_to_the_source() {
     let app = TestApp::start().await;
     let first = app.get("/api/catalog/game").send().await.unwrap();
     assert_eq!(first.headers()["cache-control"], "public, max-age=60, stale-if-error=86400");
@@ -54,7 +54,7 @@ async fn a_browser_that_holds_it_is_told_so_at_no_cost() {
 }
 
 #[tokio::test]
-async fn while_the_source_is_away_the_last_good_copy_is_served_for_a_day_and_says_that_it_is_old() {
+async fn while_the_source_is_down_the_last_copy_is_served_as_stale_for_a_day() {
     let world = World::start(SimConfig::default()).await.unwrap();
     let source = artifacts::at(&world.artifacts_url());
     let app = TestApp::start_with(AppOptions { source: Some(Arc::clone(&source)), ..AppOptions::default() }).await;

@@ -1,4 +1,4 @@
-//! `/api/proxmox/*`: the cluster, and a cluster that is away.
+//! `/api/proxmox/*`, with a reachable and an unreachable cluster.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ async fn ask(door: &Door, path: &str) -> (StatusCode, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_cluster_is_shown_as_it_is_and_as_away_when_it_is() {
+async fn the_cluster_is_shown_and_an_unreachable_one_is_an_error() {
     let company = Company::start().await;
     let door = company.door(FRESHNESS);
     let (status, pong) = ask(&door, "/api/proxmox/ping").await;
@@ -33,14 +33,14 @@ async fn the_cluster_is_shown_as_it_is_and_as_away_when_it_is() {
     door.close().await;
 }
 
-/// How often the cluster was asked about a task.
+/// How many requests about a task the cluster has received.
 async fn questions(company: &Company) -> usize {
     let seen = company.get("/sim/journal?peer=proxmox").await;
     seen.as_array().unwrap().iter().filter(|entry| entry["path"].as_str().unwrap().contains("/tasks/")).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_is_shown_or_not_on_record_and_a_cluster_that_refuses_is_neither() {
+async fn only_a_task_without_a_record_is_404() {
     let company = Company::start().await;
     let door = company.door(FRESHNESS);
     for upid in ["nonsense", "UPID:nonsense", "UPID:..:0002D4BF:0A1B2C3D:65F0A1B2:vzclone:9000:zpack@pve!ctl:"] {
@@ -65,7 +65,7 @@ async fn a_task_is_shown_or_not_on_record_and_a_cluster_that_refuses_is_neither(
     company
         .wait("the clone to end", || async {
             let (status, task) = ask(&door, &known).await;
-            // A record comes a moment after its task.
+            // The record of a task appears shortly after the task.
             assert!(matches!(status, StatusCode::OK | StatusCode::NOT_FOUND), "{task}");
             (task["status"] == "succeeded").then_some(())
         })

@@ -1,4 +1,4 @@
-//! What every route has in common: problems, request names, bodies, queries, CORS, rate limits.
+//! What all routes have in common: problem documents, request ids, bodies, queries, CORS, rate limits.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use zpack::router::{Principal, Route, routes};
 use crate::support::app::{ORIGIN, PASSWORD, TestApp, problem};
 
 #[tokio::test]
-async fn unknown_routes_and_methods_are_problems() {
+async fn unknown_routes_and_methods_get_problem_documents() {
     let app = TestApp::start().await;
     assert_eq!(problem(app.get("/api/nothing").send().await.unwrap()).await["code"], "not_found");
     let answer = app.request(Method::DELETE, "/api/auth/me").send().await.unwrap();
@@ -27,7 +27,7 @@ async fn unknown_routes_and_methods_are_problems() {
 }
 
 #[tokio::test]
-async fn a_request_keeps_its_name() {
+async fn a_request_keeps_its_id() {
     let app = TestApp::start().await;
     let answer = app.get("/api/nothing").header("x-request-id", "portal-42").send().await.unwrap();
     assert_eq!(problem(answer).await["instance"], "portal-42");
@@ -38,7 +38,7 @@ async fn a_request_keeps_its_name() {
 }
 
 #[tokio::test]
-async fn bad_bodies_are_told_apart() {
+async fn invalid_bodies_get_different_codes() {
     let app = TestApp::start().await;
     let good = json!({ "identifier": "nobody", "password": "x" }).to_string();
     let deep = format!("{{\"identifier\":{}1{}}}", "[".repeat(5000), "]".repeat(5000));
@@ -65,7 +65,7 @@ async fn bad_bodies_are_told_apart() {
         let request = app.request(Method::POST, "/api/auth/login").header("content-type", kind).body(body);
         assert_eq!(problem(request.send().await.unwrap()).await["code"], code, "{kind}: {shown}");
     }
-    // The same without an announced length.
+    // The same without a `Content-Length`.
     let chunks = big.into_bytes().chunks(8192).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>();
     let body = Body::wrap_stream(futures_util::stream::iter(chunks));
     let request = app.request(Method::POST, "/api/auth/login").header("content-type", "application/json").body(body);
@@ -73,7 +73,7 @@ async fn bad_bodies_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_body_that_a_route_does_not_take_is_refused_unless_it_says_nothing() {
+async fn a_body_on_a_route_without_one_is_refused_unless_it_is_empty() {
     let app = TestApp::start().await;
     let token = app.register("alice").await;
     let send = async |route: &Route, body: &'static str| {
@@ -86,7 +86,7 @@ async fn a_body_that_a_route_does_not_take_is_refused_unless_it_says_nothing() {
     let carries_one = |route: &Route| ["POST", "PUT", "PATCH", "DELETE"].contains(&route.method.as_str());
     let mut seen = 0;
     for route in routes().iter().filter(|route| route.request.is_none() && carries_one(route)) {
-        // Who may not use a route learns no more of it.
+        // A caller who may not use a route gets no details about it.
         if !matches!(route.principal, Principal::Customer | Principal::Owner) {
             continue;
         }
@@ -120,13 +120,13 @@ async fn unknown_query_parameters_are_refused() {
 }
 
 #[tokio::test]
-async fn huge_headers_and_paths_are_refused() {
+async fn oversized_headers_and_paths_are_refused() {
     let app = TestApp::start().await;
     let answer = app.get("/healthz").header("x-long", "x".repeat(40_000)).send().await.unwrap();
     assert_eq!(problem(answer).await["code"], "headers_too_large");
     let answer = app.get(&format!("/api/{}", "x".repeat(9000))).send().await.unwrap();
     assert_eq!(problem(answer).await["code"], "uri_too_long");
-    // Beyond what the parser takes at all, the answer is bare, but it is an answer.
+    // Beyond the limit of the HTTP parser the answer has no problem document, but there is an answer.
     let mut flood = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Flood: ".to_vec();
     flood.extend(std::iter::repeat_n(b'x', 300_000));
     let answer = app.raw(&flood).await;
@@ -151,7 +151,7 @@ async fn only_the_portal_may_call_from_a_browser() {
     let refused = preflight("https://evil.example").send().await.unwrap();
     assert!(!refused.headers().contains_key("access-control-allow-origin"));
 
-    // A failure is readable too, or the page could not show it.
+    // A failure has the CORS headers too; otherwise the page could not show it.
     let answer = app.get("/api/auth/me").header(ORIGIN_HEADER, ORIGIN).send().await.unwrap();
     assert_eq!(answer.headers()["access-control-allow-origin"], ORIGIN);
     assert_eq!(answer.headers()["vary"], "Origin");
@@ -160,7 +160,7 @@ async fn only_the_portal_may_call_from_a_browser() {
 }
 
 #[tokio::test]
-async fn too_many_requests_are_told_when_to_return() {
+async fn a_429_carries_retry_after() {
     let app = TestApp::start().await;
     let login = || app.post("/api/auth/login", &json!({ "identifier": "nobody", "password": PASSWORD })).send();
     let first = login().await.unwrap();

@@ -1,4 +1,4 @@
-//! `DELETE /api/servers/{id}`: what the owner is answered, who is refused, and that a refusal begins nothing.
+//! `DELETE /api/servers/{id}`: what the owner gets, who is refused, and that a refusal begins no operation.
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use sea_orm::{ActiveModelTrait, EntityTrait, PaginatorTrait, Set};
@@ -13,7 +13,7 @@ fn delete(app: &TestApp, id: &str) -> RequestBuilder {
     app.request(Method::DELETE, &format!("/api/servers/{id}"))
 }
 
-/// An app with a server of `alice`; her token.
+/// An app with a server of `alice`, and her token.
 async fn start() -> (TestApp, String) {
     let app = TestApp::start().await;
     let alice = app.register("alice").await;
@@ -21,7 +21,7 @@ async fn start() -> (TestApp, String) {
     (app, alice)
 }
 
-/// Lets `state` be what the account owes, or lets an operator hold it.
+/// Sets the standing of the account, and whether an operator holds it.
 async fn stand(app: &TestApp, token: &str, state: StandingState, manual_hold: bool) {
     let (user, now) = (app.id_of(token).await, app.clock.now());
     standing::Entity::delete_by_id(user).exec(&app.database.db).await.unwrap();
@@ -42,7 +42,7 @@ async fn operations(app: &TestApp) -> u64 {
 }
 
 #[tokio::test]
-async fn the_answer_is_202_with_where_to_look_and_the_same_when_asked_again() {
+async fn deleting_is_answered_202_and_repeating_it_returns_the_same_operation() {
     let (app, alice) = start().await;
     let mut begun = Vec::new();
     for _ in 0..2 {
@@ -62,7 +62,7 @@ async fn the_answer_is_202_with_where_to_look_and_the_same_when_asked_again() {
 }
 
 #[tokio::test]
-async fn nobody_else_deletes_a_server_or_learns_that_it_is_there() {
+async fn only_the_owner_can_delete_a_server_or_see_that_it_exists() {
     let (app, alice) = start().await;
     let (bob, root) = (app.register("bob").await, app.admin("root").await);
     for (token, id) in [(&bob, "5000"), (&root, "5000"), (&alice, "5001"), (&alice, "x"), (&alice, "-1")] {
@@ -81,7 +81,7 @@ async fn nobody_else_deletes_a_server_or_learns_that_it_is_there() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_held_deletes_nothing_and_one_that_owes_may() {
+async fn an_account_on_hold_cannot_delete_but_an_unpaid_one_can() {
     let (app, alice) = start().await;
     stand(&app, &alice, StandingState::Active, true).await;
     let body = problem(delete(&app, "5000").bearer_auth(&alice).send().await.unwrap()).await;

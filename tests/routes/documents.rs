@@ -1,4 +1,5 @@
-//! `GET /internal/traefik/config` and `GET /internal/velocity/desired`: what the edge polls, from the rows.
+//! `GET /internal/traefik/config` and `GET /internal/velocity/desired`: the documents that the edge polls, made from
+//! the rows.
 
 use reqwest::StatusCode;
 use reqwest::header::{ETAG, HeaderMap};
@@ -20,7 +21,7 @@ use crate::support::servers::server;
 const TRAEFIK: &str = "/internal/traefik/config";
 const DESIRED: &str = "/internal/velocity/desired";
 
-/// Records a game server with a port, if its game needs one, and publishes it.
+/// Records a game server, with a port if its game needs one, and publishes it.
 async fn publish(company: &Company, number: i64, software: &str) -> VmId {
     let now = Clock::System.now();
     let row = instance::Model {
@@ -52,7 +53,7 @@ async fn poll(door: &Door, path: &str, known: Option<&str>) -> (StatusCode, Head
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_documents_follow_the_servers_and_are_whole_or_nothing() {
+async fn documents_follow_the_servers_and_are_complete_or_an_error() {
     let company = Company::start().await;
     let door = company.door(FRESHNESS);
     let (status, _, empty) = poll(&door, TRAEFIK, None).await;
@@ -63,7 +64,7 @@ async fn the_documents_follow_the_servers_and_are_whole_or_nothing() {
 
     let (status, headers, routes) = poll(&door, TRAEFIK, None).await;
     assert_eq!(status, StatusCode::OK);
-    // A game of two servers has a port each, and the same rows make the same bytes.
+    // Both servers of this game have a port, and the same rows give the same bytes.
     for part in ["p50000u", "p50001u", "10.60.0.1:", "10.60.0.2:"] {
         assert!(routes.contains(part), "{part}: {routes}");
     }
@@ -77,14 +78,14 @@ async fn the_documents_follow_the_servers_and_are_whole_or_nothing() {
     let expected = json!([{ "name": "minecraft-5003.play.zpack.test", "address": "10.60.0.3", "port": 25565 }]);
     assert_eq!(desired["servers"], expected);
 
-    // One of them is taken back.
+    // One of them is unpublished.
     company.publisher().unpublish(first, None).await.unwrap();
     let (status, headers, fewer) = poll(&door, TRAEFIK, Some(&etag)).await;
     assert_eq!(status, StatusCode::OK);
     assert!(!fewer.contains("p50000u") && fewer.contains("p50001u"), "{fewer}");
     assert_ne!(headers[ETAG], etag.as_str());
 
-    // What cannot be read is no server that is gone, and a lost database is no empty company.
+    // An unreadable row does not count as a deleted server, and a lost database does not give an empty document.
     let damage = instance::Entity::update_many().col_expr(instance::Column::Payload, Expr::value(r#"{"edge":7}"#));
     damage.filter(instance::Column::Vmid.eq(5002)).exec(&company.db.db).await.unwrap();
     for path in [TRAEFIK, DESIRED] {

@@ -83,7 +83,7 @@ async fn a_publication_that_meets_a_foreign_record_fails_and_names_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_requests_are_answered_and_nothing_is_begun() {
+async fn invalid_edge_requests_begin_no_operation() {
     let company = Company::start().await;
     let door = company.door(FRESHNESS);
     a_server(&company).await;

@@ -1,4 +1,4 @@
-//! Health, readiness, the document and its page.
+//! Health, readiness, the OpenAPI document and its page.
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::app::{TestApp, problem};
 
 #[tokio::test]
-async fn the_proxy_in_front_finds_us_alive() {
+async fn the_health_check_of_haproxy_passes() {
     let app = TestApp::start().await;
     // The default check of HAProxy: HTTP/1.0, no Host, no headers at all.
     for line in ["OPTIONS / HTTP/1.0", "OPTIONS /healthz HTTP/1.0", "GET /healthz HTTP/1.0"] {
@@ -34,7 +34,7 @@ async fn readiness_depends_on_the_database_and_liveness_does_not() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_gone_is_503_and_tells_nothing() {
+async fn a_lost_database_is_503_without_details() {
     let app = TestApp::start().await;
     let token = app.register("alice").await;
     app.database.db.clone().close().await.unwrap();
@@ -60,7 +60,7 @@ async fn the_document_and_its_page_are_served() {
 }
 
 #[tokio::test]
-async fn a_stopped_server_finishes_and_takes_nobody_new() {
+async fn a_stopping_server_finishes_requests_and_accepts_no_new_ones() {
     let app = TestApp::start().await;
     let address = app.address;
     assert!(app.request(Method::GET, "/healthz").send().await.unwrap().status().is_success());

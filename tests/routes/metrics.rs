@@ -1,4 +1,4 @@
-//! `GET /metrics`, and the listener of roles without an API.
+//! `GET /metrics`, and the listener of roles that serve no API.
 
 use std::net::TcpListener;
 
@@ -11,7 +11,7 @@ use zpack::telemetry::{MEDIA_TYPE, Metrics};
 use crate::support::app::{DISCOVERY, TestApp};
 
 #[tokio::test]
-async fn requests_are_counted_by_route_and_class_and_never_by_path() {
+async fn requests_are_counted_by_route_and_class_not_by_path() {
     let app = TestApp::start().await;
     for path in ["/api/servers/4711", "/api/servers/4712", "/nowhere/at/all", "/healthz"] {
         app.get(path).send().await.unwrap();
@@ -34,7 +34,7 @@ async fn requests_are_counted_by_route_and_class_and_never_by_path() {
 }
 
 #[tokio::test]
-async fn a_listener_of_its_own_shows_the_same_to_whoever_may_see_it() {
+async fn the_separate_listener_serves_metrics_to_authorized_callers() {
     let app = TestApp::start().await;
     let stop = CancellationToken::new();
     let start = |token: Option<&str>| {

@@ -1,4 +1,4 @@
-//! The HTTP API through its door: conventions, who may do what, and the routes one by one.
+//! The HTTP API over real connections: conventions, authorization, and each group of routes.
 
 mod audit;
 mod auth;

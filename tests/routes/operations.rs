@@ -1,4 +1,4 @@
-//! What an operation says of itself in every kind, at the API and on the command line, and who may cancel it.
+//! What every kind of operation shows at the API and on the command line, and who may cancel it.
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, Set};
@@ -14,7 +14,7 @@ use zpack::teardown::TeardownPayload;
 use crate::flows::process;
 use crate::support::app::{INTERNAL, TestApp, problem};
 
-/// What an accepted request says of server and request, in its answer and whenever it is asked later.
+/// Server and request of an accepted operation, in its answer and when it is read later.
 async fn accepted(app: &TestApp, request: RequestBuilder, reader: &str) -> (Value, Value) {
     let answer = request.send().await.unwrap();
     let status = answer.status();
@@ -43,7 +43,7 @@ fn command(app: &TestApp, args: &[&str]) -> std::process::Output {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_kind_names_its_server_and_what_was_asked_for() {
+async fn every_kind_of_operation_shows_its_server_and_request() {
     let app = TestApp::start().await;
     let (alice, root) = (app.register("alice").await, app.admin("root").await);
     let owner = app.id_of(&alice).await;
@@ -80,7 +80,7 @@ async fn every_kind_names_its_server_and_what_was_asked_for() {
     }
 }
 
-/// Ends what waits, so that a server may have its next power operation.
+/// Ends the waiting operations, so that a server may have its next power operation.
 async fn end_all(app: &TestApp) {
     let ended = operation::ActiveModel { state: Set(OperationState::Succeeded), ..Default::default() };
     operation::Entity::update_many().set(ended).exec(&app.database.db).await.unwrap();
@@ -90,7 +90,7 @@ fn cancel(app: &TestApp, id: OperationId, token: &str) -> RequestBuilder {
     app.request(Method::POST, &format!("/api/operations/{id}/cancel")).bearer_auth(token)
 }
 
-/// Puts an operation in a state, as a worker would.
+/// Sets the state of an operation, as a worker would.
 async fn stand(app: &TestApp, id: OperationId, state: OperationState) {
     let started = (state != OperationState::Queued).then(|| app.clock.now());
     let row = operation::ActiveModel { state: Set(state), started_at: Set(started), ..Default::default() };
@@ -98,7 +98,7 @@ async fn stand(app: &TestApp, id: OperationId, state: OperationState) {
     update.exec(&app.database.db).await.unwrap();
 }
 
-/// Every act on record about operation `id`: outcome and reason.
+/// All audit events about operation `id`: outcome and reason.
 async fn acts(db: &DatabaseConnection, id: OperationId) -> Vec<(String, Value)> {
     let rows = audit_event::Entity::find().filter(audit_event::Column::Subject.eq(id.to_string()));
     let rows = rows.order_by_asc(audit_event::Column::Id).all(db).await.unwrap();
@@ -111,7 +111,7 @@ async fn acts(db: &DatabaseConnection, id: OperationId) -> Vec<(String, Value)> 
 }
 
 #[tokio::test]
-async fn who_began_an_operation_decides_who_cancels_it() {
+async fn the_beginner_of_an_operation_decides_who_may_cancel_it() {
     let app = TestApp::start().await;
     let (alice, root) = (app.register("alice").await, app.admin("root").await);
     let (owner, db) = (app.id_of(&alice).await, &app.database.db);
@@ -153,7 +153,7 @@ async fn who_began_an_operation_decides_who_cancels_it() {
 }
 
 #[tokio::test]
-async fn a_customer_stops_no_deletion_that_an_operator_asked_for() {
+async fn a_customer_cannot_cancel_an_operators_deletion() {
     let app = TestApp::start().await;
     let (alice, root) = (app.register("alice").await, app.admin("root").await);
     let owner = app.id_of(&alice).await;
@@ -166,7 +166,7 @@ async fn a_customer_stops_no_deletion_that_an_operator_asked_for() {
     };
     let (ours, cancellable) = begun(delete("/api/containers/5000", &root)).await;
     assert_eq!(cancellable, true, "to the operator who asked");
-    // The owner asks for the same, gets the operation under way, and cannot end it through that.
+    // The owner asks for the same deletion, gets the unfinished operation, and still cannot cancel it.
     let (same, cancellable) = begun(delete("/api/servers/5000", &alice)).await;
     assert_eq!((same, cancellable), (ours, json!(false)));
     assert_eq!(problem(cancel(&app, ours, &alice).send().await.unwrap()).await["code"], "forbidden");
@@ -184,7 +184,7 @@ async fn a_customer_stops_no_deletion_that_an_operator_asked_for() {
 }
 
 #[tokio::test]
-async fn what_billing_began_goes_on_without_the_customer() {
+async fn a_customer_cannot_cancel_what_billing_began() {
     let app = TestApp::start().await;
     let alice = app.register("alice").await;
     let vmid = VmId::new(5000).unwrap();

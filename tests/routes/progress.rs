@@ -1,4 +1,4 @@
-//! `GET /api/operations/{id}/events`: how many may follow, and who hangs up.
+//! `GET /api/operations/{id}/events`: how many clients may follow, and what happens when one disconnects.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::support::app::{TestApp, problem};
 use crate::support::parts::MOST_STREAMS;
 use crate::support::sse::Sse;
 
-/// Less than the time between two comments of a stream: nothing is written in it that could find out by failing.
+/// Less than the time between two comments of a stream: no write occurs in it that could detect the closed connection.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 async fn waiting(app: &TestApp, token: &str) -> String {
@@ -20,7 +20,7 @@ async fn waiting(app: &TestApp, token: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_is_not_worked_for_any_more() {
+async fn a_client_that_disconnects_frees_its_stream() {
     let app = TestApp::start().await;
     let token = app.register("alice").await;
     let path = waiting(&app, &token).await;
@@ -34,7 +34,7 @@ async fn a_client_that_hangs_up_is_not_worked_for_any_more() {
     assert!(refused.headers().contains_key("retry-after"));
     assert_eq!(problem(refused).await["code"], "overloaded");
 
-    // A place is free when its stream, with the looks at the database behind it, is gone.
+    // A place is free once the stream and its database polling have ended.
     drop(streams);
     let all_free = async {
         let mut streams = Vec::new();
@@ -43,7 +43,7 @@ async fn a_client_that_hangs_up_is_not_worked_for_any_more() {
             if answer.status() == StatusCode::OK {
                 streams.push(answer);
             } else {
-                // Time passes on the clock of the allowances too.
+                // The clock advances so that no rate limit applies.
                 app.clock.advance(Duration::from_secs(1));
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -53,18 +53,18 @@ async fn a_client_that_hangs_up_is_not_worked_for_any_more() {
 }
 
 #[tokio::test]
-async fn a_stopping_server_lets_its_streams_end() {
+async fn a_stopping_server_ends_its_event_streams() {
     let app = TestApp::start().await;
     let token = app.register("alice").await;
     let path = waiting(&app, &token).await;
     let mut stream = Sse::open(&app, &path, &token, None).await;
     assert_eq!(stream.next().await.unwrap().name, "queued");
     let (rest, _) = tokio::join!(stream.rest(), app.stop());
-    assert_eq!(rest, [], "no end is told that did not happen");
+    assert_eq!(rest, [], "no end is reported that did not happen");
 }
 
 #[tokio::test]
-async fn an_id_that_is_no_event_of_the_stream_is_refused() {
+async fn an_unknown_last_event_id_is_refused() {
     let app = TestApp::start().await;
     let token = app.register("alice").await;
     let path = waiting(&app, &token).await;

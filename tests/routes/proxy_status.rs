@@ -1,4 +1,4 @@
-//! `POST /internal/velocity/proxy-status`: who may say what of which server, and what is kept of it.
+//! `POST /internal/velocity/proxy-status`: who may send callbacks, and what is stored of them.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ async fn kept(app: &TestApp) -> Option<ProxyRecord> {
 }
 
 #[tokio::test]
-async fn a_word_about_a_server_is_kept_once_and_a_stranger_is_no_error() {
+async fn a_callback_is_stored_once_and_an_unknown_server_is_no_error() {
     let app = start().await;
     assert_eq!(received(word(&app).bearer_auth(INTERNAL)).await, json!({ "ok": true, "kept": true }));
     assert_eq!(kept(&app).await.unwrap().heard.unwrap().at, app.clock.now());
@@ -59,14 +59,14 @@ async fn a_word_about_a_server_is_kept_once_and_a_stranger_is_no_error() {
 }
 
 #[tokio::test]
-async fn the_bridge_may_speak_by_its_secret_alone() {
+async fn the_secret_alone_authenticates_the_bridge() {
     let app = start().await;
     let kept = received(word(&app).header("X-Zpack-Secret", proof())).await;
     assert_eq!(kept, json!({ "ok": true, "kept": true }));
 }
 
 #[tokio::test]
-async fn a_credential_that_is_wrong_is_refused_and_nothing_is_kept() {
+async fn a_callback_with_a_wrong_credential_is_refused_and_not_stored() {
     let app = start().await;
     let upper = proof().to_uppercase();
     for wrong in [BRIDGE, INTERNAL, upper.as_str(), ""] {
@@ -75,7 +75,7 @@ async fn a_credential_that_is_wrong_is_refused_and_nothing_is_kept() {
     }
     let twice = word(&app).header("x-zpack-secret", proof()).header("x-zpack-secret", "another");
     assert_eq!(problem(twice.send().await.unwrap()).await["status"], 401);
-    // The right secret mends no other credential.
+    // The right secret does not make up for a wrong bearer token.
     let beside = || word(&app).header("x-zpack-secret", proof());
     assert_eq!(problem(beside().header("x-internal-token", "wrong").send().await.unwrap()).await["status"], 401);
     assert_eq!(problem(beside().bearer_auth("not.a.token").send().await.unwrap()).await["status"], 401);
@@ -87,9 +87,9 @@ async fn a_credential_that_is_wrong_is_refused_and_nothing_is_kept() {
     received(word(&app).bearer_auth(INTERNAL).header("x-zpack-secret", "another")).await;
 }
 
-/// No restart for a new secret, in either order of the switch; and a stranger has no file adopted.
+/// A new secret needs no restart, whichever side changes first; and a wrong secret does not change ours.
 #[tokio::test]
-async fn a_secret_that_was_replaced_in_its_file_counts_once_the_bridge_sends_it() {
+async fn a_new_secret_in_the_file_counts_once_the_bridge_sends_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
     std::fs::write(&file, BRIDGE).unwrap();
@@ -98,20 +98,20 @@ async fn a_secret_that_was_replaced_in_its_file_counts_once_the_bridge_sends_it(
     let sent = |secret: &str| word(&app).header("x-zpack-secret", Secret::new(secret).digest().expose()).send();
     let status = async |secret: &str| sent(secret).await.unwrap().status();
     let next = "the bridge secret that comes next";
-    // The bridge is first: refused, and the file is not read again at once.
+    // The bridge changes first: it is refused, and the file is not read again at once.
     assert_eq!(status(next).await, StatusCode::UNAUTHORIZED);
     std::fs::write(&file, next).unwrap();
     assert_eq!(status(next).await, StatusCode::UNAUTHORIZED);
     app.clock.advance(Duration::from_secs(5));
     assert_eq!(status("a stranger's guess").await, StatusCode::UNAUTHORIZED);
-    assert_eq!(status(BRIDGE).await, StatusCode::ACCEPTED, "nobody sent the next one when the file was read");
+    assert_eq!(status(BRIDGE).await, StatusCode::ACCEPTED, "no callback had the next secret when the file was read");
     app.clock.advance(Duration::from_secs(5));
     assert_eq!(status(next).await, StatusCode::ACCEPTED);
     assert_eq!(status(BRIDGE).await, StatusCode::UNAUTHORIZED, "only one counts");
 }
 
 #[tokio::test]
-async fn the_secret_of_the_bridge_opens_no_other_route() {
+async fn the_bridge_secret_opens_no_other_route() {
     let app = start().await;
     for path in
         ["/internal/velocity/desired", "/internal/traefik/config", "/api/edge/health", "/metrics", "/api/servers"]
@@ -122,7 +122,7 @@ async fn the_secret_of_the_bridge_opens_no_other_route() {
 }
 
 #[tokio::test]
-async fn what_is_no_callback_is_refused_with_what_is_wrong_in_it() {
+async fn a_malformed_callback_is_refused_with_its_errors() {
     let app = start().await;
     for (body, pointer) in [
         (json!({ "status": "proxy_ping_ok" }), "/server_name"),

@@ -1,5 +1,5 @@
-//! `GET /api/servers`, `GET /api/servers/{id}`, `GET /api/instances`: what they show, page by page, at a constant price,
-//! and without ever waiting for anybody outside.
+//! `GET /api/servers`, `GET /api/servers/{id}`, `GET /api/instances`: their fields, their pages, their constant cost,
+//! and that they never wait for a peer.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ impl TestApp {
     }
 }
 
-/// A server as its owner sees it while nothing was observed of it.
+/// A server as its owner sees it before anything was observed of it.
 fn unobserved(id: &str, now: Timestamp) -> Value {
     json!({
         "id": id, "name": format!("server {id}"), "category": "GAME", "runtime": "minecraft", "flavor": "paper",
@@ -133,12 +133,12 @@ async fn an_owner_sees_every_field_the_portal_reads() {
 }
 
 #[tokio::test]
-async fn nobody_learns_of_the_servers_of_others() {
+async fn servers_of_other_customers_are_not_visible() {
     let app = TestApp::start().await;
     let (alice, bob) = (app.register("alice").await, app.register("bob").await);
     app.own(app.id_of(&alice).await, InstanceKind::Game, 5000).await;
     assert_eq!(app.json("/api/servers", &bob).await, json!({ "servers": [] }));
-    // An admin is an owner of what is theirs; the inventory shows the rest.
+    // An admin sees only their own servers here; the inventory shows all.
     let root = app.admin("root").await;
     for (token, id) in [(&bob, "5000"), (&root, "5000"), (&alice, "5001"), (&alice, "x"), (&alice, "-1")] {
         let body = problem(app.get(&format!("/api/servers/{id}")).bearer_auth(token).send().await.unwrap()).await;
@@ -161,7 +161,7 @@ async fn pages(app: &TestApp, path: &str, field: &str, token: &str) -> Vec<Vec<S
 }
 
 #[tokio::test]
-async fn a_list_is_read_page_by_page_each_server_once() {
+async fn every_server_is_on_exactly_one_page() {
     let app = TestApp::start().await;
     let (alice, bob, root) = (app.register("alice").await, app.register("bob").await, app.admin("root").await);
     let (alices, bobs) = (app.id_of(&alice).await, app.id_of(&bob).await);
@@ -174,7 +174,7 @@ async fn a_list_is_read_page_by_page_each_server_once() {
     assert_eq!(all, [["5000", "5001", "5002"], ["5003", "5004", "5005"]]);
     assert_eq!(pages(&app, "/api/servers?limit=200", "servers", &bob).await, [["5001"]]);
 
-    // A server that is gone, or new, between two pages shifts nothing.
+    // A server that is deleted or created between two pages does not shift the others.
     let first = app.json("/api/servers?limit=2", &alice).await;
     zpack::db::entities::instance::ActiveModel {
         id: Set(store::find_owned(&app.database.db, alices, VmId::new(5002).unwrap()).await.unwrap().unwrap().id),
@@ -190,7 +190,7 @@ async fn a_list_is_read_page_by_page_each_server_once() {
 }
 
 #[tokio::test]
-async fn pages_that_make_no_sense_are_refused() {
+async fn invalid_page_parameters_are_refused() {
     let app = TestApp::start().await;
     let root = app.admin("root").await;
     let operations_cursor = "b3BfMDE5ODAwMDAtMDAwMC03MDAwLTgwMDAtMDAwMDAwMDAwMDAw";
@@ -227,7 +227,7 @@ async fn pages_that_make_no_sense_are_refused() {
     assert_eq!(body["errors"][0]["pointer"], "?verbose");
 }
 
-/// How many SQL statements and Redis reads one `GET` costs.
+/// How many SQL statements and Redis reads one `GET` needs.
 async fn price(app: &TestApp, path: &str, token: &str) -> (usize, String) {
     let mut redis = app.lists.connection();
     let () = redis::cmd("CONFIG").arg("RESETSTAT").query_async(&mut redis).await.unwrap();
@@ -259,13 +259,13 @@ async fn a_list_costs_the_same_however_long_it_is() {
     for ((path, token), few) in routes.into_iter().zip(few) {
         let many = price(&app, path, token).await;
         assert_eq!(many, few, "{path}");
-        // One statement to find out who asks, one for the servers; and one round trip for what was observed of them.
+        // One statement to authenticate and one for the servers; one round trip for the observations.
         assert_eq!(many, (2, "cmdstat_mget:calls=1".to_owned()), "{path}");
     }
 }
 
 #[tokio::test]
-async fn a_redis_that_does_not_answer_hides_what_was_observed_and_nothing_else() {
+async fn without_redis_only_the_observations_are_missing() {
     let mut app = TestApp::start().await;
     let (alice, now) = (app.register("alice").await, app.clock.now());
     app.own(app.id_of(&alice).await, InstanceKind::Game, 5000).await;
@@ -279,7 +279,7 @@ async fn a_redis_that_does_not_answer_hides_what_was_observed_and_nothing_else()
 }
 
 #[tokio::test]
-async fn observations_grow_old_without_anybody_looking() {
+async fn observations_become_stale_without_new_ones() {
     let app = TestApp::start().await;
     let (alice, now) = (app.register("alice").await, app.clock.now());
     app.own(app.id_of(&alice).await, InstanceKind::Game, 5000).await;

@@ -1,4 +1,5 @@
-//! `GET /api/servers/{id}/status` and `GET /api/servers/{id}/host/status`: what an owner reads, and who else reads nothing.
+//! `GET /api/servers/{id}/status` and `GET /api/servers/{id}/host/status`: what the owner reads, and that others read
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,11 +16,11 @@ use zpack::servers::payload::{self, Change};
 
 use crate::support::app::{INTERNAL, TestApp, problem};
 
-/// Where the test servers are published.
+/// The zone of the test servers.
 pub const ZONE: &str = "play.test";
 
 impl TestApp {
-    /// Writes down that server `number` is published with the proxy, as it should be.
+    /// Stores that server `number` is published and registered at the proxy.
     pub(super) async fn publish(&self, number: i64) {
         let (row, now) = (self.row(number).await, self.clock.now());
         let name: DnsName = format!("{}.{ZONE}", row.hostname).parse().unwrap();
@@ -43,14 +44,14 @@ impl TestApp {
         payload::merge(&self.database.db, row.vmid, EDGE_KEY, self.clock.now(), set).await.unwrap();
     }
 
-    /// Takes every server out of service, as the begin of a teardown does.
+    /// Marks every server as being deleted, as the beginning of a teardown does.
     async fn begin_teardown(&self) {
         let deleting = Expr::value(Lifecycle::Deleting);
         let all = instance::Entity::update_many().col_expr(instance::Column::Lifecycle, deleting);
         all.exec(&self.database.db).await.unwrap();
     }
 
-    /// Lets the proxy say that server `number` answers pings.
+    /// Stores a callback of the proxy that server `number` answers pings.
     async fn pinged(&self, number: i64) {
         let body = json!({ "server_name": format!("mc-paper-{number}.{ZONE}"), "status": "proxy_ping_ok" });
         let answer = self.post("/internal/velocity/proxy-status", &body).bearer_auth(INTERNAL).send().await.unwrap();
@@ -59,7 +60,7 @@ impl TestApp {
     }
 }
 
-/// A published, running server of `alice` that players reach; her token.
+/// A published, running server of `alice` that players reach; returns her token.
 async fn reached(app: &TestApp) -> String {
     let alice = app.register("alice").await;
     app.own(app.id_of(&alice).await, InstanceKind::Game, 5000).await;
@@ -70,7 +71,7 @@ async fn reached(app: &TestApp) -> String {
 }
 
 #[tokio::test]
-async fn an_owner_reads_whether_players_connect_and_out_of_what_that_follows() {
+async fn an_owner_reads_the_connection_state_and_its_parts() {
     let app = TestApp::start().await;
     let (alice, now) = (reached(&app).await, app.clock.now());
     let target = json!({ "target": "velocity", "state": "published", "retryAt": null, "since": now });
@@ -88,7 +89,7 @@ async fn an_owner_reads_whether_players_connect_and_out_of_what_that_follows() {
     });
     assert_eq!(app.json("/api/servers/5001/status", &alice).await, unpublished);
 
-    // The word of the proxy grows old like everything else.
+    // The observation of the proxy becomes stale like all others.
     app.clock.advance(Duration::from_secs(121));
     app.observe(5000, AgentState::Running, 0, app.clock.now()).await;
     let status = app.json("/api/servers/5000/status", &alice).await;
@@ -97,13 +98,13 @@ async fn an_owner_reads_whether_players_connect_and_out_of_what_that_follows() {
 }
 
 #[tokio::test]
-async fn the_power_is_that_of_the_last_look_or_unknown() {
+async fn the_power_is_that_of_the_last_listing_or_unknown() {
     let app = TestApp::start().await;
     let (alice, now) = (reached(&app).await, app.clock.now());
     let power = json!({ "powerState": "running", "observedAt": now, "stale": false });
     assert_eq!(app.json("/api/servers/5000/host/status", &alice).await, power);
 
-    // A look that failed after it, and then one that did not.
+    // A listing that failed after it, and then one that succeeded.
     app.clock.advance(Duration::from_secs(1));
     app.put("host:failed", app.clock.now()).await;
     let unknown = json!({ "powerState": "unknown", "observedAt": now, "stale": true });
@@ -115,7 +116,7 @@ async fn the_power_is_that_of_the_last_look_or_unknown() {
     let power = json!({ "powerState": "running", "observedAt": now, "stale": false });
     assert_eq!(app.json("/api/servers/5000/host/status", &alice).await, power);
 
-    // Nobody looks any more.
+    // No one lists the hypervisor any more.
     app.clock.advance(Duration::from_secs(31));
     let unknown = json!({ "powerState": "unknown", "observedAt": now, "stale": true });
     assert_eq!(app.json("/api/servers/5000/host/status", &alice).await, unknown);
@@ -137,7 +138,7 @@ async fn a_server_that_is_being_deleted_is_neither_published_nor_reachable() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_taken_back_shows_no_address() {
+async fn an_unpublished_server_shows_no_address() {
     let app = TestApp::start().await;
     let alice = reached(&app).await;
     let row = app.row(5000).await;
@@ -150,7 +151,7 @@ async fn a_server_that_is_taken_back_shows_no_address() {
 }
 
 #[tokio::test]
-async fn only_the_owner_learns_how_a_server_is() {
+async fn only_the_owner_reads_the_status_of_a_server() {
     let app = TestApp::start().await;
     let (alice, bob, root) = (reached(&app).await, app.register("bob").await, app.admin("root").await);
     for rest in ["status", "host/status"] {

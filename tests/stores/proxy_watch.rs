@@ -89,7 +89,7 @@ async fn rows(db: &TestDb) -> Vec<instance::Model> {
 async fn wait<F: Future<Output = bool>>(what: &str, fact: impl Fn() -> F) {
     let deadline = Instant::now() + Duration::from_secs(120);
     while !fact().await {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        assert!(Instant::now() < deadline, "timed out waiting for {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

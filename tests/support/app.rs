@@ -1,5 +1,5 @@
-//! The HTTP API as its clients see it: on a free port, over a database and a Redis of its own, with a clock that stands
-//! still and the catalog of the simulated artifact server.
+//! The HTTP API as its clients see it: on a free port, with its own database and Redis, a fixed clock, and the catalog
+//! of the simulated artifact server.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -30,14 +30,14 @@ pub const ORIGIN: &str = "https://portal.example";
 /// A password for test accounts.
 pub const PASSWORD: &str = "correct horse battery";
 
-/// How a test app differs from the usual one.
+/// The options of a test app.
 #[derive(Default)]
 pub struct AppOptions {
-    /// What one customer may have.
+    /// The quota of each customer.
     pub quota: Quota,
-    /// Where the catalog comes from, if not from the simulated artifact server.
+    /// The source of the catalog; by default the simulated artifact server.
     pub source: Option<Arc<dyn CatalogSource>>,
-    /// The secret of the bridge, if not [`BRIDGE`].
+    /// The secret of the bridge; by default [`BRIDGE`].
     pub bridge: Option<StoredSecret>,
 }
 
@@ -62,17 +62,17 @@ impl Deref for TestApp {
 }
 
 impl TestApp {
-    /// One on SQLite.
+    /// An app on SQLite.
     pub async fn start() -> Self {
         Self::start_with(AppOptions::default()).await
     }
 
-    /// One on SQLite that differs from the usual one.
+    /// An app on SQLite with options.
     pub async fn start_with(options: AppOptions) -> Self {
         Self::start_on(TestDb::migrated(DatabaseKind::Sqlite).await, options)
     }
 
-    /// One on `database`.
+    /// An app on `database`.
     pub fn start_on(database: TestDb, options: AppOptions) -> Self {
         let redis = PrivateRedis::start();
         let lists = lists_at(redis.url());
@@ -94,7 +94,7 @@ impl TestApp {
         Self { database, redis, lists, door, statements }
     }
 
-    /// How many SQL statements the API has executed; those of the test do not count.
+    /// How many SQL statements the API has executed; those of the test are not counted.
     pub fn statements(&self) -> usize {
         self.statements.load(Ordering::SeqCst)
     }
@@ -112,7 +112,7 @@ pub async fn token_of(answer: Response) -> String {
     body["token"].as_str().unwrap_or_else(|| panic!("no token in {body}")).to_owned()
 }
 
-/// The problem an answer carries, checked against the contract.
+/// The problem document of an answer, checked against the contract.
 pub async fn problem(answer: Response) -> Value {
     let status = answer.status().as_u16();
     let name = answer.headers().get("x-request-id").expect("a name").to_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! The simulated artifact server, one for all tests that only read its catalog.
+//! The simulated artifact server, shared by all tests that only read its catalog.
 
 use std::sync::{Arc, OnceLock, mpsc};
 
@@ -6,7 +6,7 @@ use zpack::adapters::artifacts::{ArtifactSettings, ArtifactStore};
 use zpack::ports::CatalogSource;
 use zpack::sim::{SimConfig, World};
 
-/// A client of the artifact server that lives as long as the test process.
+/// A client of the artifact server; both live as long as the test process.
 pub fn shared() -> Arc<dyn CatalogSource> {
     static ADDRESS: OnceLock<String> = OnceLock::new();
     at(ADDRESS.get_or_init(serve))
@@ -17,7 +17,7 @@ pub fn at(address: &str) -> Arc<dyn CatalogSource> {
     Arc::new(ArtifactStore::new(&ArtifactSettings { base_url: address.parse().unwrap() }).unwrap())
 }
 
-/// Starts a world in a thread of its own, because the runtime of a test ends with the test.
+/// Starts a world in a thread, because the Tokio runtime of a test ends with the test.
 fn serve() -> String {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! A database for one test, on each of the three kinds.
+//! A database for one test, of each of the three kinds.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,15 +13,15 @@ use super::mariadb::PrivateMariaDb;
 use super::postgres::PrivatePostgres;
 use super::scratch;
 
-/// A database of its own for one test.
+/// A private database for one test.
 pub struct TestDb {
-    /// A pool on it.
+    /// A pool of connections to it.
     pub db: DatabaseConnection,
-    /// Which kind it is.
+    /// Its kind.
     pub kind: DatabaseKind,
     /// Its address, for other processes and pools.
     pub url: String,
-    /// The socket of its server; none for a file.
+    /// The socket of its server; `None` for a file.
     pub socket: Option<PathBuf>,
     name: String,
     _file: Option<TempDir>,
@@ -63,7 +63,7 @@ impl TestDb {
         Self { db, kind, url, socket: Some(socket), name, _file: None }
     }
 
-    /// Its address behind a TCP port that leads to its server.
+    /// Its address through a TCP port that leads to its server.
     pub fn url_at(&self, port: u16) -> String {
         let name = &self.name;
         match self.kind {
@@ -73,7 +73,7 @@ impl TestDb {
         }
     }
 
-    /// Gives its disk space back before the run ends, for runs with very many databases.
+    /// Frees its disk space before the run ends, for runs with very many databases.
     pub async fn remove(self) {
         self.db.close_by_ref().await.unwrap();
         let (first, force) = match self.kind {
@@ -100,13 +100,13 @@ impl TestDb {
     }
 }
 
-/// Makes three tests of each `async fn(TestDb)`: one a kind of database, all tables in place.
+/// Makes three tests of each `async fn(TestDb)`: one for each kind of database, with all tables.
 macro_rules! on_every_database {
     ($($test:ident),+ $(,)?) => { $crate::support::database::three_tests!(migrated; $($test),+); };
 }
 pub(crate) use on_every_database;
 
-/// The same on databases without any table.
+/// The same on databases without tables.
 macro_rules! on_every_empty_database {
     ($($test:ident),+ $(,)?) => { $crate::support::database::three_tests!(empty; $($test),+); };
 }

@@ -1,4 +1,4 @@
-//! A running API over parts of the caller's choice, and a client of it.
+//! A running API with the parts of the caller, and a client of it.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl Door {
         Self { clock, address, db, passwords, client, stop, server }
     }
 
-    /// A request to be completed.
+    /// A request, to be completed.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("http://{}{path}", self.address))
     }
@@ -84,7 +84,7 @@ impl Door {
         token_of(self.post("/api/auth/login", &body).send().await.unwrap()).await
     }
 
-    /// Sends `bytes` as they are and reads until the server closes the connection.
+    /// Sends `bytes` unchanged and reads until the server closes the connection.
     pub async fn raw(&self, bytes: &[u8]) -> String {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         let (mut reader, mut writer) = socket.split();

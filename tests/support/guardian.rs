@@ -1,7 +1,9 @@
-//! Runs one server in a folder of its own, and makes sure that both are gone when the test process is, however it ends.
+//! Runs one server in a folder of its own, and makes sure that both are removed when the test process ends, in whatever
+//! way.
 //!
-//! A small shell stands between us and the server. It waits on a pipe that we hold open; the kernel closes the pipe when
-//! we exit or are killed, and the shell then stops the server and removes the folder.
+//! A small shell runs between the test process and the server. It waits on a pipe that the test process holds open; the
+//! kernel closes the pipe when the test process exits or is killed, and the shell then stops the server and removes the
+//! folder.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -33,7 +35,7 @@ pub struct Guardian {
 }
 
 impl Guardian {
-    /// Starts `command` with its output in `dir/server.log`. It will be stopped by `signal`.
+    /// Starts `command` with its output in `dir/server.log`. `signal` will stop it.
     pub fn start(dir: &Path, signal: &str, command: &[String]) -> Self {
         let mut shell = Command::new("sh")
             .args(["-c", SCRIPT, "guardian"])
@@ -42,21 +44,21 @@ impl Guardian {
             .args(command)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // It would hold the output of the tests open, and tell whom it killed.
+            // The shell would keep the output of the tests open, and report the killed server.
             .stderr(Stdio::null())
-            // A Ctrl-C at the terminal is for the tests; the shell has to survive it to clean up.
+            // Ctrl-C at the terminal must not reach the shell, which has to clean up.
             .process_group(0)
             .spawn()
             .expect("sh starts");
         let mut line = String::new();
         let output = shell.stdout.take().expect("stdout is piped");
-        BufReader::new(output).read_line(&mut line).expect("the shell tells the pid");
+        BufReader::new(output).read_line(&mut line).expect("the shell prints the pid");
         let server = Pid::from_raw(line.trim().parse().expect("a pid"));
         let pipe = shell.stdin.take();
         Self { shell, pipe, server, dir: dir.to_owned() }
     }
 
-    /// Waits until `ready` holds. Fails the test with the server's log when the server ends or does not come up.
+    /// Waits until `ready` holds. Fails the test with the server's log if the server ends or does not come up.
     pub fn wait_until(&self, ready: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(60);
         while !ready() {
@@ -90,12 +92,12 @@ impl Drop for Guardian {
     }
 }
 
-/// A new folder for a server, short enough for the path of a Unix socket. Its guardian removes it.
+/// A new folder for a server, with a path short enough for a Unix socket. Its guardian removes it.
 pub fn server_dir(kind: &str) -> PathBuf {
     scratch::folder(&format!("zpack-{kind}-")).keep()
 }
 
-/// `command`, run as `user` when we are root, who must not run database servers.
+/// `command`, run as `user` if we are root, which must not run database servers.
 pub fn as_user(user: &str, dir: &Path, command: &[String]) -> Vec<String> {
     if !nix::unistd::geteuid().is_root() {
         return command.to_vec();
@@ -109,7 +111,7 @@ pub fn as_user(user: &str, dir: &Path, command: &[String]) -> Vec<String> {
     prefix.into_iter().chain(command.iter().cloned()).collect()
 }
 
-/// Runs `command` to its end and fails the test when it fails.
+/// Runs `command` and fails the test if it fails.
 pub fn run(command: &[String]) {
     let (program, arguments) = command.split_first().expect("a command");
     let output = Command::new(program).args(arguments).output();

@@ -1,4 +1,4 @@
-//! What is logged while a test runs.
+//! Collects what is logged during a test.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,16 +6,16 @@ use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing::{Dispatch, Level};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Collects the events of the thread of a test, down to the finest.
+/// Collects the events of a test's thread, at every level.
 pub struct Logs {
     lines: Lines,
     listening: DefaultGuard,
-    /// A lone subscriber is not asked about events that a thread of another test, which has none, is the first to reach.
+    /// Without a second subscriber, an event that a thread without one reaches first would be disabled for all.
     _other: Dispatch,
 }
 
 impl Logs {
-    /// Those from now on. What other threads log is not among them.
+    /// Collects from now on. Events of other threads are not included.
     pub fn of_this_thread() -> Self {
         let (lines, other) = (Lines::default(), Dispatch::new(NoSubscriber::default()));
         let everything = tracing_subscriber::fmt().with_ansi(false).with_max_level(Level::TRACE);
@@ -28,7 +28,7 @@ impl Logs {
         self.lines.text().lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
     }
 
-    /// Stops to listen; everything that was logged.
+    /// Stops collecting and returns everything that was logged.
     pub fn end(self) -> String {
         drop(self.listening);
         self.lines.text()

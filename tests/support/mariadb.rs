@@ -8,21 +8,21 @@ use nix::sys::signal::Signal;
 
 use super::guardian::{Guardian, as_user, run, server_dir};
 
-/// A private MariaDB on a Unix socket that does not wait for the disk: what it has committed survives its own death,
-/// though not that of the machine.
+/// A private MariaDB on a Unix socket that does not sync to disk: what it has committed survives a crash of the server,
+/// though not of the machine.
 pub struct PrivateMariaDb {
     dir: PathBuf,
     guardian: Option<Guardian>,
 }
 
 impl PrivateMariaDb {
-    /// The server all tests of this process share; started by the first that asks.
+    /// The server that all tests of this process share; started on first use.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<PrivateMariaDb> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
-    /// A server of its own, for a test that stops it.
+    /// A private server, for a test that stops it.
     pub fn start() -> Self {
         let dir = server_dir("my");
         let data = format!("--datadir={}", dir.join("data").display());
@@ -40,12 +40,12 @@ impl PrivateMariaDb {
         }
     }
 
-    /// Lets it stand still, connections open.
+    /// Stops the process, with its connections open.
     pub fn freeze(&self) {
         self.guardian.as_ref().expect("MariaDB runs").signal(Signal::SIGSTOP);
     }
 
-    /// Lets a frozen one go on.
+    /// Continues the stopped process.
     pub fn thaw(&self) {
         self.guardian.as_ref().expect("MariaDB runs").signal(Signal::SIGCONT);
     }
@@ -95,7 +95,7 @@ fn socket(dir: &Path) -> PathBuf {
 }
 
 fn command(program: &str, arguments: &[&str]) -> Vec<String> {
-    // Debian keeps servers where only root's PATH looks.
+    // Debian installs servers outside of the PATH of other users than root.
     let server = Path::new("/usr/sbin").join(program);
     let program = if server.exists() { server.display().to_string() } else { program.to_owned() };
     std::iter::once(program).chain(arguments.iter().map(|argument| (*argument).to_owned())).collect()

@@ -1,8 +1,8 @@
-//! What tests stand on: private servers that vanish with the test process, and databases on each of them.
+//! What tests run on: private servers that end with the test process, and databases on each of them.
 //!
 //! All tests run in one process (`cargo test`), so one PostgreSQL and one MariaDB serve the whole run: starting one
-//! costs seconds, a database on it milliseconds. cargo-nextest runs each test in a process of its own and would start
-//! them anew for each. A Redis costs 20 ms and tests flush and kill it, so every test has its own.
+//! takes seconds, creating a database on it milliseconds. cargo-nextest runs each test in a separate process and would
+//! start them for each test. A Redis starts in 20 ms, and tests flush and kill it, so every test has its own.
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ pub use database::TestDb;
 pub(crate) use database::{on_every_database, on_every_empty_database};
 pub use redis::{PrivateRedis, lists_at};
 
-/// Gives `task` its passes until `stop` fires, as a role would.
+/// Runs the passes of `task` until `stop` fires, as a role would.
 pub fn in_background(task: impl Task, stop: &CancellationToken) -> JoinHandle<()> {
     all_in_background([Box::new(task) as Box<dyn Task>], stop)
 }
@@ -54,7 +54,7 @@ pub fn polling(poller: Poller, stop: &CancellationToken) -> JoinHandle<()> {
     all_in_background([Box::new(agents), Box::new(containers)], stop)
 }
 
-/// A port of the loopback interface that nobody has now.
+/// A free port of the loopback interface.
 pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").port()

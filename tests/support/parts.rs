@@ -1,4 +1,4 @@
-//! The parts of an API in tests: its stores are the caller's, its peers do not answer unless the caller says so.
+//! The parts of an API in tests: stores from the caller, and peers that do not answer unless the caller replaces them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,13 +25,13 @@ use zpack::web::{AllowedOrigins, ClientPolicy, RateLimiter};
 use super::app::{BRIDGE, DISCOVERY, INTERNAL, ORIGIN};
 use super::artifacts;
 
-/// How many event streams may be open at one time.
+/// The largest number of open event streams.
 pub const MOST_STREAMS: usize = 8;
 
-/// How long observations count in a test.
+/// How old observations may be in a test.
 pub const FRESHNESS: Freshness = Freshness::of_intervals(Duration::from_secs(5), Duration::from_secs(10));
 
-/// The parts of an API over these stores. It counts requests in its process.
+/// The parts of an API with these stores. It counts requests in its own process.
 pub fn parts(db: DatabaseConnection, lists: Lists, clock: Clock) -> Parts {
     let secret = Secret::new("a signing secret of more than 32 bytes");
     Parts {
@@ -70,7 +70,7 @@ pub fn bridge(secret: StoredSecret, clock: &Clock) -> Option<Arc<dyn BridgeSecre
     Some(Arc::new(BridgeProof::new(secret, clock.clone())))
 }
 
-/// Agents of which none answers.
+/// Agents that do not answer.
 fn no_agents() -> Arc<dyn Agent> {
     let settings = AgentSettings { port: 9, token: None, timeout: Duration::from_secs(2), cool_down: Duration::ZERO };
     Arc::new(Agents::new(settings, Clock::System).unwrap())

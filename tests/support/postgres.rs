@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use super::guardian::{Guardian, as_user, run, server_dir};
 
-/// What makes it quick: without `fsync`, what it has committed survives its own death, though not that of the machine.
+/// For speed: without `fsync`, what it has committed survives a crash of the server, though not of the machine.
 const QUICK: &[&str] =
     &["fsync=off", "full_page_writes=off", "max_connections=500", "shared_buffers=64MB", "autovacuum_naptime=10min"];
 
@@ -18,18 +18,18 @@ pub struct PrivatePostgres {
 }
 
 impl PrivatePostgres {
-    /// The server all tests of this process share; started by the first that asks.
+    /// The server that all tests of this process share; started on first use.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<PrivatePostgres> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
-    /// A server of its own, for a test that stops it.
+    /// A private server, for a test that stops it.
     pub fn start() -> Self {
         Self::start_with(QUICK)
     }
 
-    /// A server with these settings beside its defaults.
+    /// A private server with additional settings.
     pub fn start_with(settings: &'static [&'static str]) -> Self {
         let dir = server_dir("pg");
         let path = |name: &str| dir.join(name).display().to_string();
@@ -41,7 +41,7 @@ impl PrivatePostgres {
         server
     }
 
-    /// Ends it at once, as a crash would: no checkpoint, and recovery at the next start. Its folder stays.
+    /// Ends it at once, like a crash: no checkpoint, and recovery at the next start. Its folder stays.
     pub fn kill(&mut self) {
         if let Some(guardian) = self.guardian.take() {
             guardian.stop();
@@ -57,7 +57,7 @@ impl PrivatePostgres {
         for setting in ["listen_addresses=", &socket].into_iter().chain(self.settings.iter().copied()) {
             postgres.extend(["-c".to_owned(), setting.to_owned()]);
         }
-        // SIGQUIT is its immediate shutdown, which also returns its shared memory.
+        // SIGQUIT is an immediate shutdown, which also frees its shared memory.
         let guardian = Guardian::start(dir, "QUIT", &as_user("postgres", dir, &postgres));
         let is_ready =
             command("pg_isready", &["-q", "-U", "zpack", "-d", "postgres", "-h", &dir.display().to_string()]);
@@ -86,13 +86,13 @@ impl Drop for PrivatePostgres {
     }
 }
 
-/// A program of the newest PostgreSQL installed, with its arguments.
+/// A program of the newest installed PostgreSQL, with its arguments.
 fn command(program: &str, arguments: &[&str]) -> Vec<String> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").map(|entries| entries.flatten().collect::<Vec<_>>());
     let mut homes: Vec<_> = versions.unwrap_or_default().into_iter().map(|entry| entry.path().join("bin")).collect();
     homes.sort_by_key(|home| home.parent().and_then(|v| v.file_name()?.to_str()?.parse::<u32>().ok()));
     let found = homes.iter().rev().map(|home| home.join(program)).find(|path| path.exists());
-    // Other distributions have the programs on PATH.
+    // Other distributions have the programs in PATH.
     let program = found.unwrap_or_else(|| PathBuf::from(program)).display().to_string();
     std::iter::once(program).chain(arguments.iter().map(|argument| (*argument).to_owned())).collect()
 }

@@ -1,4 +1,4 @@
-//! A network between a process and a store that a test can break: pass, reset, stand still, or hold one reply.
+//! A network between a process and a store that a test can break: pass, reset, blackhole, or hold one reply.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Where a proxy leads.
+/// Where a proxy connects to.
 #[derive(Clone, Debug)]
 pub enum Upstream {
     /// A port of this machine.
@@ -36,7 +36,7 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Proxy {
-    /// Starts one before `upstream`.
+    /// Starts a proxy in front of `upstream`.
     pub async fn start(upstream: Upstream) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
@@ -60,12 +60,12 @@ impl Proxy {
         self.network.resets.send_modify(|count| *count += 1);
     }
 
-    /// From now on nothing arrives on either side, and nobody is told: connections stay open, new ones are accepted.
+    /// From now on nothing arrives on either side and no error occurs: connections stay open, new ones are accepted.
     pub fn blackhole(&self) {
         self.network.standing.send_replace(true);
     }
 
-    /// The network works again, and delivers what was under way.
+    /// The network works again, and delivers what was in transit.
     pub fn pass(&self) {
         self.network.standing.send_replace(false);
     }
@@ -80,7 +80,7 @@ impl Proxy {
         *self.network.caught.borrow()
     }
 
-    /// Delivers it.
+    /// Delivers the held answer.
     pub fn release(&self) {
         self.network.caught.send_replace(false);
     }
@@ -95,7 +95,7 @@ impl Drop for Proxy {
 
 impl Network {
     async fn passes(&self) {
-        // The sender lives as long as we do.
+        // The sender lives as long as the proxy.
         let _ = self.standing.subscribe().wait_for(|standing| !standing).await;
     }
 
@@ -146,14 +146,14 @@ async fn exchange(client: &mut TcpStream, upstream: Upstream, network: &Network)
     }
 }
 
-/// Which way bytes go; the flag says that a `BLMOVE` was asked on this connection.
+/// The direction of the bytes; the flag says that a `BLMOVE` was sent on this connection.
 enum Way<'a> {
     Questions(&'a AtomicBool),
     Answers(&'a AtomicBool),
 }
 
 impl Way<'_> {
-    /// Whether `chunk` is the answer of a `BLMOVE` that moved something.
+    /// Whether `chunk` is the answer of a `BLMOVE` that moved an element.
     fn is_moved(&self, chunk: &[u8]) -> bool {
         match self {
             Self::Questions(moves) => {
@@ -169,7 +169,7 @@ impl Way<'_> {
     }
 }
 
-/// Carries bytes until one side ends; the other hears of that only through a network that passes.
+/// Copies bytes until one side ends; the other side notices only through a network that passes.
 async fn pump(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),

@@ -46,7 +46,7 @@ impl PrivateRedis {
         self.port
     }
 
-    /// Kills it as a power cut would; its folder stays.
+    /// Kills it like a power failure; its folder stays.
     pub fn kill(&mut self) {
         if let Some(guardian) = self.guardian.take() {
             guardian.signal(Signal::SIGKILL);
@@ -54,12 +54,12 @@ impl PrivateRedis {
         }
     }
 
-    /// Lets it stand still, connections open.
+    /// Stops the process, with its connections open.
     pub fn freeze(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
-    /// Lets a frozen one go on.
+    /// Continues the stopped process.
     pub fn thaw(&self) {
         self.signal(Signal::SIGCONT);
     }
@@ -68,7 +68,7 @@ impl PrivateRedis {
         self.guardian.as_ref().expect("Redis runs").signal(signal);
     }
 
-    /// Starts it again after [`PrivateRedis::kill`], with what its append-only file kept.
+    /// Starts it again after [`PrivateRedis::kill`], with the contents of its append-only file.
     pub fn run(&mut self) {
         let (dir, port) = (self.dir.display().to_string(), self.port.to_string());
         let fixed = [

@@ -1,4 +1,4 @@
-//! The job runtime alone: a database and a Redis of the test's own, and workers that run jobs a test writes.
+//! The job runtime alone: a private database and Redis, and workers that run the jobs of a test.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,10 +20,10 @@ use super::{PrivateRedis, TestDb, lists_at, rows};
 /// The queue of these operations.
 pub const QUEUE: Queue = Queue::Host;
 
-/// How long a test waits for a fact before it fails.
+/// The timeout of every wait.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Stores, and what the workers on them count.
+/// Stores, and the metrics of the workers on them.
 pub struct Runtime {
     pub test: TestDb,
     pub lists: Lists,
@@ -39,7 +39,7 @@ impl Runtime {
         Self { test, lists, metrics: Metrics::default(), _redis: redis }
     }
 
-    /// A worker that looks around often, and one operation at a time.
+    /// Settings of a worker with short intervals that runs one operation at a time.
     pub fn settings() -> JobSettings {
         JobSettings {
             lease: Duration::from_secs(30),
@@ -90,7 +90,7 @@ impl Runtime {
         taken.count(&self.test.db).await.unwrap()
     }
 
-    /// What the workers have counted of `series`, a name with its labels.
+    /// The value of `series`, a name with its labels, of all workers.
     pub fn counted(&self, series: &str) -> f64 {
         let text = self.metrics.render().unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
@@ -129,7 +129,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// One that does `run`, and has nothing to undo.
+    /// A job that runs `run` and has nothing to undo.
     pub fn new<F>(kind: &'static str, run: impl Fn(JobContext) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = JobEnd> + Send + 'static,
@@ -151,7 +151,7 @@ impl Script {
         Self { policy: CrashPolicy::UnwindOutsideEffects, unwind: Arc::new(move |cx| Box::pin(unwind(cx))), ..self }
     }
 
-    /// The same with so much time.
+    /// The same with these deadlines.
     pub fn within(self, run: Duration, undo: Duration) -> Self {
         Self { deadlines: Deadlines { run, undo }, ..self }
     }

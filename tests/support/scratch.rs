@@ -1,6 +1,6 @@
-//! Folders of databases and servers that live as long as a test.
+//! Folders for databases and servers that live as long as a test.
 //!
-//! They are in memory where there is room (`/dev/shm`): a slow disk then costs no test its deadline.
+//! They are in memory if there is room (`/dev/shm`), so that a slow disk does not make a test time out.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 const MEMORY: &str = "/dev/shm";
 
-/// What a whole run keeps there at a time, with room to spare.
+/// What a whole run needs there at a time, with a margin.
 const ROOM_BYTES: u64 = 6 << 30;
 
 /// A new folder, removed when it is dropped.

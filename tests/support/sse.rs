@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::door::Door;
 
-/// How long a test waits for the next event.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout of waiting for the next event.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// One event as it arrived.
+/// One event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Received {
     pub id: Option<i64>,
@@ -18,14 +18,14 @@ pub struct Received {
     pub data: Value,
 }
 
-/// An open stream. Dropping it hangs up.
+/// An open stream. Dropping it disconnects.
 pub struct Sse {
     answer: Response,
     text: String,
 }
 
 impl Sse {
-    /// Opens the stream at `path`, behind the event `after`.
+    /// Opens the stream at `path`, after the event `after`.
     pub async fn open(door: &Door, path: &str, token: &str, after: Option<i64>) -> Self {
         let mut request = door.get(path).bearer_auth(token);
         if let Some(after) = after {
@@ -49,7 +49,7 @@ impl Sse {
                 }
                 continue;
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.answer.chunk()).await.expect("an event in time").unwrap();
+            let chunk = tokio::time::timeout(TIMEOUT, self.answer.chunk()).await.expect("an event in time").unwrap();
             let Some(chunk) = chunk else {
                 assert_eq!(self.text, "", "the stream ended within an event");
                 return None;

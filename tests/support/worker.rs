@@ -1,4 +1,4 @@
-//! Workers that run inside the test process.
+//! Workers that run in the test process.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ impl RunningWorker {
     }
 }
 
-/// How the renewer of a worker opens its own connection to the database at `url`.
+/// How the renewer of a worker opens its separate connection to the database at `url`.
 pub fn renewer_connection(url: &str) -> Connect {
     let url = url.to_owned();
     Arc::new(move || {

@@ -18,7 +18,7 @@ async fn pool_scoped(mut rig: Rig) -> Rig {
 }
 
 #[tokio::test]
-async fn a_401_is_late_empty_and_closes() {
+async fn a_401_is_delayed_empty_and_closes_the_connection() {
     let mut rig = Rig::scaled(0.1).await;
     for (token, reason) in
         [("zpack@pve!ctl=wrong", "Authentication failed!"), ("nobody@pve!x=y", "Authentication failed!")]
@@ -35,7 +35,7 @@ async fn a_401_is_late_empty_and_closes() {
 }
 
 #[tokio::test]
-async fn older_releases_say_what_is_wrong_with_a_token() {
+async fn older_releases_explain_a_refused_token() {
     let mut rig = Rig::with(SimConfig { profile: PveProfile::V8_3, ..SimConfig::default() }).await;
     rig.use_token("zpack@pve!ctl=wrong");
     assert_eq!(rig.call("GET", "/version", &[]).await.reason, "invalid token value!");
@@ -44,7 +44,7 @@ async fn older_releases_say_what_is_wrong_with_a_token() {
 }
 
 #[tokio::test]
-async fn no_credentials_are_no_ticket_and_a_cookie_wins_over_a_token() {
+async fn missing_credentials_are_a_401_and_a_cookie_wins_over_a_token() {
     let rig = Rig::quick().await;
     let bare = "GET /api2/json/version HTTP/1.1\r\nHost: sim\r\n\r\n";
     let answer = Connection::open(rig.address()).await.exchange(bare).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_revoked_token_is_a_401_and_the_ticket_endpoint_is_not_for_tokens() {
 }
 
 #[tokio::test]
-async fn the_rights_of_a_token_can_be_read_before_work_begins() {
+async fn the_permissions_of_a_token_can_be_read() {
     let rig = Rig::quick().await;
     assert_eq!(rig.get("/access/permissions").await["/"]["VM.Clone"], 1);
 }
@@ -94,7 +94,7 @@ async fn the_pool_is_joined_only_when_the_clone_is_done() {
 }
 
 #[tokio::test]
-async fn permission_is_asked_before_existence() {
+async fn permission_is_checked_before_existence() {
     let rig = pool_scoped(Rig::quick().await).await;
     rig.clone(5001).await;
     assert_eq!(rig.run("DELETE", "/nodes/pve1/lxc/5001", &[("purge", "1")]).await, "OK");
@@ -108,7 +108,7 @@ async fn permission_is_asked_before_existence() {
 }
 
 #[tokio::test]
-async fn bridges_and_features_have_rights_of_their_own() {
+async fn bridges_and_features_have_separate_permissions() {
     let rig = pool_scoped(Rig::quick().await).await;
     rig.clone(5001).await;
     let config = "/nodes/pve1/lxc/5001/config";

@@ -1,4 +1,4 @@
-//! Cloning: reservation, locks, the task, and everything that can end otherwise.
+//! Cloning: reservation, locks, the task, and every way it can fail.
 
 use serde_json::{Value, json};
 use zpack::sim::proxmox::PveProfile;
@@ -8,7 +8,7 @@ use super::Rig;
 const CLONE: &str = "/nodes/pve1/lxc/9000/clone";
 
 #[tokio::test]
-async fn a_clone_reserves_its_vmid_at_once_and_locks_source_and_copy_to_the_end() {
+async fn a_clone_reserves_its_vmid_and_locks_source_and_copy() {
     let rig = Rig::slow().await;
     let upid = rig.begin("POST", CLONE, &[("newid", "5001"), ("description", "op_1"), ("hostname", "mc-1")]).await;
     assert!(upid.contains(":vzclone:9000:zpack@pve!ctl:"), "{upid}");
@@ -56,7 +56,7 @@ async fn a_finished_clone_is_unlocked_in_its_pool_and_has_its_own_mac() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_cloned_is_refused_before_a_task_begins() {
+async fn an_impossible_clone_is_refused_before_a_task_begins() {
     let rig = Rig::quick().await;
     rig.running(5001).await;
     let running = "/nodes/pve1/lxc/5001/clone";

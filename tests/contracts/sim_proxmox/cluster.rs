@@ -1,4 +1,4 @@
-//! The cluster view: late metrics, unreachable nodes, free VMIDs.
+//! The cluster view: delayed metrics, unreachable nodes, free VMIDs.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ async fn resource(rig: &Rig, vmid: u32) -> Value {
 }
 
 #[tokio::test]
-async fn a_new_container_is_unknown_until_the_daemons_have_spoken() {
+async fn a_new_container_is_unknown_until_the_daemons_report() {
     let rig = Rig::slow().await;
     rig.until(|| resource(&rig, 9000), |row| row["status"] == "stopped").await;
     rig.begin("POST", "/nodes/pve1/lxc/9000/clone", &[("newid", "5001")]).await;
@@ -21,7 +21,7 @@ async fn a_new_container_is_unknown_until_the_daemons_have_spoken() {
 }
 
 #[tokio::test]
-async fn after_a_while_the_daemons_have_spoken() {
+async fn the_daemons_report_after_a_while() {
     let rig = Rig::quick().await;
     rig.running(5001).await;
     let row = rig.until(|| resource(&rig, 5001), |row| row["status"] == "running").await;
@@ -48,7 +48,7 @@ async fn an_unreachable_node_is_a_595_for_its_paths_and_unknown_for_the_rest() {
 }
 
 #[tokio::test]
-async fn a_node_nobody_knows_is_a_lookup_failure() {
+async fn an_unknown_node_is_a_lookup_failure() {
     let rig = Rig::quick().await;
     let answer = rig.call("GET", "/nodes/pve9/lxc", &[]).await;
     assert_eq!(answer.status, 500);
@@ -58,7 +58,7 @@ async fn a_node_nobody_knows_is_a_lookup_failure() {
 }
 
 #[tokio::test]
-async fn a_power_loss_ends_tasks_without_a_word_and_leaves_locks() {
+async fn a_power_loss_ends_tasks_silently_and_leaves_locks() {
     let rig = Rig::slow().await;
     let upid = rig.begin("POST", "/nodes/pve1/lxc/9000/clone", &[("newid", "5001")]).await;
     rig.steer("/sim/proxmox/containers/9001", json!({"status": "running"})).await;
@@ -73,7 +73,7 @@ async fn a_power_loss_ends_tasks_without_a_word_and_leaves_locks() {
 }
 
 #[tokio::test]
-async fn next_id_is_a_text_and_reserves_nothing() {
+async fn next_id_is_a_string_and_reserves_nothing() {
     let rig = Rig::quick().await;
     assert_eq!(rig.get("/cluster/nextid").await, "100");
     assert_eq!(rig.get("/cluster/nextid").await, "100");
@@ -83,7 +83,7 @@ async fn next_id_is_a_text_and_reserves_nothing() {
 }
 
 #[tokio::test]
-async fn nodes_and_storages_have_room_and_tell_it() {
+async fn nodes_and_storages_report_their_free_space() {
     let rig = Rig::quick().await;
     let status = rig.get("/nodes/pve1/status").await;
     assert!(status["memory"]["free"].as_u64().unwrap() > 0);
@@ -99,7 +99,7 @@ async fn nodes_and_storages_have_room_and_tell_it() {
 }
 
 #[tokio::test]
-async fn an_operator_can_edit_and_remove_a_container_behind_our_back() {
+async fn an_operator_can_edit_and_remove_a_container() {
     let rig = Rig::quick().await;
     rig.clone(5001).await;
     rig.steer("/sim/proxmox/containers/5001", json!({"status": "running", "description": "mine"})).await;

@@ -1,4 +1,4 @@
-//! Options: what changes at once, what waits, how values come back.
+//! Options: which changes apply at once, which are pending, and how values are returned.
 
 use serde_json::{Value, json};
 use zpack::sim::proxmox::PveProfile;
@@ -8,7 +8,7 @@ use super::Rig;
 const CONFIG: &str = "/nodes/pve1/lxc/5001/config";
 
 #[tokio::test]
-async fn a_stopped_container_takes_every_change_and_values_come_back_normalised() {
+async fn a_stopped_container_accepts_every_change_and_normalizes_values() {
     let rig = Rig::quick().await;
     rig.clone(5001).await;
     let form = [
@@ -28,7 +28,7 @@ async fn a_stopped_container_takes_every_change_and_values_come_back_normalised(
 }
 
 #[tokio::test]
-async fn leaving_the_mac_out_makes_a_new_one() {
+async fn omitting_the_mac_generates_a_new_one() {
     let rig = Rig::quick().await;
     rig.clone(5001).await;
     let mac = |config: &Value| {
@@ -43,7 +43,7 @@ async fn leaving_the_mac_out_makes_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_running_container_takes_some_changes_at_once_and_keeps_others_for_the_next_start() {
+async fn a_running_container_applies_some_changes_at_once_and_others_at_the_next_start() {
     let rig = Rig::quick().await;
     rig.running(5001).await;
     let form = [("memory", "4096"), ("cores", "4"), ("nameserver", "192.0.2.53"), ("delete", "ostype")];
@@ -64,7 +64,7 @@ async fn a_running_container_takes_some_changes_at_once_and_keeps_others_for_the
 }
 
 #[tokio::test]
-async fn a_pending_change_can_be_taken_back() {
+async fn a_pending_change_can_be_reverted() {
     let rig = Rig::quick().await;
     rig.running(5001).await;
     rig.call("PUT", CONFIG, &[("nameserver", "192.0.2.53")]).await.data();
@@ -73,7 +73,7 @@ async fn a_pending_change_can_be_taken_back() {
 }
 
 #[tokio::test]
-async fn refusals_of_a_change_are_worded_as_upstream() {
+async fn refused_changes_have_the_messages_of_upstream() {
     let rig = Rig::quick().await;
     rig.running(5001).await;
     for (form, status, reason) in [
@@ -105,7 +105,7 @@ async fn the_digest_guards_against_a_change_in_between() {
 }
 
 #[tokio::test]
-async fn a_locked_container_refuses_changes_at_once_a_held_flock_after_ten_seconds() {
+async fn a_lock_refuses_changes_at_once_and_a_flock_after_ten_seconds() {
     let rig = Rig::scaled(0.02).await;
     rig.running(5001).await;
     rig.steer("/sim/proxmox/containers/5001", json!({"lock": "backup"})).await;

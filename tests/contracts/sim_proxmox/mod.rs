@@ -1,4 +1,4 @@
-//! The simulated Proxmox against docs/contracts/proxmox.md, over the raw wire.
+//! The simulated Proxmox against docs/contracts/proxmox.md, over raw HTTP.
 
 mod access;
 mod clone;
@@ -21,7 +21,7 @@ use super::raw::{Answer, Connection};
 
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A world and the way to its Proxmox.
+/// A world and a connection to its Proxmox.
 pub struct Rig {
     pub world: World,
     token: String,
@@ -33,7 +33,7 @@ impl Rig {
         Self::scaled(0.01).await
     }
 
-    /// Tasks take so long that none ends during a test.
+    /// Tasks are so slow that none ends during a test.
     pub async fn slow() -> Self {
         Self::scaled(100.0).await
     }
@@ -89,7 +89,7 @@ impl Rig {
         self.call("GET", path, &[]).await.data()
     }
 
-    /// A call that begins a task; returns its UPID.
+    /// Sends a request that starts a task; returns its UPID.
     pub async fn begin(&self, method: &str, path: &str, form: &[(&str, &str)]) -> String {
         let upid = self.call(method, path, form).await.data();
         let upid = upid.as_str().unwrap_or_else(|| panic!("no UPID but {upid}"));
@@ -105,13 +105,13 @@ impl Rig {
         status["exitstatus"].as_str().unwrap().to_owned()
     }
 
-    /// A call that begins a task, and the end of it.
+    /// Sends a request that starts a task, and waits for its end.
     pub async fn run(&self, method: &str, path: &str, form: &[(&str, &str)]) -> String {
         let upid = self.begin(method, path, form).await;
         self.end(&upid).await
     }
 
-    /// Asks again until the answer is as wanted.
+    /// Repeats a request until the answer is as wanted.
     pub async fn until<F, W>(&self, ask: impl Fn() -> F, wanted: W) -> Value
     where
         F: Future<Output = Value>,
@@ -140,7 +140,7 @@ impl Rig {
         assert_eq!(self.run("POST", "/nodes/pve1/lxc/9000/clone", &form).await, "OK");
     }
 
-    /// A clone of the template on pve1 that runs.
+    /// A running clone of the template on pve1.
     pub async fn running(&self, vmid: u32) {
         self.clone(vmid).await;
         assert_eq!(self.run("POST", &format!("/nodes/pve1/lxc/{vmid}/status/start"), &[]).await, "OK");
@@ -172,7 +172,7 @@ impl Rig {
         self.control("GET", "/sim/state", Value::Null).await.1["proxmox"].clone()
     }
 
-    /// The ledger row of a container, `Null` when there is none.
+    /// The ledger row of a container, `Null` if there is none.
     pub async fn container(&self, vmid: u32) -> Value {
         let state = self.state().await;
         let rows = state["containers"].as_array().unwrap();

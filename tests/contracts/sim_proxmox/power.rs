@@ -48,7 +48,7 @@ async fn a_missing_bridge_fails_at_start() {
 }
 
 #[tokio::test]
-async fn a_shutdown_that_is_ignored_times_out_unless_it_may_kill() {
+async fn an_ignored_shutdown_times_out_unless_it_may_force_a_stop() {
     let rig = Rig::quick().await;
     rig.running(5001).await;
     rig.steer("/sim/proxmox/containers/5001", json!({"ignoresShutdown": true})).await;
@@ -60,7 +60,7 @@ async fn a_shutdown_that_is_ignored_times_out_unless_it_may_kill() {
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_a_shutdown_in_vain_unless_it_overrules_it() {
+async fn a_stop_times_out_behind_a_shutdown_unless_it_overrules_it() {
     let rig = Rig::scaled(0.02).await;
     rig.running(5001).await;
     rig.steer("/sim/proxmox/containers/5001", json!({"ignoresShutdown": true})).await;
@@ -83,7 +83,7 @@ async fn before_8_2_a_held_flock_refuses_the_call_itself() {
 }
 
 #[tokio::test]
-async fn interfaces_come_slowly_and_loopback_and_link_local_come_first() {
+async fn interfaces_appear_late_with_loopback_and_link_local_first() {
     let rig = Rig::scaled(0.1).await;
     rig.clone(5001).await;
     let path = "/nodes/pve1/lxc/5001/interfaces";
@@ -102,7 +102,7 @@ async fn interfaces_come_slowly_and_loopback_and_link_local_come_first() {
 }
 
 #[tokio::test]
-async fn a_static_address_is_there_at_once_and_an_agent_listens_on_it() {
+async fn a_static_address_exists_at_once_and_an_agent_listens_on_it() {
     let rig = Rig::quick().await;
     rig.clone(5001).await;
     let address = rig.world.network().host(77);
@@ -122,7 +122,7 @@ async fn a_static_address_is_there_at_once_and_an_agent_listens_on_it() {
 }
 
 #[tokio::test]
-async fn ha_only_takes_a_request_and_acts_later() {
+async fn ha_accepts_a_request_and_acts_later() {
     let rig = Rig::quick().await;
     rig.clone(5001).await;
     rig.steer("/sim/proxmox/containers/5001", json!({"ha": true})).await;
@@ -163,7 +163,7 @@ async fn removal_is_refused_while_it_would_destroy_what_is_in_use() {
 }
 
 #[tokio::test]
-async fn while_it_is_removed_it_is_locked_out_of_its_pool_and_its_vmid_is_taken() {
+async fn a_container_being_removed_is_locked_outside_its_pool_and_keeps_its_vmid() {
     let rig = Rig::quick().await;
     rig.clone(5001).await;
     let slow = Rig::slow().await;
@@ -187,7 +187,7 @@ async fn a_reused_vmid_is_a_new_container() {
 }
 
 #[tokio::test]
-async fn work_goes_on_when_the_client_has_left() {
+async fn a_task_continues_after_the_client_disconnects() {
     let rig = Rig::quick().await;
     let address = rig.address();
     let request = rig.request("POST", "/nodes/pve1/lxc/9000/clone", &[("newid", "5001")]);

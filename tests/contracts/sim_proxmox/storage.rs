@@ -7,7 +7,7 @@ use super::Rig;
 const SNAPSHOT: &str = "/nodes/pve1/lxc/5001/snapshot";
 
 #[tokio::test]
-async fn a_rollback_kills_the_container_and_brings_the_old_options_back() {
+async fn a_rollback_stops_the_container_and_restores_its_options() {
     let rig = Rig::quick().await;
     rig.running(5001).await;
     assert_eq!(rig.run("POST", SNAPSHOT, &[("snapname", "before")]).await, "OK");
@@ -57,7 +57,7 @@ async fn a_backup_can_be_found_by_container_and_restored_as_another() {
 }
 
 #[tokio::test]
-async fn a_backup_of_a_container_that_is_not_there_is_ok_and_no_task() {
+async fn a_backup_of_a_missing_container_is_ok_without_a_task() {
     let rig = Rig::quick().await;
     rig.clone(5001).await;
     assert_eq!(rig.call("POST", "/nodes/pve2/vzdump", &[("vmid", "5001")]).await.data(), "OK");
@@ -73,7 +73,7 @@ async fn a_container_is_locked_while_it_is_backed_up() {
 }
 
 #[tokio::test]
-async fn a_container_becomes_a_template_behind_a_null() {
+async fn converting_to_a_template_answers_null() {
     let rig = Rig::quick().await;
     rig.clone(5001).await;
     assert_eq!(rig.call("POST", "/nodes/pve1/lxc/5001/template", &[]).await.data(), Value::Null);

@@ -1,4 +1,4 @@
-//! Tasks: listing, visibility, retention, cancelling.
+//! Tasks: listing, visibility, retention, cancellation.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ async fn the_list_shows_finished_tasks_unless_asked_for_running_ones() {
 }
 
 #[tokio::test]
-async fn a_task_that_is_unknown_elsewhere_or_forgotten_is_no_such_task() {
+async fn an_unknown_or_forgotten_task_is_no_such_task() {
     let rig = Rig::quick().await;
     let upid = rig.begin("POST", "/nodes/pve1/lxc/9000/clone", &[("newid", "5001")]).await;
     assert_eq!(rig.end(&upid).await, "OK");
@@ -57,7 +57,7 @@ async fn another_users_tasks_are_not_shown() {
 }
 
 #[tokio::test]
-async fn the_control_routes_refuse_what_makes_no_sense() {
+async fn the_control_routes_refuse_invalid_requests() {
     let rig = Rig::quick().await;
     for (path, body, status) in [
         ("/sim/proxmox/tasks/next", json!({"exitstatus": ""}), 400),

@@ -1,4 +1,4 @@
-//! Transport rules and the shapes of errors.
+//! Transport rules and error formats.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::Rig;
 use crate::contracts::raw::Connection;
 
 #[tokio::test]
-async fn a_success_is_an_envelope_on_a_connection_that_stays() {
+async fn a_success_is_an_envelope_and_keeps_the_connection() {
     let rig = Rig::quick().await;
     let mut connection = Connection::open(rig.address()).await;
     for _ in 0..2 {
@@ -21,7 +21,7 @@ async fn a_success_is_an_envelope_on_a_connection_that_stays() {
 }
 
 #[tokio::test]
-async fn an_error_closes_the_connection_and_tells_its_text_as_the_release_does() {
+async fn an_error_closes_the_connection_with_the_message_format_of_the_release() {
     for (profile, body) in [
         (PveProfile::V8_1, json!({"data": null})),
         (PveProfile::V8_3, json!({"data": null})),
@@ -46,7 +46,7 @@ async fn an_error_closes_the_connection_and_tells_its_text_as_the_release_does()
 }
 
 #[tokio::test]
-async fn the_release_can_be_switched_while_it_runs() {
+async fn the_release_can_be_switched_at_run_time() {
     let rig = Rig::quick().await;
     rig.steer("/sim/proxmox/profile", json!({"version": "8.3"})).await;
     assert_eq!(rig.get("/version").await["release"], "8.3");
@@ -113,7 +113,7 @@ async fn json_bodies_are_read_like_forms() {
 }
 
 #[tokio::test]
-async fn what_the_schema_does_not_list_or_the_simulator_does_not_model_is_501() {
+async fn routes_outside_the_schema_or_the_model_are_501() {
     let rig = Rig::quick().await;
     for (method, path) in [
         ("GET", "/nodes/pve1/qemu"),
@@ -134,7 +134,7 @@ async fn what_the_schema_does_not_list_or_the_simulator_does_not_model_is_501() 
 }
 
 #[tokio::test]
-async fn wrong_parameters_are_named_each() {
+async fn each_wrong_parameter_is_named() {
     let rig = Rig::quick().await;
     let form = [("hostname", "my_srv"), ("memory", "512"), ("full", "perhaps")];
     let answer = rig.call("POST", "/nodes/pve1/lxc/9000/clone", &form).await;

@@ -1,4 +1,4 @@
-//! What an accepted create answers, to whom its operation is shown, and what it takes when Redis is away.
+//! The answer to an accepted create, who may see its operation, and what happens while Redis is down.
 
 use reqwest::{Method, StatusCode};
 use sea_orm::{ActiveModelTrait, EntityTrait, Set};
@@ -11,7 +11,7 @@ use super::{Traces, begun, create, keyed, paper, with};
 use crate::support::app::{TestApp, problem};
 
 #[tokio::test]
-async fn the_answer_is_202_with_where_to_look() {
+async fn creating_is_answered_202_with_the_operation() {
     let app = TestApp::start().await;
     let token = app.register("alice").await;
     let asked = with(paper(), json!({ "customerId": "usr_somebody_else", "name": "My server", "world": "my_world" }));
@@ -37,7 +37,7 @@ async fn the_answer_is_202_with_where_to_look() {
     assert_eq!(location, url);
     let shown: Value = app.get(&url).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
     assert_eq!(shown, operation);
-    // Whose it is comes from the token alone.
+    // The owner is taken from the token only.
     let mine: Value = app.get("/api/auth/me").bearer_auth(&token).send().await.unwrap().json().await.unwrap();
     let row = operation::Entity::find().one(&app.database.db).await.unwrap().unwrap();
     assert_eq!(row.user_id.unwrap().to_string(), mine["user"]["id"]);
@@ -45,7 +45,7 @@ async fn the_answer_is_202_with_where_to_look() {
 }
 
 #[tokio::test]
-async fn a_dev_container_is_asked_for_by_any_name_of_its_kind() {
+async fn every_alias_of_the_kind_field_works_for_dev_containers() {
     let app = TestApp::start().await;
     let token = app.register("alice").await;
     for (kind, runtime) in [("ctype", "node"), ("container_type", "python"), ("containerType", "go")] {
@@ -65,7 +65,7 @@ async fn a_dev_container_is_asked_for_by_any_name_of_its_kind() {
 }
 
 #[tokio::test]
-async fn the_operation_of_somebody_else_does_not_exist() {
+async fn operations_of_other_customers_are_404() {
     let app = TestApp::start().await;
     let (alice, bob, root) = (app.register("alice").await, app.register("bob").await, app.admin("root").await);
     let id = begun(create(&app, &alice).json(&paper()).send().await.unwrap()).await;
@@ -93,19 +93,19 @@ async fn the_operation_of_somebody_else_does_not_exist() {
 }
 
 #[tokio::test]
-async fn without_redis_a_create_is_accepted_all_the_same() {
+async fn a_create_is_accepted_without_redis() {
     let mut app = TestApp::start().await;
     let token = app.register("alice").await;
     app.redis.kill();
     let id = begun(create(&app, &token).json(&paper()).send().await.unwrap()).await;
     let shown: Value =
         app.get(&format!("/api/operations/{id}")).bearer_auth(&token).send().await.unwrap().json().await.unwrap();
-    // The sweeper of any worker offers it as soon as Redis is back.
+    // The sweeper of any worker offers it when Redis is back.
     assert_eq!(shown["status"], "queued");
 }
 
 #[tokio::test]
-async fn an_equal_request_without_a_key_gets_the_operation_under_way_as_it_is_now() {
+async fn an_equal_request_without_a_key_gets_the_unfinished_operation() {
     let app = TestApp::start().await;
     let (token, other) = (app.register("alice").await, app.register("bob").await);
     let first = begun(create(&app, &token).json(&paper()).send().await.unwrap()).await;
@@ -138,7 +138,7 @@ async fn an_equal_request_without_a_key_gets_the_operation_under_way_as_it_is_no
     assert_eq!(operation["steps"].as_array().unwrap().len(), 1);
     assert_eq!(Traces::of(&app).await, Traces::after(1, 0), "nothing was stored or announced twice");
 
-    // A different wish, another customer, or an operation that has ended: a new one.
+    // A different request, another customer, or a finished operation: a new operation.
     let larger = with(paper(), json!({ "memoryMiB": 1024 }));
     assert_ne!(begun(create(&app, &token).json(&larger).send().await.unwrap()).await, first);
     assert_ne!(begun(create(&app, &other).json(&paper()).send().await.unwrap()).await, first);

@@ -1,4 +1,4 @@
-//! `POST /api/instances`: what is taken, what is refused, and what a refusal leaves behind: nothing.
+//! `POST /api/instances`: what is accepted, what is refused, and that a refusal leaves nothing behind.
 
 mod accepted;
 mod refused;
@@ -11,28 +11,28 @@ use zpack::db::entities::{idempotency_key, operation, operation_event, reservati
 
 use crate::support::app::{TestApp, problem};
 
-/// A body that is accepted.
+/// A valid body.
 fn paper() -> Value {
     json!({ "ctype": "game", "game": "minecraft", "variant": "paper", "version": "1.21.1", "memoryMiB": 512 })
 }
 
-/// `body` with `change` laid over it.
+/// `body` with the members of `change`.
 fn with(mut body: Value, change: Value) -> Value {
     body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
     body
 }
 
-/// A create of the account behind `token`, its body still missing.
+/// A create request of the account with `token`, without a body.
 fn create(app: &TestApp, token: &str) -> RequestBuilder {
     app.request(Method::POST, "/api/instances").bearer_auth(token)
 }
 
-/// A create with a key.
+/// A create request with an idempotency key.
 fn keyed(app: &TestApp, token: &str, key: &str) -> RequestBuilder {
     create(app, token).header("idempotency-key", key)
 }
 
-/// The operation of an accepted create.
+/// The operation of an accepted create request.
 async fn begun(answer: Response) -> String {
     let status = answer.status();
     let body: Value = answer.json().await.unwrap();
@@ -40,12 +40,12 @@ async fn begun(answer: Response) -> String {
     body["operationId"].as_str().unwrap().to_owned()
 }
 
-/// The code a create is refused with.
+/// The code of a refused create request.
 async fn refused(answer: Response) -> String {
     problem(answer).await["code"].as_str().unwrap().to_owned()
 }
 
-/// Everything a create leaves behind.
+/// Everything a create request leaves in the stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Traces {
     operations: u64,
@@ -71,7 +71,7 @@ impl Traces {
         }
     }
 
-    /// What `creates` of them leave behind, `keys` of which had a key.
+    /// What `creates` create requests leave, `keys` of which had a key.
     fn after(creates: u64, keys: u64) -> Self {
         let redis_keys = u64::from(creates > 0);
         Self { operations: creates, events: creates, reservations: 0, keys, ids_on_lists: creates, redis_keys }

@@ -1,4 +1,4 @@
-//! Whatever is wrong with a create is said in one answer, and nothing is stored, enqueued or held against its key.
+//! All problems of a create request are reported in one answer, and nothing is stored, enqueued or bound to its key.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use super::{Traces, begun, create, keyed, paper, refused, with};
 use crate::support::app::{AppOptions, TestApp, problem};
 use crate::support::artifacts;
 
-/// A bad request: its name, how it differs, and how it is answered.
+/// An invalid request: its name, its changes, and its answer.
 struct Case {
     name: &'static str,
     send: Box<dyn Fn(RequestBuilder) -> RequestBuilder>,
@@ -34,7 +34,7 @@ fn case(
     Case { name, send: Box::new(send), code, pointers }
 }
 
-/// A case whose body is the good one with `change` laid over it.
+/// A case whose body is the valid one with the members of `change`.
 fn field(name: &'static str, pointers: &'static [&'static str], change: Value) -> Case {
     let body = with(paper(), change);
     case(name, "validation_failed", pointers, move |request| request.json(&body))
@@ -56,7 +56,7 @@ fn fields() -> Vec<Case> {
         field("no game", &["/game"], json!({ "game": null })),
         field("unknown variant", &["/variant"], json!({ "variant": "pupur" })),
         field("version of another variant", &["/version"], json!({ "version": "1.9.4" })),
-        field("version nobody knows", &["/version"], json!({ "version": "9.9.9" })),
+        field("unknown version", &["/version"], json!({ "version": "9.9.9" })),
         field("version as a number", &["/version"], json!({ "version": 1.21 })),
         field("memory 0", &["/memoryMiB"], json!({ "memoryMiB": 0 })),
         field("memory -1", &["/memoryMiB"], json!({ "memoryMiB": -1 })),
@@ -70,7 +70,7 @@ fn fields() -> Vec<Case> {
         field("too many cores", &["/cpuCores"], json!({ "cpuCores": 17 })),
         field("cores as text", &["/cpuCores"], json!({ "cpuCores": "4" })),
         field("host name with an underscore", &["/hostname"], json!({ "hostname": "my_host" })),
-        field("field nobody knows", &["/colour"], json!({ "colour": "red" })),
+        field("unknown field", &["/colour"], json!({ "colour": "red" })),
         field("misspelt field", &["/memoryMib"], json!({ "memoryMib": 512 })),
         field("unknown kind", &["/ctype"], json!({ "ctype": "vm" })),
         field("kinds that disagree", &["/containerType"], json!({ "containerType": "dev" })),
@@ -86,7 +86,7 @@ fn fields() -> Vec<Case> {
             }),
         ),
         dev_case("unknown runtime", &["/runtime"], json!({ "runtime": "cobol" })),
-        dev_case("runtime version nobody has", &["/version"], json!({ "version": "3" })),
+        dev_case("unknown runtime version", &["/version"], json!({ "version": "3" })),
         dev_case("dev container with a game", &["/game"], json!({ "game": "minecraft" })),
     ]
 }
@@ -124,13 +124,13 @@ fn bodies() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn bad_input_is_pointed_at_and_leaves_nothing_behind() {
+async fn invalid_input_is_pointed_at_and_leaves_nothing_behind() {
     let generous = Quota { servers: 1000, memory_mib: 1 << 30 };
     let app = TestApp::start_with(AppOptions { quota: generous, ..AppOptions::default() }).await;
     let token = app.register("alice").await;
     let mut accepted = 0;
     for case in fields().into_iter().chain(bodies()) {
-        // Time passes, so that no allowance runs out.
+        // The clock advances so that no rate limit applies.
         app.clock.advance(Duration::from_secs(5));
         let key = format!("key-{accepted}");
         let request = (case.send)(keyed(&app, &token, &key));
@@ -143,7 +143,7 @@ async fn bad_input_is_pointed_at_and_leaves_nothing_behind() {
         assert!(errors.iter().all(|error| error["message"].as_str().is_some_and(|text| !text.is_empty())), "{body}");
         assert_eq!(Traces::of(&app).await, Traces::after(accepted, accepted), "{}", case.name);
 
-        // The key is as good as new.
+        // The key can still be used.
         begun(keyed(&app, &token, &key).json(&paper()).send().await.unwrap()).await;
         accepted += 1;
         assert_eq!(Traces::of(&app).await, Traces::after(accepted, accepted), "{}", case.name);
@@ -151,7 +151,7 @@ async fn bad_input_is_pointed_at_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn keys_that_are_no_keys_are_refused() {
+async fn malformed_idempotency_keys_are_refused() {
     let app = TestApp::start().await;
     let token = app.register("alice").await;
     for bad in ["", "two words", &"x".repeat(256)] {
@@ -162,7 +162,7 @@ async fn keys_that_are_no_keys_are_refused() {
     assert_eq!(Traces::of(&app).await, Traces::default());
 }
 
-/// Lets `state` be what the account owes, or lets an operator hold it.
+/// Sets the standing of the account, and whether an operator holds it.
 async fn stand(app: &TestApp, token: &str, state: StandingState, manual_hold: bool) {
     let me: Value = app.get("/api/auth/me").bearer_auth(token).send().await.unwrap().json().await.unwrap();
     let user_id = me["user"]["id"].as_str().unwrap().parse().unwrap();
@@ -180,7 +180,7 @@ async fn stand(app: &TestApp, token: &str, state: StandingState, manual_hold: bo
 }
 
 #[tokio::test]
-async fn an_account_the_gate_refuses_gets_no_server_and_one_it_admits_again_does() {
+async fn the_gate_decides_whether_an_account_gets_a_server() {
     let app = TestApp::start().await;
     let token = app.register("alice").await;
     use StandingState::{Active, BackupBlocked, FinalWarning, PendingDeletion, Restored, Retained, Suspended, Warning};
@@ -202,14 +202,14 @@ async fn an_account_the_gate_refuses_gets_no_server_and_one_it_admits_again_does
     }
     stand(&app, &token, Restored, false).await;
     let first = begun(keyed(&app, &token, "key").json(&paper()).send().await.unwrap()).await;
-    // What was accepted before is told again, whatever is owed since.
+    // An answer that was given before is replayed, whatever the standing is now.
     stand(&app, &token, Suspended, false).await;
     assert_eq!(begun(keyed(&app, &token, "key").json(&paper()).send().await.unwrap()).await, first);
     assert_eq!(refused(keyed(&app, &token, "new").json(&paper()).send().await.unwrap()).await, "billing_suspended");
 }
 
 #[tokio::test]
-async fn an_admin_passes_the_gate_and_the_audit_log_says_so() {
+async fn an_admin_override_of_the_gate_is_audited() {
     let app = TestApp::start().await;
     let admin = app.admin("root").await;
     stand(&app, &admin, StandingState::Suspended, false).await;
@@ -219,7 +219,7 @@ async fn an_admin_passes_the_gate_and_the_audit_log_says_so() {
 }
 
 #[tokio::test]
-async fn a_customer_gets_as_much_as_the_quota_says() {
+async fn a_customer_gets_servers_up_to_the_quota() {
     let quota = Quota { servers: 3, memory_mib: 4096 };
     let app = TestApp::start_with(AppOptions { quota, ..AppOptions::default() }).await;
     let (token, other) = (app.register("alice").await, app.register("bob").await);
@@ -234,7 +234,7 @@ async fn a_customer_gets_as_much_as_the_quota_says() {
     let body = problem(keyed(&app, &token, "d").json(&sized(512)).send().await.unwrap()).await;
     assert!(body["detail"].as_str().unwrap().contains("`servers`"), "{body}");
     assert_eq!(Traces::of(&app).await, Traces::after(3, 3));
-    // Another customer has a quota of their own, and what is given up counts no more.
+    // Another customer has a separate quota, and cancelled operations do not count.
     begun(keyed(&app, &other, "d").json(&sized(512)).send().await.unwrap()).await;
     let cancel = app.request(Method::POST, &format!("/api/operations/{third}/cancel")).bearer_auth(&token);
     begun(cancel.send().await.unwrap()).await;
@@ -242,7 +242,7 @@ async fn a_customer_gets_as_much_as_the_quota_says() {
 }
 
 #[tokio::test]
-async fn creates_at_one_moment_do_not_pass_the_quota_together() {
+async fn concurrent_creates_cannot_exceed_the_quota() {
     let quota = Quota { servers: 3, memory_mib: 65_536 };
     let app = TestApp::start_with(AppOptions { quota, ..AppOptions::default() }).await;
     let token = app.register("alice").await;
@@ -254,7 +254,7 @@ async fn creates_at_one_moment_do_not_pass_the_quota_together() {
     assert_eq!(Traces::of(&app).await, Traces::after(3, 3));
 }
 
-/// The simulated catalog, out of reach until it is let in.
+/// The simulated catalog, unreachable until `back` is set.
 struct Away {
     back: AtomicBool,
     source: Arc<dyn CatalogSource>,
@@ -281,7 +281,7 @@ impl CatalogSource for Away {
 }
 
 #[tokio::test]
-async fn without_a_catalog_nothing_is_promised() {
+async fn without_a_catalog_no_create_is_accepted() {
     let away = Arc::new(Away { back: AtomicBool::new(false), source: artifacts::shared() });
     let app = TestApp::start_with(AppOptions { source: Some(away.clone()), ..AppOptions::default() }).await;
     let token = app.register("alice").await;
@@ -296,7 +296,7 @@ async fn without_a_catalog_nothing_is_promised() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_gone_gets_nothing() {
+async fn a_deleted_account_cannot_create_a_server() {
     let app = TestApp::start().await;
     let token = app.register("alice").await;
     user::Entity::delete_many().exec(&app.database.db).await.unwrap();

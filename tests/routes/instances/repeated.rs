@@ -1,4 +1,4 @@
-//! Requests with an `Idempotency-Key`: sent again, sent by many at once, sent with something else.
+//! Requests with an `Idempotency-Key`: repeated, sent concurrently, sent with another body.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,10 +18,10 @@ on_every_database!(
     twenty_different_ones_at_once_with_one_key_are_one_create_and_refusals,
 );
 
-/// Room for one server: an equal request that counted against itself would be refused.
+/// A quota of one server: an equal request that counted against itself would be refused.
 const ROOM_FOR_ONE: Quota = Quota { servers: 1, memory_mib: 512 };
 
-/// The ids that twenty answers name, and how many of the answers say that they were given before.
+/// The operation ids in twenty answers, and how many of the answers are replays.
 async fn outcome(answers: Vec<Result<Response, reqwest::Error>>) -> (BTreeSet<String>, usize) {
     let (mut ids, mut replayed) = (BTreeSet::new(), 0);
     for answer in answers {
@@ -74,18 +74,18 @@ async fn twenty_different_ones_at_once_with_one_key_are_one_create_and_refusals(
 }
 
 #[tokio::test]
-async fn the_first_answer_is_given_again_word_for_word() {
+async fn the_first_answer_is_replayed_unchanged() {
     let app = TestApp::start().await;
     let token = app.register("alice").await;
     let first = keyed(&app, &token, "key").json(&paper()).send().await.unwrap();
     let (headers, text) = (first.headers().clone(), first.text().await.unwrap());
     assert!(!headers.contains_key("idempotency-replayed"));
     let id = serde_json::from_str::<Value>(&text).unwrap()["operationId"].as_str().unwrap().to_owned();
-    // The operation ends, which changes what it is, but not what was answered.
+    // The operation ends, which changes its state but not the stored answer.
     let cancel = app.request(Method::POST, &format!("/api/operations/{id}/cancel")).bearer_auth(&token);
     begun(cancel.send().await.unwrap()).await;
 
-    // Spelt otherwise, it means the same.
+    // The same body in another spelling.
     let spelt = format!("  {}", serde_json::to_string_pretty(&paper()).unwrap());
     for body in [paper().to_string(), spelt] {
         let request = keyed(&app, &token, "key").header("content-type", "application/json").body(body);
@@ -101,7 +101,7 @@ async fn the_first_answer_is_given_again_word_for_word() {
 }
 
 #[tokio::test]
-async fn a_key_stands_for_one_body_of_one_customer_for_seven_days() {
+async fn a_key_belongs_to_one_body_of_one_customer_for_seven_days() {
     let app = TestApp::start().await;
     let (alice, bob) = (app.register("alice").await, app.register("bob").await);
     let first = begun(keyed(&app, &alice, "key").json(&paper()).send().await.unwrap()).await;
@@ -109,7 +109,7 @@ async fn a_key_stands_for_one_body_of_one_customer_for_seven_days() {
     let body = problem(keyed(&app, &alice, "key").json(&other).send().await.unwrap()).await;
     assert_eq!((&body["status"], &body["code"]), (&json!(422), &json!("idempotency_key_reused")));
     assert_eq!(Traces::of(&app).await, Traces::after(1, 1));
-    // A bad body is refused for what it is, and the key still stands for the first one.
+    // An invalid body is refused for its errors, and the key still belongs to the first body.
     let bad = with(paper(), json!({ "memoryMiB": "2g" }));
     assert_eq!(refused(keyed(&app, &alice, "key").json(&bad).send().await.unwrap()).await, "validation_failed");
     assert_eq!(begun(keyed(&app, &alice, "key").json(&paper()).send().await.unwrap()).await, first);

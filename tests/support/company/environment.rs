@@ -1,11 +1,11 @@
-//! The settings with which a process of its own joins a company.
+//! The settings with which another process joins a company.
 
 use std::net::Ipv4Addr;
 
 use super::{Company, ZONE};
 
 impl Company {
-    /// The settings with which a process joins this company.
+    /// The settings with which another process joins this company.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let proxmox = self.world.proxmox_url().trim_end_matches("/api2/json").to_owned();
         let fixed = [

@@ -1,4 +1,4 @@
-//! Work of a later release, which the workers of this one do not know.
+//! Operations of a later release, which the workers of this one do not know.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use zpack::jobs::{Dedup, Queue, Work};
 use zpack::kernel::VmId;
 use zpack::provision::ProvisionPayload;
 
-/// What a later release asks of workers, in a version of the payload that these do not know.
+/// An order of a later release, with a payload version that workers do not know.
 #[derive(Serialize, Deserialize)]
 pub struct LaterRelease(pub(super) ProvisionPayload);
 

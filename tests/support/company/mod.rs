@@ -1,4 +1,4 @@
-//! A small company in one process: a database, Redis, the simulated world, and as many workers as a test wants.
+//! A small company in one process: a database, Redis, the simulated world, and any number of workers.
 
 mod environment;
 mod later;
@@ -33,32 +33,32 @@ use super::{PrivateRedis, TestDb, artifacts, lists_at, parts};
 /// The zone of the simulated DNS servers.
 pub const ZONE: &str = "play.zpack.test";
 
-/// How long a test waits for a fact before it fails. Fifty creates, one after another, share it on a loaded machine.
+/// The timeout of every wait. Fifty creates that run one after another share it on a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(300);
-/// Everything a worker needs, started privately.
+/// Everything a worker needs, private to one test.
 pub struct Company {
     pub db: TestDb,
     pub redis: PrivateRedis,
     pub lists: Lists,
     pub world: World,
-    /// What its workers count, all together.
+    /// The metrics of all its workers together.
     pub metrics: Metrics,
     pub owner: UserId,
     http: reqwest::Client,
 }
 
 impl Company {
-    /// Starts one over an SQLite database.
+    /// Starts a company with an SQLite database.
     pub async fn start() -> Self {
         Self::start_on(DatabaseKind::Sqlite).await
     }
 
-    /// Starts one over a database of `kind`.
+    /// Starts a company with a database of `kind`.
     pub async fn start_on(kind: DatabaseKind) -> Self {
         Self::start_over(TestDb::migrated(kind).await, 0.01).await
     }
 
-    /// Starts one over an empty company database; simulated seconds are multiplied by `time_scale`.
+    /// Starts a company with an empty database; simulated durations are multiplied by `time_scale`.
     pub async fn start_over(db: TestDb, time_scale: f64) -> Self {
         let redis = PrivateRedis::start();
         let lists = lists_at(redis.url());
@@ -68,12 +68,12 @@ impl Company {
         Self { db, redis, lists, world, metrics, owner, http }
     }
 
-    /// Opens the API of this company; observations count for `freshness`.
+    /// Starts the API of this company; observations count for `freshness`.
     pub fn door(&self, freshness: Freshness) -> Door {
         self.door_with(freshness, self.publisher())
     }
 
-    /// Opens it over another edge.
+    /// The same with another publisher.
     pub fn door_with(&self, freshness: Freshness, publisher: Publisher) -> Door {
         Door::open(Parts {
             freshness,
@@ -88,17 +88,17 @@ impl Company {
     /// Accepts an operation as the API does, and offers it to workers.
     pub async fn begin(&self, request: ServerRequest) -> OperationId {
         let id = self.begin_silently(request).await;
-        // The sweeper rings for it when this is lost.
+        // If this is lost, the sweeper offers it.
         let _ = self.lists.ring(Queue::Provision, id).await;
         id
     }
 
-    /// Accepts an operation whose ring is lost.
+    /// Accepts an operation whose offer is lost.
     pub async fn begin_silently(&self, request: ServerRequest) -> OperationId {
         self.begin_new(self.order(request)).await.operation.id
     }
 
-    /// What the API would accept for this request with an idempotency key.
+    /// The order that the API would accept for this request with an idempotency key.
     pub fn order(&self, request: ServerRequest) -> Order<ProvisionPayload> {
         let work = ProvisionPayload { user_id: self.owner, request };
         Order::new(work).owned_by(self.owner).keyed(true)
@@ -109,12 +109,12 @@ impl Company {
         Order::new(LaterRelease(ProvisionPayload { user_id: self.owner, request })).owned_by(self.owner)
     }
 
-    /// Writes an operation without offering it.
+    /// Accepts an operation without offering it.
     pub async fn begin_new<W: Work>(&self, order: Order<W>) -> Begun {
         self.try_begin(order).await.unwrap()
     }
 
-    /// The same, where the database may be busy.
+    /// The same, returning an error if the database is busy.
     pub async fn try_begin<W: Work>(&self, order: Order<W>) -> Result<Begun, OperationError> {
         let tx = db::begin(&self.db.db).await?;
         let begun = begin(&tx, &order, Actor::Customer, Clock::System.now()).await?;
@@ -127,7 +127,7 @@ impl Company {
         operation::Entity::find_by_id(id).one(&self.db.db).await.unwrap().unwrap()
     }
 
-    /// Lets the leases of all that is in progress run out, as time does.
+    /// Makes all leases expire.
     pub async fn end_leases(&self) {
         operation::Entity::update_many()
             .col_expr(operation::Column::LeaseUntil, Expr::value(1i64))
@@ -137,7 +137,7 @@ impl Company {
             .unwrap();
     }
 
-    /// Waits until the operation has ended and nothing of it is left to do.
+    /// Waits until the operation and its undo have ended.
     pub async fn settled(&self, id: OperationId) -> operation::Model {
         use entities::operation::Unwind;
         self.wait(&format!("{id} to settle"), || async {
@@ -148,26 +148,26 @@ impl Company {
         .await
     }
 
-    /// Waits for a success and returns the row.
+    /// Waits for success and returns the row.
     pub async fn succeeded(&self, id: OperationId) -> operation::Model {
         let row = self.settled(id).await;
         assert_eq!(row.state, OperationState::Succeeded, "{:?}: {:?}", row.error_code, row.error_message);
         row
     }
 
-    /// Waits until `fact` is there.
+    /// Waits until `fact` returns a value.
     pub async fn wait<T, F: Future<Output = Option<T>>>(&self, what: &str, fact: impl Fn() -> F) -> T {
         let deadline = tokio::time::Instant::now() + DEADLINE;
         loop {
             if let Some(value) = fact().await {
                 return value;
             }
-            assert!(tokio::time::Instant::now() < deadline, "waited in vain for {what}");
+            assert!(tokio::time::Instant::now() < deadline, "timed out waiting for {what}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Makes the server that `made` made one of the new account `name`, whose token it returns.
+    /// Makes the server that `made` created belong to the new account `name`, whose token is returned.
     pub async fn give(&self, made: OperationId, door: &Door, name: &str) -> String {
         let token = door.register(name).await;
         let me: Value = door.get("/api/auth/me").bearer_auth(&token).send().await.unwrap().json().await.unwrap();
@@ -182,7 +182,7 @@ impl Company {
     }
 }
 
-/// A customer to own the servers.
+/// A customer who owns the servers.
 async fn owner(db: &sea_orm::DatabaseConnection) -> UserId {
     let (id, now) = (UserId::generate(), Clock::System.now());
     let row = entities::user::ActiveModel {

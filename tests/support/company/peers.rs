@@ -1,4 +1,4 @@
-//! Clients of the simulated peers, as a worker has them.
+//! Clients of the simulated peers, as workers have them.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use zpack::publishing::{Peers, Publisher};
 
 use super::{Company, ZONE};
 
-/// How long a peer at the edge may take; a loaded machine stands still for seconds.
+/// The timeout of edge peers; a loaded machine may stop for seconds.
 const EDGE_TIMEOUT: Duration = Duration::from_secs(6);
-/// How long a refused token is not sent again.
+/// The cool-down after a refused token.
 const COOL_DOWN: Duration = Duration::from_millis(200);
 
 impl Company {
@@ -41,7 +41,7 @@ impl Company {
         Proxmox::new(&settings, Clock::System).unwrap()
     }
 
-    /// The client of the simulated agents; none may take longer than `timeout`.
+    /// The client of the simulated agents, with `timeout`.
     pub fn agents(&self, timeout: Duration) -> Agents {
         let token = Some(Secret::new(self.world.agent_token()).into());
         let settings = AgentSettings { port: self.world.agent_port(), token, timeout, cool_down: COOL_DOWN };

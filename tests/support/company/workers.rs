@@ -1,4 +1,4 @@
-//! Workers of a company, made of the same parts as those of `zpack worker`.
+//! Workers of a company, composed like those of `zpack worker`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::super::worker::{RunningWorker, renewer_connection};
 use super::Company;
 
 impl Company {
-    /// Quick times, but a lease that a loaded machine does not lose: in one process no worker vanishes.
+    /// Short intervals, but leases that a loaded machine does not lose: in one process no worker vanishes.
     pub fn settings() -> JobSettings {
         JobSettings {
             lease: Duration::from_secs(30),
@@ -29,7 +29,7 @@ impl Company {
         }
     }
 
-    /// The house rules, with waits that fit the simulated world.
+    /// The policy, with timings that fit the simulated world.
     pub fn policy(&self) -> ProvisionPolicy {
         ProvisionPolicy {
             game_vmids: "5000-5999".parse().unwrap(),
@@ -55,7 +55,7 @@ impl Company {
         }
     }
 
-    /// What its jobs are made of. Teardown is quick to record a debt when a peer does not answer.
+    /// The parts of its jobs. Teardown records a debt quickly when a peer does not answer.
     pub fn parts(&self) -> WorkerParts {
         let policy = self.policy();
         let timings = policy.timings.container;
@@ -79,7 +79,7 @@ impl Company {
         self.worker_under(self.policy(), settings)
     }
 
-    /// Starts one with another policy.
+    /// Starts a worker with another policy.
     pub fn worker_under(&self, policy: ProvisionPolicy, settings: JobSettings) -> RunningWorker {
         self.work(provision::jobs(&WorkerParts { policy, ..self.parts() }).unwrap(), settings)
     }
@@ -89,7 +89,7 @@ impl Company {
         self.host_worker_of(&self.parts())
     }
 
-    /// Starts one that is made of other parts.
+    /// Starts a worker with other parts.
     pub fn host_worker_of(&self, parts: &WorkerParts) -> RunningWorker {
         self.work(host::jobs(parts).unwrap(), Self::host_settings())
     }
@@ -119,12 +119,12 @@ impl Company {
         })
     }
 
-    /// How many ids are on the list of work to hand out.
+    /// How many ids are on the ready list.
     pub async fn depth(&self) -> u64 {
         self.lists.depth(Queue::Provision).await.unwrap().ready
     }
 
-    /// Whether a worker has said lately that it lives.
+    /// Whether a worker has a recent heartbeat.
     pub async fn living_workers(&self) -> bool {
         let mut connection = self.lists.connection();
         let time: (i64, i64) = redis::cmd("TIME").query_async(&mut connection).await.unwrap();

@@ -1,4 +1,4 @@
-//! Steering and reading the simulated world.
+//! Controls and reads the simulated world.
 
 use serde_json::Value;
 
@@ -11,14 +11,14 @@ impl Company {
         self.http.get(url).send().await.unwrap().json().await.unwrap()
     }
 
-    /// How many records Cloudflare and Technitium hold, and how many servers the proxy knows.
+    /// The numbers of records at Cloudflare and Technitium, and of servers at the proxy.
     pub async fn at_edge(&self) -> [usize; 3] {
         let state = self.state().await;
         [&state["cloudflare"]["records"], &state["technitium"]["zones"][0]["records"], &state["velocity"]["servers"]]
             .map(|held| held.as_array().unwrap().len())
     }
 
-    /// Containers in the simulated world, templates left out.
+    /// Containers in the simulated world, without templates.
     pub async fn containers(&self) -> Vec<Value> {
         let state = self.state().await;
         let all = state["proxmox"]["containers"].as_array().unwrap();
@@ -37,29 +37,29 @@ impl Company {
         counts
     }
 
-    /// `GET` from the simulator's control.
+    /// `GET` from the simulator's control API.
     pub async fn get(&self, path: &str) -> Value {
         let url = format!("{}{path}", self.world.control_url());
         self.http.get(url).send().await.unwrap().json().await.unwrap()
     }
 
-    /// Takes a container out of the simulated world.
+    /// Removes a container from the simulated world.
     pub async fn remove_container(&self, vmid: i64) {
         self.control_delete(&format!("/sim/proxmox/containers/{vmid}")).await;
     }
 
-    /// Drops the faults that are still to come.
+    /// Drops the faults that have not occurred yet.
     pub async fn forget_faults(&self) {
         self.control_delete("/sim/faults").await;
     }
 
-    /// `DELETE` to the simulator's control.
+    /// `DELETE` to the simulator's control API.
     pub async fn control_delete(&self, path: &str) {
         let url = format!("{}{path}", self.world.control_url());
         self.http.delete(url).send().await.unwrap().error_for_status().unwrap();
     }
 
-    /// `POST` to the simulator's control.
+    /// `POST` to the simulator's control API.
     pub async fn control(&self, path: &str, body: Value) -> Value {
         let url = format!("{}{path}", self.world.control_url());
         let answer = self.http.post(url).json(&body).send().await.unwrap();
