@@ -155,8 +155,7 @@ async fn refusals_of_the_simulated_agent_are_classified() {
 #[tokio::test]
 async fn a_missing_agent_is_reported_as_unreachable() {
     let address = unused_address().await;
-    let error =
-        agents_at(address.port(), "agent-token").configure(address.ip(), &paper(1)).await.unwrap_err();
+    let error = agents_at(address.port(), "agent-token").configure(address.ip(), &paper(1)).await.unwrap_err();
     assert!(matches!(error, AgentError::Unreachable { .. }), "{error}");
     assert_eq!(error.failure(), Failure::Transient);
 }

@@ -1,4 +1,4 @@
-//! Operations that are to run later: begun so, or ended by their job as "again".
+//! Operations that run later: accepted so, or ended by their job as "again".
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -94,7 +94,7 @@ async fn what_waits_to_run_again_can_be_cancelled(test: TestDb) {
 async fn a_cancellation_that_the_job_missed_is_not_kept_waiting(test: TestDb) {
     let runtime = Runtime::over(test);
     let id = runtime.begin("poll").await;
-    // It is asked to stop while it runs and does not look.
+    // The job is asked to stop while it runs, and does not check.
     let job = Script::new("poll", |cx| async move {
         if cx.cancelled.is_cancelled() {
             return JobEnd::Cancelled { undo: UnwindEnd::Nothing };

@@ -1,4 +1,4 @@
-//! What runs for longer than its kind may is asked to stop, and fenced out when it does not.
+//! A run that takes longer than the deadline of its kind is asked to stop, and fenced out when it does not.
 
 use std::future::pending;
 use std::sync::Arc;

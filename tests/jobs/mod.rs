@@ -1,4 +1,4 @@
-//! Workers and jobs without any feature: what becomes of an operation, by how its job ends.
+//! Workers and jobs without a feature: the end of an operation, by how its job ends.
 
 mod again;
 mod deadlines;
@@ -9,7 +9,7 @@ use zpack::db;
 use zpack::db::entities::operation_step::{self, StepStatus};
 use zpack::jobs::JobContext;
 
-/// Notes that the job of `cx` has begun a step, as a saga does.
+/// Records that the job of `cx` has begun a step, as a saga does.
 async fn begin_step(cx: &JobContext, outside: bool) {
     let row = operation_step::ActiveModel {
         operation_id: Set(cx.id()),

@@ -1,4 +1,4 @@
-//! A job that panics ends its operation at once, and its worker goes on.
+//! A job that panics ends its operation at once, and its worker continues.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ on_every_database!(
     a_panic_in_an_undo_is_tried_again,
 );
 
-/// Another kind, to see that the one place of the worker is free again.
+/// Another kind, to check that the worker's only slot is free again.
 fn other() -> Script {
     Script::new("other", |_| async { JobEnd::Succeeded })
 }
@@ -62,7 +62,7 @@ async fn a_panic_after_an_outside_step_makes_it_stale_and_undone(test: TestDb) {
     let settled = runtime.until(id, |row| row.unwind == Unwind::Done).await;
     assert_eq!((settled.state, settled.cleanup), (OperationState::Stale, Cleanup::Done));
     assert_eq!(settled.error_code.as_deref(), Some("internal_error"));
-    // Its run, the end of its owner, and the undo.
+    // The run, the end of its owner, and the undo.
     assert_eq!((settled.fence, undone.load(Ordering::SeqCst)), (3, 1));
     worker.stop().await;
 }

@@ -1,5 +1,5 @@
-//! The database is away: requests are told so, nobody ends or runs hot, and what was under way goes on
-//! (docs/invariants.md I1).
+//! The database is down: requests get an error, no process ends or runs hot, and operations in progress continue
+//! afterwards (docs/invariants.md I1).
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::support::company::node;
 use crate::support::mariadb::PrivateMariaDb;
 use crate::support::postgres::PrivatePostgres;
 
-/// How long a refusal may take: an attempt to get a connection, 3 s, twice, on a loaded machine.
+/// How long a refusal may take: two attempts to connect of 3 s each, on a loaded machine.
 const REFUSAL: Duration = Duration::from_secs(12);
 
-/// How it goes.
+/// How the database fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Away {
     Killed,
@@ -61,7 +61,7 @@ async fn come_and_go(mut server: Server, ways: &[Away]) {
     for &away in ways {
         let what = format!("the database {away:?}");
         let log = format!("worker {away:?}");
-        // An operation is held right after Proxmox has taken the request to clone.
+        // An operation is held right after Proxmox has accepted the request to clone.
         let held = scene.file("held");
         let place = format!("clone_container.accepted=wait:{}", held.display());
         let mut worker = scene.worker(&log, [("ZPACK_FAILPOINT", place)]);
@@ -89,7 +89,7 @@ async fn come_and_go(mut server: Server, ways: &[Away]) {
 
         away.end(&mut server, &scene);
         let back = Clock::System.now();
-        // The same request, under the same key, until it is accepted.
+        // The same request, with the same key, until it is accepted.
         let next = scene
             .company
             .wait("the API to accept", || async {

@@ -1,7 +1,7 @@
 //! The disk of an SQLite database is full.
 //!
-//! A full disk needs a small one: a shell mounts one in a mount namespace of its own, which ends with it, runs the API
-//! there, and fills and empties the disk when told to.
+//! A full disk needs a small one: a shell mounts one in its own mount namespace, which ends with it, runs the API
+//! there, and fills and empties the disk on command.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -40,7 +40,7 @@ struct SmallDisk {
 impl SmallDisk {
     fn start(company: &Company, folder: &std::path::Path, port: u16) -> Self {
         let mut command = Command::new("unshare");
-        // Root needs no namespace of users, and may not have one in a chroot.
+        // Root needs no user namespace, and may not have one in a chroot.
         if !nix::unistd::geteuid().is_root() {
             command.arg("--map-root-user");
         }
@@ -75,7 +75,7 @@ impl SmallDisk {
         panic!("the shell has ended at `{word}`");
     }
 
-    /// The end of its orders is the end of the shell, and with it of the API and the disk.
+    /// When its input ends, the shell ends, and with it the API and the disk.
     async fn end(mut self) {
         drop(self.orders);
         self.shell.wait().await.unwrap();
@@ -83,7 +83,7 @@ impl SmallDisk {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_a_clear_error_and_nothing_is_half_written() {
+async fn a_full_disk_is_an_error_without_partial_writes() {
     let company = Company::start().await;
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();
@@ -106,7 +106,7 @@ async fn a_full_disk_is_a_clear_error_and_nothing_is_half_written() {
     };
 
     disk.tell("fill").await;
-    // The file may have pages to spare; a request that still fits is accepted.
+    // The file may have free pages; a request that still fits is accepted.
     let mut accepted = 0;
     let answer = loop {
         let answer = create(accepted).await.unwrap();
@@ -117,7 +117,7 @@ async fn a_full_disk_is_a_clear_error_and_nothing_is_half_written() {
         assert!(accepted < 3, "the disk does not get full");
     };
     refused(answer, "storage_full").await;
-    // Asked again with the same key it is refused again: no half of it is there to be joined or replayed.
+    // The same request with the same key is refused again: no part of it was stored that could be joined or replayed.
     refused(create(accepted).await.unwrap(), "storage_full").await;
 
     disk.tell("empty").await;

@@ -1,5 +1,5 @@
-//! Redis holds anything at all under the names of the runtime: due work starts nevertheless (docs/invariants.md I10,
-//! docs/contracts/jobs.md 6.10, 6.16).
+//! Redis holds arbitrary values under the keys of the runtime: due operations start nevertheless (docs/invariants.md
+//! I10, docs/contracts/jobs.md 6.10, 6.16).
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::crash::process::WorkerProcess;
 use crate::support::company::node;
 use crate::support::{TestDb, free_port};
 
-/// What a worker counts, by the name of the metric.
+/// Counts of a worker, by the name of the metric.
 struct Counts {
     url: String,
     http: reqwest::Client,
@@ -40,7 +40,7 @@ async fn scene() -> (Scene, WorkerProcess, Counts) {
     (scene, worker, Counts { url: format!("http://{address}/metrics"), http })
 }
 
-/// The keys of the runtime: the ready list, the workers, what the living worker has received, and what a dead one had.
+/// The keys of the runtime: the ready list, the workers, and the processing lists of the living and the dead worker.
 async fn keys(scene: &Scene, connection: &mut RedisPool) -> Vec<String> {
     let known = scene
         .company
@@ -57,7 +57,7 @@ async fn keys(scene: &Scene, connection: &mut RedisPool) -> Vec<String> {
     vec![Queue::Provision.ready_key(), Queue::Provision.workers_key(), received, dead]
 }
 
-/// Puts something of `kind` under `key`, whatever was there.
+/// Replaces `key` with a value of `kind`.
 fn replace(pipe: &mut redis::Pipeline, kind: &str, key: &str) {
     pipe.del(key);
     match kind {
@@ -104,7 +104,7 @@ async fn keys_of_the_wrong_type_are_removed_and_due_work_starts() {
             .await;
     }
     assert!(worker.is_alive());
-    // Ready list, workers and the list of the living: each was replaced four times.
+    // Ready list, workers and the list of the living worker: each was replaced four times.
     let removed = counts.of("zpack_queue_keys_removed_total").await;
     assert!((8..=16).contains(&removed), "{removed}");
     let words = scene.lines("worker");
@@ -113,7 +113,7 @@ async fn keys_of_the_wrong_type_are_removed_and_due_work_starts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rubbish_and_ten_thousand_copies_run_one_job_and_are_dropped() {
+async fn invalid_entries_and_ten_thousand_copies_are_dropped_and_one_job_runs() {
     let (scene, mut worker, counts) = scene().await;
     let mut connection = scene.company.lists.connection();
     keys(&scene, &mut connection).await;
@@ -128,7 +128,7 @@ async fn rubbish_and_ten_thousand_copies_run_one_job_and_are_dropped() {
     let () = connection.lpush(&ready, vec![id.to_string(); 10_000]).await.unwrap();
     let () = connection.lpush(&ready, &[OperationId::generate().to_string(), String::new()]).await.unwrap();
     let () = connection.lpush(&ready, vec![0xff_u8; 1024 * 1024]).await.unwrap();
-    // Behind all of it stands an honest one.
+    // The last entry is a valid one.
     let last = scene.company.begin(node()).await;
     for id in [id, last] {
         assert_eq!(scene.company.succeeded(id).await.starts, 1);
@@ -139,7 +139,7 @@ async fn rubbish_and_ten_thousand_copies_run_one_job_and_are_dropped() {
     assert!(scene.company.effects("clone").await.values().all(|&clones| clones == 1));
     scene
         .company
-        .wait("the rubbish to be counted", || async {
+        .wait("the invalid entries to be counted", || async {
             (counts.of("zpack_queue_entries_dropped_total").await >= 2).then_some(())
         })
         .await;

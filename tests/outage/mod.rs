@@ -1,7 +1,7 @@
-//! What whole processes do while a store is away, frozen or silent, or Redis is full, and after it is back.
+//! Whole processes while a store is down, frozen or unresponsive, or Redis is full, and afterwards.
 //!
-//! [`scene`] starts the API and a worker behind breakable networks. What is measured is told by the product itself: by the
-//! times in its rows, by its log, and by what the kernel has counted for its processes.
+//! [`scene`] starts the API and a worker behind breakable networks. The measurements come from the product itself: the
+//! times in its rows, its log, and what the kernel has counted for its processes.
 
 mod database;
 mod disk;

@@ -1,5 +1,5 @@
-//! Redis is away: what is accepted is in the database, and runs once Redis is back (docs/contracts/jobs.md 6.8, 6.11,
-//! 6.25).
+//! Redis is down: accepted operations are in the database, and run once Redis is back (docs/contracts/jobs.md 6.8,
+//! 6.11, 6.25).
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use zpack::kernel::{Clock, Timestamp};
 use super::scene::{Scene, accepted, assert_idle, assert_soon};
 use crate::support::TestDb;
 
-/// How long a customer may wait for the answer when Redis says nothing: two commands and their time limits, on a loaded
-/// machine.
+/// How long a customer may wait for an answer while Redis does not answer: two commands with their timeouts, on a
+/// loaded machine.
 const PROMPT: Duration = Duration::from_secs(5);
 
-/// How Redis can be of no use.
+/// How Redis fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Away {
     Killed,
@@ -30,12 +30,12 @@ impl Away {
             Self::Killed => tokio::task::block_in_place(|| scene.company.redis.kill()),
             Self::Frozen => scene.company.redis.freeze(),
             Self::Silent => scene.redis.blackhole(),
-            // It holds more already.
+            // Its memory limit is exceeded.
             Self::Full => configure(scene, "maxmemory", "1kb").await,
         }
     }
 
-    /// Returns when Redis was of use again.
+    /// Ends the failure; returns when Redis worked again.
     async fn end(self, scene: &mut Scene) -> Timestamp {
         match self {
             Self::Killed => tokio::task::block_in_place(|| scene.company.redis.run()),
@@ -54,7 +54,7 @@ async fn configure(scene: &Scene, name: &str, value: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_redis_requests_are_accepted_and_run_soon_after_its_return() {
+async fn without_redis_requests_are_accepted_and_run_after_its_return() {
     let mut scene = Scene::over(TestDb::migrated(DatabaseKind::Sqlite).await).await;
     let (mut api, mut worker) = (scene.api().await, scene.worker("worker", []));
     scene.warm_up(&api).await;

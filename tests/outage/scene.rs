@@ -1,4 +1,4 @@
-//! A company whose API and worker are processes that reach their stores through networks a test can break.
+//! A company whose API and worker are processes that reach their stores through networks that a test can break.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,13 +17,13 @@ use crate::support::{TestDb, free_port};
 
 const SECRET: &str = "a signing secret of more than 32 bytes";
 
-/// Within this time of the return of a store, work goes on.
+/// The time after the return of a store within which work continues.
 const RETURN: Duration = Duration::from_secs(5);
-/// The rest of the tests runs on the same two cores meanwhile; alone, half of it is enough.
+/// A factor, because other tests run on the same two cores; half of the time is enough without them.
 const LOADED: u32 = 2;
 
-/// The most that a process may use of a core while it can do nothing: the two percent of docs/contracts/jobs.md 6.11
-/// for each of the two queues that a worker serves.
+/// The largest share of a core that an idle process may use: the two percent of docs/contracts/jobs.md 6.11 for each of
+/// the two queues of a worker.
 const IDLE: f64 = 0.04;
 /// How long that is measured.
 const WINDOW: Duration = Duration::from_secs(4);
@@ -61,8 +61,8 @@ impl Scene {
         self.folder.path().join(name)
     }
 
-    /// The settings of a process behind the networks. No lease ends during an outage of this test, and whoever waits
-    /// does so as in production.
+    /// The settings of a process behind the networks. No lease expires during an outage of a test, and timeouts are
+    /// those of production.
     fn settings(&self, more: impl IntoIterator<Item = (&'static str, String)>) -> Vec<(&'static str, String)> {
         let mut settings = vec![("REDIS_URL", format!("redis://127.0.0.1:{}/0", self.redis.port()))];
         settings.extend(self.database.as_ref().map(|proxy| ("DATABASE_URL", self.company.db.url_at(proxy.port()))));
@@ -72,13 +72,13 @@ impl Scene {
         settings
     }
 
-    /// Starts a worker; its log is the file of its name.
+    /// Starts a worker; its log has its name.
     pub fn worker(&self, name: &str, more: impl IntoIterator<Item = (&'static str, String)>) -> WorkerProcess {
         let log = self.file(name);
         WorkerProcess::start_role(&self.company, &["worker", "provision"], self.settings(more), Some(&log))
     }
 
-    /// Starts the API and waits until it answers; its log is the file `api`.
+    /// Starts the API and waits until it answers; its log is `api`.
     pub async fn api(&self) -> Api {
         self.api_with([]).await
     }
@@ -100,7 +100,7 @@ impl Scene {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Creates a server and waits until it is there: everything is connected.
+    /// Creates a server and waits until it is done: every process is connected then.
     pub async fn warm_up(&self, api: &Api) {
         let id = accepted(api.create("warm").await).await;
         self.company.succeeded(id).await;
@@ -108,12 +108,12 @@ impl Scene {
 }
 
 impl Api {
-    /// What the API needs besides what every process has.
+    /// Settings of the API beside those of every process.
     pub fn settings(port: u16) -> [(&'static str, String); 3] {
         [("PORT", port.to_string()), ("BIND_ADDRESS", "127.0.0.1".to_owned()), ("API_AUTH_SECRET", SECRET.to_owned())]
     }
 
-    /// The API in `process`, asked by `owner`.
+    /// The API in `process`, called by `owner`.
     pub fn of(process: WorkerProcess, port: u16, owner: UserId) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
         Self { process, port, owner, http }
@@ -125,7 +125,7 @@ impl Api {
         if answer.status().is_success() { answer.json().await.ok() } else { None }
     }
 
-    /// Asks for a server under an idempotency key.
+    /// Creates a server with an idempotency key.
     pub async fn create(&self, key: &str) -> Response {
         let signer = TokenSigner::new(&Secret::new(SECRET), Duration::from_secs(3600)).unwrap();
         let token = signer.issue(self.owner, 0, Clock::System.now()).unwrap();
@@ -148,7 +148,7 @@ pub async fn accepted(answer: Response) -> OperationId {
     body["operationId"].as_str().unwrap().parse().unwrap()
 }
 
-/// Demands a 503 with this code that says when to come back.
+/// Checks that the answer is a 503 with this code and `Retry-After`.
 pub async fn refused(answer: Response, code: &str) {
     let status = answer.status();
     let wait = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
@@ -158,14 +158,14 @@ pub async fn refused(answer: Response, code: &str) {
     assert!(wait.is_some_and(|seconds| seconds > 0) && kind == "application/problem+json", "{wait:?} {kind}");
 }
 
-/// Demands that something happened soon enough after the return of a store.
+/// Checks that something happened soon enough after the return of a store.
 pub fn assert_soon(what: &str, back: Timestamp, happened: Timestamp) {
     let took = happened.millis() - back.millis();
     println!("{what}: {took} ms after the return");
     assert!(took <= i64::try_from((RETURN * LOADED).as_millis()).unwrap(), "{what}: {took} ms after the return");
 }
 
-/// Demands that none of `processes` is busy now. A share of a core cannot be seen at a glance, hence the window.
+/// Checks that none of `processes` is busy. A share of a core can be measured only over a while, hence the window.
 pub async fn assert_idle(what: &str, processes: &[(&str, &WorkerProcess)]) {
     let before: Vec<f64> = processes.iter().map(|(_, process)| cpu_seconds(process)).collect();
     let began = Instant::now();
@@ -178,7 +178,7 @@ pub async fn assert_idle(what: &str, processes: &[(&str, &WorkerProcess)]) {
     }
 }
 
-/// What the kernel has counted for all threads of a process: `utime` and `stime`, in hundredths of a second.
+/// The CPU time of all threads of a process: `utime` and `stime`, in hundredths of a second.
 fn cpu_seconds(process: &WorkerProcess) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid())).expect("it lives");
     let (_, fields) = stat.rsplit_once(") ").expect("a command in brackets");

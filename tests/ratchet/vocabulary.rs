@@ -74,10 +74,11 @@ const COMMENTS: &[&str] = &[
     "tests/contracts/",
     "tests/edge/",
     "tests/flows/",
-    "tests/flows/debts.rs",
-    "tests/flows/teardown.rs",
+    "tests/jobs/",
+    "tests/outage/",
     "tests/ratchet/",
     "tests/routes/",
+    "tests/stores/",
     "tests/support/",
 ];
 

@@ -1,4 +1,4 @@
-//! An agent whose answer breaks its poll, and the poll of the others.
+//! An agent whose answer makes its poll panic, and the polls of the others.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::support::rows::AnyOwner;
 use crate::support::servers::server;
 use crate::support::{PrivateRedis, TestDb, lists_at};
 
-/// Where the agent is that breaks whoever asks it.
+/// The address of the agent whose answer panics.
 const BREAKING: &str = "127.0.0.8";
 
 /// Agents of which one answers with something that panics.
@@ -66,7 +66,7 @@ async fn record(db: &TestDb, number: i64, address: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_poll_that_panics_fails_the_task_and_neither_ends_the_role_nor_stops_the_other_polls() {
+async fn a_panicking_poll_fails_the_pass_without_stopping_other_polls() {
     let (db, redis) = (TestDb::migrated(DatabaseKind::Sqlite).await, PrivateRedis::start());
     record(&db, 5000, BREAKING).await;
     record(&db, 5001, "127.0.0.9").await;

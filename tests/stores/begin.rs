@@ -1,4 +1,4 @@
-//! Accepting an operation: what its row says, and when it may start.
+//! Accepting an operation: its row, and when it may start.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ async fn work_for_later_waits_by_the_clock_of_the_database(test: TestDb) {
     assert_eq!(lists.ready(Queue::Host).await.unwrap(), 1);
 }
 
-/// What a release without the columns of `m0009` writes.
+/// What a release without the columns of `m0009` would write.
 async fn insert_as_before(db: &impl ConnectionTrait, id: &str, kind: &str, payload: &str) {
     let sql = format!(
         "INSERT INTO operations (id, kind, queue, schema_version, payload, state, unwind, cleanup, run_after, fence, starts, \
@@ -76,7 +76,7 @@ async fn operations_of_older_releases_stay_readable(test: TestDb) {
         let id: OperationId = id.parse().unwrap();
         operation::Entity::find_by_id(id).one(db).await.unwrap().unwrap()
     };
-    // An older process that still serves while the new schema is there already.
+    // An older process that still runs after the migration.
     insert_as_before(db, ids[0], "provision", payload).await;
     let row = read(db, ids[0]).await;
     assert_eq!((row.begun_by, row.cancel_rule), (Actor::System, CancelRule::BeforeStart), "what is safe");
@@ -84,7 +84,7 @@ async fn operations_of_older_releases_stay_readable(test: TestDb) {
     insert_as_before(db, ids[1], "teardown", r#"{"vmid":5000,"by":"x"}"#).await;
     assert_eq!(shown_request(&read(db, ids[1]).await), json!(null));
 
-    // The same rows, from before the migration.
+    // Rows from before the migration.
     for column in ["request", "begun_by", "cancel_rule"] {
         db.execute_unprepared(&format!("ALTER TABLE operations DROP COLUMN {column}")).await.unwrap();
     }

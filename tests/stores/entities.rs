@@ -1,4 +1,4 @@
-//! Every entity comes back as it was written, on every database, at the edges of its types too.
+//! Every entity is read as it was written, on every database, also at the limits of its types.
 
 use sea_orm::{EntityTrait, IntoActiveModel, ModelTrait, TryIntoModel};
 use zpack::db;
@@ -27,7 +27,7 @@ where
 const LATE: Timestamp = Timestamp::from_millis(i64::MAX);
 const EARLY: Timestamp = Timestamp::from_millis(i64::MIN);
 
-/// A text that byte-wise storage must keep: quotes, backslashes, line ends, letters outside the basic plane.
+/// A text that byte-wise storage must preserve: quotes, backslashes, line ends, letters outside the basic plane.
 fn odd() -> String {
     "O'Brien \"\\\" \r\n\t äß 日本 🦀 %_".to_owned()
 }
@@ -261,7 +261,7 @@ async fn every_entity_comes_back_as_it_was_written(test: TestDb) {
         lease::Model { name: "controller".into(), epoch: i64::MAX, holder: Some(odd()), renewed_at: Some(EARLY) },
     )
     .await;
-    // More than TEXT of MariaDB holds.
+    // More than a TEXT of MariaDB can hold.
     let body = "é".repeat(1 << 20);
     let document = "games".to_owned();
     round_trip(&test, catalog_copy::Model { document, body, etag: Some("W/\"1\"".into()), fetched_at: LATE }).await;

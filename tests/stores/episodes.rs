@@ -1,4 +1,4 @@
-//! One operation for each episode, whoever is first, on every kind of database.
+//! One operation for each episode, whichever process is first, on every kind of database.
 
 use std::time::Duration;
 
@@ -46,11 +46,11 @@ async fn an_episode_has_one_operation_and_another_one_its_own(test: TestDb) {
     assert_eq!(claim(db, "notify", &outage("1"), third).await, EpisodeClaim::Claimed);
     let elsewhere = Episode { subject: "server:5001".to_owned(), ..outage("1") };
     assert_eq!(claim(db, "repair", &elsewhere, fourth).await, EpisodeClaim::Claimed);
-    // A repeated transaction whose first commit was not heard of.
+    // A retried transaction whose first commit succeeded without an answer.
     assert_eq!(claim(db, "repair", &outage("1"), first).await, EpisodeClaim::Claimed);
 }
 
-/// Begins the same episode twice; the first ends its transaction by `commit` when the second may have begun to wait.
+/// Begins the same episode twice; the first ends its transaction with `commit` when the second may be waiting.
 async fn race(test: &TestDb, commit: bool) -> (OperationId, OperationId, EpisodeClaim) {
     let (first, second) = (OperationId::generate(), OperationId::generate());
     let other = test.another_pool().await;
@@ -59,7 +59,7 @@ async fn race(test: &TestDb, commit: bool) -> (OperationId, OperationId, Episode
     let waiting = tokio::spawn({
         let other = other.clone();
         async move {
-            // The second writer may be refused instead of waiting; then it repeats its transaction.
+            // The second writer may be refused instead of waiting; then it retries its transaction.
             db::retry_conflicts(|| async {
                 let tx = db::begin(&other).await?;
                 let claim = claim_episode(&tx, "repair", &outage("1"), second, NOW).await?;
@@ -70,7 +70,7 @@ async fn race(test: &TestDb, commit: bool) -> (OperationId, OperationId, Episode
             .unwrap()
         }
     });
-    // Perhaps the second waits already; the outcome is the same when it comes later.
+    // The second may be waiting by now; the outcome is the same if it comes later.
     tokio::task::yield_now().await;
     if commit {
         tx.commit().await.unwrap();

@@ -1,4 +1,4 @@
-//! First answers, kept per key on every kind of database.
+//! First answers, stored per key on every kind of database.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The statements that claim, write, end, recover, offer and cancel do what `jobs::lifecycle` says, on every
+//! The statements that claim, write, end, recover, offer and cancel do what `jobs::lifecycle` says, for every
 //! combination of the columns they read.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +39,7 @@ const FENCE: i64 = 7;
 const DEADLINES: Deadlines = Deadlines { run: Duration::from_secs(3600), undo: Duration::from_secs(600) };
 const HOUR: i64 = 3_600_000;
 const LEASES: [Option<i64>; 3] = [None, Some(HOUR), Some(-HOUR)];
-/// Lease and claim of an owner, in time or late by one or the other.
+/// Lease and claim of an owner, in time or expired.
 const OWNERS: [(Option<i64>, Option<i64>); 6] = [
     (None, None),
     (Some(HOUR), None),
@@ -99,13 +99,13 @@ fn at(now: Timestamp, offset: i64) -> Timestamp {
     Timestamp::from_millis(now.millis() + offset)
 }
 
-/// Every state with every unwind, possible or not: the statements must not rely on what they never see.
+/// Every state with every state of the undo, possible or not: the statements must not rely on what never occurs.
 fn standings(now: Timestamp) -> Vec<operation::Model> {
     let pairs = OperationState::ALL.iter().flat_map(|state| Unwind::ALL.iter().map(move |unwind| (*state, *unwind)));
     pairs.map(|(state, unwind)| operation::Model { state, unwind, ..row(now) }).collect()
 }
 
-/// Each row once for each of `variants`, with an id of its own.
+/// Each row once for each of `variants`, with a new id.
 fn vary<V: Copy>(
     rows: Vec<operation::Model>,
     variants: &[V],
@@ -195,7 +195,7 @@ async fn a_claim_is_won_exactly_when_the_rule_allows_it(test: TestDb) {
     assert!(won > 50, "only {won} claims were won");
 }
 
-/// Every way to let go of an operation.
+/// Every way to end a claim.
 fn ends() -> Vec<End> {
     let incomplete = || UnwindEnd::Incomplete { reason: "it is still there".to_owned(), leftovers: Vec::new() };
     let ended = |state, undo| End::Ended { state, failure: None, undo };
@@ -265,7 +265,7 @@ async fn a_vanished_owner_is_recovered_from_by_the_rule(test: TestDb) {
         let kinds = [("provision", CrashPolicy::UnwindOutsideEffects), ("repair", CrashPolicy::Resume)];
         let rows = vary(standings(now), &kinds, |row, (kind, _)| kind.clone_into(&mut row.kind));
         let rows = vary(rows, &[0, 2, 9], |row, crashes| row.crashes = crashes);
-        // The footprint is kept where no statement looks until the steps are written.
+        // The footprint is kept in an unused column until the steps are written.
         let rows = vary(rows, &OWNERS, |row, (lease, claimed)| {
             row.lease_until = lease.map(|offset| at(now, offset));
             row.claimed_at = claimed.map(|offset| at(now, offset));
@@ -454,7 +454,7 @@ async fn a_slot_goes_with_its_operation(test: TestDb) {
 async fn a_step_whose_write_is_under_way_is_seen_by_the_recovery(test: TestDb) {
     let db = &test.db;
     let registry = registry();
-    // SQLite has one writer: nobody can recover while a step is being written.
+    // SQLite has one writer: no recovery can happen while a step is being written.
     if test.kind == zpack::config::DatabaseKind::Sqlite {
         return;
     }
@@ -464,7 +464,7 @@ async fn a_step_whose_write_is_under_way_is_seen_by_the_recovery(test: TestDb) {
     rows::store(db, std::slice::from_ref(&row)).await;
     let outcome = claim(db, QUEUE, row.id, WorkerId::generate(), &registry, &settings).await.unwrap();
     let ClaimOutcome::Claimed(claimed) = outcome else { panic!("{outcome:?}") };
-    // The owner stands still between the proof of its lease and the commit of its step.
+    // The owner stops between the check of its lease and the commit of its step.
     let owner = db::begin(db).await.unwrap();
     guard(&owner, row.id, claimed.operation.fence).await.unwrap().unwrap();
     operation_step::Entity::insert(step(row.id, 0, true, now)).exec_without_returning(&owner).await.unwrap();

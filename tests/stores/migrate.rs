@@ -24,7 +24,7 @@ async fn a_second_run_finds_nothing_to_do(test: TestDb) {
 }
 
 async fn every_change_by_hand_is_found(test: TestDb) {
-    // One connection: the others of SQLite would still know the old columns.
+    // One connection, because other connections of SQLite would still use the old columns.
     let session = test.db.begin().await.unwrap();
     run(&session, "DROP TABLE debts").await;
     run(&session, "CREATE TABLE visitors (id INTEGER)").await;
@@ -81,11 +81,11 @@ async fn an_empty_database_is_looked_at_without_a_trace(test: TestDb) {
     assert!(test.db.execute_unprepared("SELECT version FROM seaql_migrations").await.is_err());
 }
 
-/// MariaDB commits every schema change at once, so a crash leaves a migration half done.
+/// MariaDB commits every schema change at once, so a crash leaves a migration incomplete.
 #[tokio::test]
-async fn mariadb_resumes_a_migration_that_was_cut_short() {
+async fn mariadb_resumes_an_interrupted_migration() {
     let test = TestDb::migrated(DatabaseKind::MariaDb).await;
-    // Those after it were not run either.
+    // Later migrations were not run either.
     run(&test.db, "DELETE FROM seaql_migrations WHERE version >= 'm0002'").await;
     run(&test.db, "DROP INDEX operations_dedup_active ON operations").await;
     run(&test.db, "DROP TABLE debts").await;

@@ -1,4 +1,4 @@
-//! Storage on SQLite, PostgreSQL and MariaDB alike.
+//! Storage on SQLite, PostgreSQL and MariaDB.
 
 mod agent_poll;
 mod begin;

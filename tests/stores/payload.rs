@@ -1,4 +1,4 @@
-//! Writers of a server's payload never lose each other's keys.
+//! Concurrent writers of a server's payload never lose each other's keys.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ async fn write_payload(test: &TestDb, text: &str) {
 async fn two_writers_never_lose_a_key(test: TestDb) {
     a_server(&test).await;
     let test = Arc::new(test);
-    // A key of nobody here, spelled as no serialiser would.
+    // A key of another program, in a spelling that no serializer writes.
     write_payload(&test, r#"{"other": {"b" : 1.50, "a":"\u00e4"}}"#).await;
     let writer = |key: &'static str| {
         let test = test.clone();
@@ -77,7 +77,7 @@ async fn what_cannot_be_written_changes_nothing(test: TestDb) {
     let other = |_: &instance::Model, _: Option<u64>| Some(Change::to(1));
     let damaged = merge(&test.db, vmid(), "a", NOW, other).await.unwrap_err();
     assert!(matches!(damaged, PayloadError::Damaged { key: "a", .. }), "{damaged}");
-    // The same once more is no change.
+    // The same value again changes nothing.
     merge(&test.db, vmid(), "a", NOW, set).await.unwrap();
     merge(&test.db, vmid(), "c", NOW, |_: &instance::Model, _: Option<u64>| None).await.unwrap();
     assert_eq!(row(&test).await, before);

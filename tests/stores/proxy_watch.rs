@@ -1,4 +1,4 @@
-//! What watching the proxy costs the database, and what it writes there.
+//! What watching the proxy costs the database, and what it writes.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ use crate::support::{PrivateRedis, TestDb, in_background, lists_at};
 
 const SERVERS: i64 = 10;
 
-/// A proxy that lists what it is told to, and counts how often.
+/// A proxy that lists what the test sets, and counts its listings.
 #[derive(Default)]
 struct Listed {
     servers: Mutex<Vec<ProxyEntry>>,
@@ -49,7 +49,7 @@ impl GameProxy for Listed {
     }
 }
 
-/// Nothing runs, so nothing is pinged.
+/// No server runs, so no server is pinged.
 struct NoPing;
 
 #[async_trait]
@@ -59,7 +59,7 @@ impl StatusPing for NoPing {
     }
 }
 
-/// Records a published server; how the proxy lists it.
+/// Records a published server; returns its entry at the proxy.
 async fn published(db: &TestDb, number: i64, now: Timestamp) -> ProxyEntry {
     let row = server(number, now);
     let vmid = row.vmid;
@@ -95,7 +95,7 @@ async fn wait<F: Future<Output = bool>>(what: &str, fact: impl Fn() -> F) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_look_that_learns_nothing_costs_one_query_however_many_servers_there_are() {
+async fn a_pass_without_news_costs_one_query() {
     let (db, redis) = (TestDb::migrated(DatabaseKind::Sqlite).await, PrivateRedis::start());
     let clock = Clock::fixed(Timestamp::from_millis(1_800_000_000_000));
     let proxy = Arc::new(Listed::default());
@@ -126,16 +126,16 @@ async fn a_look_that_learns_nothing_costs_one_query_however_many_servers_there_a
     wait("what was seen first to be kept", || async { rows(&db).await.iter().all(known) }).await;
     let looks = || proxy.times.load(Ordering::SeqCst);
     let begun = looks();
-    // The look that wrote is over once the next one lists.
+    // The pass that wrote has ended when the next one lists.
     wait("the next look", || async { looks() > begun }).await;
     let (from, before) = (looks(), queries.load(Ordering::SeqCst));
     wait("ten more looks", || async { looks() >= from + 10 }).await;
     let spent = queries.load(Ordering::SeqCst) - before;
-    // Read in this order there are at least as many looks as queries, but for one that is just beginning.
+    // Read in this order, there are at least as many passes as queries, except for one that is just beginning.
     let more = looks() - from;
     assert!(spent <= more + 1, "{spent} queries for {more} looks");
 
-    // News still arrives: a proxy that has lost everything makes every server due.
+    // Changes still arrive: a proxy that has lost everything makes every server due.
     proxy.servers.lock().unwrap().clear();
     wait("every server to be due", || async { rows(&db).await.iter().all(|row| row.edge_due_at.is_some()) }).await;
     stop.cancel();

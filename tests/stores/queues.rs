@@ -1,4 +1,4 @@
-//! How the queues stand, read from a database of every kind and from Redis.
+//! The state of the queues, from a database of every kind and from Redis.
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ async fn every_question_about_a_queue_is_answered(test: TestDb) {
 on_every_database!(every_question_about_a_queue_is_answered);
 
 #[tokio::test]
-async fn redis_tells_what_waits_who_has_what_and_who_lives() {
+async fn redis_shows_waiting_ids_their_holders_and_living_workers() {
     let server = PrivateRedis::start_with(&["--maxmemory", "64mb"]);
     let lists = lists_at(server.url());
     let queue = Queue::Provision;

@@ -1,4 +1,4 @@
-//! Allowances that all API processes share through Redis, and what happens without it.
+//! Rate limits that all API processes share through Redis, and what happens without it.
 
 use std::time::Duration;
 

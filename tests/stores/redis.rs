@@ -1,4 +1,4 @@
-//! What the tests of the job runtime rely on, a Redis of one's own that survives being killed; and the pool of connections.
+//! The private Redis of tests, which survives being killed, and the pool of connections to Redis.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use zpack::db::RedisPool;
 use crate::support::{PrivateRedis, lists_at};
 
 #[test]
-fn a_killed_redis_comes_back_with_what_it_acknowledged() {
+fn a_killed_redis_restarts_with_what_it_acknowledged() {
     let mut server = PrivateRedis::start();
     let client = redis::Client::open(server.url()).unwrap();
     client.get_connection().unwrap().set::<_, _, ()>("key", 7).unwrap();
@@ -22,7 +22,7 @@ fn a_killed_redis_comes_back_with_what_it_acknowledged() {
 }
 
 #[test]
-fn a_frozen_redis_is_silent_until_it_thaws() {
+fn a_frozen_redis_does_not_answer_until_it_continues() {
     let server = PrivateRedis::start_with(&["--maxmemory", "64mb"]);
     assert_eq!(server.url(), format!("redis://127.0.0.1:{}/0", server.port()));
     let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();

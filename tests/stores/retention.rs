@@ -1,4 +1,4 @@
-//! Rows whose time is over are removed, by any number of processes at once, and no others.
+//! Expired rows are deleted, by any number of processes at once, and no others.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ async fn two_processes_remove_everything_that_is_over_and_nothing_else(test: Tes
     keys(&test, OVER, NOW, "over").await;
     keys(&test, 5, NOW.after(Duration::from_millis(1)), "alive").await;
     tokens(&test, OVER, ago(Duration::from_secs(7200))).await;
-    // Ended, but perhaps not yet by the clock of another process.
+    // Expired, but perhaps not yet by the clock of another process.
     tokens(&test, 3, ago(Duration::from_secs(60))).await;
     tokens(&test, 4, NOW.after(Duration::from_secs(60))).await;
 

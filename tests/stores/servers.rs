@@ -1,4 +1,4 @@
-//! Numbers, quotas and rows of servers.
+//! VMIDs, quotas and rows of servers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -106,7 +106,7 @@ fn dev(number: VmId) -> zpack::kernel::Hostname {
     hostname(Naming::Dev, number)
 }
 
-/// Tries until it has a number.
+/// Tries until it holds a VMID.
 async fn held(db: &DatabaseConnection, range: &str, operation: OperationId) -> Result<reservation::Model, PoolError> {
     loop {
         let tx = db::begin(db).await?;
@@ -131,7 +131,7 @@ async fn reserve(test: &TestDb, range: &str, operation: OperationId) -> Result<i
 async fn fifty_at_once_get_fifty_numbers(test: TestDb) {
     let db = Arc::new(test.db.clone());
     let others = Arc::new(test.another_pool().await);
-    // First out of numbers nobody had, then out of the same ones when all were released.
+    // First from unused VMIDs, then from the same ones after all were released.
     for round in 0..2 {
         let tasks = (0..50).map(|n| {
             let db = if n % 2 == 0 { db.clone() } else { others.clone() };
@@ -159,13 +159,13 @@ async fn a_freed_number_comes_last_and_the_longest_unused_before_it(test: TestDb
     vmids::release(&AnyOwner(&test.db), second, later(1)).await.unwrap();
     vmids::release(&AnyOwner(&test.db), first, later(2)).await.unwrap();
     vmids::release(&AnyOwner(&test.db), third, later(3)).await.unwrap();
-    // Releasing twice, as an undo that is repeated does, changes nothing.
+    // A repeated release, as in a repeated undo, changes nothing.
     vmids::release(&AnyOwner(&test.db), second, later(9)).await.unwrap();
     for number in [6003, 6001, 6000, 6002] {
         assert_eq!(reserve(&test, range, OperationId::generate()).await.unwrap(), number);
     }
     assert!(matches!(reserve(&test, range, OperationId::generate()).await, Err(PoolError::Exhausted { .. })));
-    // Its former holder has no say in it any more.
+    // Its previous holder can no longer release it.
     vmids::release(&AnyOwner(&test.db), second, later(10)).await.unwrap();
     assert!(matches!(reserve(&test, range, OperationId::generate()).await, Err(PoolError::Exhausted { .. })));
 }

@@ -1,4 +1,4 @@
-//! What `db::connect` promises about a session, whatever the server's defaults.
+//! What `db::connect` guarantees about a session, whatever the server's defaults.
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use zpack::config::DatabaseKind;
@@ -37,7 +37,7 @@ async fn mariadb_sessions_are_strict_read_committed_and_in_utc() {
 
 /// The first connections of several processes all switch the new file to its write-ahead log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_open_a_new_sqlite_at_one_moment() {
+async fn many_processes_open_a_new_sqlite_concurrently() {
     for _ in 0..10 {
         let folder = tempfile::tempdir().unwrap();
         let url = zpack::kernel::Secret::new(format!("sqlite://{}/zpack.db", folder.path().display()));

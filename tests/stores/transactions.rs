@@ -1,4 +1,4 @@
-//! Transactions, the clock of the database, and what its errors are taken for.
+//! Transactions, the clock of the database, and the classes of its errors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ async fn the_clock_of_the_database_agrees_with_ours(test: TestDb) {
     let before = Clock::System.now();
     let shown = db::now(&test.db).await.unwrap();
     let after = Clock::System.now();
-    // The two run on one machine but round differently.
+    // Both are on one machine but round differently.
     let slack = Duration::from_millis(5);
     assert!(shown.after(slack) >= before && shown <= after.after(slack), "{before} {shown} {after}");
 }
@@ -43,8 +43,8 @@ async fn a_rolled_back_transaction_leaves_nothing(test: TestDb) {
     assert_eq!(queue::Entity::find().all(&test.db).await.unwrap(), []);
 }
 
-/// Two transactions change two rows in opposite order. SQLite serialises them; elsewhere one becomes the victim of a
-/// deadlock, and repeating it succeeds.
+/// Two transactions change two rows in opposite order. SQLite serializes them; elsewhere one becomes the victim of a
+/// deadlock, and a retry succeeds.
 async fn transactions_in_each_others_way_conflict_and_succeed_when_repeated(test: TestDb) {
     insert(&test.db, "a").await.unwrap();
     insert(&test.db, "b").await.unwrap();
@@ -103,7 +103,7 @@ async fn insert(db: &impl ConnectionTrait, name: &str) -> Result<(), DbErr> {
     queue::Entity::insert(row.into_active_model()).exec_without_returning(db).await.map(drop)
 }
 
-/// The writer that holds SQLite's one place beyond the patience of the next.
+/// A writer holds SQLite's lock for longer than the next one waits.
 #[tokio::test]
 async fn a_busy_sqlite_is_a_conflict() {
     let test = TestDb::migrated(DatabaseKind::Sqlite).await;
@@ -120,7 +120,7 @@ async fn a_busy_sqlite_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_there_is_an_error_without_its_password() {
+async fn a_missing_database_is_an_error_without_its_password() {
     let url = Secret::new("postgres://zpack:pa55word@127.0.0.1:1/zpack");
     let error = db::connect(&url, 1).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot connect to the database postgres://127.0.0.1/zpack");

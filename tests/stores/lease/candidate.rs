@@ -1,4 +1,4 @@
-//! Candidates in this process, and the facts tests wait for.
+//! Candidates in this process, and the conditions that tests wait for.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use crate::support::{TestDb, lists_at};
 
 pub const KEY: &str = "zlh:controller:lock";
 
-/// So long that nothing happens by it within a test.
+/// So long that it does not pass within a test.
 pub const NEVER: Duration = Duration::from_secs(3600);
 
-/// Nothing ends by time; candidates try often.
+/// No timeout passes within a test; candidates try often.
 pub fn patient() -> LeaseSettings {
     LeaseSettings {
         ttl: 4 * NEVER,
@@ -30,8 +30,7 @@ pub fn patient() -> LeaseSettings {
     }
 }
 
-/// A candidate. Its first tick of a term hands the term to the test and ends when the test says so; later ones do
-/// nothing.
+/// A candidate. Its first tick of a term gives the term to the test and ends when the test asks; later ones do nothing.
 pub struct Candidate {
     pub metrics: Metrics,
     pub stop: CancellationToken,
@@ -46,7 +45,7 @@ impl Candidate {
         Self::start_over(test.another_pool().await, redis, settings)
     }
 
-    /// The same over a pool of its own.
+    /// The same over a given pool.
     pub fn start_over(db: DatabaseConnection, redis: &str, settings: LeaseSettings) -> Self {
         let (stop, go_on, metrics) = (CancellationToken::new(), Arc::new(Notify::new()), Metrics::default());
         let (elected, terms) = mpsc::unbounded_channel();
@@ -82,12 +81,12 @@ impl Candidate {
         Self { metrics, stop, go_on, terms, task }
     }
 
-    /// Waits until it leads.
+    /// Waits until it is the leader.
     pub async fn leads(&mut self) -> Term {
         within("an election", self.terms.recv()).await.expect("the candidate lives")
     }
 
-    /// Whether it has been elected since the last look.
+    /// Whether it was elected since the last call.
     pub fn was_elected(&mut self) -> bool {
         self.terms.try_recv().is_ok()
     }
@@ -98,7 +97,7 @@ impl Candidate {
         within("the end of the candidate", self.task).await.unwrap()
     }
 
-    /// Ends it as a crash would: nothing is given back.
+    /// Ends it like a crash: nothing is released.
     pub async fn crash(self) {
         self.task.abort();
         let _ = self.task.await;
@@ -111,25 +110,25 @@ impl Candidate {
         value.map_or(0, |value| value.parse::<f64>().unwrap() as u64)
     }
 
-    /// How many commands about the lock ended so.
+    /// How many commands about the lock had this outcome.
     pub fn asked(&self, outcome: &str) -> u64 {
         self.count(&format!(r#"zpack_lease_lock_rtt_seconds_count{{lease="controller",outcome="{outcome}"}}"#))
     }
 
-    /// Waits until it has tried a few times more to take the lock, each time with this outcome.
+    /// Waits until it has tried a few more times to take the lock, each time with this outcome.
     pub async fn tries(&self, outcome: &str) {
         let before = self.asked(outcome);
         wait_for("more attempts", async || self.asked(outcome) >= before + 6).await;
     }
 }
 
-/// Waits for something that has to happen.
+/// Waits for a future that has to complete.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     let waiting = tokio::time::timeout(Duration::from_secs(120), future).await;
     waiting.unwrap_or_else(|_| panic!("gave up waiting: {what}"))
 }
 
-/// Waits until a fact holds.
+/// Waits until a condition holds.
 pub async fn wait_for(what: &str, mut fact: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(120);
     while !fact().await {
@@ -143,12 +142,12 @@ pub async fn row(test: &TestDb) -> lease::Model {
     lease::Entity::find_by_id("controller".to_owned()).one(&test.db).await.unwrap().unwrap()
 }
 
-/// A connection to look with.
+/// A connection to read Redis.
 pub async fn look(url: &str) -> redis::aio::MultiplexedConnection {
     redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
 }
 
-/// Who holds the lock.
+/// The holder of the lock.
 pub async fn holder(redis: &mut redis::aio::MultiplexedConnection) -> Option<String> {
     redis.get(KEY).await.unwrap()
 }

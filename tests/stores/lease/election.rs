@@ -1,4 +1,4 @@
-//! One leader at a time, and an orderly change.
+//! One leader at a time, and an orderly change of leaders.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ async fn who_resigns_is_followed_at_once(test: TestDb) {
     assert_eq!(first.leads().await.epoch(), 1);
     let mut second = Candidate::start(&test, &redis.url(), patient()).await;
     second.tries("succeeded").await;
-    // The lock would have lived for hours.
+    // The lock would have lasted for hours.
     assert_eq!(first.stopped().await, CandidacyEnd::Stopped);
     assert_eq!(second.leads().await.epoch(), 2);
     assert_eq!(second.stopped().await, CandidacyEnd::Stopped);
@@ -67,7 +67,7 @@ async fn a_leader_works_and_gives_signs_of_life(test: TestDb) {
     tx.commit().await.unwrap();
     assert_eq!(queue::Entity::find().all(&test.db).await.unwrap().len(), 1);
     leader.go_on.notify_one();
-    super::candidate::wait_for("a later sign of life", async || row(&test).await.renewed_at.unwrap() > before).await;
+    super::candidate::wait_for("a later heartbeat", async || row(&test).await.renewed_at.unwrap() > before).await;
     let ticks = r#"zpack_lease_tick_seconds_count{lease="controller",outcome="succeeded"}"#;
     super::candidate::wait_for("more ticks", async || leader.count(ticks) > 2).await;
     assert_eq!(leader.count(r#"zpack_lease_transitions_total{lease="controller"}"#), 1);
@@ -94,14 +94,14 @@ async fn tasks_that_do_not_end_are_reported() {
     let mut leader = Candidate::start(&test, &redis.url(), settings).await;
     let stubborn = leader.leads().await.spawn(std::future::pending::<()>());
     assert_eq!(leader.stopped().await, CandidacyEnd::OrphanedTasks { tasks: 1 });
-    // It did not resign: nobody leads beside the task before the lock ends by itself.
+    // It did not resign: there is no other leader beside the task before the lock expires.
     assert!(holder(&mut look(&redis.url()).await).await.is_some());
     assert_eq!(row(&test).await.epoch, 1);
     assert!(row(&test).await.holder.is_some());
     stubborn.abort();
 }
 
-/// Something under the key that is no lock of ours is never taken for one, and never removed.
+/// A value under the key that is not a lock of ours does not count as one, and is never removed.
 #[tokio::test]
 async fn foreign_values_under_the_key_are_left_alone() {
     let test = TestDb::migrated(zpack::config::DatabaseKind::Sqlite).await;
@@ -113,7 +113,7 @@ async fn foreign_values_under_the_key_are_left_alone() {
     assert!(!candidate.was_elected());
     connection.del::<_, ()>(KEY).await.unwrap();
     assert_eq!(candidate.leads().await.epoch(), 1);
-    connection.set_ex::<_, _, ()>(KEY, "somebody else", NEVER.as_secs()).await.unwrap();
+    connection.set_ex::<_, _, ()>(KEY, "another holder", NEVER.as_secs()).await.unwrap();
     assert_eq!(within("the end", candidate.stopped()).await, CandidacyEnd::Stopped);
-    assert_eq!(holder(&mut connection).await.as_deref(), Some("somebody else"));
+    assert_eq!(holder(&mut connection).await.as_deref(), Some("another holder"));
 }

@@ -1,4 +1,4 @@
-//! A leader that was deposed writes nothing, whatever it believes; one that is at work is waited for.
+//! A deposed leader writes nothing, whatever it believes; a newer one waits for a write in progress.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ async fn write(tx: &impl ConnectionTrait, name: &str) {
     queue::Entity::insert(work).exec_without_returning(tx).await.unwrap();
 }
 
-/// It does not renew for hours, so by its own reckoning it leads.
+/// It does not renew for hours, so it still counts itself as the leader.
 async fn the_epoch_fences_a_leader_whose_lock_was_flushed(test: TestDb) {
     let redis = PrivateRedis::start();
     let mut connection = look(&redis.url()).await;
@@ -45,7 +45,7 @@ async fn the_epoch_fences_a_leader_whose_lock_was_flushed(test: TestDb) {
     assert!(term.over().is_cancelled());
     assert!(matches!(term.begin().await, Err(TermError::Over { epoch: 1 })));
     wait_for("the loss to be counted", async || old.count(LOST_BY_EPOCH) == 1).await;
-    // It is a candidate again, has not removed the lock of the other, and does not get it.
+    // It is a candidate again, has not removed the other's lock, and does not get it.
     old.tries("succeeded").await;
     assert_eq!(holder(&mut connection).await, row(&test).await.holder);
     newer.begin().await.unwrap().rollback().await.unwrap();
@@ -58,12 +58,12 @@ async fn a_lock_in_other_hands_ends_the_term(test: TestDb) {
     let mut leader = Candidate::start(&test, &redis.url(), settings).await;
     let term = leader.leads().await;
     let mut connection = look(&redis.url()).await;
-    connection.set_ex::<_, _, ()>(KEY, "somebody else", NEVER.as_secs()).await.unwrap();
+    connection.set_ex::<_, _, ()>(KEY, "another holder", NEVER.as_secs()).await.unwrap();
     within("the end of the term", term.over().cancelled()).await;
     wait_for("the loss to be counted", async || leader.count(LOST_BY_LOCK) == 1).await;
     leader.tries("succeeded").await;
     assert!(!leader.was_elected());
-    assert_eq!(holder(&mut connection).await.as_deref(), Some("somebody else"));
+    assert_eq!(holder(&mut connection).await.as_deref(), Some("another holder"));
     assert!(matches!(term.begin().await, Err(TermError::Over { epoch: 1 })));
 }
 
@@ -86,8 +86,8 @@ async fn a_transaction_in_flight_holds_up_the_next_leader(test: TestDb) {
     assert!(matches!(term.begin().await, Err(TermError::Over { epoch: 1 })));
 }
 
-/// Whether some session of this database waits for a lock of another. SQLite does not tell; there is one writer. InnoDB
-/// shows its transactions as they were to whoever looks again within 100 ms, so that a hasty watcher never sees one change.
+/// Whether a session of this database waits for a lock of another one. SQLite does not show it; it has one writer.
+/// InnoDB shows the same list of transactions again within 100 ms, so a faster reader would not see a change.
 async fn waits(test: &TestDb) -> bool {
     if test.kind == DatabaseKind::MariaDb {
         tokio::time::sleep(Duration::from_millis(150)).await;
@@ -106,7 +106,7 @@ async fn waits(test: &TestDb) -> bool {
     !test.db.query_all_raw(statement).await.unwrap().is_empty()
 }
 
-/// The candidate has read the epoch and holds the lock when another is elected over its head.
+/// The candidate has read the epoch and holds the lock when another one is elected.
 async fn a_winner_that_stalled_cannot_fence_a_newer_leader(test: TestDb) {
     let redis = PrivateRedis::start();
     let mut connection = look(&redis.url()).await;

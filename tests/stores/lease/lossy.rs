@@ -1,4 +1,4 @@
-//! The reply to the command that took the lock is lost on its way, or comes late.
+//! The reply to the command that took the lock is lost or late.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,16 +16,16 @@ use zpack::db::entities::lease;
 
 on_every_database!(a_winner_that_hears_of_it_late_cannot_fence_a_newer_leader,);
 
-/// What becomes of the first reply to a `SET … NX`.
+/// What happens to the first reply to a `SET … NX`.
 #[derive(Clone)]
 enum Fate {
-    /// When Redis has carried it out, the connection ends.
+    /// The connection ends after Redis has executed it.
     Lost,
-    /// It is held until the test lets it go.
+    /// It is held until the test releases it.
     Late(Arc<Notify>),
 }
 
-/// Passes everything on to Redis on `port` but the first reply to a `SET … NX`; counts those commands in `takes`.
+/// Forwards everything to Redis on `port` except the first reply to a `SET … NX`; counts those commands in `takes`.
 async fn proxy(port: u16, takes: Arc<AtomicU32>, fate: Fate) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}/0", listener.local_addr().unwrap());
@@ -65,11 +65,11 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, takes: Arc<AtomicU32
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lock_taken_without_knowing_is_found_out() {
+async fn a_lock_whose_reply_was_lost_is_detected() {
     let test = TestDb::migrated(DatabaseKind::Sqlite).await;
     let (redis, lost) = (PrivateRedis::start(), Arc::new(AtomicU32::new(0)));
     let url = proxy(redis.port(), lost.clone(), Fate::Lost).await;
-    // Somebody leads by the stamp, or silence would be enough to take over.
+    // There is a leader by its heartbeat; otherwise the candidate could take over at once.
     let mut connection = look(&redis.url()).await;
     let mut other = Candidate::start(&test, &redis.url(), patient()).await;
     other.leads().await;
@@ -78,13 +78,13 @@ async fn a_lock_taken_without_knowing_is_found_out() {
 
     let mut candidate = Candidate::start(&test, &url, patient()).await;
     wait_for("a reply to be lost", async || lost.load(Ordering::SeqCst) > 0).await;
-    // The lock lives for hours: only its holder can be elected now.
+    // The lock lasts for hours: only its holder can be elected now.
     assert_eq!(candidate.leads().await.epoch(), 2);
     assert!(candidate.asked("failed") > 0);
     assert_eq!(row(&test).await.holder, holder(&mut connection).await);
 }
 
-/// It has read the epoch and won the lock. Before it hears of that, its lock ends and another is elected.
+/// It has read the epoch and taken the lock. Before it gets the reply, its lock ends and another one is elected.
 async fn a_winner_that_hears_of_it_late_cannot_fence_a_newer_leader(test: TestDb) {
     let (redis, takes, go_on) = (PrivateRedis::start(), Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
     let mut connection = look(&redis.url()).await;

@@ -1,4 +1,5 @@
-//! Elections on a real Redis and all three databases: who leads, who is fenced, and what happens without Redis.
+//! Elections with a real Redis and all three databases: who is the leader, who is fenced, and what happens without
+//! Redis.
 
 pub mod candidate;
 mod election;

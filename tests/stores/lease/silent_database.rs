@@ -1,4 +1,4 @@
-//! The network to the database swallows everything: nobody waits for ever, and who led goes on afterwards.
+//! The network to the database drops everything: no process waits for ever, and the leader continues afterwards.
 
 use redis::AsyncCommands;
 use zpack::config::DatabaseKind;
@@ -9,7 +9,7 @@ use super::candidate::{Candidate, KEY, NEVER, look, patient, row, wait_for};
 use crate::support::proxy::{Proxy, Upstream};
 use crate::support::{PrivateRedis, TestDb};
 
-/// A candidate whose database is behind a network that a test can break.
+/// A candidate whose database is behind a network that the test can break.
 async fn behind_a_network(test: &TestDb, redis: &PrivateRedis) -> (Candidate, Proxy) {
     let network = Proxy::start(Upstream::Socket(test.socket.clone().unwrap())).await;
     let pool = db::connect(&Secret::new(test.url_at(network.port())), 2).await.unwrap();
@@ -36,12 +36,12 @@ async fn a_leader_notices_and_goes_on(kind: DatabaseKind) {
 async fn a_candidate_notices_and_tries_again(kind: DatabaseKind) {
     let (test, redis) = (TestDb::migrated(kind).await, PrivateRedis::start());
     let mut connection = look(&redis.url()).await;
-    connection.set_ex::<_, _, ()>(KEY, "somebody else", NEVER.as_secs()).await.unwrap();
+    connection.set_ex::<_, _, ()>(KEY, "another holder", NEVER.as_secs()).await.unwrap();
     let (mut candidate, network) = behind_a_network(&test, &redis).await;
     candidate.tries("succeeded").await;
 
     network.blackhole();
-    // One attempt may be past its first question. A later command is that of an attempt that was given up.
+    // One attempt may be past its first command. A later command belongs to an attempt that has timed out.
     let before = candidate.asked("succeeded");
     wait_for("an attempt to be given up", async || candidate.asked("succeeded") >= before + 2).await;
     network.pass();

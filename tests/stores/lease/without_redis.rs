@@ -1,4 +1,4 @@
-//! Redis does not answer: the leader goes on by its stamp, and only when that is old another takes over.
+//! Redis does not answer: the leader continues by its heartbeat, and another one takes over only when that is old.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ on_every_database!(
     a_leader_without_redis_that_resigns_is_followed_at_once,
 );
 
-/// The stamp is old after some seconds, so that a loaded machine does not let a living leader look dead.
+/// The heartbeat is old after some seconds, so that a living leader does not look dead on a loaded machine.
 fn by_stamp() -> LeaseSettings {
     LeaseSettings {
         ttl: Duration::from_secs(5),
@@ -32,7 +32,7 @@ async fn a_leader_goes_on_without_redis_and_is_followed_when_it_vanishes(test: T
     standby.tries("succeeded").await;
     redis.kill();
 
-    // Longer than the lock lives: every renewal fails, and every tick stamps.
+    // Longer than the lock lasts: every renewal fails, and every tick writes a heartbeat.
     let failed = leader.asked("failed");
     wait_for("renewals to fail for longer than a lock lives", async || leader.asked("failed") >= failed + 30).await;
     standby.tries("failed").await;
@@ -48,21 +48,21 @@ async fn a_leader_goes_on_without_redis_and_is_followed_when_it_vanishes(test: T
     assert!(taken.since(last) > by_stamp().takeover, "taken over after {:?}", taken.since(last));
     assert!(matches!(term.begin().await, Err(TermError::Over { epoch: 1 })), "the vanished one is fenced");
 
-    // Redis is back and says that the lock is somebody's: an answer counts more than the stamp.
+    // Redis is back and the lock belongs to another: that counts more than the heartbeat.
     redis.run();
     let mut connection = look(&redis.url()).await;
-    connection.set_ex::<_, _, ()>(KEY, "somebody else", NEVER.as_secs()).await.unwrap();
+    connection.set_ex::<_, _, ()>(KEY, "another holder", NEVER.as_secs()).await.unwrap();
     within("the end of the term", next.over().cancelled()).await;
     wait_for("the loss to be counted", async || {
         standby.count(r#"zpack_lease_lost_total{lease="controller",why="lock"}"#) == 1
     })
     .await;
-    assert_eq!(holder(&mut connection).await.as_deref(), Some("somebody else"));
+    assert_eq!(holder(&mut connection).await.as_deref(), Some("another holder"));
 }
 
 async fn a_leader_without_redis_that_resigns_is_followed_at_once(test: TestDb) {
     let mut redis = PrivateRedis::start();
-    // The stamp would be fresh for hours.
+    // The heartbeat would be recent for hours.
     let settings = LeaseSettings { renew: Duration::from_millis(50), ..patient() };
     let mut leader = Candidate::start(&test, &redis.url(), settings).await;
     leader.leads().await;
