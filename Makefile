@@ -59,7 +59,7 @@ test: ## Run every check and every test, exactly as CI does.
 	@$(STEP) --summary
 
 .PHONY: crash
-crash: ## Cross every edge of the job runtime with every fault (CELL=effect:stop:postgres for one, SEED=1 to repeat).
+crash: ## Run every crash point of the job runtime with every fault (CELL=effect:stop:postgres for one, SEED=1 to repeat).
 	@packaging/install-packages.sh test
 	ZPACK_CRASH=full CRASH_CELL=$(CELL) CRASH_SEED=$(SEED) \
 		cargo test --locked --test it -- crash::matrix::the_whole_matrix --nocapture

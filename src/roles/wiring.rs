@@ -170,7 +170,7 @@ pub fn technitium(zone: &ZoneConfig, dns: &DnsConfig, clock: &Clock) -> anyhow::
     Ok(Some(Arc::new(client.context("the client of Technitium could not be made (TECHNITIUM_API_URL)")?)))
 }
 
-/// The edge: those of its peers that are configured, and the house rules.
+/// The edge: those of its peers that are configured, and the policy.
 pub fn publishers(
     zone: &ZoneConfig,
     velocity: &VelocityConfig,

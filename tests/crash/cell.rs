@@ -1,4 +1,4 @@
-//! One fault at one edge: a private company, real processes, the fault, an heir, and everything the checker knows.
+//! One fault at one point: a private company, real processes, the fault, a new owner, and all checks.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use zpack::kernel::{Clock, OperationId, Secret};
 use zpack::operations::cancel;
 
 use super::check::{self, Facts, Lists, Sampler, Violation, violation};
-use super::edge::Edge;
+use super::point::CrashPoint;
 use super::fault::{Fault, Server};
 use super::process::WorkerProcess;
 use crate::support::company::{Company, node};
@@ -30,16 +30,16 @@ const TWO_LEASES: Duration = Duration::from_secs(4);
 
 const SECRET: &str = "a signing secret of more than 32 bytes";
 
-/// A fault at an edge.
+/// A fault at a point.
 #[derive(Clone, Copy, Debug)]
 pub struct Cell {
-    pub edge: Edge,
+    pub point: CrashPoint,
     pub fault: Fault,
     pub database: DatabaseKind,
     pub seed: u64,
 }
 
-/// A company with a breakable network before the process that will suffer.
+/// A company with a breakable network in front of the process that gets the fault.
 struct Scene {
     company: Company,
     redis: Proxy,
@@ -49,17 +49,17 @@ struct Scene {
 }
 
 impl Cell {
-    /// `edge:fault:database`.
+    /// `point:fault:database`.
     pub fn name(&self) -> String {
         let database = match self.database {
             DatabaseKind::Sqlite => "sqlite",
             DatabaseKind::Postgres => "postgres",
             DatabaseKind::MariaDb => "mariadb",
         };
-        format!("{}:{}:{database}", self.edge.name(), self.fault.name())
+        format!("{}:{}:{database}", self.point.name(), self.fault.name())
     }
 
-    /// Plays it. Returns how the operation ended, or what was broken with the last words of the processes.
+    /// Runs it. Returns how the operation ended, or the violations with the last log lines of the processes.
     pub async fn run(self) -> Result<String, String> {
         let mut server = match self.fault {
             Fault::DatabaseRestart => Some(Server::alone(self.database).await),
@@ -110,17 +110,17 @@ impl Cell {
         let row = scene.company.operation(id).await;
         let now = db::now(&scene.company.db.db).await.unwrap();
         let lists = Lists::read(&mut scene.company.lists.connection()).await.unwrap();
-        let mut broken = check::acknowledged_after_commit(self.edge, &row, &lists, now);
+        let mut broken = check::acknowledged_after_commit(self.point, &row, &lists, now);
 
         let early = self.begin_fault(scene, server).await;
         if self.fault != Fault::Late {
             self.let_go(scene);
         }
-        let heir = if early { Some(scene.heir()) } else { None };
+        let new_owner = if early { Some(scene.new_owner()) } else { None };
         self.end_fault(scene, server, &doomed).await;
-        let heir = heir.unwrap_or_else(|| scene.heir());
+        let new_owner = new_owner.unwrap_or_else(|| scene.new_owner());
         facts.unknown.insert(scene.plant(id, cancelled).await);
-        if self.edge.is_of_the_api() {
+        if self.point.is_of_the_api() {
             scene.ask_again(id).await;
         }
         let row = scene.company.settled(id).await;
@@ -133,22 +133,22 @@ impl Cell {
             if doomed.is_alive() {
                 doomed.stop().await;
             } else {
-                broken.push(violation("I1", "the process ended by itself"));
+                broken.push(violation("I1", "the process ended unexpectedly"));
             }
         }
         broken.extend(scene.probe(&row, facts).await);
         broken.extend(scene.tidy(facts).await);
-        heir.stop().await;
+        new_owner.stop().await;
         facts.read(&scene.company).await;
         (row, broken)
     }
 
-    /// Brings a process to the edge. Returns it with the operation it is about.
+    /// Brings a process to the point. Returns it with its operation.
     async fn reach(&self, scene: &Scene, facts: &mut Facts) -> (WorkerProcess, OperationId) {
         let company = &scene.company;
         let mut settings = scene.broken_network();
         let held = scene.folder.path().join("held");
-        if let Some(place) = self.edge.failpoint() {
+        if let Some(place) = self.point.failpoint() {
             let action = match self.fault {
                 Fault::Kill => "kill".to_owned(),
                 Fault::Stop => "stop".to_owned(),
@@ -159,7 +159,7 @@ impl Cell {
             scene.redis.catch_move();
         }
         let log = scene.log("doomed");
-        let (mut doomed, id) = if self.edge.is_of_the_api() {
+        let (mut doomed, id) = if self.point.is_of_the_api() {
             let port = free_port();
             let doomed = WorkerProcess::start_role(company, &["serve"], scene.api(port, settings), Some(&log));
             scene.healthy(port).await;
@@ -168,18 +168,18 @@ impl Cell {
         } else {
             let order = company.order(node()).keyed(false);
             let id = company.begin_new(order).await.operation.id;
-            if self.edge != Edge::MidSweep {
+            if self.point != CrashPoint::MidSweep {
                 company.lists.ring(Queue::Provision, id).await.unwrap();
             }
-            if let Some(place) = self.edge.victim() {
+            if let Some(place) = self.point.victim() {
                 WorkerProcess::start(company, Some(place)).killed().await;
             }
             (WorkerProcess::start_role(company, &["worker", "provision"], settings, Some(&log)), Some(id))
         };
-        match (self.edge.failpoint(), self.fault) {
+        match (self.point.failpoint(), self.fault) {
             (Some(_), Fault::Kill) => doomed.killed().await,
             (Some(_), Fault::Stop) => scene.wait("the process to stop", || doomed.has_stopped()).await,
-            (Some(_), _) => scene.wait("the edge", || held.exists()).await,
+            (Some(_), _) => scene.wait("the crash point", || held.exists()).await,
             (None, fault) => {
                 scene.wait("the answer on the wire", || scene.redis.has_caught()).await;
                 match fault {
@@ -200,7 +200,7 @@ impl Cell {
         (doomed, id)
     }
 
-    /// The first half of the fault. Returns whether the heir shall come before the second.
+    /// The first half of the fault. Returns whether the new owner has to start before the second half.
     async fn begin_fault(&self, scene: &mut Scene, server: &mut Option<&mut Server>) -> bool {
         let early = scene.luck.random_bool(0.5);
         match self.fault {
@@ -217,14 +217,14 @@ impl Cell {
             Fault::DatabaseBlackhole | Fault::Late => scene.database().blackhole(),
             Fault::DatabaseRestart => {
                 server.as_mut().unwrap().kill();
-                // No process starts without a database.
+                // No process can start without a database.
                 return false;
             }
         }
         early
     }
 
-    /// A held process goes on, into the fault.
+    /// Lets a held process continue, into the fault.
     fn let_go(&self, scene: &Scene) {
         if !matches!(self.fault, Fault::Kill | Fault::Stop) {
             let _ = std::fs::remove_file(scene.folder.path().join("held"));
@@ -293,15 +293,15 @@ impl Scene {
             let first = if std::env::var_os("CRASH_LOG").is_some() { 0 } else { lines.len().saturating_sub(25) };
             format!("--- {name}\n{}", lines[first..].join("\n"))
         };
-        format!("{}\n{}", read("doomed"), read("heir"))
+        format!("{}\n{}", read("doomed"), read("new-owner"))
     }
 
     async fn wait(&self, what: &str, fact: impl Fn() -> bool) {
         self.company.wait(what, || std::future::ready(fact().then_some(()))).await;
     }
 
-    fn heir(&self) -> WorkerProcess {
-        WorkerProcess::start_role(&self.company, &["worker", "provision"], [], Some(&self.log("heir")))
+    fn new_owner(&self) -> WorkerProcess {
+        WorkerProcess::start_role(&self.company, &["worker", "provision"], [], Some(&self.log("new-owner")))
     }
 
     /// An operation that was cancelled while it waited.
@@ -313,7 +313,7 @@ impl Scene {
         id
     }
 
-    /// Puts on the ready list what must do no harm there, and accepts an operation of the future. Returns its id.
+    /// Puts harmful entries on the ready list, and accepts an operation of a later release. Returns its id.
     async fn plant(&self, id: OperationId, cancelled: OperationId) -> OperationId {
         let unknown = self.company.begin_new(self.company.order_of_a_later_release(node())).await.operation.id;
         let weeds =
@@ -331,8 +331,8 @@ impl Scene {
         unknown
     }
 
-    /// With the heir alone: a paused queue starts nothing (I12), the key of the ended operation is free and taken again
-    /// by the next (I9), and two that are due together start in their order (I15).
+    /// With the new owner alone: a paused queue starts nothing (I12), the key of the ended operation is free and used
+    /// by the next (I9), and two operations that are due together start in their order (I15).
     async fn probe(&self, row: &operation::Model, facts: &mut Facts) -> Vec<Violation> {
         let (company, mut broken) = (&self.company, Vec::new());
         let db = &company.db.db;
@@ -371,7 +371,7 @@ impl Scene {
         broken
     }
 
-    /// Waits until only the heir is on record and nothing is received that is not being handled (I11).
+    /// Waits until only the new owner is registered, and every received id is being handled (I11).
     async fn tidy(&self, facts: &Facts) -> Vec<Violation> {
         let unknown: Vec<_> = facts.unknown.iter().map(ToString::to_string).collect();
         self.company
@@ -397,7 +397,7 @@ impl Scene {
             .await;
     }
 
-    /// The request of a customer, with a key.
+    /// A customer's request, with a key.
     fn request(&self, port: u16) -> reqwest::RequestBuilder {
         let signer = TokenSigner::new(&Secret::new(SECRET), Duration::from_secs(3600)).unwrap();
         let token = signer.issue(self.company.owner, 0, Clock::System.now()).unwrap();
@@ -409,16 +409,16 @@ impl Scene {
             .json(&json!({ "ctype": "dev", "runtime": "node", "version": "22" }))
     }
 
-    /// Sends it; whoever sent it may never hear of it again.
+    /// Sends it without waiting for the answer.
     fn ask(&self, port: u16) {
         tokio::spawn(self.request(port).send());
     }
 
-    /// The customer tries again elsewhere, and gets the operation that was accepted before.
+    /// The customer repeats the request elsewhere, and gets the operation that was accepted before.
     async fn ask_again(&self, id: OperationId) {
         let port = free_port();
         let settings = self.api(port, Vec::new());
-        let api = WorkerProcess::start_role(&self.company, &["serve"], settings, Some(&self.log("heir")));
+        let api = WorkerProcess::start_role(&self.company, &["serve"], settings, Some(&self.log("new-owner")));
         self.healthy(port).await;
         let answer = self
             .company

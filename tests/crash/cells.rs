@@ -1,4 +1,5 @@
-//! Many cases, some at a time, each a task of its own: those that fail are named at the end, and the others are still tried.
+//! Many cases, several at a time, each in a Tokio task: the others run on when one fails, and the failed ones are
+//! listed at the end.
 
 use std::fmt::Debug;
 
@@ -7,7 +8,7 @@ use futures_util::{StreamExt, stream};
 /// Companies that run at one time.
 const PARALLEL: usize = 6;
 
-/// Tries `case` on each of `cells`, and fails with the names of those that did not hold, and why.
+/// Runs `case` for each of `cells`, and fails with the names and reasons of those that failed.
 pub async fn each<C, F>(cells: impl IntoIterator<Item = C>, case: impl Fn(C) -> F)
 where
     C: Debug,

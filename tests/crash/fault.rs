@@ -1,4 +1,4 @@
-//! What happens at an edge, and the servers it may happen to.
+//! The faults at a point, and the servers they may affect.
 
 use tokio::sync::{Mutex, MutexGuard};
 use zpack::config::DatabaseKind;
@@ -7,7 +7,7 @@ use crate::support::TestDb;
 use crate::support::mariadb::PrivateMariaDb;
 use crate::support::postgres::PrivatePostgres;
 
-/// One misfortune.
+/// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     Kill,
@@ -56,14 +56,14 @@ impl Fault {
     }
 }
 
-/// A database server that may be killed: not the one the other tests share.
+/// A database server that may be killed: not the one that other tests share.
 pub enum Server {
     Postgres(PrivatePostgres),
     MariaDb(PrivateMariaDb),
 }
 
 impl Server {
-    /// The one of this run, for one cell at a time.
+    /// The server of this run, for one cell at a time.
     pub async fn alone(kind: DatabaseKind) -> MutexGuard<'static, Option<Self>> {
         static POSTGRES: Mutex<Option<Server>> = Mutex::const_new(None);
         static MARIADB: Mutex<Option<Server>> = Mutex::const_new(None);
@@ -102,12 +102,12 @@ impl Server {
         });
     }
 
-    /// Lets a MariaDB stand still, connections open. PostgreSQL is many processes.
+    /// Stops the process of a MariaDB, with its connections open. PostgreSQL has many processes.
     pub fn freeze(&self) {
         self.mariadb().freeze();
     }
 
-    /// Lets a frozen one go on.
+    /// Continues the stopped process.
     pub fn thaw(&self) {
         self.mariadb().thaw();
     }

@@ -1,5 +1,5 @@
-//! `kill -9` of the worker at every edge of the work on a server that is there: publishing, taking back, power, teardown.
-//! Another worker goes on, and it ends as if nothing had happened.
+//! `kill -9` of the worker at every point of work on an existing server: publish, unpublish, power, teardown. Another
+//! worker continues, and the result is the same as without the crash.
 
 use reqwest::Method;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
@@ -20,17 +20,17 @@ use crate::support::company::{Company, paper};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
     Publish,
-    Withdraw,
+    Unpublish,
     Restart,
     Teardown,
 }
 
 impl Work {
-    const ALL: [Self; 4] = [Self::Publish, Self::Withdraw, Self::Restart, Self::Teardown];
+    const ALL: [Self; 4] = [Self::Publish, Self::Unpublish, Self::Restart, Self::Teardown];
 
     const fn steps(self) -> &'static [&'static str] {
         match self {
-            Self::Publish | Self::Withdraw => &["converge_edge"],
+            Self::Publish | Self::Unpublish => &["converge_edge"],
             Self::Restart => &["stop_workload", "stop_container", "start_container"],
             Self::Teardown => &[
                 "archive",
@@ -50,19 +50,19 @@ impl Work {
             points.extend(["before", "started", "effect", "done"].map(|place| format!("{step}.{place}")));
         }
         match self {
-            Self::Publish | Self::Withdraw => {}
+            Self::Publish | Self::Unpublish => {}
             Self::Restart => points.push("power.accepted".to_owned()),
             Self::Teardown => points.push("destroy.accepted".to_owned()),
         }
         points
     }
 
-    /// Method, path and body that ask for it.
+    /// Method, path and body of the request for it.
     fn request(self, vmid: i32) -> (Method, String, Value) {
         let about = json!({ "serverId": vmid.to_string() });
         match self {
             Self::Publish => (Method::POST, "/api/edge/publish".to_owned(), about),
-            Self::Withdraw => (Method::POST, "/api/edge/unpublish".to_owned(), about),
+            Self::Unpublish => (Method::POST, "/api/edge/unpublish".to_owned(), about),
             Self::Restart => (Method::POST, format!("/api/servers/{vmid}/host/restart"), Value::Null),
             Self::Teardown => (Method::DELETE, format!("/api/containers/{vmid}"), Value::Null),
         }
@@ -70,7 +70,7 @@ impl Work {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_killed_anywhere_at_work_on_a_server_is_followed_by_one_that_goes_on() {
+async fn after_a_worker_is_killed_at_work_on_a_server_another_continues() {
     let cells = Work::ALL.into_iter().flat_map(|work| work.points().into_iter().map(move |point| (work, point)));
     each(cells, |(work, point)| survive(work, point)).await;
 }
@@ -83,12 +83,12 @@ async fn survive(work: Work, point: String) {
     maker.stop().await;
     let row = instance::Entity::find().filter(instance::Column::OperationId.eq(made)).one(&company.db.db).await;
     let vmid = row.unwrap().unwrap().vmid;
-    // Nothing of it is left to the worker's background.
+    // Nothing is left for the background tasks of the worker.
     let published = company.publisher().publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
     assert_eq!(published.state(), EdgeState::Published, "{}", published.problems());
     let vmid = vmid.get();
     if work == Work::Publish {
-        // Something to do: all of it is gone.
+        // Removes everything, so that there is something to do.
         company.control_delete("/sim/cloudflare/records").await;
     }
 
@@ -98,26 +98,26 @@ async fn survive(work: Work, point: String) {
     let mut request = door.request(method, &path).json(&body);
     request = match work {
         Work::Restart => request.bearer_auth(company.give(made, &door, "ada").await),
-        Work::Publish | Work::Withdraw | Work::Teardown => request.header("x-internal-token", INTERNAL),
+        Work::Publish | Work::Unpublish | Work::Teardown => request.header("x-internal-token", INTERNAL),
     };
     let answer: Value = request.send().await.unwrap().json().await.unwrap();
     let id: OperationId = answer["operationId"].as_str().unwrap_or_else(|| panic!("{answer}")).parse().unwrap();
     doomed.killed().await;
-    let heir = WorkerProcess::heir(&company).await;
+    let new_owner = WorkerProcess::new_owner(&company).await;
     let row = company.settled(id).await;
 
     let case = format!("{work:?} killed at {point}: {:?} {:?} {:?}", row.state, row.error_code, row.error_message);
     assert_eq!((row.state, row.cleanup), (OperationState::Succeeded, Cleanup::None), "{case}");
     match work {
         Work::Publish => assert_eq!(company.at_edge().await, [2, 2, 1], "{case}"),
-        Work::Withdraw => assert_eq!(company.at_edge().await, [0, 0, 0], "{case}"),
+        Work::Unpublish => assert_eq!(company.at_edge().await, [0, 0, 0], "{case}"),
         Work::Restart => {
             let containers = company.containers().await;
             assert_eq!((containers.len(), &containers[0]["status"]), (1, &json!("running")), "{case}");
         }
         Work::Teardown => expect_empty(&company).await,
     }
-    heir.stop().await;
+    new_owner.stop().await;
     door.close().await;
     let slots = queue_slot::Entity::find().all(&company.db.db).await.unwrap();
     assert!(slots.iter().all(|slot| slot.operation_id.is_none()), "{case}: a slot stays taken");

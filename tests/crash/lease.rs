@@ -1,5 +1,5 @@
-//! Leaders that are real processes: stopped for longer than their lock lives, killed, left without Redis, and one that a
-//! task of its own will not let go.
+//! Leaders in separate processes: stopped for longer than their lock lasts, killed, left without Redis, and one with a
+//! task that does not end.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -23,12 +23,12 @@ on_every_database!(
     without_redis_the_leader_goes_on_and_is_followed_when_it_dies,
 );
 
-/// How long a lock lives here, and how old a leader's stamp gets before another takes over without Redis.
+/// How long a lock lasts here, and how old a leader's heartbeat gets before another takes over without Redis.
 const TTL: Duration = Duration::from_secs(6);
 const TAKEOVER: Duration = Duration::from_secs(12);
 
 /// Longer than the database lets a stopped process hold a transaction open.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A `zpack lease campaign` process; killed when it is dropped.
 struct Candidate {
@@ -73,10 +73,10 @@ impl Candidate {
         Self { child, lines }
     }
 
-    /// Waits until it tells of `event`; answers the epoch.
-    fn tells(&self, event: &str) -> i64 {
+    /// Waits until it prints `event`; returns the epoch.
+    fn next_line(&self, event: &str) -> i64 {
         loop {
-            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("gave up waiting: {event}"));
+            let line = self.lines.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("gave up waiting: {event}"));
             if line["event"] == event {
                 return line["epoch"].as_i64().expect("an epoch");
             }
@@ -95,7 +95,7 @@ impl Drop for Candidate {
     }
 }
 
-/// When leaders have written, and of which epoch they were; in the order of time.
+/// When leaders have written and their epochs, sorted by time.
 async fn written(test: &TestDb) -> Vec<(i64, i64)> {
     let rows = audit_event::Entity::find().all(&test.db).await.unwrap();
     let mut written: Vec<_> = rows
@@ -136,16 +136,16 @@ async fn a_stopped_leader_is_followed_and_writes_nothing_when_it_goes_on(test: T
     let redis = PrivateRedis::start();
     let (old, epoch, stopped) = tokio::task::block_in_place(|| {
         let old = Candidate::start(&test, &redis);
-        let epoch = old.tells("wrote");
+        let epoch = old.next_line("wrote");
         // Right after a commit, so that it holds no transaction open.
         old.signal(Signal::SIGSTOP);
         (old, epoch, Instant::now())
     });
     let new = Candidate::start(&test, &redis);
     let newer = tokio::task::block_in_place(|| {
-        let mut newer = new.tells("wrote");
+        let mut newer = new.next_line("wrote");
         while stopped.elapsed() < 2 * TTL {
-            newer = new.tells("wrote");
+            newer = new.next_line("wrote");
         }
         newer
     });
@@ -154,8 +154,8 @@ async fn a_stopped_leader_is_followed_and_writes_nothing_when_it_goes_on(test: T
     assert!(before > 0);
 
     old.signal(Signal::SIGCONT);
-    assert_eq!(tokio::task::block_in_place(|| old.tells("over")), epoch);
-    tokio::task::block_in_place(|| new.tells("wrote"));
+    assert_eq!(tokio::task::block_in_place(|| old.next_line("over")), epoch);
+    tokio::task::block_in_place(|| new.next_line("wrote"));
     assert_eq!(writes(&test, epoch).await, before);
 
     let client = redis::Client::open(redis.url()).unwrap();
@@ -171,20 +171,20 @@ async fn a_stopped_leader_is_followed_and_writes_nothing_when_it_goes_on(test: T
     assert_eq!(lease["holder"], holder);
     assert!(lease["epoch"].as_i64().unwrap() >= newer && lease["ageSeconds"].is_u64(), "{lease}");
 
-    // An orderly end leaves nobody in charge, and the other follows.
+    // After an orderly end there is no leader, and the other one takes over.
     let mut new = new;
     new.signal(Signal::SIGTERM);
     assert!(tokio::task::block_in_place(|| new.child.wait()).unwrap().success());
-    assert!(tokio::task::block_in_place(|| old.tells("wrote")) > newer);
+    assert!(tokio::task::block_in_place(|| old.next_line("wrote")) > newer);
 }
 
 async fn a_killed_leader_is_followed(test: TestDb) {
     let redis = PrivateRedis::start();
     let old = Candidate::start(&test, &redis);
-    let epoch = tokio::task::block_in_place(|| old.tells("wrote"));
+    let epoch = tokio::task::block_in_place(|| old.next_line("wrote"));
     let new = Candidate::start(&test, &redis);
     old.signal(Signal::SIGKILL);
-    let newer = tokio::task::block_in_place(|| new.tells("wrote"));
+    let newer = tokio::task::block_in_place(|| new.next_line("wrote"));
     assert_eq!(newer, epoch + 1);
     assert_epochs_never_fall(&test).await;
 }
@@ -192,7 +192,7 @@ async fn a_killed_leader_is_followed(test: TestDb) {
 async fn a_flush_never_lets_an_older_leader_write_after_a_newer(test: TestDb) {
     let redis = PrivateRedis::start();
     let one = Candidate::start(&test, &redis);
-    let mut epoch = tokio::task::block_in_place(|| one.tells("wrote"));
+    let mut epoch = tokio::task::block_in_place(|| one.next_line("wrote"));
     let _two = Candidate::start(&test, &redis);
     let client = redis::Client::open(redis.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -206,37 +206,37 @@ async fn a_flush_never_lets_an_older_leader_write_after_a_newer(test: TestDb) {
 async fn without_redis_the_leader_goes_on_and_is_followed_when_it_dies(test: TestDb) {
     let mut redis = PrivateRedis::start();
     let old = Candidate::start(&test, &redis);
-    let epoch = tokio::task::block_in_place(|| old.tells("wrote"));
+    let epoch = tokio::task::block_in_place(|| old.next_line("wrote"));
     let new = Candidate::start(&test, &redis);
     redis.kill();
     let killed = Instant::now();
     tokio::task::block_in_place(|| {
         while killed.elapsed() < 2 * TTL {
-            assert_eq!(old.tells("wrote"), epoch);
+            assert_eq!(old.next_line("wrote"), epoch);
         }
     });
     assert_eq!(row(&test).await.epoch, epoch, "the one that waits has left the leader alone");
 
     old.signal(Signal::SIGKILL);
-    let newer = tokio::task::block_in_place(|| new.tells("wrote"));
+    let newer = tokio::task::block_in_place(|| new.next_line("wrote"));
     assert_eq!(newer, epoch + 1);
     let of = async |epoch| -> Vec<i64> {
         written(&test).await.into_iter().filter(|(_, of)| *of == epoch).map(|(at, _)| at).collect()
     };
     let (last, first) = (of(epoch).await.pop().unwrap(), of(newer).await[0]);
-    // The stamp goes before the write of the same tick.
+    // The heartbeat is written before the write of the same tick.
     let slack = Duration::from_secs(2);
     assert!(first - last > i64::try_from((TAKEOVER - slack).as_millis()).unwrap(), "after {} ms", first - last);
     assert_epochs_never_fall(&test).await;
 }
 
-/// A thread that never comes back cannot keep a process from its end.
+/// A thread that never returns cannot keep a process from ending.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leader_with_a_task_that_blocks_exits_for_another_start() {
+async fn a_leader_with_a_blocking_task_exits_to_be_restarted() {
     let test = TestDb::migrated(zpack::config::DatabaseKind::Sqlite).await;
     let redis = PrivateRedis::start();
     let mut stuck = Candidate::start_with(&test, &redis, &["--stuck"]);
-    tokio::task::block_in_place(|| stuck.tells("wrote"));
+    tokio::task::block_in_place(|| stuck.next_line("wrote"));
     stuck.signal(Signal::SIGTERM);
     let mut status = None;
     wait_for("the process to end", async || {
@@ -248,7 +248,7 @@ async fn a_leader_with_a_task_that_blocks_exits_for_another_start() {
 }
 
 #[tokio::test]
-async fn production_has_no_candidate_for_tests() {
+async fn production_has_no_test_candidates() {
     let test = TestDb::migrated(zpack::config::DatabaseKind::Sqlite).await;
     let redis = PrivateRedis::start();
     let mut command = zpack(&test, &redis, &["lease", "campaign"]);
@@ -257,9 +257,9 @@ async fn production_has_no_candidate_for_tests() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("for tests"));
     let shown = zpack(&test, &redis, &["lease", "show"]).output().unwrap();
     let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
-    let nobody = serde_json::json!({
+    let no_leader = serde_json::json!({
         "name": "controller", "epoch": 0, "holder": null, "renewedAt": null, "ageSeconds": null,
         "lock": { "state": "free" },
     });
-    assert_eq!(shown["leases"][0], nobody);
+    assert_eq!(shown["leases"][0], no_leader);
 }

@@ -11,8 +11,8 @@ use tokio::process::{Child, Command};
 
 use crate::support::company::Company;
 
-/// Settings for processes that are killed and not held up: a lease that ends when the test says so, and peers that are
-/// waited for, as slow as the machine may be.
+/// Settings for processes that are killed and not held: a lease that does not expire, and long timeouts for slow
+/// machines.
 fn unhurried() -> impl Iterator<Item = (&'static str, String)> {
     let settings = [
         ("JOB_LEASE_MS", "60000"),
@@ -32,32 +32,32 @@ pub struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Starts a provision worker of `company` that kills itself at `failpoint`, if one is given.
+    /// Starts a provision worker of `company`, which kills itself at `failpoint` if one is given.
     pub fn start(company: &Company, failpoint: Option<&str>) -> Self {
         let settings = failpoint.map(|failpoint| ("ZPACK_FAILPOINT", failpoint.to_owned()));
         Self::start_role(company, &["worker", "provision"], settings, None)
     }
 
-    /// Starts a provision worker of `company` that kills itself at `failpoint`, with a lease that no slow moment of the
-    /// machine ends.
+    /// Starts a provision worker of `company` that kills itself at `failpoint`, with a lease that does not expire on a
+    /// slow machine.
     pub fn doomed(company: &Company, failpoint: &str) -> Self {
         let settings = unhurried().chain([("ZPACK_FAILPOINT", failpoint.to_owned())]);
         Self::start_role(company, &["worker", "provision"], settings, None)
     }
 
-    /// Starts a provision worker once the one before it counts as dead and its leases are over, and waits until it is
-    /// at work.
-    pub async fn heir(company: &Company) -> Self {
+    /// Starts a provision worker once the previous one counts as dead and its leases have expired, and waits until it
+    /// is working.
+    pub async fn new_owner(company: &Company) -> Self {
         company
             .wait("the killed worker to count as dead", || async { (!company.living_workers().await).then_some(()) })
             .await;
         company.end_leases().await;
-        let heir = Self::start_role(company, &["worker", "provision"], unhurried(), None);
-        company.wait("the heir to report", || async { company.living_workers().await.then_some(()) }).await;
-        heir
+        let new_owner = Self::start_role(company, &["worker", "provision"], unhurried(), None);
+        company.wait("the new owner to report", || async { company.living_workers().await.then_some(()) }).await;
+        new_owner
     }
 
-    /// Starts any role of `company` with further settings, its log at the end of the file `log`.
+    /// Starts a role of `company` with additional settings; its log is appended to the file `log`.
     pub fn start_role(
         company: &Company,
         role: &[&str],
@@ -67,7 +67,7 @@ impl WorkerProcess {
         Self::start_inside(&[], company, role, settings, log)
     }
 
-    /// The same behind the words of a program that leads it somewhere, such as another mount namespace.
+    /// The same, started through another program, for example in another mount namespace.
     pub fn start_inside(
         entrance: &[String],
         company: &Company,
@@ -106,7 +106,7 @@ impl WorkerProcess {
         assert_eq!(status.signal(), Some(Signal::SIGKILL as i32), "{status}");
     }
 
-    /// Whether a stop signal has taken hold of it.
+    /// Whether a stop signal has taken effect.
     pub fn has_stopped(&self) -> bool {
         let Some(pid) = self.child.id() else { return false };
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -118,7 +118,7 @@ impl WorkerProcess {
         self.child.id().expect("it lives")
     }
 
-    /// Waits for its end, however it comes.
+    /// Waits for its end, in whatever way.
     pub async fn ended(&mut self) -> std::process::ExitStatus {
         let status = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
         status.expect("it ends").expect("a status")

@@ -1,4 +1,4 @@
-//! `kill -9` of the worker at every edge of a provisioning operation: it always ends, nothing is made twice, and
+//! `kill -9` of the worker at every point of a provisioning operation: it always ends, nothing is created twice, and
 //! nothing is left that no row names.
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
@@ -22,7 +22,7 @@ const STEPS: [&str; 9] = [
     "publish_edge",
 ];
 
-/// The way forward: around every step, and after every accepted request.
+/// Forward: around every step, and after every accepted request.
 fn forward() -> Vec<String> {
     let mut points: Vec<String> = ["received", "claimed", "ending", "finished"].map(str::to_owned).to_vec();
     for step in STEPS {
@@ -34,7 +34,7 @@ fn forward() -> Vec<String> {
     points
 }
 
-/// The way back, after the agent has reported an error.
+/// Backward, after the agent has reported an error.
 fn backward() -> Vec<String> {
     let mut points = vec!["destroy.accepted".to_owned()];
     for step in STEPS.iter().take(7) {
@@ -44,12 +44,12 @@ fn backward() -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_killed_anywhere_on_the_way_forward_loses_and_doubles_nothing() {
+async fn a_worker_killed_at_any_step_loses_and_duplicates_nothing() {
     each(forward(), |point| survive(point, false)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_killed_anywhere_while_it_undoes_leaves_nothing_behind() {
+async fn a_worker_killed_during_the_undo_leaves_nothing_behind() {
     each(backward(), |point| survive(point, true)).await;
 }
 
@@ -59,13 +59,13 @@ async fn survive(point: String, agent_fails: bool) {
         company.control("/sim/agents/next", json!({ "state": "error", "error": "disk is full" })).await;
     }
     let mut doomed = WorkerProcess::doomed(&company, &point);
-    // The last step is the one that game servers have more of.
+    // The last step does more for game servers.
     let id = company.begin(if point.starts_with("publish_edge") { paper() } else { node() }).await;
     doomed.killed().await;
-    let heir = WorkerProcess::heir(&company).await;
+    let new_owner = WorkerProcess::new_owner(&company).await;
     let row = company.settled(id).await;
     company.wait("the lists to be empty", || async { (company.depth().await == 0).then_some(()) }).await;
-    heir.stop().await;
+    new_owner.stop().await;
 
     let case = format!("killed at {point}: {:?} {:?} {:?}", row.state, row.error_code, row.error_message);
     let containers = company.containers().await;

@@ -72,6 +72,7 @@ const COMMENTS: &[&str] = &[
     "src/telemetry/human.rs",
     "src/web/",
     "tests/contracts/",
+    "tests/crash/",
     "tests/edge/",
     "tests/flows/",
     "tests/jobs/",

@@ -1,5 +1,5 @@
-//! Minutes of random misfortune: four workers, a thousand operations, and in the end nothing lost and nothing doubled.
-//! `make crash-campaign`; see docs/testing.md.
+//! Minutes of random faults: four workers and a thousand operations, none of which may be lost or run twice. `make
+//! crash-campaign`; see docs/testing.md.
 
 mod report;
 mod schedule;
@@ -29,17 +29,17 @@ use crate::support::TestDb;
 use crate::support::company::{Company, node, paper};
 use crate::support::proxy::{Proxy, Upstream};
 
-/// Operations that run at one time, over all workers.
+/// Operations that run at a time, in all workers together.
 const SLOTS: usize = 4;
 
-/// After so long without an end of any operation something is lost.
+/// If no operation ends for this long, something is lost.
 const STANDSTILL: Duration = Duration::from_secs(300);
 
-/// The last words of a worker that could not start without its database; they are the only excuse for an end.
+/// The last log line of a worker that could not start without its database; only then may a worker have ended.
 const NO_DATABASE: [&str; 2] = ["the database is needed to go on", "cannot read which migrations were run"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_campaign_loses_and_doubles_nothing() {
+async fn a_campaign_loses_and_duplicates_nothing() {
     if !asked_for("campaign") {
         return;
     }
@@ -66,7 +66,7 @@ fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
-/// The one of `CRASH_TRACE`, or a new one.
+/// The plan of `CRASH_TRACE`, or a new one.
 fn plan() -> Plan {
     if let Some(file) = setting("CRASH_TRACE") {
         return serde_json::from_slice(&std::fs::read(file).unwrap()).expect("a plan");
@@ -101,7 +101,7 @@ struct Campaign {
     places: Vec<Place>,
     sampler: Sampler,
     facts: Facts,
-    /// In the order they were begun.
+    /// In the order in which they were accepted.
     begun: Vec<OperationId>,
     counts: BTreeMap<&'static str, usize>,
     redis_is_down: bool,
@@ -139,7 +139,7 @@ impl Campaign {
         }
     }
 
-    /// Plays the plan, waits for the end of everything, and tells what was broken.
+    /// Plays the plan, waits until all operations have ended, and returns the violations.
     async fn run(mut self, plan: &Plan) -> Vec<Violation> {
         let mut told = Instant::now();
         for event in &plan.events {
@@ -153,7 +153,7 @@ impl Campaign {
                 }
             }
         }
-        self.mend();
+        self.end_faults();
         let broken = self.settle().await;
         if !broken.is_empty() {
             return self.give_up(broken);
@@ -169,7 +169,7 @@ impl Campaign {
                 // Small enough for the simulated nodes to hold a thousand.
                 let request = ServerRequest { memory_mib: 128, ..request };
                 let Ok(begun) = self.company.try_begin(self.company.order(request)).await else {
-                    // A worker that was stopped in a transaction keeps the one writer of SQLite.
+                    // A worker that was stopped during a transaction blocks the one writer of SQLite.
                     *self.counts.entry("operations refused by a busy database").or_default() += 1;
                     return;
                 };
@@ -213,7 +213,7 @@ impl Campaign {
         let Ok(tx) = db::begin(&self.company.db.db).await else { return };
         let outcome = cancel(&tx, id, Actor::Customer, Clock::System.now()).await;
         let row = operation::Entity::find_by_id(id).one(&tx).await;
-        // Against a worker that ends it at this moment the cancellation may lose.
+        // The cancellation may lose against a worker that ends the operation at the same moment.
         let (Ok(outcome), Ok(Some(row)), Ok(())) = (outcome, row, tx.commit().await) else { return };
         if outcome == CancelOutcome::Cancelled && row.started_at.is_none() {
             self.facts.cancelled.insert(id);
@@ -231,8 +231,8 @@ impl Campaign {
         }
     }
 
-    /// Every misfortune is over.
-    fn mend(&mut self) {
+    /// Ends every fault.
+    fn end_faults(&mut self) {
         self.redis_up();
         for place in &self.places {
             place.worker.signal(Signal::SIGCONT);
@@ -241,7 +241,7 @@ impl Campaign {
         }
     }
 
-    /// Says how it goes; returns what is broken already.
+    /// Prints the progress; returns the violations so far.
     async fn look(&mut self) -> Vec<Violation> {
         let (snapshots, mut broken) = self.sampler.so_far();
         for number in 0..self.places.len() {
@@ -251,7 +251,7 @@ impl Campaign {
             }
             let log = std::fs::read_to_string(&place.log).unwrap_or_default();
             if !log.lines().rev().take(5).any(|line| NO_DATABASE.iter().any(|words| line.contains(words))) {
-                broken.push(violation("I1", format!("worker {number} ended by itself")));
+                broken.push(violation("I1", format!("worker {number} ended unexpectedly")));
             }
             *self.counts.entry("workers that did not come up").or_default() += 1;
             self.respawn(number);
@@ -265,7 +265,7 @@ impl Campaign {
         broken
     }
 
-    /// The simulated network holds 253 containers: finished ones are looked at and removed.
+    /// The simulated network has room for 253 containers: those of finished operations are checked and removed.
     async fn make_room(&mut self) -> Vec<Violation> {
         let mut broken = Vec::new();
         let facts = &mut self.facts;
@@ -317,7 +317,7 @@ impl Campaign {
         }
     }
 
-    /// The last words of every worker, for a campaign that failed.
+    /// The last log lines of every worker, for a failed campaign.
     fn give_up(self, broken: Vec<Violation>) -> Vec<Violation> {
         for place in &self.places {
             let text = std::fs::read_to_string(&place.log).unwrap_or_default();
@@ -328,7 +328,7 @@ impl Campaign {
     }
 
     async fn judge(mut self, plan: &Plan) -> Vec<Violation> {
-        // The living empty the lists of the dead first.
+        // The living workers empty the lists of the dead ones first.
         let workers = self.places.len();
         let company = &self.company;
         company
@@ -358,7 +358,7 @@ impl Campaign {
 }
 
 fn spawn(company: &Company, redis: &Proxy, database: Option<&Proxy>, log: &Path) -> WorkerProcess {
-    // A log that grows for hours is of no use; the end of it is.
+    // Of a log that grows for hours only the end is kept.
     if std::fs::metadata(log).is_ok_and(|file| file.len() > 1 << 20) {
         let _ = std::fs::remove_file(log);
     }
@@ -368,7 +368,7 @@ fn spawn(company: &Company, redis: &Proxy, database: Option<&Proxy>, log: &Path)
     WorkerProcess::start_role(company, &["worker", "provision"], settings, Some(log))
 }
 
-/// How an event is counted.
+/// The name under which an event is counted.
 const fn name(what: What) -> &'static str {
     match what {
         What::Begin => "operations begun",

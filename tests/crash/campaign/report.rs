@@ -1,4 +1,4 @@
-//! How a campaign ended: for the terminal, and as docs/benchmarks/campaign-<database>.md.
+//! The result of a campaign: for the terminal, and as docs/benchmarks/campaign-<database>.md.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,13 +9,13 @@ use std::time::Duration;
 use super::schedule::Plan;
 use crate::crash::check::Violation;
 
-/// What there is to say.
+/// The content of the report.
 pub struct Report<'a> {
     pub plan: &'a Plan,
     pub took: Duration,
     /// Events by name.
     pub counts: &'a BTreeMap<&'static str, usize>,
-    /// Operations by their end.
+    /// Operations by their final state.
     pub ends: &'a BTreeMap<String, i64>,
     pub snapshots: usize,
     pub broken: &'a [Violation],

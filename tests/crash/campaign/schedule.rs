@@ -1,15 +1,16 @@
-//! What happens when in a campaign: decided by a seed before it begins, so that it can be written down and played again.
+//! The events of a campaign and their times: derived from a seed before it begins, so that a campaign can be recorded
+//! and replayed.
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-/// One thing that happens. The number is that of a worker.
+/// One event. The number is that of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum What {
     Begin,
     BeginSilently,
-    /// The n-th operation, if there are so many.
+    /// Cancels the n-th operation, if there are so many.
     Cancel(usize),
     Kill(usize),
     Stop(usize),
@@ -25,14 +26,14 @@ pub enum What {
     DatabasePass(usize),
 }
 
-/// Something at a time, in milliseconds from the beginning.
+/// An event with its time, in milliseconds from the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Event {
     pub at: u64,
     pub what: What,
 }
 
-/// A campaign as it is planned.
+/// The plan of a campaign.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
     pub seed: u64,
@@ -44,13 +45,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of a seed. `network` says whether the database is behind one.
+    /// The plan of a seed. `network` says whether the database is behind a breakable network.
     pub fn new(seed: u64, database: &str, seconds: u64, workers: usize, operations: usize, network: bool) -> Self {
         let mut luck = StdRng::seed_from_u64(seed);
         let end = seconds * 1000;
         let mut events = Vec::new();
         for number in 0..operations {
-            // The last fifth of the time belongs to what is left over.
+            // The last fifth of the time is for operations that are not finished.
             let at = end * 4 / 5 * number as u64 / operations as u64;
             let what = if luck.random_bool(0.5) { What::Begin } else { What::BeginSilently };
             events.push(Event { at, what });
@@ -70,7 +71,7 @@ impl Plan {
     }
 }
 
-/// One misfortune with its end, in milliseconds from now.
+/// One fault and its end, in milliseconds from now.
 fn mishap(luck: &mut impl Rng, workers: usize, network: bool) -> Vec<(u64, What)> {
     let worker = luck.random_range(0..workers);
     let still = luck.random_range(100..5000);
@@ -87,7 +88,7 @@ fn mishap(luck: &mut impl Rng, workers: usize, network: bool) -> Vec<(u64, What)
 }
 
 #[test]
-fn a_seed_is_a_plan() {
+fn a_seed_always_gives_the_same_plan() {
     let plan = |seed| Plan::new(seed, "postgres", 60, 4, 100, true).events;
     assert_eq!(plan(7), plan(7));
     assert_ne!(plan(7), plan(8));

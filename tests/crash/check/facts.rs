@@ -1,4 +1,4 @@
-//! What SQL, the simulated Proxmox and Redis say when everything is over.
+//! The state in SQL, the simulated Proxmox and Redis at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,9 +16,9 @@ use crate::support::company::Company;
 #[derive(Clone, Debug, Default)]
 pub struct Lists {
     pub ready: Vec<String>,
-    /// What each worker has received and not let go of.
+    /// What each worker has received and not acknowledged.
     pub processing: BTreeMap<String, Vec<String>>,
-    /// The workers on record, and whether they count as alive.
+    /// The registered workers, and whether they count as alive.
     pub workers: BTreeMap<String, bool>,
 }
 
@@ -47,7 +47,7 @@ impl Lists {
     }
 }
 
-/// Something on Proxmox, with the nonce of the operation that made it.
+/// Something at Proxmox, with the nonce of the operation that created it.
 #[derive(Clone, Debug)]
 pub struct Effect {
     /// The effect, or the status of a container.
@@ -81,11 +81,11 @@ pub struct Facts {
     pub cancelled: BTreeSet<OperationId>,
     /// Operations that no worker knows how to run.
     pub unknown: BTreeSet<OperationId>,
-    /// Operations that were begun in this order for one receiver.
+    /// Operations that were accepted in this order for one receiver.
     pub in_order: Vec<OperationId>,
-    /// Successful ones whose container was looked at and removed by hand, to make room.
+    /// Successful ones whose container was checked and removed by hand, to make room.
     pub removed: BTreeSet<OperationId>,
-    /// Whether a worker was asked to stop while it worked: then two owners may share the steps of a success.
+    /// Whether a worker was asked to stop while it worked: then a successful operation may have steps of two owners.
     pub drained: bool,
     pub operations: BTreeMap<OperationId, operation::Model>,
     pub steps: Vec<operation_step::Model>,
@@ -99,13 +99,13 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Reads what is there now.
+    /// Reads the current state.
     pub async fn read(&mut self, company: &Company) {
         self.read_rows(company).await;
         self.lists = Lists::read(&mut company.lists.connection()).await.unwrap();
     }
 
-    /// All but the lists: first the rows, then what Proxmox has carried out.
+    /// All but the lists: first the rows, then the effects at Proxmox.
     pub async fn read_rows(&mut self, company: &Company) {
         let db = &company.db.db;
         let rows = operation::Entity::find().all(db).await.unwrap();

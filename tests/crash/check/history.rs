@@ -1,4 +1,4 @@
-//! Snapshots taken while it runs: what may never be seen, even for a moment.
+//! Snapshots taken during a run: states that must never be seen, even for a moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -15,10 +15,10 @@ use zpack::kernel::OperationId;
 use super::facts::Lists;
 use super::{Violation, violation};
 
-/// How long a living worker may keep an id without handling it (I13), and something for a slow machine.
+/// How long a living worker may keep an id without handling it (I13), with a margin for a slow machine.
 const UNHANDLED: Duration = Duration::from_secs(60);
 
-/// Operations with their slots and their oldest unresolved effect, as one statement sees them.
+/// Operations with their slots and their oldest unresolved effect, from one statement.
 const SNAPSHOT: &str = "SELECT o.id, o.state, o.unwind, o.fence, o.worker, o.starts, o.max_starts, o.dedup_key, \
     s.slot, s.fence AS slot_fence, \
     (SELECT MIN(t.fence) FROM operation_steps t \
@@ -47,7 +47,7 @@ impl Moment {
     }
 }
 
-/// What was seen so far.
+/// The snapshots so far.
 #[derive(Debug, Default)]
 pub struct History {
     slots: usize,
@@ -59,7 +59,7 @@ pub struct History {
 }
 
 impl History {
-    /// A history of a queue with so many slots.
+    /// The history of a queue with this many slots.
     pub fn new(slots: usize) -> Self {
         Self { slots, ..Self::default() }
     }
@@ -70,7 +70,7 @@ impl History {
         }
     }
 
-    /// Adds what SQL says now.
+    /// Adds a snapshot of SQL.
     pub fn observe(&mut self, rows: Vec<Moment>) {
         self.snapshots += 1;
         let working = rows.iter().filter(|row| row.is_in_progress()).count();
@@ -120,7 +120,7 @@ impl History {
         self.note(!right, "I8", || format!("slot and operation disagree: {row:?}"));
     }
 
-    /// Adds what Redis says now (I13).
+    /// Adds a snapshot of Redis (I13).
     pub fn observe_lists(&mut self, lists: &Lists, now: Instant) {
         let owned: BTreeSet<(String, String)> = self
             .last
@@ -145,7 +145,7 @@ impl History {
     }
 }
 
-/// Takes snapshots until it is asked for the history.
+/// Takes snapshots until it is stopped.
 pub struct Sampler {
     stop: CancellationToken,
     history: Arc<Mutex<History>>,
@@ -153,13 +153,13 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// One every `every`.
+    /// Takes one every `every`.
     pub fn start(db: DatabaseConnection, mut lists: RedisPool, slots: usize, every: Duration) -> Self {
         let (stop, history) = (CancellationToken::new(), Arc::new(Mutex::new(History::new(slots))));
         let (token, shared) = (stop.clone(), history.clone());
         let task = tokio::spawn(async move {
             while !token.is_cancelled() {
-                // Either store may be away.
+                // Either store may be down.
                 if let Ok(rows) = snapshot(&db).await {
                     shared.lock().unwrap().observe(rows);
                 }
@@ -175,13 +175,13 @@ impl Sampler {
         Self { stop, history, task }
     }
 
-    /// How many snapshots there were, and what they broke.
+    /// How many snapshots there were, and the violations.
     pub fn so_far(&self) -> (usize, Vec<Violation>) {
         let history = self.history.lock().unwrap();
         (history.snapshots, history.broken.iter().cloned().collect())
     }
 
-    /// Ends it; returns what was broken.
+    /// Stops it; returns the violations.
     pub async fn end(self) -> Vec<Violation> {
         self.stop.cancel();
         self.task.await.unwrap();

@@ -1,15 +1,13 @@
-//! The invariants I1 to I15 of docs/invariants.md, a function each.
+//! The invariants I1 to I15 of docs/invariants.md, one function each.
 //!
 //! How far each is checked:
 //! - At the end, from SQL, the ledger of the simulated Proxmox and the lists ([`Facts`]): I1, I2, I7, I10, I11, I12,
-//!   I14,
-//!   I15. I10 and I1 mean "in the end": how soon is not asserted, the machine may be slow. I12, I14 and I15 are checked on
-//!   operations planted for it.
-//! - While it runs, from snapshots of one SQL statement and the lists, some 20 a second ([`History`]): I3, I4, I6, I8,
-//!   I9,
-//!   I13. A breach shorter than the time between two snapshots may be missed; the model in `src/jobs` has no such gap. I6
-//!   is also checked at the end, from the fences in the step log.
-//! - At the edge itself, while the process is dead, stopped or held there: I5 ([`acknowledged_after_commit`]).
+//!   I14, I15. I10 and I1 mean "eventually": no time is asserted, because the machine may be slow. I12, I14 and I15 are
+//!   checked with operations added for them.
+//! - During the run, from snapshots of one SQL statement and the lists, some 20 a second ([`History`]): I3, I4, I6, I8,
+//!   I9, I13. A violation shorter than the time between two snapshots may be missed; the model in `src/jobs` has no
+//!   such gap. I6 is also checked at the end, from the fences in the journal.
+//! - At the point itself, while the process is dead, stopped or held there: I5 ([`acknowledged_after_commit`]).
 
 mod facts;
 mod history;
@@ -24,15 +22,15 @@ use zpack::kernel::{OperationId, Timestamp};
 pub use facts::{Facts, Lists};
 pub use history::Sampler;
 
-use super::edge::Edge;
+use super::point::CrashPoint;
 
 /// The lease of `Company::environment`.
 const LEASE_MS: i64 = 2000;
 
-/// A broken promise.
+/// A violated invariant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
-    /// Which.
+    /// Its label.
     pub invariant: &'static str,
     /// What was seen.
     pub what: String,
@@ -48,7 +46,7 @@ pub(crate) fn violation(invariant: &'static str, what: impl Into<String>) -> Vio
     Violation { invariant, what: what.into() }
 }
 
-/// Everything that can be said at the end.
+/// All checks that are possible at the end.
 pub fn everything(facts: &Facts) -> Vec<Violation> {
     let checks = [
         i1_everything_ends,
@@ -68,19 +66,19 @@ pub fn everything(facts: &Facts) -> Vec<Violation> {
     checks.iter().flat_map(|check| check(facts)).collect()
 }
 
-/// I5, at an edge: until the end is committed the id is on a processing list. Afterwards it may be there again, because
-/// the acknowledgement travels with the next receive and the id was planted twice. An owner that has given up a lease
-/// that was lost, a sixth of it early, may forget the id too.
-pub fn acknowledged_after_commit(edge: Edge, row: &operation::Model, lists: &Lists, now: Timestamp) -> Vec<Violation> {
+/// I5, at a point: until the end is committed, the id is on a processing list. Afterwards it may be there again,
+/// because the acknowledgement is sent with the next receive and the id was added twice. An owner that has lost its
+/// lease, which it notices a sixth of it early, may also drop the id.
+pub fn acknowledged_after_commit(point: CrashPoint, row: &operation::Model, lists: &Lists, now: Timestamp) -> Vec<Violation> {
     let mut broken = Vec::new();
     let id = row.id.to_string();
     let listed = lists.processing.values().flatten().any(|entry| *entry == id);
-    if edge.is_before_the_acknowledgement() && !listed {
-        broken.push(violation("I5", format!("{id} is {} and on no processing list at {}", row.state, edge.name())));
+    if point.is_before_the_acknowledgement() && !listed {
+        broken.push(violation("I5", format!("{id} is {} and on no processing list at {}", row.state, point.name())));
     }
     let lost = row.lease_until.is_none_or(|until| until.millis() <= now.millis() + LEASE_MS / 6);
-    if edge.is_after_the_end() && !row.state.is_ended() && !lost {
-        broken.push(violation("I5", format!("{id} is {} at {}, after its end", row.state, edge.name())));
+    if point.is_after_the_end() && !row.state.is_ended() && !lost {
+        broken.push(violation("I5", format!("{id} is {} at {}, after its end", row.state, point.name())));
     }
     broken
 }
@@ -102,10 +100,10 @@ fn i1_everything_ends(facts: &Facts) -> Vec<Violation> {
 fn i2_no_ghost_works(facts: &Facts) -> Vec<Violation> {
     let mut broken = Vec::new();
     for id in facts.operations.keys().filter(|id| !facts.is_known(**id)) {
-        broken.push(violation("I2", format!("nobody asked for {id}")));
+        broken.push(violation("I2", format!("{id} was not requested")));
     }
     for step in facts.steps.iter().filter(|step| !facts.begun.contains(&step.operation_id)) {
-        broken.push(violation("I2", format!("{} ran `{}`, which nobody asked for", step.operation_id, step.name)));
+        broken.push(violation("I2", format!("{} ran `{}`, which was not requested", step.operation_id, step.name)));
     }
     for effect in &facts.ledger {
         if !facts.begun.iter().any(|id| effect.is_of(*id)) {
@@ -132,7 +130,7 @@ fn i4_starts_are_bounded(facts: &Facts) -> Vec<Violation> {
     over.map(|row| violation("I4", format!("{} has {} starts of {}", row.id, row.starts, row.max_starts))).collect()
 }
 
-/// A success whose outside steps have two owners was repeated after an effect.
+/// A successful operation whose external steps have two owners was started again after an effect.
 fn i6_no_blind_retry(facts: &Facts) -> Vec<Violation> {
     let mut broken = Vec::new();
     for row in facts.operations.values().filter(|row| row.state == OperationState::Succeeded) {
@@ -159,18 +157,18 @@ pub fn i7_effects_are_single(facts: &Facts) -> Vec<Violation> {
     broken
 }
 
-/// The second half: whatever is there is named by a row.
+/// The second half: a row names every effect.
 fn i7_effects_are_named(facts: &Facts) -> Vec<Violation> {
     facts.operations.values().flat_map(|row| i7_effects_of(facts, row)).collect()
 }
 
-/// What an operation that has settled made, and what it left.
+/// What an ended operation created, and what remains.
 pub fn i7_effects_of(facts: &Facts, row: &operation::Model) -> Vec<Violation> {
     let (id, mut broken) = (row.id, Vec::new());
     let made = facts.ledger.iter().any(|effect| effect.is_of(id) && effect.name == "clone");
     let logged = facts.steps.iter().any(|step| step.operation_id == id && step.name == "clone_container");
     if made && !logged {
-        broken.push(violation("I7", format!("{id} made a container that its step log does not know")));
+        broken.push(violation("I7", format!("{id} made a container that is not in its journal")));
     }
     let containers: Vec<_> = facts.containers.iter().filter(|container| container.is_of(id)).collect();
     let servers: Vec<_> = facts.servers.iter().filter(|server| server.operation_id == id).collect();
@@ -183,8 +181,8 @@ pub fn i7_effects_of(facts: &Facts, row: &operation::Model) -> Vec<Violation> {
             broken.push(violation("I7", format!("{id} succeeded with {counts:?} containers, servers, numbers")));
         }
     } else if counts != (0, 0, 0) {
-        let owed = facts.debts.iter().any(|debt| debt.operation_id == id && debt.state == DebtState::Open);
-        if !owed || !servers.is_empty() {
+        let has_debt = facts.debts.iter().any(|debt| debt.operation_id == id && debt.state == DebtState::Open);
+        if !has_debt || !servers.is_empty() {
             let what = format!("{id} is {} and left {counts:?} containers, servers, numbers", row.state);
             broken.push(violation("I7", what));
         }
@@ -206,7 +204,7 @@ fn i10_everything_due_was_started(facts: &Facts) -> Vec<Violation> {
 fn i11_the_lists_are_empty(facts: &Facts) -> Vec<Violation> {
     let mut broken = Vec::new();
     let lists = &facts.lists;
-    // What no worker knows stays due, so it may be on offer at any moment.
+    // An operation of an unknown kind stays due, so it may be offered at any moment.
     let waits = |entry: &&String| !facts.unknown.iter().any(|id| id.to_string() == **entry);
     for entry in lists.ready.iter().filter(waits) {
         broken.push(violation("I11", format!("`{entry}` stays on the ready list")));

@@ -1,8 +1,8 @@
-//! The edges of docs/contracts/jobs.md 2d: the moments between two durable facts at which a process can vanish.
+//! The points of docs/contracts/jobs.md 2d: the moments between two durable facts at which a process can vanish.
 
-/// One moment.
+/// One point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edge {
+pub enum CrashPoint {
     InsertCommit,
     Rung,
     MovedUnread,
@@ -19,7 +19,7 @@ pub enum Edge {
     MidRecovery,
 }
 
-impl Edge {
+impl CrashPoint {
     pub const ALL: &'static [Self] = &[
         Self::InsertCommit,
         Self::Rung,
@@ -56,7 +56,7 @@ impl Edge {
         }
     }
 
-    /// Its failpoint; none where no code of ours runs: the answer is on the wire.
+    /// Its failpoint; `None` where no code of ours runs because the answer is in transit.
     pub const fn failpoint(self) -> Option<&'static str> {
         match self {
             Self::InsertCommit => Some("enqueue.committed"),
@@ -76,12 +76,12 @@ impl Edge {
         }
     }
 
-    /// Whether the API reaches it, not a worker.
+    /// Whether the API reaches it instead of a worker.
     pub const fn is_of_the_api(self) -> bool {
         matches!(self, Self::InsertCommit | Self::Rung)
     }
 
-    /// Where another worker must have died before, for this edge to come up at all.
+    /// The point at which another worker must have died before, for this one to be reached.
     pub const fn victim(self) -> Option<&'static str> {
         match self {
             Self::MidReap => Some("received"),
@@ -101,7 +101,7 @@ impl Edge {
         }
     }
 
-    /// Whether the id must still be on a processing list, because its end is not written or not acknowledged.
+    /// Whether the id must still be on a processing list, because the end is not written or not acknowledged.
     pub const fn is_before_the_acknowledgement(self) -> bool {
         matches!(
             self,
