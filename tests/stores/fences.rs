@@ -1,4 +1,4 @@
-//! What an operation holds is changed by its owner alone: one that another owner has overtaken changes nothing.
+//! What an operation holds is changed by its owner alone: one that another owner has superseded changes nothing.
 
 use std::time::Duration;
 
