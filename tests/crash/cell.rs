@@ -18,8 +18,8 @@ use zpack::kernel::{Clock, OperationId, Secret};
 use zpack::operations::cancel;
 
 use super::check::{self, Facts, Lists, Sampler, Violation, violation};
-use super::point::CrashPoint;
 use super::fault::{Fault, Server};
+use super::point::CrashPoint;
 use super::process::WorkerProcess;
 use crate::support::company::{Company, node};
 use crate::support::proxy::{Proxy, Upstream};

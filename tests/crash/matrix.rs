@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use zpack::config::DatabaseKind;
 
 use super::cell::Cell;
-use super::point::CrashPoint;
 use super::fault::Fault;
+use super::point::CrashPoint;
 
 /// Cells that run at a time.
 const PARALLEL: usize = 6;
@@ -24,7 +24,12 @@ fn slice(seed: u64) -> Vec<Cell> {
         }
     }
     cells.push(Cell { point: CrashPoint::StepIntent, fault: Fault::Late, database: DatabaseKind::Postgres, seed });
-    cells.push(Cell { point: CrashPoint::Effect, fault: Fault::DatabaseRestart, database: DatabaseKind::MariaDb, seed });
+    cells.push(Cell {
+        point: CrashPoint::Effect,
+        fault: Fault::DatabaseRestart,
+        database: DatabaseKind::MariaDb,
+        seed,
+    });
     cells
 }
 

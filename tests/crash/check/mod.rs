@@ -69,7 +69,12 @@ pub fn everything(facts: &Facts) -> Vec<Violation> {
 /// I5, at a point: until the end is committed, the id is on a processing list. Afterwards it may be there again,
 /// because the acknowledgement is sent with the next receive and the id was added twice. An owner that has lost its
 /// lease, which it notices a sixth of it early, may also drop the id.
-pub fn acknowledged_after_commit(point: CrashPoint, row: &operation::Model, lists: &Lists, now: Timestamp) -> Vec<Violation> {
+pub fn acknowledged_after_commit(
+    point: CrashPoint,
+    row: &operation::Model,
+    lists: &Lists,
+    now: Timestamp,
+) -> Vec<Violation> {
     let mut broken = Vec::new();
     let id = row.id.to_string();
     let listed = lists.processing.values().flatten().any(|entry| *entry == id);
