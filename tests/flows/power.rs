@@ -343,7 +343,7 @@ async fn an_offline_node_fails_the_operation_soon_with_a_message() {
     let began = Instant::now();
     for action in ["host/start", "host/stop", "host/restart"] {
         let operation = scene.failed(scene.accepted(action).await, "node_away").await;
-        assert!(operation.error_message.unwrap().contains(&format!("{node}, does not answer")));
+        assert!(operation.error_message.unwrap().contains(&format!("node {node} of the server does not answer")));
     }
     assert!(began.elapsed() < long / 2, "{:?}", began.elapsed());
     scene.node(&node, true).await;
