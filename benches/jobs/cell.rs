@@ -19,7 +19,7 @@ use zpack::db::entities::operation::{self, Actor, CancelRule};
 use zpack::db::{self, RedisLocation, RedisPool};
 use zpack::jobs::{
     CrashPolicy, Deadlines, Dedup, Failpoints, Handled, Handler, Intake, Job, JobContext, JobEnd, JobSettings, Lane,
-    Leftover, Lists, Queue, Registry, UnwindEnd, Work, WorkSpec, Worker, WorkerDeps,
+    Lists, NewDebt, Queue, Registry, UndoEnd, Work, WorkSpec, Worker, WorkerDeps,
 };
 use zpack::kernel::{Clock, OperationId, Secret, VmId, WorkerId};
 use zpack::operations::{Order, begin};
@@ -274,7 +274,7 @@ impl Enqueuer {
             }
         };
         let committed = monotonic();
-        self.lists.ring(QUEUE, id).await.unwrap();
+        self.lists.offer_new(QUEUE, id).await.unwrap();
         (id, committed)
     }
 }
@@ -339,7 +339,7 @@ macro_rules! bench_job {
                 CrashPolicy::Resume
             }
 
-            fn leftovers(&self, _: &operation::Model) -> Vec<Leftover> {
+            fn possible_debts(&self, _: &operation::Model) -> Vec<NewDebt> {
                 Vec::new()
             }
 
@@ -347,8 +347,8 @@ macro_rules! bench_job {
                 $run
             }
 
-            async fn unwind(&self, _: &JobContext) -> UnwindEnd {
-                UnwindEnd::Nothing
+            async fn undo(&self, _: &JobContext) -> UndoEnd {
+                UndoEnd::Nothing
             }
         }
     };

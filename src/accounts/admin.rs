@@ -1,4 +1,4 @@
-//! What operators do with accounts: `zpack user create|list|set-role` and the first accounts of `zpack dev`.
+//! Account administration by operators: `zpack user create|list|set-role`, and the first accounts of `zpack dev`.
 
 use sea_orm::DatabaseConnection;
 
@@ -9,14 +9,14 @@ use super::store::{self, NewUser};
 use crate::db::entities::user::{self, Role};
 use crate::kernel::{Secret, Timestamp};
 
-/// An account made by an operator.
+/// An account to be created by an operator.
 #[derive(Clone, Debug)]
 pub struct Invitation {
-    /// Where to write to.
+    /// Its email address.
     pub email: EmailAddress,
-    /// What it is called.
+    /// Its username.
     pub username: Username,
-    /// What it may do.
+    /// Its role.
     pub role: Role,
     /// Its first password.
     pub password: Secret,
@@ -56,7 +56,8 @@ pub async fn list_users(db: &DatabaseConnection) -> Result<Vec<user::Model>, Acc
     }
 }
 
-/// Gives the account that goes by `identifier` a role; its tokens see the new role at once.
+/// Sets the role of the account with this username or email address. The new role applies to its existing tokens
+/// immediately.
 pub async fn set_role(
     db: &DatabaseConnection,
     identifier: &str,

@@ -1,4 +1,4 @@
-//! Who makes a request, found out from its credentials before any handler runs.
+//! The caller of a request, derived from its credentials before the handler runs.
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -9,36 +9,36 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use sea_orm::DatabaseConnection;
 
 use super::store;
-use super::token::{Claims, TokenError, TokenSigner};
+use super::token::{TokenClaims, TokenError, TokenSigner};
 use crate::db::entities::user::{self, Role};
 use crate::kernel::{Clock, Secret};
 use crate::ports::BridgeSecret;
 use crate::web::{ApiError, ApiResult, Code};
 
-/// Who makes a request.
+/// The caller of a request.
 #[derive(Clone, Debug)]
 pub enum Caller {
-    /// Someone without credentials.
+    /// No credentials were sent.
     Anonymous,
-    /// Someone with an account.
+    /// A signed-in user.
     Customer(SignedIn),
-    /// Someone with an account and the role admin.
+    /// A signed-in user with the role admin.
     Admin(SignedIn),
-    /// A part of our own system.
+    /// Another part of our own system.
     Internal,
-    /// The service discovery of the monitoring.
+    /// The service discovery of the monitoring system.
     Discovery,
     /// The bridge in the game proxy.
     Bridge,
 }
 
-/// An account, and the token it was proved with.
+/// A user and the token that identified it.
 #[derive(Clone, Debug)]
 pub struct SignedIn {
     /// The account.
     pub user: user::Model,
     /// The token.
-    pub claims: Claims,
+    pub claims: TokenClaims,
 }
 
 impl Caller {
@@ -73,7 +73,7 @@ pub struct Authenticator {
     bridge: Option<Arc<dyn BridgeSecret>>,
 }
 
-/// Which credentials count on a route beside the bearer tokens, which count everywhere.
+/// Which credentials a route accepts besides bearer tokens, which every route accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proofs {
     /// None.
@@ -99,15 +99,16 @@ impl Authenticator {
         Self { db, clock, tokens, internal: set(internal), discovery: set(discovery), bridge: None }
     }
 
-    /// Takes the bridge, too, for who it is, where it has a `secret`.
+    /// Also authenticates the bridge, if it has a `secret`.
     #[must_use]
     pub fn with_bridge(self, secret: Option<Arc<dyn BridgeSecret>>) -> Self {
         Self { bridge: secret, ..self }
     }
 
-    /// The caller behind `headers`, of which those count that are among `proofs`. A credential that is sent and wrong is
-    /// refused, whatever else is sent; only the secret of the bridge is not looked at beside another credential, so that a
-    /// bridge that sends both can change its secret. Asks the database once, for an access token only.
+    /// Authenticates the caller from `headers`, accepting the credentials in `proofs`. A wrong credential is refused
+    /// even if a valid one is sent too. The exception is the secret of the bridge, which is ignored beside another
+    /// credential, so that a bridge that sends both can change its secret. Queries the database once, and only for an
+    /// access token.
     pub async fn authenticate(&self, headers: &HeaderMap, proofs: Proofs) -> ApiResult<Caller> {
         let (takes_internal, takes_bridge) = match proofs {
             Proofs::Bearer => (false, false),
@@ -145,7 +146,7 @@ impl Authenticator {
         })
     }
 
-    /// Whether all headers of the bridge carry its secret; `None` when none was sent.
+    /// Whether all headers of the bridge carry its secret; `None` if none was sent.
     async fn bridge_proved(&self, headers: &HeaderMap) -> Option<bool> {
         let mut sent = headers.get_all(BRIDGE_HEADER).peekable();
         sent.peek()?;
@@ -160,17 +161,17 @@ impl Authenticator {
     }
 }
 
-/// The failure of a request without a good credential.
+/// The error for a request without a valid credential.
 pub fn unauthenticated(detail: &str) -> ApiError {
     ApiError::new(Code::Unauthenticated, detail).header(WWW_AUTHENTICATE, "Bearer realm=\"zpack\"")
 }
 
-/// `secret` if it says anything.
+/// `secret`, unless it is empty.
 fn set(secret: Option<Secret>) -> Option<Secret> {
     secret.filter(|secret| !secret.expose().is_empty())
 }
 
-/// Whether all `headers` of these `names` carry `secret`; `None` when none was sent.
+/// Whether all `headers` with these `names` carry `secret`; `None` if none was sent.
 fn proved(headers: &HeaderMap, names: &[&str], secret: &Option<Secret>) -> Option<bool> {
     let mut sent = names.iter().flat_map(|name| headers.get_all(*name)).peekable();
     sent.peek()?;
@@ -181,7 +182,7 @@ fn matches(secret: &Option<Secret>, candidate: &str) -> bool {
     secret.as_ref().is_some_and(|secret| secret.matches(candidate))
 }
 
-/// The bearer token; none when nothing was sent, a refusal when something else was sent.
+/// The bearer token; `None` if there is no `Authorization` header, an error if it is malformed.
 fn bearer(headers: &HeaderMap) -> ApiResult<Option<&str>> {
     let mut lines = headers.get_all(AUTHORIZATION);
     let Some(line) = lines.next() else { return Ok(None) };

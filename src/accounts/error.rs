@@ -1,4 +1,4 @@
-//! Why something about an account could not be done.
+//! Errors of accounts.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use super::password::PasswordError;
 use super::token::TokenError;
 use crate::web::{ApiError, Code};
 
-/// Why something about an account could not be done.
+/// Why an action on an account failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// The email address or the username belongs to another account.
     #[error("an account with this email or username exists")]
     Exists,
-    /// No account goes by this name.
-    #[error("no account goes by `{0}`")]
+    /// No account has this username or email address.
+    #[error("no account named `{0}`")]
     NotFound(String),
     /// The identifier or the password is wrong.
     #[error("wrong identifier or password")]

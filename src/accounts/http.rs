@@ -1,4 +1,4 @@
-//! `/api/auth/*`: register, log in, log out, read and change one's own account.
+//! `/api/auth/*`: register, log in, log out, and read or change one's own account.
 
 use actix_web::{HttpResponse, web};
 use sea_orm::DatabaseConnection;
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::caller::{Caller, Customer};
 use super::error::AccountError;
 use super::identity::{EmailAddress, Username, check_password};
-use super::password::{Passwords, Verdict};
+use super::password::{PasswordCheck, Passwords};
 use super::store::{self, NewUser};
 use super::token::TokenSigner;
 use crate::db::entities::standing::StandingState;
@@ -19,7 +19,7 @@ use crate::web::{
     ApiError, ApiResult, Code, FieldError, FieldUpdate, Fields, FromFields, Json, RateClass, RateLimiter,
 };
 
-/// What the account routes work with.
+/// The dependencies of the account routes.
 #[derive(Clone, Debug)]
 pub struct AccountsApi {
     /// The database.
@@ -30,7 +30,7 @@ pub struct AccountsApi {
     pub passwords: Passwords,
     /// Issues tokens.
     pub tokens: TokenSigner,
-    /// Counts attempts on an account, from wherever they come.
+    /// Limits attempts on an account from all addresses together.
     pub limiter: RateLimiter,
 }
 
@@ -227,8 +227,8 @@ impl MeResponse {
     }
 }
 
-/// `POST /api/auth/register`. Hashes the password before it looks whether the account exists, so that a refusal takes as
-/// long as a success.
+/// `POST /api/auth/register`. Hashes the password before it checks whether the account exists, so that a refusal takes
+/// as long as a success.
 pub async fn register(api: web::Data<AccountsApi>, body: Json<RegisterRequest>) -> ApiResult<HttpResponse> {
     let now = api.clock.now();
     let RegisterRequest { email, username, password, display_name, first_name, last_name } = body.value;
@@ -241,7 +241,7 @@ pub async fn register(api: web::Data<AccountsApi>, body: Json<RegisterRequest>) 
     Ok(HttpResponse::Created().json(TokenResponse { ok: true, token }))
 }
 
-/// `POST /api/auth/login`. Works as long for an unknown account as for a wrong password, and answers the same.
+/// `POST /api/auth/login`. An unknown account takes as long as a wrong password and gets the same answer.
 pub async fn login(api: web::Data<AccountsApi>, body: Json<LoginRequest>) -> ApiResult<web::Json<TokenResponse>> {
     let now = api.clock.now();
     let LoginRequest { identifier, password } = body.value;
@@ -249,15 +249,15 @@ pub async fn login(api: web::Data<AccountsApi>, body: Json<LoginRequest>) -> Api
     let user = store::find_by_identifier(&api.db, &identifier).await?;
     let hash = user.as_ref().map(|user| user.password_hash.as_str());
     let verdict = api.passwords.verify(&password, hash).await.map_err(AccountError::from)?;
-    let user = user.filter(|_| verdict != Verdict::Wrong).ok_or(AccountError::WrongPassword)?;
-    if verdict == Verdict::RightButOld {
+    let user = user.filter(|_| verdict != PasswordCheck::Wrong).ok_or(AccountError::WrongPassword)?;
+    if verdict == PasswordCheck::RightButOld {
         renew_hash(&api, &user, &password, now).await;
     }
     let token = api.tokens.issue(user.id, user.token_epoch, now).map_err(AccountError::from)?;
     Ok(web::Json(TokenResponse { ok: true, token }))
 }
 
-/// Replaces an old kind of hash. The login does not depend on it; the next one tries again.
+/// Replaces an outdated hash. A failure does not affect the login; the next login tries again.
 async fn renew_hash(api: &AccountsApi, user: &user::Model, password: &Secret, now: Timestamp) {
     let renewed = async {
         let new = api.passwords.hash(password).await?;
@@ -265,11 +265,13 @@ async fn renew_hash(api: &AccountsApi, user: &user::Model, password: &Secret, no
     };
     match renewed.await {
         Ok(_) => tracing::info!(user.id = %user.id, "replaced the old password hash of {}", user.id),
-        Err(error) => tracing::warn!(user.id = %user.id, %error, "the old password hash of {} stays", user.id),
+        Err(error) => {
+            tracing::warn!(user.id = %user.id, %error, "the old password hash of {} could not be replaced", user.id)
+        }
     }
 }
 
-/// `POST /api/auth/logout`. Ends the token it was called with; without one there is nothing to end.
+/// `POST /api/auth/logout`. Revokes the token of the request, if there is one.
 pub async fn logout(api: web::Data<AccountsApi>, caller: Caller) -> ApiResult<web::Json<LogoutResponse>> {
     if let Some(account) = caller.signed_in() {
         store::revoke(&api.db, &account.claims).await?;
@@ -305,7 +307,7 @@ pub async fn update_me(
     Ok(web::Json(MeResponse::of(user, standing)))
 }
 
-/// `POST /api/auth/password`. Ends every token of the account and answers with a new one.
+/// `POST /api/auth/password`. Revokes all tokens of the account and answers with a new one.
 pub async fn change_password(
     api: web::Data<AccountsApi>,
     Customer(account): Customer,
@@ -319,7 +321,7 @@ pub async fn change_password(
     }
     let verdict =
         api.passwords.verify(&current_password, Some(&user.password_hash)).await.map_err(AccountError::from)?;
-    if verdict == Verdict::Wrong {
+    if verdict == PasswordCheck::Wrong {
         return Err(refused("/currentPassword", "is not the password of this account"));
     }
     let new = api.passwords.hash(&new_password).await.map_err(AccountError::from)?;
@@ -327,7 +329,7 @@ pub async fn change_password(
         return Err(ApiError::new(Code::StateConflict, "The password was changed by another request meanwhile."));
     }
     let token = api.tokens.issue(user.id, user.token_epoch.wrapping_add(1), now).map_err(AccountError::from)?;
-    tracing::info!(user.id = %user.id, "{} set a new password, its other tokens ended", user.id);
+    tracing::info!(user.id = %user.id, "{} set a new password; its other tokens are revoked", user.id);
     Ok(web::Json(TokenResponse { ok: true, token }))
 }
 

@@ -1,11 +1,11 @@
-//! What may be an email address, a username or a password (pure).
+//! Validation of email addresses, usernames and passwords (pure).
 
 use std::fmt;
 use std::str::FromStr;
 
 use sea_orm::DeriveValueType;
 
-/// The text is no email address, username or password; says what it must be.
+/// Why a text is not a valid email address, username or password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// Not an email address.
@@ -27,7 +27,7 @@ pub enum IdentityError {
 #[sea_orm(value_type = "String")]
 pub struct EmailAddress(String);
 
-/// The name of an account, as its owner spells it. Two that differ in case only are the same account.
+/// The name of an account, as its owner spells it. Names that differ only in case are equal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Username(String);
 
@@ -44,7 +44,7 @@ impl Username {
         &self.0
     }
 
-    /// The name by which accounts are compared.
+    /// The form in which names are compared.
     pub fn key(&self) -> String {
         self.0.to_ascii_lowercase()
     }
@@ -81,7 +81,7 @@ impl FromStr for Username {
     fn from_str(text: &str) -> Result<Self, IdentityError> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
         let fits = (3..=32).contains(&text.len()) && text.bytes().all(allowed);
-        // Without `@` a username is never taken for an email address at login.
+        // Without `@`, a username cannot be mistaken for an email address at login.
         if fits && text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
             Ok(Self(text.to_owned()))
         } else {
@@ -102,7 +102,7 @@ impl fmt::Display for Username {
     }
 }
 
-/// Whether `password` may protect the account of `email` and `username`.
+/// Checks whether `password` is acceptable for the account of `email` and `username`.
 pub fn check_password(password: &str, email: &str, username: &str) -> Result<(), IdentityError> {
     if !(10..=128).contains(&password.chars().count()) {
         return Err(IdentityError::PasswordLength);

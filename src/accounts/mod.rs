@@ -1,10 +1,10 @@
 //! Users, passwords and tokens, and the [`Caller`] of a request.
 //!
-//! A route names its principal in `router`; there the [`Authenticator`] turns credentials into a caller before the
-//! handler runs. Handlers take the caller as an argument ([`Customer`], [`Admin`]), which fails closed where no route
-//! let one through.
+//! A route declares its principal in `router`, where the [`Authenticator`] turns credentials into a caller before the
+//! handler runs. Handlers take the caller as an argument ([`Customer`], [`Admin`]); without an authenticated caller
+//! that extraction fails.
 //!
-//! Not here: what an owner may do now (`standing`), who owns a server (`instances`).
+//! Elsewhere: what an owner may do now (`standing`), who owns a server (`instances`).
 
 pub mod admin;
 mod caller;
@@ -18,5 +18,5 @@ mod token;
 pub use caller::{Admin, Authenticator, Caller, Customer, Proofs, SignedIn, unauthenticated};
 pub use error::AccountError;
 pub use identity::{EmailAddress, IdentityError, Username, check_password};
-pub use password::{PasswordError, Passwords, Verdict};
-pub use token::{Claims, TokenError, TokenSigner};
+pub use password::{PasswordCheck, PasswordError, Passwords};
+pub use token::{TokenClaims, TokenError, TokenSigner};

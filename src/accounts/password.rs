@@ -1,7 +1,8 @@
-//! Password hashes: argon2id, on blocking threads, at a bounded rate.
+//! Password hashes: argon2id, on blocking threads, with bounded concurrency.
 //!
-//! A hash costs tens of milliseconds of a core and 19 MiB by design. Without a bound, a wave of logins would starve the
-//! rest of the API, so a few run at once, a few wait, and the rest is told to come back.
+//! By design, a hash takes tens of milliseconds of a core and 19 MiB. Without a bound, a burst of logins would starve
+//! the rest of the API: so a few hashes run concurrently, a few wait, and further requests are refused with
+//! `Retry-After`.
 
 use std::sync::Arc;
 
@@ -22,10 +23,10 @@ pub struct Passwords {
 /// Why a password could not be hashed or verified.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
-    /// Too many are waiting already.
+    /// Too many checks are waiting.
     #[error("too many password checks are under way")]
     Overloaded,
-    /// The thread that hashed it went away.
+    /// The thread of the hash ended early.
     #[error("the password thread ended early")]
     Thread(#[source] tokio::task::JoinError),
     /// The hash function refused its input.
@@ -35,18 +36,18 @@ pub enum PasswordError {
 
 /// The outcome of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is not the password.
+pub enum PasswordCheck {
+    /// The password is wrong.
     Wrong,
-    /// It is the password.
+    /// The password is right.
     Right,
-    /// It is the password, and its hash is of an old kind that should be replaced.
+    /// The password is right, and its outdated hash should be replaced.
     RightButOld,
 }
 
-/// How many may wait for each that runs.
+/// How many checks may wait for each one that runs.
 const WAITING: usize = 8;
-/// bcrypt doubles its work with each step; above this an imported hash would block a thread for seconds.
+/// The cost of bcrypt doubles with each step; above this one, an imported hash would block a thread for seconds.
 const MOST_BCRYPT_COST: u32 = 14;
 
 impl Passwords {
@@ -56,7 +57,7 @@ impl Passwords {
         Ok(Self {
             running: Arc::new(Semaphore::new(parallel)),
             admitted: Arc::new(Semaphore::new(parallel * (1 + WAITING))),
-            decoy: hash_now("the password of nobody")?.into(),
+            decoy: hash_now("the password of no account")?.into(),
         })
     }
 
@@ -66,20 +67,20 @@ impl Passwords {
         self.run(move || hash_now(&password)).await?
     }
 
-    /// Whether `password` is the one behind `hash`. Without a hash it works as long and says no, so that the time of an
-    /// answer does not tell whether an account exists.
-    pub async fn verify(&self, password: &Secret, hash: Option<&str>) -> Result<Verdict, PasswordError> {
+    /// Checks `password` against `hash`. Without a hash the check takes as long and fails, so that the response time
+    /// does not reveal whether an account exists.
+    pub async fn verify(&self, password: &Secret, hash: Option<&str>) -> Result<PasswordCheck, PasswordError> {
         let known = hash.is_some();
         let hash = hash.unwrap_or(&self.decoy).to_owned();
         let password = Zeroizing::new(password.expose().to_owned());
         let verdict = self.run(move || verify_now(&password, &hash)).await?;
-        Ok(if known { verdict } else { Verdict::Wrong })
+        Ok(if known { verdict } else { PasswordCheck::Wrong })
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
         let _admitted = self.admitted.clone().try_acquire_owned().map_err(|_| PasswordError::Overloaded)?;
         let running = self.running.clone().acquire_owned().await.map_err(|_| PasswordError::Overloaded)?;
-        // The permit moves along: a caller that gives up does not free the place of work that still runs.
+        // The closure holds the permit: dropping this future does not free the place of a hash that is still running.
         let work = move || {
             let done = work();
             drop(running);
@@ -94,11 +95,11 @@ fn hash_now(password: &str) -> Result<String, PasswordError> {
     Ok(hash.to_string())
 }
 
-fn verify_now(password: &str, hash: &str) -> Verdict {
+fn verify_now(password: &str, hash: &str) -> PasswordCheck {
     if let Ok(parts) = hash.parse::<bcrypt::HashParts>() {
         let cheap = parts.get_cost() <= MOST_BCRYPT_COST;
         let right = cheap && bcrypt::verify(password, hash).unwrap_or(false);
-        return if right { Verdict::RightButOld } else { Verdict::Wrong };
+        return if right { PasswordCheck::RightButOld } else { PasswordCheck::Wrong };
     }
     let argon2 = Argon2::default();
     match PasswordHash::new(hash) {
@@ -109,9 +110,9 @@ fn verify_now(password: &str, hash: &str) -> Verdict {
                     && params.m_cost() >= ours.m_cost()
                     && params.t_cost() >= ours.t_cost()
             });
-            if current { Verdict::Right } else { Verdict::RightButOld }
+            if current { PasswordCheck::Right } else { PasswordCheck::RightButOld }
         }
-        _ => Verdict::Wrong,
+        _ => PasswordCheck::Wrong,
     }
 }
 
@@ -124,31 +125,34 @@ mod tests {
         let passwords = Passwords::new(2).unwrap();
         let hash = passwords.hash(&Secret::new("correct horse")).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$"), "{hash}");
-        assert_eq!(passwords.verify(&Secret::new("correct horse"), Some(&hash)).await.unwrap(), Verdict::Right);
-        assert_eq!(passwords.verify(&Secret::new("battery staple"), Some(&hash)).await.unwrap(), Verdict::Wrong);
+        assert_eq!(passwords.verify(&Secret::new("correct horse"), Some(&hash)).await.unwrap(), PasswordCheck::Right);
+        assert_eq!(passwords.verify(&Secret::new("battery staple"), Some(&hash)).await.unwrap(), PasswordCheck::Wrong);
     }
 
     #[tokio::test]
-    async fn old_hashes_are_accepted_and_marked() {
+    async fn outdated_hashes_are_accepted_and_reported() {
         let passwords = Passwords::new(2).unwrap();
         let old = bcrypt::hash("correct horse", 4).unwrap().replacen("$2b$", "$2a$", 1);
-        assert_eq!(passwords.verify(&Secret::new("correct horse"), Some(&old)).await.unwrap(), Verdict::RightButOld);
-        assert_eq!(passwords.verify(&Secret::new("wrong"), Some(&old)).await.unwrap(), Verdict::Wrong);
+        assert_eq!(
+            passwords.verify(&Secret::new("correct horse"), Some(&old)).await.unwrap(),
+            PasswordCheck::RightButOld
+        );
+        assert_eq!(passwords.verify(&Secret::new("wrong"), Some(&old)).await.unwrap(), PasswordCheck::Wrong);
         let costly = old.replacen("$04$", "$31$", 1);
-        assert_eq!(passwords.verify(&Secret::new("correct horse"), Some(&costly)).await.unwrap(), Verdict::Wrong);
+        assert_eq!(passwords.verify(&Secret::new("correct horse"), Some(&costly)).await.unwrap(), PasswordCheck::Wrong);
     }
 
     #[tokio::test]
-    async fn nobody_has_no_password() {
+    async fn an_unknown_account_has_no_valid_password() {
         let passwords = Passwords::new(1).unwrap();
-        for password in ["the password of nobody", ""] {
-            assert_eq!(passwords.verify(&Secret::new(password), None).await.unwrap(), Verdict::Wrong);
+        for password in ["the password of no account", ""] {
+            assert_eq!(passwords.verify(&Secret::new(password), None).await.unwrap(), PasswordCheck::Wrong);
         }
-        assert_eq!(passwords.verify(&Secret::new("x"), Some("garbage")).await.unwrap(), Verdict::Wrong);
+        assert_eq!(passwords.verify(&Secret::new("x"), Some("garbage")).await.unwrap(), PasswordCheck::Wrong);
     }
 
     #[tokio::test]
-    async fn a_wave_beyond_the_bound_is_turned_away() {
+    async fn checks_beyond_the_bound_are_refused() {
         let passwords = Passwords::new(1).unwrap();
         let secret = Secret::new("correct horse");
         let wave = (0..20).map(|_| passwords.verify(&secret, None));

@@ -8,19 +8,19 @@ use sea_orm::{
 
 use super::error::AccountError;
 use super::identity::{EmailAddress, Username};
-use super::token::Claims;
+use super::token::TokenClaims;
 use crate::db;
 use crate::db::entities::revoked_token;
 use crate::db::entities::standing::{self, StandingState};
 use crate::db::entities::user::{self, Role};
 use crate::kernel::{Timestamp, TokenId, UserId};
 
-/// What a new account begins with.
+/// The data of a new account.
 #[derive(Clone, Debug)]
 pub struct NewUser {
-    /// Where to write to.
+    /// Its email address.
     pub email: EmailAddress,
-    /// What it is called.
+    /// Its username.
     pub username: Username,
     /// Shown name.
     pub display_name: Option<String>,
@@ -28,7 +28,7 @@ pub struct NewUser {
     pub first_name: Option<String>,
     /// Family name.
     pub last_name: Option<String>,
-    /// What it may do.
+    /// Its role.
     pub role: Role,
     /// PHC string of its password.
     pub password_hash: String,
@@ -60,15 +60,15 @@ pub async fn insert(db: &impl ConnectionTrait, new: NewUser, now: Timestamp) -> 
     }
 }
 
-/// The account that goes by `identifier`, an email address or a username.
+/// The account with this email address or username.
 pub async fn find_by_identifier(db: &impl ConnectionTrait, identifier: &str) -> Result<Option<user::Model>, DbErr> {
     let folded = identifier.trim().to_ascii_lowercase();
     let column = if folded.contains('@') { user::Column::Email } else { user::Column::UsernameKey };
     user::Entity::find().filter(column.eq(folded)).one(db).await
 }
 
-/// The account of a token that is still good: not revoked by logout, and of the account's current epoch.
-pub async fn find_by_claims(db: &impl ConnectionTrait, claims: &Claims) -> Result<Option<user::Model>, DbErr> {
+/// The account of a token, if the token is not revoked and has the account's current epoch.
+pub async fn find_by_claims(db: &impl ConnectionTrait, claims: &TokenClaims) -> Result<Option<user::Model>, DbErr> {
     let revoked = Query::select()
         .expr(Expr::val(1))
         .from(revoked_token::Entity)
@@ -87,8 +87,8 @@ pub async fn find_standing(db: &impl ConnectionTrait, user: UserId) -> Result<St
     Ok(row.map_or(StandingState::Active, |row| row.state))
 }
 
-/// Revokes one token until it would have ended anyway. Revoking twice is fine.
-pub async fn revoke(db: &impl ConnectionTrait, claims: &Claims) -> Result<(), DbErr> {
+/// Revokes one token; the row is kept until the token has expired. Idempotent.
+pub async fn revoke(db: &impl ConnectionTrait, claims: &TokenClaims) -> Result<(), DbErr> {
     let row = revoked_token::ActiveModel {
         token_id: Set(claims.token),
         user_id: Set(claims.user),
@@ -100,7 +100,7 @@ pub async fn revoke(db: &impl ConnectionTrait, claims: &Claims) -> Result<(), Db
     }
 }
 
-/// Forgets at most `most` revoked tokens that ended before `now`, the oldest first; returns how many.
+/// Deletes at most `most` revoked tokens that expired before `now`, oldest first. Returns how many.
 pub async fn purge_revoked(db: &impl ConnectionTrait, now: Timestamp, most: u64) -> Result<u64, DbErr> {
     let ended = || revoked_token::Column::ExpiresAt.lt(now);
     let oldest = revoked_token::Entity::find().select_only().column(revoked_token::Column::TokenId).filter(ended());
@@ -113,7 +113,7 @@ pub async fn purge_revoked(db: &impl ConnectionTrait, now: Timestamp, most: u64)
     Ok(delete.filter(ended()).exec(db).await?.rows_affected)
 }
 
-/// Replaces the hash `old` by `new`; false when it was changed meanwhile.
+/// Replaces the hash `old` with `new`; false if it was changed meanwhile.
 pub async fn replace_hash(
     db: &impl ConnectionTrait,
     id: UserId,
@@ -129,7 +129,7 @@ pub async fn replace_hash(
     Ok(update.exec(db).await?.rows_affected == 1)
 }
 
-/// Sets a new password hash over `old` and ends all tokens of the account; false when it was changed meanwhile.
+/// Sets a new password hash and revokes all tokens of the account; false if the hash was changed meanwhile.
 pub async fn change_password(
     db: &impl ConnectionTrait,
     user: &user::Model,
@@ -166,7 +166,7 @@ pub async fn update_profile(db: &impl ConnectionTrait, user: user::Model) -> Res
     }
 }
 
-/// Gives an account a role; false when there is no such account.
+/// Sets the role of an account; false if there is no such account.
 pub async fn set_role(db: &impl ConnectionTrait, id: UserId, role: Role, now: Timestamp) -> Result<bool, DbErr> {
     let update = user::Entity::update_many()
         .col_expr(user::Column::Role, Expr::val(role))

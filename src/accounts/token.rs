@@ -1,7 +1,7 @@
-//! Access tokens: JWT, HS256 and nothing else, bound to one issuer, audience and purpose (pure).
+//! Access tokens: JWT, only HS256, bound to one issuer, audience and purpose (pure).
 //!
-//! A token names its user, itself (`jti`, for logout) and the epoch of the account (for "log out everywhere"). Whether
-//! it was revoked since is asked of the database, in [`super::Authenticator`].
+//! A token names its user, itself (`jti`, for logout) and the epoch of the account (for "log out everywhere").
+//! [`super::Authenticator`] checks in the database whether it was revoked.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::kernel::{Secret, Timestamp, TokenId, UserId};
 const ISSUER: &str = "zpack";
 const AUDIENCE: &str = "zpack-api";
 const PURPOSE: &str = "access";
-/// How far the clocks of two of our machines may be apart.
+/// The largest accepted difference between the clocks of two machines.
 const LEEWAY_SECONDS: i64 = 5;
 const SHORTEST_SECRET: usize = 32;
 
@@ -25,16 +25,16 @@ pub struct TokenSigner {
     lifetime: Duration,
 }
 
-/// What a verified token says.
+/// The contents of a verified token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claims {
-    /// Whose it is.
+pub struct TokenClaims {
+    /// Its user.
     pub user: UserId,
     /// Its own id.
     pub token: TokenId,
     /// The epoch of the account when it was issued.
     pub epoch: i32,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
@@ -50,7 +50,7 @@ pub enum TokenError {
     /// It is not a token of ours, or not for this purpose.
     #[error("not an access token of this service")]
     Foreign,
-    /// It was valid once.
+    /// It has expired.
     #[error("the access token has expired")]
     Expired,
 }
@@ -92,13 +92,13 @@ impl TokenSigner {
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &wire, &self.encoding).map_err(TokenError::Sign)
     }
 
-    /// What `token` says, if it is ours and valid at `now`.
-    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
+    /// The contents of `token`, if it is ours and valid at `now`.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<TokenClaims, TokenError> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        // The library reads the wall clock; ours is an argument and is compared below.
+        // The library reads the wall clock; the expiry is compared with `now` below.
         validation.validate_exp = false;
         let wire = jsonwebtoken::decode::<Wire>(token, &self.decoding, &validation).map_err(|_| TokenError::Foreign)?;
         let Wire { purpose, sub, jti, epoch, iat, exp, .. } = wire.claims;
@@ -109,7 +109,7 @@ impl TokenSigner {
             return Err(TokenError::Expired);
         }
         let expires_at = Timestamp::from_millis(exp.saturating_mul(1000));
-        Ok(Claims { user: sub, token: jti, epoch, expires_at })
+        Ok(TokenClaims { user: sub, token: jti, epoch, expires_at })
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_valid_until_it_ends() {
+    fn a_token_is_valid_until_it_expires() {
         let user = UserId::generate();
         let token = signer().issue(user, 3, NOW).unwrap();
         let claims = signer().verify(&token, NOW.after(HOUR / 2)).unwrap();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_others_are_foreign() {
+    fn foreign_tokens_are_refused() {
         assert!(signer().verify(&signed(Algorithm::HS256, |_| {}), NOW).is_ok());
         let refused = [
             signed(Algorithm::HS512, |_| {}),

@@ -1,4 +1,4 @@
-//! The clock of the database, the one clock all workers share. Leases and due times are measured by it alone.
+//! The clock of the database, which all workers share. Leases and due times are measured only by it.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Asks the database for the current moment.
+/// Reads the current time of the database.
 pub async fn now(db: &impl ConnectionTrait) -> Result<Timestamp, DbErr> {
     let backend = db.get_database_backend();
     let statement = Statement::from_string(backend, format!("SELECT {} AS now_ms", millis_sql(backend)));

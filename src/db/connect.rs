@@ -1,5 +1,5 @@
-//! Opens the pool of a process, so that sessions behave alike on the three databases and a dead database is an error
-//! within seconds instead of a hang.
+//! Opens the connection pool of a process. Sessions behave alike on the three databases, and an unreachable database is
+//! an error within seconds rather than a hang.
 
 use std::time::Duration;
 
@@ -11,43 +11,43 @@ use tracing::log::LevelFilter;
 use super::transaction::is_conflict;
 use crate::kernel::{Classify, Failure, Secret};
 
-/// How long a request waits for a connection before it is told that the database is away.
+/// How long a request waits for a connection before it fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long the first connection may take.
+/// The timeout of the first connection.
 const OPENING: Duration = Duration::from_secs(6);
-/// How long a connection that was given back may take to show that it still works.
+/// The timeout of the check of a returned connection.
 const CHECK: Duration = Duration::from_secs(2);
-/// A connection that was used this recently is not probed before it is used again.
+/// A connection that was used more recently than this is not probed before its next use.
 const FRESH: Duration = Duration::from_millis(200);
-/// How long a writer of SQLite waits for the one before it.
+/// How long a writer of SQLite waits for the previous writer.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two attempts to open a SQLite file that others open at the same moment.
+/// The wait between attempts to open a SQLite file that other processes open at the same time.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// SQLite has one writer; more connections only serve readers, and each is a thread.
 const SQLITE_MAX_CONNECTIONS: u32 = 8;
 
-/// What a session of MariaDB must be told, whatever the server's defaults.
+/// The settings of a session of MariaDB, independent of the server's defaults.
 const MARIADB_SESSION: &[&str] = &[
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
      NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT'",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION innodb_lock_wait_timeout = 10",
-    // A worker that was cut off in a transaction must not hold its locks for ever.
+    // A worker that loses its connection in a transaction must not hold its locks for ever.
     "SET SESSION idle_transaction_timeout = 15",
 ];
 
-/// The database cannot be reached or refuses us.
+/// Why the database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The scheme is none of `sqlite`, `postgres`, `mysql`.
     #[error("the address of the database has an unknown scheme")]
     Scheme,
-    /// It does not answer, or does not let us in.
+    /// It does not answer, or refuses the connection.
     #[error("cannot connect to the database {place}")]
     Unreachable {
         /// Its address without credentials.
         place: String,
-        /// What the driver said.
+        /// The error of the driver.
         source: DbErr,
     },
 }
@@ -62,7 +62,7 @@ impl Classify for ConnectError {
 }
 
 /// Opens a pool of at most `max_connections` to the database at `url` (`sqlite://`, `postgres://` or `mysql://`).
-/// Answers once one connection works. The file of a SQLite database is created when it is not there.
+/// Returns once one connection works. The file of a SQLite database is created if it is missing.
 pub async fn connect(url: &Secret, max_connections: u32) -> Result<DatabaseConnection, ConnectError> {
     let address = url.expose();
     let mut options = ConnectOptions::new(address);
@@ -73,11 +73,11 @@ pub async fn connect(url: &Secret, max_connections: u32) -> Result<DatabaseConne
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(Some(Duration::from_secs(300)))
         .max_lifetime(Some(Duration::from_secs(1800)))
-        // Asked by `probe`, and only after a pause.
+        // `probe` checks connections, and only those that were idle for a while.
         .test_before_acquire(false)
         .sqlx_logging_level(LevelFilter::Debug)
         .sqlx_slow_statements_logging_settings(LevelFilter::Debug, Duration::from_secs(1))
-        // The values of a statement are not for traces.
+        // The values of statements must not appear in traces.
         .record_stmt_in_spans(false);
     match address.split(':').next() {
         Some("sqlite") => sqlite(&mut options, max_connections),
@@ -93,8 +93,8 @@ pub async fn connect(url: &Secret, max_connections: u32) -> Result<DatabaseConne
     Ok(db)
 }
 
-/// Opens the pool. Two that switch a new SQLite file to its write-ahead log at one moment can be in each other's way
-/// without being asked to wait: the one that is refused asks again.
+/// Opens the pool. Two processes that switch a new SQLite file to its write-ahead log at the same time can conflict
+/// without waiting for each other: the one that fails tries again.
 async fn open(options: &ConnectOptions) -> Result<DatabaseConnection, DbErr> {
     loop {
         match Database::connect(options.clone()).await {
@@ -107,7 +107,7 @@ async fn open(options: &ConnectOptions) -> Result<DatabaseConnection, DbErr> {
 fn sqlite(options: &mut ConnectOptions, max_connections: u32) {
     options
         .max_connections(max_connections.min(SQLITE_MAX_CONNECTIONS))
-        // Those before us wait for each other, not for a server.
+        // Writers wait for each other, not for a server.
         .acquire_timeout(BUSY_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
@@ -115,7 +115,7 @@ fn sqlite(options: &mut ConnectOptions, max_connections: u32) {
             options
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
-                // A commit that was answered survives a power failure.
+                // A confirmed commit survives a power failure.
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(BUSY_TIMEOUT)
                 .foreign_keys(true)
@@ -160,15 +160,16 @@ fn mariadb(options: &mut ConnectOptions) {
 
 /// Whether a returned connection works and is in no transaction.
 ///
-/// A future may be dropped while its `BEGIN` is under way. sqlx 0.9.0 then returns the connection without knowing of the
-/// transaction (launchbadge/sqlx issues 4385 and 4393), and the next borrower's writes would be answered and rolled back. So
-/// every connection is rolled back on return; outside a transaction that changes nothing. The pool pings too, but without a
-/// limit: each connection that was in use when the network failed would be missing until the kernel drops it.
+/// A future may be dropped while its `BEGIN` is under way. sqlx 0.9.0 then returns the connection without knowing of
+/// the transaction (launchbadge/sqlx issues 4385 and 4393), and the next borrower's writes would be answered and rolled
+/// back. So every connection is rolled back on return; outside a transaction that changes nothing. The pool pings too,
+/// but without a limit: each connection that was in use when the network failed would be missing until the kernel drops
+/// it.
 async fn reset<T>(rollback: impl Future<Output = Result<T, sqlx::Error>>) -> Result<bool, sqlx::Error> {
     in_time(rollback).await.map(|_| true)
 }
 
-/// Whether an idle connection may be used: one that was in use a moment ago is not asked again.
+/// Checks whether an idle connection still works, unless it was used very recently.
 async fn probe(connection: &mut impl Connection, idle_for: Duration) -> Result<bool, sqlx::Error> {
     if idle_for < FRESH {
         return Ok(true);
@@ -181,7 +182,7 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Res
     tokio::time::timeout(CHECK, answer).await.map_err(silent)?
 }
 
-/// Where the database is, without what lets one in.
+/// The address of the database without credentials.
 fn place(address: &str) -> String {
     match url::Url::parse(address) {
         Ok(url) if url.has_host() && url.scheme() != "sqlite" => {

@@ -1,6 +1,7 @@
-//! The connection pools of the database and of Redis, the migrator and the entities (one file per table, typed columns, no logic).
+//! The connection pools of the database and of Redis, the migrator and the entities (one file per table, typed columns,
+//! no logic).
 //!
-//! Stores of the features take `&impl ConnectionTrait`; whoever owns the use case opens the transaction.
+//! Stores of the features take `&impl ConnectionTrait`; the caller opens the transaction.
 
 mod authority;
 mod clock;

@@ -1,20 +1,20 @@
-//! How the pool of the process stands.
+//! The use of the connection pool.
 
 use sea_orm::sqlx::{Database, Pool};
 use sea_orm::{DatabaseConnection, DbBackend};
 
-/// Connections of a pool.
+/// The connections of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolUse {
-    /// How many there may be.
+    /// The maximum number.
     pub limit: u64,
-    /// How many there are.
+    /// The number of open connections.
     pub open: u64,
-    /// How many of those nobody uses.
+    /// The number of idle ones among them.
     pub idle: u64,
 }
 
-/// How the pool stands now; asks nobody.
+/// The current use of the pool; does not query the database.
 pub fn pool_use(db: &DatabaseConnection) -> PoolUse {
     match db.get_database_backend() {
         DbBackend::Postgres => of(db.get_postgres_connection_pool()),

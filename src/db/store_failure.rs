@@ -1,4 +1,4 @@
-//! What an error of the database means for whoever asked, told from what the three drivers say.
+//! The meaning of a database error for the caller, derived from the errors of the three drivers.
 
 use sea_orm::sqlx;
 use sea_orm::sqlx::error::DatabaseError;
@@ -8,21 +8,21 @@ use sea_orm::{DbErr, RuntimeErr};
 
 use crate::kernel::Failure;
 
-/// What an error of the database means.
+/// The meaning of a database error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreFailure {
-    /// It is away, or takes nobody now.
+    /// The database is unavailable, or refuses connections at present.
     Away,
-    /// Others were in the way; the same work may succeed when repeated.
+    /// Concurrent work conflicted; a retry may succeed.
     Busy,
-    /// Its disk is full; nothing of this work was written.
+    /// Its disk is full; nothing was written.
     Full,
-    /// It answered, and the answer is no.
+    /// It refused the work.
     Refused,
 }
 
 impl StoreFailure {
-    /// What `error` means.
+    /// The meaning of `error`.
     pub fn of(error: &DbErr) -> Self {
         match error {
             DbErr::ConnectionAcquire(_) => Self::Away,
@@ -35,7 +35,7 @@ impl StoreFailure {
         }
     }
 
-    /// Whether a repetition may cure it.
+    /// Whether a retry can help.
     pub const fn class(self) -> Failure {
         match self {
             Self::Away | Self::Busy | Self::Full => Failure::Transient,

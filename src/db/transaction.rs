@@ -12,8 +12,9 @@ use crate::kernel::{Backoff, Failure};
 
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// Begins a transaction. Its isolation level is that of the session, read committed (see [`connect`](super::connect())). On
-/// SQLite it takes the single writer's place at once, because a reader that becomes a writer later can only fail there.
+/// Begins a transaction. Its isolation level is that of the session, read committed (see
+/// [`connect`](super::connect())). On SQLite it locks the database for writing immediately, because a transaction that
+/// reads first and writes later can fail.
 pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     let sqlite_transaction_mode = match db.get_database_backend() {
         DbBackend::Sqlite => Some(SqliteTransactionMode::Immediate),
@@ -23,29 +24,29 @@ pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr
     db.begin_with_options(options).await
 }
 
-/// Whether the error says that a unique column already has this value.
+/// Whether the error reports a duplicate value in a unique column.
 pub fn is_duplicate(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }
 
-/// Whether two transactions got in each other's way and the same work will succeed when repeated.
+/// Whether two transactions conflicted, so that a retry will succeed.
 pub fn is_conflict(error: &DbErr) -> bool {
     StoreFailure::of(error) == StoreFailure::Busy
 }
 
-/// The class of a database error: what a repetition may cure, and what not.
+/// The failure class of a database error.
 pub fn failure(error: &DbErr) -> Failure {
     StoreFailure::of(error).class()
 }
 
-/// The outcome of `work`, or an error when the database has not answered after 15 seconds: longer than it lets anyone
-/// wait for a lock. A connection that the network has forgotten tells nothing by itself for a quarter of an hour.
+/// Awaits `work` with a timeout of 15 seconds, which is longer than the database lets a session wait for a lock. A
+/// connection that the network has dropped silently would otherwise report nothing for a quarter of an hour.
 pub async fn in_time<T, E: From<DbErr>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     let late = |_| DbErr::Conn(RuntimeErr::Internal("the database did not answer in time".to_owned()));
     tokio::time::timeout(LIMIT, work).await.map_err(late)?
 }
 
-/// Repeats `work`, a whole transaction, while it fails by [`is_conflict`], five times at most.
+/// Repeats `work`, a whole transaction, while it fails with a conflict ([`is_conflict`]), at most five times.
 pub async fn retry_conflicts<T, E, W, F>(work: W) -> Result<T, E>
 where
     W: Fn() -> F,
@@ -67,7 +68,7 @@ where
 
 /// Errors that may carry a database error.
 pub trait AsDbErr {
-    /// The database error inside, if that is what went wrong.
+    /// The database error, if this is one.
     fn as_db_err(&self) -> Option<&DbErr>;
 }
 

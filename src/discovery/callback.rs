@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::db::entities::instance;
 use crate::edge::{EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, PingState, ProxyEvent, ProxyRecord, ProxyStatus, Receipt};
 use crate::kernel::{DnsName, Hostname, Timestamp, VmId};
-use crate::servers::payload::{self, Change, PayloadError};
+use crate::servers::payload::{self, PayloadError, PayloadUpdate};
 use crate::servers::store;
 use crate::web::{ApiResult, Fields, FromFields, readers};
 
@@ -61,7 +61,7 @@ pub async fn receive(db: &DatabaseConnection, event: &ProxyEvent, now: Timestamp
         let edge: Option<EdgeRecord> = payload::read(row, EDGE_KEY).ok().flatten();
         let edge = edge.filter(|edge| edge.intent == Intent::Published && edge.is_called(&name))?;
         match edge.proxy_record(stored.unwrap_or_default()).receive(event, now) {
-            Receipt::Kept(next) => Some(Change::to(next)),
+            Receipt::Kept(next) => Some(PayloadUpdate::to(next)),
             Receipt::Known | Receipt::Late | Receipt::Elsewhere => None,
         }
     })

@@ -1,46 +1,46 @@
-//! How long one claim of an operation may take.
+//! The deadlines of one claim of an operation.
 
 use std::time::Duration;
 
-/// What a claim is for.
+/// The purpose of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimPurpose {
-    /// To do the work.
+    /// To run the operation.
     Run,
     /// To undo what an interrupted run left.
-    Unwind,
+    Undo,
 }
 
-/// How long one claim of an operation may take, by its kind.
+/// The deadlines of one claim of an operation, by its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
-    /// A run, until it is asked to stop.
+    /// How long a run may take before it is asked to stop.
     pub run: Duration,
-    /// An undo, on its own or at the end of a run.
+    /// How long an undo may take, on its own or at the end of a run.
     pub undo: Duration,
 }
 
 impl Deadlines {
-    /// Those of a kind whose runs leave nothing to undo.
+    /// The deadlines of a kind whose runs leave nothing to undo.
     pub const fn forward(run: Duration) -> Self {
         Self { run, undo: Duration::ZERO }
     }
 
-    /// After this time its owner is asked to stop at the next step boundary.
+    /// The time after which the owner is asked to stop at the next step boundary.
     pub const fn stop_after(&self, purpose: ClaimPurpose) -> Duration {
         match purpose {
             ClaimPurpose::Run => self.run,
-            ClaimPurpose::Unwind => self.undo,
+            ClaimPurpose::Undo => self.undo,
         }
     }
 
-    /// After this time its owner counts as vanished, although it renews its lease. `grace` is what it takes to notice that
-    /// it is to stop, and to come to a step boundary; a run then undoes what it did.
+    /// The time after which the owner counts as vanished, although it still renews its lease. `grace` is the time that
+    /// an owner needs to notice the request to stop and to reach a step boundary; a run then undoes its steps.
     pub const fn fence_after(&self, purpose: ClaimPurpose, grace: Duration) -> Duration {
         let undo = self.undo.saturating_add(grace);
         match purpose {
             ClaimPurpose::Run => self.run.saturating_add(undo),
-            ClaimPurpose::Unwind => undo,
+            ClaimPurpose::Undo => undo,
         }
     }
 }

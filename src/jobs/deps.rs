@@ -1,4 +1,4 @@
-//! What a worker needs.
+//! The dependencies of a worker.
 
 use sea_orm::DatabaseConnection;
 
@@ -10,19 +10,19 @@ use super::registry::Registry;
 use super::run::renewer::Connect;
 use super::settings::JobSettings;
 
-/// What a worker needs.
+/// The dependencies of a worker.
 pub struct WorkerDeps {
-    /// Where it receives its work.
+    /// The queue that it receives from, and its connection to Redis.
     pub lane: Lane,
     /// The database.
     pub db: DatabaseConnection,
     /// Opens the renewer's own connection.
     pub connect: Connect,
-    /// The jobs it knows.
+    /// The jobs it can run.
     pub registry: Registry,
-    /// Its times and limits.
+    /// Its timeouts, intervals and limits.
     pub settings: JobSettings,
-    /// The clock of the process, for times that are shown.
+    /// The clock of the process, for times that users see.
     pub clock: Clock,
     /// Places where tests kill, stop or hold the process.
     pub failpoints: Failpoints,

@@ -1,40 +1,40 @@
-//! What a worker writes when it lets go of an operation.
+//! What a worker writes when it releases an operation.
 
 use std::time::Duration;
 
 use crate::db::entities::operation::OperationState;
 
-use super::job::{JobEnd, JobFailure, UnwindEnd};
+use super::job::{JobEnd, JobFailure, UndoEnd};
 
-/// What a worker writes when it lets go of an operation.
+/// What a worker writes when it releases an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The run is over.
+    /// The run has ended.
     Ended {
         /// The end state.
         state: OperationState,
-        /// Why, unless it succeeded.
+        /// The reason, unless it succeeded.
         failure: Option<JobFailure>,
-        /// What came of its effects.
-        undo: UnwindEnd,
+        /// How the undo of its effects ended.
+        undo: UndoEnd,
     },
-    /// The undo of an operation that had ended before is over, or has to go on later.
-    Unwound(UnwindEnd),
-    /// Another worker shall go on at the same place; the start does not count.
+    /// An undo of an operation whose run had ended before; it is complete, or continues later.
+    Undone(UndoEnd),
+    /// Another worker continues at the same step; the start does not count.
     HandedBack,
-    /// Some worker shall run it again later; the start does not count.
+    /// The operation runs again later; the start does not count.
     Again {
-        /// How much later.
+        /// The wait before the next run.
         after: Duration,
     },
 }
 
 impl End {
-    /// What to write for the way a run ended; `None` when the lease is lost and nothing may be written.
+    /// What to write for a run that ended as `end`; `None` if the lease is lost, so that nothing may be written.
     pub fn of_run(end: JobEnd) -> Option<Self> {
         match end {
             JobEnd::Succeeded => {
-                Some(Self::Ended { state: OperationState::Succeeded, failure: None, undo: UnwindEnd::Nothing })
+                Some(Self::Ended { state: OperationState::Succeeded, failure: None, undo: UndoEnd::Nothing })
             }
             JobEnd::Failed { failure, undo } => {
                 Some(Self::Ended { state: OperationState::Failed, failure: Some(failure), undo })
@@ -42,7 +42,7 @@ impl End {
             JobEnd::Cancelled { undo } => Some(Self::Ended { state: OperationState::Cancelled, failure: None, undo }),
             JobEnd::HandedBack => Some(Self::HandedBack),
             JobEnd::Again { after } => Some(Self::Again { after }),
-            JobEnd::Lost => None,
+            JobEnd::LeaseLost => None,
         }
     }
 }

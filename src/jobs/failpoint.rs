@@ -1,4 +1,5 @@
-//! Named places where a test may kill, stop, break or hold this very process, to prove that nothing is lost there.
+//! Failpoints: named places in the code at which a test can kill, stop, panic or hold this process, to prove that
+//! nothing is lost there.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,12 +8,13 @@ use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 
-/// Between two looks at the file that holds a place.
-const LOOK: Duration = Duration::from_millis(5);
+/// The interval at which the file of a held failpoint is checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// At most one armed place, as `name[@n][=kill|stop|panic|wait:<file>]`: the n-th time the place is reached, the process kills
-/// itself, stops until it is continued, panics there, or makes the file and holds the place until the file is removed.
-/// Unarmed it costs a comparison. Roles read it from `ZPACK_FAILPOINT` and refuse it in production.
+/// At most one armed failpoint, written `name[@n][=kill|stop|panic|wait:<file>]`: when it is reached for the n-th time,
+/// the process kills itself, stops until it is continued, panics, or creates the file and waits until the file is
+/// removed. Without an armed failpoint a hit costs one comparison. Roles read it from `ZPACK_FAILPOINT` and refuse it
+/// in production.
 #[derive(Clone, Debug, Default)]
 pub struct Failpoints {
     armed: Option<Arc<Armed>>,
@@ -22,11 +24,11 @@ pub struct Failpoints {
 struct Armed {
     name: String,
     remaining: AtomicU32,
-    action: Action,
+    action: FailpointAction,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Action {
+enum FailpointAction {
     Kill,
     Stop,
     Panic,
@@ -34,7 +36,7 @@ enum Action {
 }
 
 impl Failpoints {
-    /// Reads `name[@n][=action]`; empty text arms nothing, and no action, or one that does not exist, is `kill`.
+    /// Parses `name[@n][=action]`. An empty text arms nothing; a missing or unknown action means `kill`.
     pub fn parse(text: &str) -> Self {
         let (place, action) = text.split_once('=').unwrap_or((text, "kill"));
         let (name, nth) = match place.rsplit_once('@') {
@@ -42,42 +44,42 @@ impl Failpoints {
             None => (place, 1),
         };
         let action = match (action, action.strip_prefix("wait:")) {
-            (_, Some(file)) => Action::Wait(PathBuf::from(file)),
-            ("stop", None) => Action::Stop,
-            ("panic", None) => Action::Panic,
-            (_, None) => Action::Kill,
+            (_, Some(file)) => FailpointAction::Wait(PathBuf::from(file)),
+            ("stop", None) => FailpointAction::Stop,
+            ("panic", None) => FailpointAction::Panic,
+            (_, None) => FailpointAction::Kill,
         };
         let armed = Armed { name: name.to_owned(), remaining: AtomicU32::new(nth.max(1)), action };
         Self { armed: (!name.is_empty()).then(|| Arc::new(armed)) }
     }
 
-    /// Does what is armed for the place `name`, when its turn has come.
+    /// Performs the armed action if the armed failpoint is `name` and its n-th hit is reached.
     pub async fn hit(&self, name: &str) {
         let Some(armed) = &self.armed else { return };
         if armed.name != name || armed.remaining.fetch_sub(1, Ordering::SeqCst) != 1 {
             return;
         }
         match &armed.action {
-            Action::Kill => {
+            FailpointAction::Kill => {
                 while kill_process(getpid(), Signal::KILL).is_ok() {
                     std::thread::park();
                 }
             }
-            Action::Stop => {
+            FailpointAction::Stop => {
                 if let Err(error) = kill_process(getpid(), Signal::STOP) {
                     tracing::error!(%error, "could not stop at {name}");
                 }
-                // The signal reaches this thread a moment after the one that took it.
-                tokio::time::sleep(4 * LOOK).await;
+                // The signal stops this thread slightly later than the thread that received it.
+                tokio::time::sleep(4 * POLL_INTERVAL).await;
             }
-            #[expect(clippy::panic, reason = "what it is armed for; production refuses it")]
-            Action::Panic => std::panic::panic_any(format!("the failpoint {name} was reached")),
-            Action::Wait(file) => {
+            #[expect(clippy::panic, reason = "the armed action; production refuses it")]
+            FailpointAction::Panic => std::panic::panic_any(format!("the failpoint {name} was reached")),
+            FailpointAction::Wait(file) => {
                 if let Err(error) = tokio::fs::write(file, "").await {
                     tracing::error!(%error, "could not hold {name}: {}", file.display());
                 }
                 while tokio::fs::try_exists(file).await.unwrap_or(false) {
-                    tokio::time::sleep(LOOK).await;
+                    tokio::time::sleep(POLL_INTERVAL).await;
                 }
             }
         }
@@ -88,22 +90,25 @@ impl Failpoints {
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> (String, u32, Action) {
+    fn parsed(text: &str) -> (String, u32, FailpointAction) {
         let armed = Arc::try_unwrap(Failpoints::parse(text).armed.unwrap()).unwrap();
         (armed.name, armed.remaining.into_inner(), armed.action)
     }
 
     #[test]
-    fn a_place_a_turn_and_an_action_are_read() {
+    fn a_failpoint_is_parsed_with_its_count_and_action() {
         assert!(Failpoints::parse("").armed.is_none());
-        assert_eq!(parsed("claimed"), ("claimed".to_owned(), 1, Action::Kill));
-        assert_eq!(parsed("clone.done@3=stop"), ("clone.done".to_owned(), 3, Action::Stop));
-        assert_eq!(parsed("task.retention=panic"), ("task.retention".to_owned(), 1, Action::Panic));
-        assert_eq!(parsed("claimed=wait:/tmp/a@b=c"), ("claimed".to_owned(), 1, Action::Wait("/tmp/a@b=c".into())));
+        assert_eq!(parsed("claimed"), ("claimed".to_owned(), 1, FailpointAction::Kill));
+        assert_eq!(parsed("clone.done@3=stop"), ("clone.done".to_owned(), 3, FailpointAction::Stop));
+        assert_eq!(parsed("task.retention=panic"), ("task.retention".to_owned(), 1, FailpointAction::Panic));
+        assert_eq!(
+            parsed("claimed=wait:/tmp/a@b=c"),
+            ("claimed".to_owned(), 1, FailpointAction::Wait("/tmp/a@b=c".into()))
+        );
     }
 
     #[tokio::test]
-    async fn a_held_place_goes_on_when_its_file_is_removed() {
+    async fn a_held_failpoint_continues_when_its_file_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("held");
         let failpoints = Failpoints::parse(&format!("claimed@2=wait:{}", file.display()));

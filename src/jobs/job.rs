@@ -1,4 +1,4 @@
-//! What a feature gives to the runtime: the code that runs one kind of work.
+//! The interface of a job: the code that runs operations of one kind.
 
 use std::time::Duration;
 
@@ -15,38 +15,39 @@ use super::work::WorkSpec;
 /// What happens to an operation whose owner vanished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrashPolicy {
-    /// Its steps are safe to repeat: it is queued again.
+    /// Its steps are idempotent: the operation is queued again.
     Resume,
-    /// Queued again while no step reached outside; after that it becomes stale and is undone, never repeated.
-    UnwindOutsideEffects,
+    /// It is queued again if no step with an external effect has begun; otherwise it becomes stale and is undone, and
+    /// never runs again.
+    UndoExternalEffects,
 }
 
-/// Something an operation may have left in the outside world.
+/// Something outside that an operation leaves, or may have left, and that has to be removed later.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leftover {
-    /// What it is.
+pub struct NewDebt {
+    /// Its kind.
     pub kind: DebtKind,
-    /// The number of the container.
+    /// The VMID of the container.
     pub vmid: Option<VmId>,
-    /// Where it was last known.
+    /// The node on which it was last observed.
     pub node: Option<String>,
-    /// What and why, in words.
+    /// What it is and why it is left, for operators.
     pub detail: String,
 }
 
-/// Why an operation failed, for its row and for the user.
+/// Why an operation failed, as stored in its row and shown to the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobFailure {
     /// A code, snake_case.
     pub code: String,
-    /// The reason in words.
+    /// The reason as text.
     pub message: String,
     /// The step that failed.
     pub phase: Option<String>,
 }
 
 impl JobFailure {
-    /// What is stored of the operation cannot be read, so that nothing was done.
+    /// The failure of an operation whose stored data cannot be parsed, so that nothing was done.
     pub fn unreadable(what: &str, error: &serde_json::Error) -> Self {
         let message = format!("{what} of the operation cannot be read: {error}");
         Self { code: "unreadable_operation".to_owned(), message, phase: None }
@@ -56,69 +57,69 @@ impl JobFailure {
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobEnd {
-    /// It did what was asked.
+    /// The work is done.
     Succeeded,
-    /// It could not.
+    /// The work failed.
     Failed {
-        /// Why.
+        /// The reason.
         failure: JobFailure,
-        /// Whether its effects are gone.
-        undo: UnwindEnd,
+        /// How the undo of its effects ended.
+        undo: UndoEnd,
     },
-    /// The user stopped it between two steps.
+    /// It was cancelled between two steps.
     Cancelled {
-        /// Whether its effects are gone.
-        undo: UnwindEnd,
+        /// How the undo of its effects ended.
+        undo: UndoEnd,
     },
-    /// It stopped at a clean boundary because the worker is stopping; another goes on there.
+    /// It stopped at a step boundary because the worker is stopping; another worker continues there.
     HandedBack,
-    /// It is not over: it runs again after this time, a year at most. The start does not count, and until then it holds
-    /// neither a slot nor a lease. Only at a clean boundary: a step that reached outside must be done or undone.
+    /// It has to run again after this time, at most a year. The start does not count, and until then it holds neither a
+    /// slot nor a lease. Allowed only at a step boundary: a step with an external effect must be done or undone.
     Again {
-        /// How long it waits, by the clock of the database.
+        /// The wait, by the clock of the database.
         after: Duration,
     },
-    /// Another owner took over, or the lease ran out: nothing may be written any more.
-    Lost,
+    /// Another owner took over, or the lease expired: nothing may be written any more.
+    LeaseLost,
 }
 
-/// How undoing ended.
+/// How an undo ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UnwindEnd {
-    /// There was nothing to undo outside.
+pub enum UndoEnd {
+    /// There was no external effect to undo.
     Nothing,
-    /// Everything is undone.
+    /// All effects are undone.
     Complete,
-    /// Something is still there; it is tried again later.
+    /// An external effect remains; the undo is retried later.
     Incomplete {
-        /// What, in words.
+        /// What remains and why, for operators.
         reason: String,
-        /// What it is.
-        leftovers: Vec<Leftover>,
+        /// The debts to record.
+        debts: Vec<NewDebt>,
     },
-    /// The worker stops or was fenced out: another owner goes on.
+    /// The worker is stopping or was fenced out: another owner continues.
     Interrupted,
 }
 
-/// One kind of work.
+/// The code that runs operations of one kind.
 #[async_trait]
 pub trait Job: Send + Sync {
-    /// What it runs: [`WorkSpec::of`] its payload.
+    /// The kind it runs: [`WorkSpec::of`] its payload.
     fn spec(&self) -> WorkSpec;
 
-    /// What happens when its owner vanishes.
+    /// What happens to an operation whose owner vanishes.
     fn crash_policy(&self) -> CrashPolicy;
 
-    /// How long a run and an undo may take. They are asked to stop then, and soon count as abandoned: see
-    /// [`Deadlines`]. More than the sum of all waits and timeouts in it, which fail in a way that says more.
+    /// The deadlines of a run and of an undo; see [`Deadlines`]. They must exceed the sum of all waits and timeouts of
+    /// the job, because those fail with a more specific error.
     fn deadlines(&self) -> Deadlines;
 
-    /// What `operation` may have left in the outside world, judged by its row alone.
-    fn leftovers(&self, operation: &operation::Model) -> Vec<Leftover>;
+    /// The debts that `operation` may have left, derived from its row alone.
+    fn possible_debts(&self, operation: &operation::Model) -> Vec<NewDebt>;
 
-    /// Does the work.
+    /// Runs the operation.
     async fn run(&self, cx: &JobContext) -> JobEnd;
 
-    /// Removes what an interrupted run left. Safe to repeat.
-    async fn unwind(&self, cx: &JobContext) -> UnwindEnd;
+    /// Undoes what an interrupted run left. Idempotent.
+    async fn undo(&self, cx: &JobContext) -> UndoEnd;
 }

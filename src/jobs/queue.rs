@@ -1,34 +1,34 @@
-//! The queues, and the names of their keys in Redis.
+//! The queues and their keys in Redis.
 
 use crate::kernel::{WorkerId, text_enum};
 
 text_enum! {
-    /// A line of work that is handed out in order. Each has its own workers, slots and pause switch.
+    /// The name under which operations wait. Each queue has its own workers, slots and pause switch.
     pub enum Queue {
-        /// Making servers.
+        /// Provisioning of servers.
         Provision = "provision",
-        /// Everything else that is done to one server: power, publishing, teardown. It never waits behind a clone.
+        /// All other operations on a server: power, publishing, teardown. They never wait for a clone.
         Host = "host",
     }
 }
 
 impl Queue {
-    /// The list of ids that wait: pushed left, taken right.
+    /// The ready list: ids are pushed on the left and taken from the right.
     pub fn ready_key(self) -> String {
         format!("{{zpack:{self}}}:ready")
     }
 
-    /// The list of ids that `worker` has received and not finished.
+    /// The processing list of `worker`: ids that it has received and not acknowledged.
     pub fn processing_key(self, worker: WorkerId) -> String {
         format!("{}{worker}", self.processing_prefix())
     }
 
-    /// What every processing list of this queue starts with.
+    /// The common prefix of all processing lists of this queue.
     pub fn processing_prefix(self) -> String {
         format!("{{zpack:{self}}}:proc:")
     }
 
-    /// The sorted set of workers by the Redis time at which they count as dead.
+    /// The sorted set of workers; the score is the Redis time at which a worker counts as dead.
     pub fn workers_key(self) -> String {
         format!("{{zpack:{self}}}:inst")
     }

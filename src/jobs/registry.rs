@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::job::Job;
 use super::queue::Queue;
 
-/// Why a job cannot be given to a worker.
+/// Why a job cannot be registered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
-    /// Its operations wait in another queue: this worker would never run it.
+    /// Its operations wait in another queue: this worker would never receive them.
     #[error("the job `{kind}` belongs to the queue {of}, not to {queue}")]
     OtherQueue {
         /// The kind of the job.
@@ -21,7 +21,7 @@ pub enum RegistryError {
     },
     /// Two jobs run the same kind.
     #[error("the queue {queue} has two jobs for `{kind}`")]
-    Twice {
+    DuplicateKind {
         /// The kind of the jobs.
         kind: &'static str,
         /// The queue of the worker.
@@ -29,7 +29,7 @@ pub enum RegistryError {
     },
 }
 
-/// The jobs that the workers of one queue can run.
+/// The jobs that a worker of one queue can run.
 #[derive(Clone)]
 pub struct Registry {
     queue: Queue,
@@ -37,7 +37,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry for the workers of `queue`, without jobs.
+    /// Creates an empty registry for workers of `queue`.
     pub const fn for_queue(queue: Queue) -> Self {
         Self { queue, jobs: BTreeMap::new() }
     }
@@ -55,11 +55,11 @@ impl Registry {
         }
         match self.jobs.insert(spec.kind, job) {
             None => Ok(self),
-            Some(_) => Err(RegistryError::Twice { kind: spec.kind, queue: self.queue }),
+            Some(_) => Err(RegistryError::DuplicateKind { kind: spec.kind, queue: self.queue }),
         }
     }
 
-    /// The job for `kind`, if this worker knows that payload version of it.
+    /// The job for `kind`, if it can read that version of the payload.
     pub fn find(&self, kind: &str, schema_version: i32) -> Option<Arc<dyn Job>> {
         self.jobs.get(kind).filter(|job| (1..=job.spec().version).contains(&schema_version)).cloned()
     }
@@ -69,7 +69,7 @@ impl Registry {
         self.jobs.values().map(|job| job.as_ref())
     }
 
-    /// Every kind with the newest payload version known.
+    /// Every kind, with the newest payload version that its job can read.
     pub fn kinds(&self) -> impl Iterator<Item = (&'static str, i32)> + '_ {
         self.jobs.values().map(|job| (job.spec().kind, job.spec().version))
     }
@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
     use crate::db::entities::operation;
-    use crate::jobs::{CrashPolicy, Deadlines, JobContext, JobEnd, Leftover, UnwindEnd, WorkSpec};
+    use crate::jobs::{CrashPolicy, Deadlines, JobContext, JobEnd, NewDebt, UndoEnd, WorkSpec};
 
     struct Idle(Queue);
 
@@ -101,16 +101,16 @@ mod tests {
             CrashPolicy::Resume
         }
 
-        fn leftovers(&self, _: &operation::Model) -> Vec<Leftover> {
+        fn possible_debts(&self, _: &operation::Model) -> Vec<NewDebt> {
             Vec::new()
         }
 
         async fn run(&self, _: &JobContext) -> JobEnd {
-            JobEnd::Lost
+            JobEnd::LeaseLost
         }
 
-        async fn unwind(&self, _: &JobContext) -> UnwindEnd {
-            UnwindEnd::Nothing
+        async fn undo(&self, _: &JobContext) -> UndoEnd {
+            UndoEnd::Nothing
         }
     }
 
@@ -124,18 +124,18 @@ mod tests {
         assert_eq!(
             error,
             RegistryError::OtherQueue { kind: "idle", of: Queue::Provision, queue: Queue::Host },
-            "it would wait for a worker that never comes"
+            "its operations would wait for ever"
         );
         assert_eq!(error.to_string(), "the job `idle` belongs to the queue provision, not to host");
     }
 
     #[test]
-    fn a_kind_has_one_job_in_the_versions_it_knows() {
+    fn a_kind_has_one_job_for_the_versions_it_can_read() {
         let registry = Registry::for_queue(Queue::Host).with(idle(Queue::Host)).unwrap();
         assert_eq!(registry.kinds().collect::<Vec<_>>(), [("idle", 2)]);
         let known = [0, 1, 2, 3].map(|version| registry.find("idle", version).is_some());
         assert_eq!(known, [false, true, true, false]);
         let twice = registry.with(idle(Queue::Host)).err();
-        assert_eq!(twice, Some(RegistryError::Twice { kind: "idle", queue: Queue::Host }));
+        assert_eq!(twice, Some(RegistryError::DuplicateKind { kind: "idle", queue: Queue::Host }));
     }
 }

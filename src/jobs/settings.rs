@@ -1,35 +1,35 @@
-//! The times and limits of a worker.
+//! Timeouts, intervals and limits of a worker.
 
 use std::time::Duration;
 
-/// How a worker of one queue behaves. The defaults are those of docs/contracts/jobs.md 2b.
+/// Timeouts, intervals and limits of a worker of one queue. The defaults are those of docs/contracts/jobs.md 2b.
 #[derive(Clone, Copy, Debug)]
 pub struct JobSettings {
-    /// How long an owner may go without renewing.
+    /// The duration of a lease after its last renewal.
     pub lease: Duration,
-    /// How often an owner renews.
+    /// How often an owner renews its leases.
     pub renew: Duration,
-    /// How often due rows are offered again and expired leases are recovered.
+    /// How often the sweeper offers due rows and recovers operations with expired leases.
     pub sweep: Duration,
-    /// How often lists of dead workers are emptied.
+    /// How often the reaper empties the lists of dead workers.
     pub reap: Duration,
-    /// After how long without a sign of life a worker counts as dead in Redis.
+    /// The time after its last heartbeat after which a worker counts as dead in Redis.
     pub worker_ttl: Duration,
-    /// How long a worker waits for running jobs when it is told to stop.
+    /// How long a worker waits for running jobs when it stops.
     pub drain: Duration,
-    /// How many operations of the queue run at a time over all workers; `None` for no common limit.
+    /// How many operations of the queue may run at the same time in all workers together; `None` for no limit.
     pub slots: Option<u32>,
-    /// How many operations this worker runs at a time.
+    /// How many operations this worker runs at the same time.
     pub concurrency: u32,
-    /// How long an owner whose deadline has passed may take to notice it and to come to a step boundary; then it counts as
-    /// vanished. Longer than a renewal, by which it notices.
+    /// How long an owner whose deadline has passed may take to notice it and to reach a step boundary before it counts
+    /// as vanished. Longer than the interval of renewals, at which it notices.
     pub grace: Duration,
-    /// Whether a worker undoes what an interrupted operation left, or leaves it to an operator.
-    pub unwind: bool,
+    /// Whether workers undo the external effects of stale operations; otherwise an operator has to.
+    pub undo_stale: bool,
 }
 
 impl JobSettings {
-    /// An owner that has not renewed for this long stops by itself, before others may take over.
+    /// The time after its last renewal after which an owner stops on its own, before another may take over.
     pub fn self_fence(&self) -> Duration {
         self.lease.mul_f64(5.0 / 6.0)
     }
@@ -47,7 +47,7 @@ impl Default for JobSettings {
             slots: Some(1),
             concurrency: 1,
             grace: Duration::from_secs(120),
-            unwind: true,
+            undo_stale: true,
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::edge::{
 };
 use crate::kernel::{Clock, Timestamp, VmId};
 use crate::ports::{GameProxy, Ping, PingTarget, ProxyError, ProxyListing, StatusPing};
-use crate::servers::payload::{self, Change, PayloadError};
+use crate::servers::payload::{self, PayloadError, PayloadUpdate};
 use crate::servers::store;
 
 /// How many servers are pinged at a time.
@@ -189,7 +189,7 @@ impl ProxyObservation<'_> {
         row: &instance::Model,
         stored: Option<ProxyRecord>,
         now: Timestamp,
-    ) -> Option<Change<ProxyRecord>> {
+    ) -> Option<PayloadUpdate<ProxyRecord>> {
         // Published again meanwhile: the observation belongs to the previous publication.
         let current: Option<EdgeRecord> = payload::read(row, EDGE_KEY).ok().flatten();
         let current =
@@ -209,7 +209,7 @@ impl ProxyObservation<'_> {
         let due = matches!(self.listed, Some((_, false, _))) && !in_hand;
         let old = stored.as_ref().unwrap_or(&before);
         (due || is_news(old, &record, now))
-            .then(|| Change { value: Some(record), edge_due_at: due.then_some(Some(now)) })
+            .then(|| PayloadUpdate { value: Some(record), edge_due_at: due.then_some(Some(now)) })
     }
 }
 

@@ -1,11 +1,11 @@
-//! The one road from a request to an accepted operation: first answer, transaction, races, audit log, commit, offer, 202.
+//! Turns a request into an accepted operation: first answer, transaction, races, audit log, commit, offer, 202.
 
 use actix_web::HttpResponse;
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
 use serde_json::json;
 
 use super::begin::{Begun, offer, try_begin};
-use super::idempotency::{self, FirstAnswer, KeyUse, Seen, key_reused};
+use super::idempotency::{self, FirstAnswer, KeyState, KeyUse, key_reused};
 use super::order::Order;
 use super::requester::Requester;
 use super::store;
@@ -17,7 +17,7 @@ use crate::jobs::{Failpoints, Lists, Work};
 use crate::kernel::{Clock, Timestamp, VmId};
 use crate::web::{ApiError, ApiResult, Code};
 
-/// How often a request is repeated that lost a race against an equal one.
+/// How often a request is repeated after it lost a race against an equal one.
 const RACES: usize = 5;
 
 /// Accepts work for the handlers of every feature.
@@ -34,9 +34,9 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Answers a request of `by` with the operation that does what `decide` orders. `decide` runs in the transaction that
-    /// writes the operation, and once more after a lost race; what it returns as an error is the answer, and nothing is
-    /// written. A request whose `key` was answered before gets that answer again, and `decide` is not asked.
+    /// Answers a request of `by` with an operation for the order of `decide`. `decide` runs in the transaction that
+    /// writes the operation, and again after a lost race; an error of it is the answer, and nothing is written. A
+    /// request whose `key` was answered before gets that answer again, without a call of `decide`.
     pub async fn accept<W: Work>(
         &self,
         by: &Requester,
@@ -46,8 +46,7 @@ impl Acceptor {
         self.accept_checked(by, key, async || Ok(()), async |tx, ()| decide(tx).await).await
     }
 
-    /// The same, with a `check` that is no business of the transaction. It runs once, and not for a request that was
-    /// answered before.
+    /// The same, with a `check` that runs once before the transaction, and not for a request that was answered before.
     pub async fn accept_checked<W: Work, C>(
         &self,
         by: &Requester,
@@ -76,13 +75,13 @@ impl Acceptor {
     async fn answered(&self, key: Option<&KeyUse>) -> ApiResult<Option<HttpResponse>> {
         let Some(key) = key else { return Ok(None) };
         match idempotency::find(&self.db, &key.id, &key.digest, self.clock.now()).await? {
-            Seen::Fresh => Ok(None),
-            Seen::Replay(answer) => Ok(Some(answer.replay())),
-            Seen::Reused => Err(key_reused()),
+            KeyState::Fresh => Ok(None),
+            KeyState::Replay(answer) => Ok(Some(answer.replay())),
+            KeyState::Reused => Err(key_reused()),
         }
     }
 
-    /// Writes operation, first answer and act in `tx`; `None` when an equal request won the race.
+    /// Writes the operation, the first answer and the audit entry in `tx`; `None` if an equal request was faster.
     async fn write<W: Work>(
         &self,
         tx: DatabaseTransaction,
@@ -98,7 +97,7 @@ impl Acceptor {
             return Err(busy.operation(begun.operation.id));
         }
         let answer = FirstAnswer::accepted(view(&tx, &begun, by.actor).await?).map_err(ApiError::internal)?;
-        // Before the check of new work: what an equal request began must not count against this one.
+        // Before the check of new work, which must not count the operation of an equal request against this one.
         if let Some(key) = key
             && !idempotency::insert(&tx, &key.id, &key.digest, &answer, now).await?
         {
@@ -124,7 +123,7 @@ impl Acceptor {
 /// The fields of a request that are choices from a list; free text of customers is not logged.
 const CHOICES: [&str; 5] = ["action", "game", "variant", "runtime", "version"];
 
-/// A line for an operation that is committed.
+/// Logs a committed operation.
 fn log<W: Work>(order: &Order<W>, by: &Requester, begun: &Begun) {
     let (id, kind, vmid) = (begun.operation.id, W::KIND, order.work.vmid());
     let server = vmid.map(|vmid| format!(" of {vmid}")).unwrap_or_default();
@@ -138,7 +137,7 @@ fn log<W: Work>(order: &Order<W>, by: &Requester, begun: &Begun) {
     );
 }
 
-/// A new operation has neither steps nor debts to read.
+/// The view of a new operation, which has neither steps nor debts.
 async fn view(tx: &DatabaseTransaction, begun: &Begun, viewer: Actor) -> ApiResult<OperationView> {
     let row = begun.operation.clone();
     if begun.fresh {

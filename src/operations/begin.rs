@@ -1,9 +1,9 @@
-//! Accepting an operation: one row, in the caller's transaction.
+//! Writes the row of an operation in the caller's transaction.
 
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
 
 use crate::db;
-use crate::db::entities::operation::{self, Actor, Cleanup, OperationState, Unwind};
+use crate::db::entities::operation::{self, Actor, Cleanup, OperationState, UndoState};
 use crate::jobs::{Lists, Work};
 use crate::kernel::{OperationId, Timestamp};
 
@@ -21,13 +21,13 @@ const MAX_PAYLOAD: usize = 60_000;
 pub struct Begun {
     /// Its row.
     pub operation: operation::Model,
-    /// Whether this call wrote it, or an equal request was under way already, or its episode had one.
+    /// Whether this call wrote it; otherwise an equal operation is unfinished, or its episode had one.
     pub fresh: bool,
 }
 
-/// Writes the operation, begun by `by`, or returns the one under way that does the same, or the one that its episode had.
-/// When two callers begin the same at one moment,
-/// one fails with a duplicate error and must repeat its transaction (`db::is_duplicate`).
+/// Writes the operation, begun by `by`, or returns the unfinished one that does the same, or the one that its episode
+/// had. When two callers begin the same at one moment, one fails with a duplicate error and must repeat its transaction
+/// (`db::is_duplicate`).
 ///
 /// After the commit the caller notifies the workers with [`offer`].
 pub async fn begin<W: Work>(
@@ -56,7 +56,7 @@ pub async fn begin<W: Work>(
     Ok(Begun { operation: row, fresh: true })
 }
 
-/// The same; `None` when an equal request was faster, and the transaction has to be repeated.
+/// The same; `None` if an equal request was faster, so that the transaction has to be repeated.
 pub(super) async fn try_begin<W: Work>(
     tx: &impl ConnectionTrait,
     order: &Order<W>,
@@ -69,19 +69,19 @@ pub(super) async fn try_begin<W: Work>(
     }
 }
 
-/// Offers a new operation to the workers of its queue, once its row is committed; one that starts later is not offered
-/// before. When this fails, or is never called, the sweeper offers the operation within a second or so.
+/// Offers a new operation to the workers of its queue, after the commit of its row; one that starts later is not
+/// offered yet. If this fails, or is never called, the sweeper offers the operation within about a second.
 pub async fn offer<W: Work>(lists: &Lists, order: &Order<W>, begun: &Begun) {
     if !begun.fresh || !order.delay.is_zero() {
         return;
     }
     let id = begun.operation.id;
-    if let Err(error) = lists.ring(W::QUEUE, id).await {
+    if let Err(error) = lists.offer_new(W::QUEUE, id).await {
         tracing::warn!(operation.id = %id, %error, "could not offer {id} to the workers; the sweeper will");
     }
 }
 
-/// The row of `order`. `db_now` is the time of the database, by which workers wait.
+/// The row of `order`. `db_now` is the time of the database, by which workers measure waits.
 fn row<W: Work>(
     order: &Order<W>,
     by: Actor,
@@ -105,7 +105,7 @@ fn row<W: Work>(
         cancel_rule: W::CANCEL,
         state: OperationState::Queued,
         phase: None,
-        unwind: Unwind::None,
+        unwind: UndoState::None,
         cleanup: Cleanup::None,
         run_after: db_now.after(order.delay),
         fence: 0,

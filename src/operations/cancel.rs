@@ -1,4 +1,4 @@
-//! Stopping an operation: at once while it is queued, at the next step while it runs.
+//! Cancels an operation: immediately while it is queued, at the next step while it runs.
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
@@ -12,7 +12,8 @@ use crate::kernel::{OperationId, Timestamp};
 use super::events::{self, EventKind};
 use super::policy::{CancelFacts, CancelOutcome, may_cancel};
 
-/// Cancels `id` for `actor`, in the caller's transaction. After commit no later claim of a queued one runs it.
+/// Cancels `id` for `actor`, in the caller's transaction. After the commit, a queued operation cannot be claimed for a
+/// run any more.
 pub async fn cancel(
     tx: &impl ConnectionTrait,
     id: OperationId,
@@ -20,8 +21,8 @@ pub async fn cancel(
     now: Timestamp,
 ) -> Result<CancelOutcome, DbErr> {
     let update = || operation::Entity::update_many().filter(operation::Column::Id.eq(id));
-    // An update locks the row on every database: until the caller's transaction ends no worker claims the operation, writes
-    // a step of it, hands it back or ends it.
+    // An update locks the row on every database: until the end of the caller's transaction, no worker can claim the
+    // operation, write a step of it, hand it back or end it.
     let asked = operation::Column::CancelRequested;
     update().col_expr(asked, Expr::col(asked)).exec(tx).await?;
     let Some(row) = operation::Entity::find_by_id(id).one(tx).await? else { return Ok(CancelOutcome::Ended) };
@@ -33,7 +34,7 @@ pub async fn cancel(
             requested
                 .col_expr(operation::Column::State, Expr::value(OperationState::Cancelled))
                 .col_expr(operation::Column::FinishedAt, Expr::value(now))
-                // An undo does not wait for the time of the run that it replaces.
+                // The undo does not wait for the start time of the run.
                 .col_expr(operation::Column::RunAfter, db::now_expr(tx))
                 .col_expr(operation::Column::Unwind, Expr::value(unwind))
                 .col_expr(operation::Column::Cleanup, Expr::value(cleanup))

@@ -1,8 +1,8 @@
-//! Once for each episode: work that something gives rise to at most once, however often and by however many processes it
-//! is noticed, and however its operation ended. For example the repair of one outage, or one invoice.
+//! At most one operation for each episode, however often it is noticed, by however many processes, and however the
+//! operation ended. Examples: the repair of one outage, or one invoice.
 //!
-//! The deduplication key of an operation is free again as soon as it ends; the row of an episode stays. It is written in
-//! the transaction that begins the operation, and the insert decides who was first.
+//! The deduplication key of an operation is free again once it has ended; the row of an episode stays. It is written in
+//! the transaction that begins the operation, and the insert decides which caller was first.
 
 use std::time::Duration;
 
@@ -16,30 +16,30 @@ use crate::db;
 use crate::db::entities::episode::{ActiveModel, Column, Entity};
 use crate::kernel::{OperationId, Timestamp};
 
-/// How long an episode is remembered: longer than a year, so that what recurs yearly finds its last episode. One that is
-/// still noticed after that would begin an operation again.
+/// How long the row of an episode is kept: longer than a year, so that yearly work finds its last episode. An episode
+/// that is still noticed after that would begin another operation.
 pub const KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
 
-/// One episode. Its name must be another for the next one, for example by the time at which it began.
+/// One episode. Its name must differ from that of the next one, for example by the time at which it began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Episode {
-    /// What it is about, for example a server; at most 128 characters.
+    /// Its subject, for example a server; at most 128 characters.
     pub subject: String,
-    /// Which of those of the subject; at most 128 characters.
+    /// Identifies it among the episodes of the subject; at most 128 characters.
     pub name: String,
 }
 
-/// Who begins the operation of an episode.
+/// Which caller begins the operation of an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EpisodeClaim {
     /// The caller.
     Claimed,
-    /// Another caller did, with this operation.
+    /// Another caller began this operation.
     Already(OperationId),
 }
 
-/// Gives `episode` the operation that the caller is about to write in the transaction `tx`, unless it had one. A caller that is second
-/// waits here for the transaction of the first, and takes its place if that is rolled back.
+/// Gives `episode` the operation that the caller is about to write in the transaction `tx`, unless it had one. A caller
+/// that is second waits here for the transaction of the first, and takes its place if that is rolled back.
 pub async fn claim_episode(
     tx: &impl ConnectionTrait,
     kind: &str,
@@ -60,7 +60,7 @@ pub async fn claim_episode(
     let mut keep = OnConflict::column(Column::Id);
     keep.do_nothing_on([Column::Id]);
     Entity::insert(row).on_conflict(keep).exec_without_returning(tx).await?;
-    // Whose row it is says who was first: the databases count affected rows in different ways.
+    // The stored row says which caller was first: the databases count affected rows in different ways.
     let first = Entity::find_by_id(id).one(tx).await?;
     let first = first.ok_or_else(|| DbErr::RecordNotFound("the episode that was just written".to_owned()))?;
     Ok(match first.operation_id {
@@ -69,7 +69,7 @@ pub async fn claim_episode(
     })
 }
 
-/// Forgets at most `most` episodes that were kept long enough, the oldest first. Returns how many.
+/// Deletes at most `most` expired episodes, oldest first. Returns how many.
 pub async fn purge(db: &impl ConnectionTrait, now: Timestamp, most: u64) -> Result<u64, DbErr> {
     let kept_since = Timestamp::from_millis(now.millis() - db::millis(KEPT));
     let over = || Column::BegunAt.lte(kept_since);

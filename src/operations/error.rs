@@ -1,11 +1,11 @@
-//! Why an operation could not be accepted or shown.
+//! Errors of operations.
 
 use sea_orm::DbErr;
 
 use crate::db::AsDbErr;
 use crate::web::ApiError;
 
-/// A problem with operations.
+/// Why an operation could not be accepted or shown.
 #[derive(Debug, thiserror::Error)]
 pub enum OperationError {
     /// The database failed.

@@ -1,4 +1,4 @@
-//! Progress events: an ordered log per operation that a stream can resume anywhere.
+//! Progress events: an ordered log per operation, from which a stream can resume at any event.
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
@@ -22,7 +22,7 @@ text_enum! {
         StepFailed = "step_failed",
         /// A step was undone.
         StepUndone = "step_undone",
-        /// The user asked to stop.
+        /// Its cancellation was requested.
         CancelRequested = "cancel_requested",
     }
 }

@@ -1,4 +1,4 @@
-//! Jobs without undo: their steps are repeated until they are done, and leave nothing that no row names.
+//! Jobs without undo: their steps are repeated until they are done, and everything they create is recorded in a row.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use serde::de::DeserializeOwned;
 
 use super::journal::StepJournal;
 use crate::db::entities::operation;
-use crate::jobs::{CrashPolicy, Deadlines, Job, JobContext, JobEnd, JobFailure, Leftover, UnwindEnd, Work, WorkSpec};
+use crate::jobs::{CrashPolicy, Deadlines, Job, JobContext, JobEnd, JobFailure, NewDebt, UndoEnd, Work, WorkSpec};
 use crate::kernel::Clock;
 use crate::saga::{self, SagaEnd, Steps, Stop};
 
-/// A job whose steps are all safe to repeat. It is queued again when its worker vanishes, and never undone.
+/// A job whose steps are all idempotent. Its operations are queued again when their worker vanishes, and never undone.
 #[async_trait]
 pub trait ForwardJob: Send + Sync {
-    /// What it is asked to do.
+    /// Its payload.
     type Work: Work;
 
-    /// What its steps remember; `()` when they remember nothing.
+    /// The state of its steps; `()` if they have none.
     type State: Default + Serialize + DeserializeOwned + Send + Sync;
 
-    /// How long a run may take, see [`Job::deadlines`].
+    /// The deadline of a run, see [`Job::deadlines`].
     fn deadline(&self) -> Duration;
 
-    /// Does `work`, from the `state` that an earlier run left.
+    /// Runs `work`, from the `state` that an earlier run left.
     async fn run(&self, cx: &JobContext, work: Self::Work, state: Self::State) -> JobEnd;
 }
 
@@ -42,7 +42,7 @@ impl<J: ForwardJob> Job for J {
         CrashPolicy::Resume
     }
 
-    fn leftovers(&self, _: &operation::Model) -> Vec<Leftover> {
+    fn possible_debts(&self, _: &operation::Model) -> Vec<NewDebt> {
         Vec::new()
     }
 
@@ -58,17 +58,17 @@ impl<J: ForwardJob> Job for J {
         ForwardJob::run(self, cx, work, state).await
     }
 
-    async fn unwind(&self, _: &JobContext) -> UnwindEnd {
-        UnwindEnd::Nothing
+    async fn undo(&self, _: &JobContext) -> UndoEnd {
+        UndoEnd::Nothing
     }
 }
 
-/// The end of a run that could not do its work, and has nothing to undo.
+/// The end of a run that failed and has nothing to undo.
 pub const fn failed(failure: JobFailure) -> JobEnd {
-    JobEnd::Failed { failure, undo: UnwindEnd::Nothing }
+    JobEnd::Failed { failure, undo: UndoEnd::Nothing }
 }
 
-/// The reasons a job has to stop, for its saga.
+/// The signals of a job to stop, for its saga.
 pub fn stop_of(cx: &JobContext) -> Stop {
     Stop {
         lost: cx.lost.clone(),
@@ -78,7 +78,7 @@ pub fn stop_of(cx: &JobContext) -> Stop {
     }
 }
 
-/// Runs the steps that are not done yet, and says how that ended. Nothing is undone.
+/// Runs the steps that are not done yet, without an undo, and returns how that ended.
 pub async fn run_forward<W: Sync, S: Serialize + Send + Sync>(
     cx: &JobContext,
     clock: &Clock,
@@ -92,8 +92,8 @@ pub async fn run_forward<W: Sync, S: Serialize + Send + Sync>(
         SagaEnd::Failed { step, code, message, .. } => {
             failed(JobFailure { code: code.to_owned(), message, phase: Some(step.to_owned()) })
         }
-        SagaEnd::Cancelled { .. } => JobEnd::Cancelled { undo: UnwindEnd::Nothing },
+        SagaEnd::Cancelled { .. } => JobEnd::Cancelled { undo: UndoEnd::Nothing },
         SagaEnd::HandedBack => JobEnd::HandedBack,
-        SagaEnd::Lost => JobEnd::Lost,
+        SagaEnd::OwnershipLost => JobEnd::LeaseLost,
     }
 }

@@ -1,4 +1,4 @@
-//! `/api/operations`: what became of accepted work, and stopping it.
+//! `/api/operations`: shows and cancels operations.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -25,10 +25,10 @@ use crate::kernel::{Clock, OperationId};
 use crate::web::sse::{Event, LastEventId, Streams};
 use crate::web::{ApiError, ApiResult, Code, Page, Query};
 
-/// How often an open stream looks for news.
+/// How often an open stream reads new events.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// What the handlers of this file work with.
+/// The dependencies of the handlers.
 #[derive(Clone)]
 pub struct OperationsApi {
     /// The database.
@@ -152,7 +152,7 @@ fn progress(db: DatabaseConnection, id: OperationId, after: i32) -> impl Stream<
         async move {
             let Follow::After(mut after) = follow else { return None };
             loop {
-                // The row is read first: what happens after it ends comes with the next look at the events.
+                // The row is read before the events, so that an event cannot be missed between the two reads.
                 let row = store::find(&db, Viewer::Operator, id).await.ok().flatten();
                 let news = events::after(&db, id, after).await.unwrap_or_default();
                 if let Some(last) = news.last() {

@@ -1,7 +1,8 @@
 //! First answers to requests that carried an `Idempotency-Key`, kept for seven days per principal and route.
 //!
-//! `operations::accept` looks up the key, and otherwise writes the answer in the transaction that does the work. Of two
-//! requests with one new key the insert of one fails: it rolls back, looks again and finds the answer of the other.
+//! `operations::accept` looks up the key; if it is new, it writes the answer in the transaction that writes the
+//! operation. Of two requests with the same new key, one fails to insert: it rolls back, looks up the key again, and
+//! finds the answer of the other.
 
 use std::time::Duration;
 
@@ -25,12 +26,12 @@ pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 pub struct KeyUse {
     /// The id of its row.
     pub id: String,
-    /// What the body says, so that the key is not used with another.
+    /// The digest of the body, so that the key is not used with another body.
     pub digest: String,
 }
 
 impl KeyUse {
-    /// The use of `key` by `principal` on `route` with a body of `digest`; `None` when the client sent no key.
+    /// The use of `key` by `principal` on `route` with a body of `digest`; `None` if the client sent no key.
     pub fn of(key: &IdempotencyKey, principal: UserId, route: &str, digest: &str) -> Option<Self> {
         let id = key.row_id(&principal.to_string(), route)?;
         Some(Self { id, digest: digest.to_owned() })
@@ -50,17 +51,17 @@ pub struct FirstAnswer {
 
 /// What is known about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// It was never used, or so long ago that it was forgotten.
+pub enum KeyState {
+    /// It is unused, or its answer was deleted.
     Fresh,
-    /// It was used with the same body, and this was the answer.
+    /// It was used with the same body; this was the answer.
     Replay(FirstAnswer),
     /// It was used with another body.
     Reused,
 }
 
 impl FirstAnswer {
-    /// The answer to a request whose work goes on as `operation`.
+    /// The answer to a request that began `operation`.
     pub fn accepted(operation: OperationView) -> Result<Self, serde_json::Error> {
         let id = operation.id;
         let body = serde_json::to_string(&Accepted::new(operation))?;
@@ -72,7 +73,7 @@ impl FirstAnswer {
         self.respond(|_| ())
     }
 
-    /// The answer once more, marked as a repetition.
+    /// The same answer again, marked as a replay.
     pub fn replay(self) -> HttpResponse {
         self.respond(|response| {
             response.insert_header((IDEMPOTENCY_REPLAYED, "true"));
@@ -95,12 +96,12 @@ pub fn key_reused() -> ApiError {
 }
 
 /// What is known about the key with the row id `id`, sent with a body of `digest`.
-pub async fn find(db: &impl ConnectionTrait, id: &str, digest: &str, now: Timestamp) -> Result<Seen, DbErr> {
+pub async fn find(db: &impl ConnectionTrait, id: &str, digest: &str, now: Timestamp) -> Result<KeyState, DbErr> {
     let row = Entity::find_by_id(id).filter(Column::ExpiresAt.gt(now)).one(db).await?;
     Ok(match row {
-        None => Seen::Fresh,
-        Some(row) if row.body_hash != digest => Seen::Reused,
-        Some(row) => Seen::Replay(FirstAnswer {
+        None => KeyState::Fresh,
+        Some(row) if row.body_hash != digest => KeyState::Reused,
+        Some(row) => KeyState::Replay(FirstAnswer {
             status: u16::try_from(row.status).unwrap_or(200),
             body: row.response,
             operation: row.operation_id,
@@ -108,8 +109,8 @@ pub async fn find(db: &impl ConnectionTrait, id: &str, digest: &str, now: Timest
     })
 }
 
-/// Keeps the first answer under `id`; false when another request was first. The caller then rolls its transaction back
-/// and looks again.
+/// Stores the first answer under `id`; false if another request was first. The caller then rolls its transaction back
+/// and looks up the key again.
 pub async fn insert(
     tx: &impl ConnectionTrait,
     id: &str,
@@ -134,7 +135,7 @@ pub async fn insert(
     }
 }
 
-/// Forgets at most `most` answers whose time is over, the oldest first; returns how many.
+/// Deletes at most `most` expired answers, oldest first. Returns how many.
 pub async fn purge(db: &impl ConnectionTrait, now: Timestamp, most: u64) -> Result<u64, DbErr> {
     let over = || Column::ExpiresAt.lte(now);
     let oldest = Entity::find().select_only().column(Column::Id).filter(over()).order_by_asc(Column::ExpiresAt);

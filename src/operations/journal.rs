@@ -13,7 +13,7 @@ use crate::db::entities::operation_step::StepStatus;
 use crate::db::entities::{operation, operation_step};
 use crate::jobs::{JobContext, OwnerError};
 use crate::kernel::{Clock, Timestamp, VmId, short_span};
-use crate::saga::{Journal, Lost, Reach, Record, RecordStatus, StepRef};
+use crate::saga::{Effect, Journal, OwnershipLost, Record, RecordStatus, StepRef};
 
 use super::events::{self, EventKind};
 
@@ -21,12 +21,12 @@ use super::events::{self, EventKind};
 pub struct StepJournal {
     cx: JobContext,
     clock: Clock,
-    /// When the step under way was started, in milliseconds; for the log.
+    /// When the current step started, in milliseconds; for the log.
     step_started: AtomicI64,
 }
 
 /// One change of the journal.
-struct Change<'a> {
+struct StepWrite<'a> {
     step: StepRef,
     status: StepStatus,
     state: Option<&'a Value>,
@@ -40,18 +40,19 @@ impl StepJournal {
         Self { cx, clock, step_started: AtomicI64::new(0) }
     }
 
-    /// What the database will never take ends the run as a lost lease does: others recover the operation, three times at most.
-    fn written<T>(&self, what: &str, outcome: Result<T, OwnerError>) -> Result<T, Lost> {
+    /// What the database will never take ends the run as a lost lease does: others recover the operation, three times
+    /// at most.
+    fn written<T>(&self, what: &str, outcome: Result<T, OwnerError>) -> Result<T, OwnershipLost> {
         outcome.map_err(|error| {
             if let OwnerError::Database(error) = error {
                 let id = self.cx.id();
                 tracing::error!(operation.id = %id, %error, "`{what}` of {id} cannot be written");
             }
-            Lost
+            OwnershipLost
         })
     }
 
-    async fn write(&self, change: &Change<'_>) -> Result<(), Lost> {
+    async fn write(&self, change: &StepWrite<'_>) -> Result<(), OwnershipLost> {
         let what = change.step.name;
         let put = || async {
             let tx = self.cx.begin().await?;
@@ -63,8 +64,8 @@ impl StepJournal {
         Ok(())
     }
 
-    /// A line about a change that is written. Of a failed step the end of the operation says more.
-    fn log(&self, change: &Change<'_>) {
+    /// Logs a change that was written. For a failed step, the line about the end of the operation has the details.
+    fn log(&self, change: &StepWrite<'_>) {
         let (id, kind, step) = (self.cx.id(), self.cx.operation.kind.as_str(), change.step.name);
         let vmid = self.cx.vmid();
         let subject = vmid.map_or_else(|| format!("{kind} {id}"), |vmid| format!("{kind} of {vmid}"));
@@ -95,7 +96,7 @@ impl StepJournal {
         }
     }
 
-    async fn put(&self, tx: &DatabaseTransaction, change: &Change<'_>) -> Result<(), DbErr> {
+    async fn put(&self, tx: &DatabaseTransaction, change: &StepWrite<'_>) -> Result<(), DbErr> {
         let now = self.clock.now();
         self.put_step(tx, change, now).await?;
         self.put_operation(tx, change.state, Some(change.step.name)).await?;
@@ -106,14 +107,14 @@ impl StepJournal {
         Ok(())
     }
 
-    async fn put_step(&self, tx: &DatabaseTransaction, change: &Change<'_>, now: Timestamp) -> Result<(), DbErr> {
+    async fn put_step(&self, tx: &DatabaseTransaction, change: &StepWrite<'_>, now: Timestamp) -> Result<(), DbErr> {
         let begun = change.status == StepStatus::Started;
         let row = operation_step::ActiveModel {
             operation_id: Set(self.cx.id()),
             seq: Set(i32::try_from(change.step.seq).unwrap_or(i32::MAX)),
             name: Set(change.step.name.to_owned()),
             status: Set(change.status),
-            outside: Set(change.step.reach == Reach::Outside),
+            outside: Set(change.step.effect == Effect::External),
             fence: Set(self.cx.fence()),
             detail: Set(change.detail.map(str::to_owned)),
             started_at: Set(now),
@@ -159,7 +160,7 @@ impl StepJournal {
 
 #[async_trait]
 impl Journal for StepJournal {
-    async fn history(&self) -> Result<Vec<Record>, Lost> {
+    async fn history(&self) -> Result<Vec<Record>, OwnershipLost> {
         let read = || async {
             let rows = operation_step::Entity::find()
                 .filter(operation_step::Column::OperationId.eq(self.cx.id()))
@@ -179,15 +180,15 @@ impl Journal for StepJournal {
         self.written("history", self.cx.read("history", read).await)
     }
 
-    async fn start(&self, step: StepRef, state: &Value) -> Result<(), Lost> {
+    async fn start(&self, step: StepRef, state: &Value) -> Result<(), OwnershipLost> {
         self.hit(step, "before").await;
         let event = Some(EventKind::StepStarted);
-        self.write(&Change { step, status: StepStatus::Started, state: Some(state), detail: None, event }).await?;
+        self.write(&StepWrite { step, status: StepStatus::Started, state: Some(state), detail: None, event }).await?;
         self.hit(step, "started").await;
-        if self.cx.is_held() { Ok(()) } else { Err(Lost) }
+        if self.cx.is_held() { Ok(()) } else { Err(OwnershipLost) }
     }
 
-    async fn checkpoint(&self, state: &Value) -> Result<(), Lost> {
+    async fn checkpoint(&self, state: &Value) -> Result<(), OwnershipLost> {
         let put = || async {
             let tx = self.cx.begin().await?;
             self.put_operation(&*tx, Some(state), None).await?;
@@ -196,30 +197,30 @@ impl Journal for StepJournal {
         self.written("checkpoint", self.cx.write("checkpoint", put).await)
     }
 
-    async fn done(&self, step: StepRef, state: &Value, detail: Option<&str>) -> Result<(), Lost> {
+    async fn done(&self, step: StepRef, state: &Value, detail: Option<&str>) -> Result<(), OwnershipLost> {
         self.hit(step, "effect").await;
         let event = Some(EventKind::StepDone);
-        self.write(&Change { step, status: StepStatus::Done, state: Some(state), detail, event }).await?;
+        self.write(&StepWrite { step, status: StepStatus::Done, state: Some(state), detail, event }).await?;
         self.hit(step, "done").await;
         Ok(())
     }
 
-    async fn fail(&self, step: StepRef, state: &Value, detail: &str) -> Result<(), Lost> {
+    async fn fail(&self, step: StepRef, state: &Value, detail: &str) -> Result<(), OwnershipLost> {
         let event = Some(EventKind::StepFailed);
         let detail = Some(detail);
-        self.write(&Change { step, status: StepStatus::Failed, state: Some(state), detail, event }).await
+        self.write(&StepWrite { step, status: StepStatus::Failed, state: Some(state), detail, event }).await
     }
 
-    async fn undone(&self, step: StepRef, state: &Value) -> Result<(), Lost> {
+    async fn undone(&self, step: StepRef, state: &Value) -> Result<(), OwnershipLost> {
         self.hit(step, "undo_effect").await;
         let event = Some(EventKind::StepUndone);
-        self.write(&Change { step, status: StepStatus::Undone, state: Some(state), detail: None, event }).await?;
+        self.write(&StepWrite { step, status: StepStatus::Undone, state: Some(state), detail: None, event }).await?;
         self.hit(step, "undone").await;
         Ok(())
     }
 
-    async fn undo_failed(&self, step: StepRef, detail: &str) -> Result<(), Lost> {
+    async fn undo_failed(&self, step: StepRef, detail: &str) -> Result<(), OwnershipLost> {
         let detail = Some(detail);
-        self.write(&Change { step, status: StepStatus::UndoFailed, state: None, detail, event: None }).await
+        self.write(&StepWrite { step, status: StepStatus::UndoFailed, state: None, detail, event: None }).await
     }
 }

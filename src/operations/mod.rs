@@ -1,10 +1,11 @@
-//! Durable intent: the row a user polls, from the accepted request to its end state.
+//! Operations: the durable rows that users poll, from the accepted request to the end state.
 //!
-//! [`Acceptor`] accepts the work that a handler orders: [`begin()`] writes the row inside the transaction of the request,
-//! and that row is the enqueue. While it runs, the [`StepJournal`] of the saga writes steps and progress events under the
-//! owner's fence; a [`ForwardJob`] is one whose steps are never undone. Operations are kept when they end.
+//! [`Acceptor`] accepts the order of a handler: [`begin()`] writes the row inside the transaction of the request, and
+//! from its commit on the work is certain to run. While it runs, the [`StepJournal`] of the saga writes steps and
+//! progress events under the owner's fence; the steps of a [`ForwardJob`] are never undone. Operations are kept after
+//! their end.
 //!
-//! Not here: claiming, leases and recovery (`jobs`), what the steps do (`provision`).
+//! Elsewhere: claims, leases and recovery (`jobs`), the steps themselves (`provision` and others).
 
 mod accept;
 mod begin;

@@ -1,4 +1,4 @@
-//! What shall be done, for whom, and what holds for this one request.
+//! An order: the work to accept, its owner, and the conditions of this request.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use crate::jobs::Work;
 use crate::kernel::UserId;
 use crate::web::ApiError;
 
-/// Work to accept. What holds for every operation of the kind is in its [`Work`].
+/// Work to accept. The properties that all operations of a kind share are in its [`Work`].
 #[derive(Clone, Debug)]
 pub struct Order<W> {
-    /// What shall be done.
+    /// The payload.
     pub work: W,
     /// The customer who sees the operation as their own.
     pub owner: Option<UserId>,
-    /// How long it waits before it may start.
+    /// The wait before it may start.
     pub delay: Duration,
     pub(super) episode: Option<Episode>,
     pub(super) keyed: bool,
@@ -24,7 +24,7 @@ pub struct Order<W> {
 }
 
 impl<W: Work> Order<W> {
-    /// An order for `work`, which may start at once and belongs to no customer.
+    /// An order for `work` that may start immediately and belongs to no customer.
     pub const fn new(work: W) -> Self {
         Self {
             work,
@@ -44,38 +44,38 @@ impl<W: Work> Order<W> {
         Self { owner: owner.into(), ..self }
     }
 
-    /// Lets it start only when `delay` is over, by the clock of the database.
+    /// Delays the start by `delay`, by the clock of the database.
     #[must_use]
     pub fn run_after(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }
 
-    /// Begins at most one operation for this episode, however the first one ended ([`super::episodes`]).
+    /// Begins at most one operation for this episode, regardless of how it ends ([`super::episodes`]).
     #[must_use]
     pub fn once(self, episode: Episode) -> Self {
         Self { episode: Some(episode), ..self }
     }
 
-    /// Says whether the request has an idempotency key, which then says what is the same request
+    /// Sets whether the request has an idempotency key, which then identifies the request
     /// ([`Dedup::WithoutKey`](crate::jobs::Dedup)).
     #[must_use]
     pub fn keyed(self, keyed: bool) -> Self {
         Self { keyed, ..self }
     }
 
-    /// Answers with `error` while the same work is under way. Without it the requester gets that operation.
+    /// Answers with `error` while the same work is unfinished. Without this, the answer is that operation.
     #[must_use]
     pub fn refuse_while_busy(self, error: ApiError) -> Self {
         Self { busy: Some(error), ..self }
     }
 
-    /// Applies a `check` that new work has to pass, and a repeated request for work under way has not.
+    /// Adds a `check` for new work. It does not apply to a repeated request for unfinished work.
     #[must_use]
     pub fn if_new(self, check: Result<(), ApiError>) -> Self {
         Self { refusal: check.err(), ..self }
     }
 
-    /// Records new work in the audit log as `act`.
+    /// Records new work in the audit log under the action `act`.
     #[must_use]
     pub fn audited(self, act: &'static str) -> Self {
         Self { act: Some(act), ..self }

@@ -1,4 +1,4 @@
-//! Who may cancel which operation, and when (pure). `cancel.rs` does what is decided here.
+//! Decides who may cancel which operation, and when (pure). `cancel.rs` applies the decision.
 
 use crate::db::entities::operation::{self, Actor, CancelRule, OperationState};
 
@@ -7,31 +7,31 @@ use crate::db::entities::operation::{self, Actor, CancelRule, OperationState};
 pub enum CancelRefusal {
     /// Another actor began it, whose decision this one cannot reverse.
     BegunByAnother,
-    /// It has been started, and runs to its end then.
+    /// It has started, and its kind cannot be cancelled after that.
     Started,
 }
 
-/// What a request to cancel comes to.
+/// The outcome of a request to cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CancelOutcome {
-    /// It was waiting and never runs again; steps of an earlier run are undone.
+    /// It was queued and never runs again; steps of an earlier run are undone.
     Cancelled,
-    /// It runs; it stops at the next step and is undone.
+    /// It is running; it stops at the next step and is undone.
     Requested,
     /// It had ended already.
     Ended,
-    /// It goes on.
+    /// It continues.
     Refused(CancelRefusal),
 }
 
-/// What the rule reads of an operation.
+/// The columns of an operation that the rule reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CancelFacts {
     /// Who began it.
     pub begun_by: Actor,
     /// When it may be cancelled.
     pub rule: CancelRule,
-    /// Where it stands.
+    /// Its state.
     pub state: OperationState,
     /// Whether it was ever started.
     pub started: bool,
@@ -45,8 +45,8 @@ impl CancelFacts {
     }
 }
 
-/// Whether `actor` may reverse what `begun_by` decided. Operators may reverse everything. A customer may reverse only what a
-/// customer decided; who may see the operation at all is checked elsewhere. The other actors may also reverse their own.
+/// Whether `actor` may reverse a decision of `begun_by`. Operators may reverse all decisions, customers only those of
+/// customers, and other actors also their own. Who may see an operation at all is checked elsewhere.
 pub const fn may_reverse(actor: Actor, begun_by: Actor) -> bool {
     match (actor, begun_by) {
         (Actor::Operator, _)
@@ -61,7 +61,7 @@ pub const fn may_reverse(actor: Actor, begun_by: Actor) -> bool {
     }
 }
 
-/// What a request of `actor` to cancel comes to.
+/// The outcome of a request by `actor` to cancel.
 pub const fn may_cancel(actor: Actor, facts: CancelFacts) -> CancelOutcome {
     let outcome = match facts.state {
         OperationState::Queued => CancelOutcome::Cancelled,
@@ -90,7 +90,7 @@ mod tests {
         started: false,
     };
 
-    /// Those whose operations `actor` may cancel.
+    /// The actors whose operations `actor` may cancel.
     fn below(actor: Actor) -> Vec<Actor> {
         let cancels = |begun_by: &Actor| {
             may_cancel(actor, CancelFacts { begun_by: *begun_by, ..WAITING }) == CancelOutcome::Cancelled

@@ -1,16 +1,16 @@
-//! Who asks for work: what decides, and how the audit log names them.
+//! The actor of a request, with the name that the audit log gives it.
 
 use crate::accounts::{Caller, SignedIn};
 use crate::db::entities::operation::Actor;
 use crate::db::entities::user::Role;
 use crate::web::{ApiError, Code};
 
-/// Who asks for work.
+/// The actor of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requester {
-    /// What kind of actor.
+    /// The kind of actor.
     pub actor: Actor,
-    /// How the audit log names it: a user id, `internal`, or a part of zpack.
+    /// Its name in the audit log: a user id, `internal`, or a part of zpack.
     pub name: String,
 }
 

@@ -1,4 +1,4 @@
-//! What one operation at a time may do, over all workers: change one server, clone one template.
+//! Locks of resources that only one operation may use at a time across all workers: a server, a template.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use crate::jobs::{JobContext, locks};
 use crate::kernel::VmId;
 use crate::saga::{StepContext, StepError, Stopped};
 
-/// What is locked.
+/// A resource to lock.
 #[derive(Clone, Debug)]
 pub struct Resource {
     name: String,
-    /// Where tests break a process that has just locked it.
+    /// The failpoint behind the lock.
     place: &'static str,
 }
 
@@ -20,22 +20,23 @@ impl Resource {
         Self { name: name.into(), place }
     }
 
-    /// Server `vmid`: power, publishing and deletion of it take turns.
+    /// Server `vmid`: its power, publishing and teardown exclude each other.
     pub fn server(vmid: VmId) -> Self {
         Self::new(format!("server:{vmid}"), "server.locked")
     }
 }
 
-/// The lock of a resource, held by the operation of a job. It is free as soon as that operation ends or loses its lease.
-#[must_use = "give it back"]
+/// The lock of a resource, held by the operation of a job. It is free as soon as that operation ends or loses its
+/// lease.
+#[must_use = "release it"]
 pub struct ResourceLock<'a> {
     job: &'a JobContext,
     name: String,
 }
 
 impl<'a> ResourceLock<'a> {
-    /// Waits for the lock of `resource`, asking every `poll`. Its holders end or lose their lease; a lock that comes too late
-    /// for our own lease is none.
+    /// Waits for the lock of `resource`, trying every `poll`. Each holder ends or loses its lease. Fails if our own
+    /// lease is lost by the time the lock is taken.
     pub async fn take(
         job: &'a JobContext,
         step: &StepContext<'_>,
@@ -49,15 +50,15 @@ impl<'a> ResourceLock<'a> {
                 continue;
             }
             job.failpoints.hit(place).await;
-            return if job.is_held() { Ok(Self { job, name }) } else { Err(Stopped::Lost.into()) };
+            return if job.is_held() { Ok(Self { job, name }) } else { Err(Stopped::OwnershipLost.into()) };
         }
     }
 
-    /// Lets others use the resource.
-    pub async fn give_back(self) {
+    /// Releases the lock.
+    pub async fn release(self) {
         let Self { job, name } = self;
-        if let Err(error) = locks::give_back(&job.db, &name, job.id(), job.fence()).await {
-            tracing::warn!(operation.id = %job.id(), %error, "{name} stays locked until this operation ends");
+        if let Err(error) = locks::release(&job.db, &name, job.id(), job.fence()).await {
+            tracing::warn!(operation.id = %job.id(), %error, "the lock {name} could not be released; it is free when this operation ends");
         }
     }
 }

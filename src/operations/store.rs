@@ -1,4 +1,4 @@
-//! Reading operations. A page costs three queries, whatever its length.
+//! Queries of operations. A page costs three queries at any length.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::kernel::{OperationId, UserId};
 
 use super::view::OperationView;
 
-/// Who looks at operations.
+/// Who views operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Viewer {
     /// A customer, who sees their own.
@@ -22,7 +22,7 @@ pub enum Viewer {
 }
 
 impl Viewer {
-    /// What the viewer may do is decided by.
+    /// The actor that decides what the viewer may do.
     pub const fn actor(self) -> Actor {
         match self {
             Self::Customer(_) => Actor::Customer,
@@ -62,7 +62,7 @@ pub async fn find_view(
     }
 }
 
-/// What `viewer` sees of `row`.
+/// The view of `row` for `viewer`.
 pub(super) async fn view(
     db: &impl ConnectionTrait,
     row: operation::Model,
@@ -71,7 +71,7 @@ pub(super) async fn view(
     Ok(views(db, vec![row], viewer).await?.pop())
 }
 
-/// Up to `limit` operations that `viewer` may see, made before `before`, the newest first.
+/// Up to `limit` operations that `viewer` may see, accepted before `before`, newest first.
 pub async fn list(
     db: &impl ConnectionTrait,
     viewer: Viewer,

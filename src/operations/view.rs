@@ -153,7 +153,7 @@ pub(super) fn status_url(id: OperationId) -> String {
 }
 
 impl OperationView {
-    /// What `viewer` sees of `row` with its steps and debts.
+    /// The view of `row`, with its steps and debts, for `viewer`.
     pub fn new(
         row: operation::Model,
         steps: Vec<operation_step::Model>,
@@ -189,7 +189,7 @@ impl OperationView {
     }
 }
 
-/// What was asked for, as its owner may see it. A create of a release that did not write it down has it in its payload.
+/// The request as its owner may see it. Provisions of releases that did not store it have it in their payload.
 pub fn shown_request(row: &operation::Model) -> Value {
     let read = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     match &row.request {

@@ -13,7 +13,7 @@ use crate::jobs::{JobContext, JobEnd, JobFailure};
 use crate::kernel::{Clock, VmId};
 use crate::operations::{ForwardJob, Resource, ResourceLock, failed, run_forward};
 use crate::ports::{Agent, AgentState, Hypervisor, NodeName, WorkloadAction};
-use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
+use crate::saga::{Effect, Step, StepContext, StepError, StepResult};
 use crate::servers;
 use crate::standing::{self, Decision, gate};
 
@@ -74,15 +74,15 @@ impl<'a> Step<Run<'a>, ()> for PowerStep {
         }
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Outside
+    fn effect(&self) -> Effect {
+        Effect::External
     }
 
     async fn run(&self, run: &Run<'a>, cx: &StepContext<'_>, (): &mut ()) -> StepResult {
         let lock =
             ResourceLock::take(run.cx, cx, Resource::server(run.payload.vmid), run.deps.timings.task_poll).await?;
         let outcome = run.make(*self, cx).await;
-        lock.give_back().await;
+        lock.release().await;
         outcome
     }
 }
@@ -203,7 +203,7 @@ impl ForwardJob for PowerJob {
             Err(StepError::Failed { code, message }) => {
                 return failed(JobFailure { code: code.to_owned(), message, phase: None });
             }
-            Err(StepError::Stopped(_)) => return JobEnd::Lost,
+            Err(StepError::Stopped(_)) => return JobEnd::LeaseLost,
         }
         let moves: &[PowerStep] = match run.payload.action {
             HostAction::Start => &[PowerStep::On],

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sea_orm::DbErr;
 
 use crate::db::AsDbErr;
-use crate::jobs::{Lost, OwnedTransaction, OwnerError};
+use crate::jobs::{LeaseLost, OwnedTransaction, OwnerError};
 use crate::saga::StepError;
 use crate::servers::PoolError;
 
@@ -38,8 +38,8 @@ enum NotHeld {
     Pool(PoolError),
 }
 
-impl From<Lost> for NotHeld {
-    fn from(lost: Lost) -> Self {
+impl From<LeaseLost> for NotHeld {
+    fn from(lost: LeaseLost) -> Self {
         OwnerError::from(lost).into()
     }
 }

@@ -10,7 +10,7 @@ use crate::kernel::{Classify, VmId};
 use crate::operations::Resource;
 use crate::placement::{Commitment, PlacementPolicy, Want, place};
 use crate::saga::{StepContext, StepError};
-use crate::servers::vmids::{self, Promise};
+use crate::servers::vmids::{self, MemoryCommitment};
 use crate::servers::{Naming, PoolError, hostname};
 
 use super::held::{Held, hold};
@@ -30,7 +30,7 @@ pub(super) async fn choose_node(
 ) -> Result<String, StepError> {
     let lock = run.lock(cx, Resource::new("placement", "reserve_identity.locked")).await?;
     let chosen = choose(run, cx, state).await;
-    lock.give_back().await;
+    lock.release().await;
     chosen
 }
 
@@ -49,8 +49,9 @@ async fn choose(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Re
         only_node: policy.only_node.clone(),
         ..PlacementPolicy::with_templates(policy.templates.clone())
     };
-    let commitments = run.cx.read("memory commitments", || vmids::list_promises(&run.deps.db, run.operation())).await?;
-    let commitment = |Promise { vmid, node, memory_mib }| Commitment { vmid, node, memory_mib };
+    let commitments =
+        run.cx.read("memory commitments", || vmids::list_memory_commitments(&run.deps.db, run.operation())).await?;
+    let commitment = |MemoryCommitment { vmid, node, memory_mib }| Commitment { vmid, node, memory_mib };
     let ours: Vec<Commitment> = commitments.into_iter().map(commitment).collect();
     let want = Want { memory_mib: run.request.memory_mib, cores: run.request.cpu_cores };
     let placement = place(&nodes, &containers, &ours, want, &policy);
@@ -70,7 +71,7 @@ async fn commit_memory(run: &Run, state: &Provisioning) -> Result<(), StepError>
     let memory_mib = run.request.memory_mib;
     let commit = || async {
         let tx = run.cx.begin().await?;
-        vmids::promise(&tx, run.operation(), node, memory_mib).await?;
+        vmids::commit_memory(&tx, run.operation(), node, memory_mib).await?;
         Ok(tx.commit().await?)
     };
     Ok(run.cx.write("memory commitment", commit).await?)

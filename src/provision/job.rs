@@ -11,12 +11,12 @@ use crate::db::entities::debt::DebtKind;
 use crate::db::entities::{operation, user};
 use crate::edge::Target;
 use crate::jobs::{
-    CrashPolicy, Deadlines, Job, JobContext, JobEnd, JobFailure, Leftover, Lost, OwnerError, UnwindEnd, WorkSpec,
+    CrashPolicy, Deadlines, Job, JobContext, JobEnd, JobFailure, LeaseLost, NewDebt, OwnerError, UndoEnd, WorkSpec,
 };
 use crate::kernel::UserId;
 use crate::operations::{StepJournal, stop_of};
 use crate::publishing::Targets;
-use crate::saga::{self, SagaEnd, Undo};
+use crate::saga::{self, SagaEnd, UndoResult};
 use crate::standing::{self, Action, Decision, gate};
 
 use super::plan::plan;
@@ -65,7 +65,7 @@ impl ProvisionJob {
     }
 
     /// Checks the gate again when the work begins (invariant S7). A deleted owner fails it.
-    async fn pass_gate(&self, cx: &JobContext, user_id: UserId) -> Result<Result<(), JobFailure>, Lost> {
+    async fn pass_gate(&self, cx: &JobContext, user_id: UserId) -> Result<Result<(), JobFailure>, LeaseLost> {
         let refuse =
             |code: &str, message: &str| JobFailure { code: code.to_owned(), message: message.to_owned(), phase: None };
         let ask = || async {
@@ -74,7 +74,7 @@ impl ProvisionJob {
         };
         let (owner, standing) = match cx.read("standing", ask).await {
             Ok(answer) => answer,
-            Err(OwnerError::Lost(lost)) => return Err(lost),
+            Err(OwnerError::LeaseLost(lost)) => return Err(lost),
             Err(OwnerError::Database(error)) => {
                 tracing::warn!(%error, "the standing of {user_id} cannot be read");
                 return Ok(Err(refuse("database_unavailable", "the standing of the owner could not be read")));
@@ -99,7 +99,7 @@ impl Job for ProvisionJob {
     }
 
     fn crash_policy(&self) -> CrashPolicy {
-        CrashPolicy::UnwindOutsideEffects
+        CrashPolicy::UndoExternalEffects
     }
 
     fn deadlines(&self) -> Deadlines {
@@ -111,19 +111,19 @@ impl Job for ProvisionJob {
         Deadlines { run, undo: change * 2 + OTHER_WORK }
     }
 
-    fn leftovers(&self, operation: &operation::Model) -> Vec<Leftover> {
+    fn possible_debts(&self, operation: &operation::Model) -> Vec<NewDebt> {
         let state = operation.saga_state.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        leftovers(&state.unwrap_or_default(), operation.phase.as_deref(), &self.deps.publisher.targets)
+        debts_of(&state.unwrap_or_default(), operation.phase.as_deref(), &self.deps.publisher.targets)
     }
 
     async fn run(&self, cx: &JobContext) -> JobEnd {
         let (run, mut state) = match self.rebuild(cx) {
             Ok(rebuilt) => rebuilt,
-            Err(failure) => return JobEnd::Failed { failure, undo: UnwindEnd::Nothing },
+            Err(failure) => return JobEnd::Failed { failure, undo: UndoEnd::Nothing },
         };
-        let Ok(passed) = self.pass_gate(cx, run.user_id).await else { return JobEnd::Lost };
+        let Ok(passed) = self.pass_gate(cx, run.user_id).await else { return JobEnd::LeaseLost };
         if let Err(failure) = passed {
-            let undo = saga::unwind(&steps(), &run, &self.journal(cx), &stop_of(cx).undoing(), &mut state).await;
+            let undo = saga::undo(&steps(), &run, &self.journal(cx), &stop_of(cx).undoing(), &mut state).await;
             return JobEnd::Failed { failure, undo: self.unwound(undo, &state) };
         }
         let end = saga::run(&steps(), &run, &self.journal(cx), &stop_of(cx), &mut state).await;
@@ -135,48 +135,48 @@ impl Job for ProvisionJob {
             }
             SagaEnd::Cancelled { undo } => JobEnd::Cancelled { undo: self.unwound(undo, &state) },
             SagaEnd::HandedBack => JobEnd::HandedBack,
-            SagaEnd::Lost => JobEnd::Lost,
+            SagaEnd::OwnershipLost => JobEnd::LeaseLost,
         }
     }
 
-    async fn unwind(&self, cx: &JobContext) -> UnwindEnd {
+    async fn undo(&self, cx: &JobContext) -> UndoEnd {
         match self.rebuild(cx) {
             Ok((run, mut state)) => {
-                let undo = saga::unwind(&steps(), &run, &self.journal(cx), &stop_of(cx), &mut state).await;
+                let undo = saga::undo(&steps(), &run, &self.journal(cx), &stop_of(cx), &mut state).await;
                 self.unwound(undo, &state)
             }
-            Err(failure) => UnwindEnd::Incomplete { reason: failure.message, leftovers: Vec::new() },
+            Err(failure) => UndoEnd::Incomplete { reason: failure.message, debts: Vec::new() },
         }
     }
 }
 
 impl ProvisionJob {
-    fn unwound(&self, undo: Undo, state: &Provisioning) -> UnwindEnd {
+    fn unwound(&self, undo: UndoResult, state: &Provisioning) -> UndoEnd {
         match undo {
-            Undo::Nothing => UnwindEnd::Nothing,
-            Undo::Complete => UnwindEnd::Complete,
-            Undo::Interrupted => UnwindEnd::Interrupted,
-            Undo::Incomplete { step, reason } => UnwindEnd::Incomplete {
+            UndoResult::Nothing => UndoEnd::Nothing,
+            UndoResult::Complete => UndoEnd::Complete,
+            UndoResult::Interrupted => UndoEnd::Interrupted,
+            UndoResult::Incomplete { step, reason } => UndoEnd::Incomplete {
                 reason: format!("{step}: {reason}"),
-                leftovers: leftovers(state, Some(step), &self.deps.publisher.targets),
+                debts: debts_of(state, Some(step), &self.deps.publisher.targets),
             },
         }
     }
 }
 
 /// The debts that may remain of a run in `state` whose last step was `phase`.
-fn leftovers(state: &Provisioning, phase: Option<&str>, targets: &Targets) -> Vec<Leftover> {
+fn debts_of(state: &Provisioning, phase: Option<&str>, targets: &Targets) -> Vec<NewDebt> {
     let Some(vmid) = state.vmid else { return Vec::new() };
     let node = state.node.as_ref().map(ToString::to_string);
     let name = state.hostname.as_ref().map_or_else(|| vmid.to_string(), ToString::to_string);
-    let leftover = |kind, detail| Leftover { kind, vmid: Some(vmid), node: node.clone(), detail };
+    let debt = |kind, detail| NewDebt { kind, vmid: Some(vmid), node: node.clone(), detail };
     let mut left = vec![
-        leftover(DebtKind::Container, format!("container {vmid} may exist and carry this operation's nonce")),
-        leftover(DebtKind::Reservation, format!("VMID {vmid} and host name {name} are still reserved")),
+        debt(DebtKind::Container, format!("container {vmid} may exist and carry this operation's nonce")),
+        debt(DebtKind::Reservation, format!("VMID {vmid} and host name {name} are still reserved")),
     ];
     if phase == Some(PUBLISH_EDGE) {
         let kinds = Target::peers().filter(|target| targets.get(*target).is_some()).map(DebtKind::Edge);
-        left.extend(kinds.map(|kind| leftover(kind, format!("{kind} may still have entries of {name}"))));
+        left.extend(kinds.map(|kind| debt(kind, format!("{kind} may still have entries of {name}"))));
     }
     left
 }

@@ -14,7 +14,7 @@ use crate::db::entities::instance::{self, Lifecycle};
 use crate::edge::{EDGE_KEY, EdgeError, EdgeRecord, Intent, PUBLISH_REQUEST_KEY, Publication, PublishRequest, Target};
 use crate::kernel::{Clock, Timestamp, VmId};
 use crate::ports::RecordId;
-use crate::servers::payload::{self, Change, PayloadError};
+use crate::servers::payload::{self, PayloadError, PayloadUpdate};
 
 /// After how long other processes may continue work that was begun and has not stored its outcome.
 pub(super) const CLAIM_TIMEOUT: Duration = Duration::from_secs(120);
@@ -73,7 +73,7 @@ impl<'a> Generation<'a> {
                 return None;
             }
             let value = EdgeRecord::begin(old.as_ref(), publication.clone(), now);
-            Some(Change { value: Some(value), edge_due_at: Some(Some(now.after(CLAIM_TIMEOUT))) })
+            Some(PayloadUpdate { value: Some(value), edge_due_at: Some(Some(now.after(CLAIM_TIMEOUT))) })
         })
         .await?;
         let record: Option<EdgeRecord> = payload::read(&row, EDGE_KEY)?;
@@ -102,7 +102,7 @@ impl<'a> Generation<'a> {
             let old = old.filter(|_| !is_superseded_by_request(row, request))?;
             busy.store(row.edge_due_at.is_some() && row.edge_due_at != old.due_at(), Ordering::Relaxed);
             let edge_due_at = Some(Some(now.after(CLAIM_TIMEOUT)));
-            Some(Change { value: Some(old.unpublishing()), edge_due_at })
+            Some(PayloadUpdate { value: Some(old.unpublishing()), edge_due_at })
         })
         .await?;
         if is_superseded_by_request(&row, request) {
@@ -137,7 +137,7 @@ impl<'a> Generation<'a> {
                 stored.settle(*target, outcome, now);
             }
             let edge_due_at = Some(stored.due_at().or(self.recheck_at));
-            Some(Change { value: Some(stored), edge_due_at })
+            Some(PayloadUpdate { value: Some(stored), edge_due_at })
         });
         let row = match stored.await {
             Ok(row) => row,
@@ -161,7 +161,7 @@ impl<'a> Generation<'a> {
             for target in &targets {
                 stored.reopen(*target, now);
             }
-            Some(Change { value: Some(stored), edge_due_at: Some(Some(now)) })
+            Some(PayloadUpdate { value: Some(stored), edge_due_at: Some(Some(now)) })
         });
         match reopened.await {
             Ok(_) | Err(PayloadError::Gone { .. }) => Ok(()),

@@ -18,7 +18,7 @@ use crate::db::entities::instance::Lifecycle;
 use crate::edge::{Intent, PUBLISH_REQUEST_KEY, PublishRequest, Target};
 use crate::kernel::{Classify, Failure, Timestamp, VmId};
 use crate::operations::{Acceptor, Order};
-use crate::servers::payload::{self, Change, PayloadError};
+use crate::servers::payload::{self, PayloadError, PayloadUpdate};
 use crate::servers::store;
 use crate::web::{ApiError, ApiResult, Code, Fields, FromFields, Json};
 
@@ -177,7 +177,7 @@ impl EdgeApi {
             let now = self.acceptor.clock.now();
             let stored = payload::merge(tx, vmid, PUBLISH_REQUEST_KEY, now, |row, last: Option<PublishRequest>| {
                 let request = PublishRequest::after(last, intent);
-                (row.lifecycle == Lifecycle::Active && last != Some(request)).then(|| Change::to(request))
+                (row.lifecycle == Lifecycle::Active && last != Some(request)).then(|| PayloadUpdate::to(request))
             });
             let row = stored.await.map_err(refused)?;
             if row.lifecycle != Lifecycle::Active {

@@ -11,7 +11,7 @@ use crate::edge::{EdgeRecord, Intent};
 use crate::jobs::{Dedup, JobContext, JobEnd, Queue, Work};
 use crate::kernel::VmId;
 use crate::operations::{ForwardJob, Resource, ResourceLock, run_forward};
-use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
+use crate::saga::{Effect, Step, StepContext, StepError, StepResult};
 use crate::servers::payload::PayloadError;
 
 use super::error::PublishError;
@@ -87,14 +87,14 @@ impl<'a> Step<Run<'a>, ()> for Converge {
         "converge_edge"
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Outside
+    fn effect(&self) -> Effect {
+        Effect::External
     }
 
     async fn run(&self, run: &Run<'a>, cx: &StepContext<'_>, (): &mut ()) -> StepResult {
         let lock = ResourceLock::take(run.cx, cx, Resource::server(run.payload.vmid), run.job.lock_poll).await?;
         let outcome = run.converge().await;
-        lock.give_back().await;
+        lock.release().await;
         outcome
     }
 }

@@ -1,4 +1,4 @@
-//! What a step may do besides its effect: save what it learned, and wait.
+//! The context of a step: it saves state, waits, and learns that it has to stop.
 
 use std::time::Duration;
 
@@ -7,35 +7,35 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::journal::{Journal, Lost, Record, StepRef};
-use super::reach::Reach;
+use super::effect::Effect;
+use super::journal::{Journal, OwnershipLost, Record, StepRef};
 
-/// The reasons to stop a saga from outside.
+/// The signals to stop a saga.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
-    /// The right to write is lost: stop at once.
+    /// The right to write is lost: stop immediately.
     pub lost: CancellationToken,
-    /// The user asked to stop: undo what was done.
+    /// The operation is cancelled: undo its steps.
     pub cancelled: CancellationToken,
-    /// The deadline has passed: stop as failed, and undo what was done. An undo stops as incomplete.
+    /// The deadline has passed: fail and undo the steps. An undo ends as incomplete.
     pub overdue: CancellationToken,
-    /// The worker stops: hand back at the next clean place.
+    /// The worker stops: hand back at the next step boundary.
     pub draining: CancellationToken,
 }
 
 impl Stop {
-    /// The same for the undo that ends a run: the deadline of the run is not one of its undo.
+    /// The signals for the undo at the end of a run, which the deadline of the run does not stop.
     pub fn undoing(&self) -> Self {
         Self { overdue: CancellationToken::new(), ..self.clone() }
     }
 }
 
-/// A step was told to stop while it waited.
+/// Why a step has to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
     /// The right to write is lost.
-    Lost,
-    /// The user asked to stop.
+    OwnershipLost,
+    /// The operation is cancelled.
     Cancelled,
     /// The deadline has passed.
     Overdue,
@@ -43,9 +43,9 @@ pub enum Stopped {
     Draining,
 }
 
-impl From<Lost> for Stopped {
-    fn from(_: Lost) -> Self {
-        Self::Lost
+impl From<OwnershipLost> for Stopped {
+    fn from(_: OwnershipLost) -> Self {
+        Self::OwnershipLost
     }
 }
 
@@ -55,69 +55,69 @@ pub(super) enum Direction {
     Undo,
 }
 
-/// The means a step is given by the engine.
+/// The context that the engine passes to a step.
 pub struct StepContext<'a> {
     pub(super) journal: &'a dyn Journal,
     pub(super) stop: &'a Stop,
-    pub(super) reach: Reach,
+    pub(super) effect: Effect,
     pub(super) direction: Direction,
 }
 
-/// The journal of work that keeps its own record.
+/// A journal that stores nothing.
 struct Unrecorded;
 
 #[async_trait]
 impl Journal for Unrecorded {
-    async fn history(&self) -> Result<Vec<Record>, Lost> {
+    async fn history(&self) -> Result<Vec<Record>, OwnershipLost> {
         Ok(Vec::new())
     }
 
-    async fn start(&self, _: StepRef, _: &Value) -> Result<(), Lost> {
+    async fn start(&self, _: StepRef, _: &Value) -> Result<(), OwnershipLost> {
         Ok(())
     }
 
-    async fn checkpoint(&self, _: &Value) -> Result<(), Lost> {
+    async fn checkpoint(&self, _: &Value) -> Result<(), OwnershipLost> {
         Ok(())
     }
 
-    async fn done(&self, _: StepRef, _: &Value, _: Option<&str>) -> Result<(), Lost> {
+    async fn done(&self, _: StepRef, _: &Value, _: Option<&str>) -> Result<(), OwnershipLost> {
         Ok(())
     }
 
-    async fn fail(&self, _: StepRef, _: &Value, _: &str) -> Result<(), Lost> {
+    async fn fail(&self, _: StepRef, _: &Value, _: &str) -> Result<(), OwnershipLost> {
         Ok(())
     }
 
-    async fn undone(&self, _: StepRef, _: &Value) -> Result<(), Lost> {
+    async fn undone(&self, _: StepRef, _: &Value) -> Result<(), OwnershipLost> {
         Ok(())
     }
 
-    async fn undo_failed(&self, _: StepRef, _: &str) -> Result<(), Lost> {
+    async fn undo_failed(&self, _: StepRef, _: &str) -> Result<(), OwnershipLost> {
         Ok(())
     }
 }
 
 impl<'a> StepContext<'a> {
-    /// The means of a step for work outside a saga that is safe to repeat: it waits as a step does, until `stop` says so.
+    /// A context for idempotent work outside a saga: only its waits, which `stop` ends, have an effect.
     pub fn unrecorded(stop: &'a Stop) -> Self {
-        Self { journal: &Unrecorded, stop, reach: Reach::Inside, direction: Direction::Forward }
+        Self { journal: &Unrecorded, stop, effect: Effect::None, direction: Direction::Forward }
     }
 }
 
 impl StepContext<'_> {
-    /// Makes `state` durable in the middle of a step, for example the name of a task before it is waited for.
+    /// Stores `state` in the middle of a step, for example the name of a task before the step waits for it.
     pub async fn checkpoint(&self, state: &(impl Serialize + Sync)) -> Result<(), Stopped> {
         Ok(self.journal.checkpoint(&to_value(state)).await?)
     }
 
-    /// Waits for `span`, or until there is a reason to stop here. A step that reaches outside is not cut short by a
-    /// draining worker, since its effect is under way; an undo is not cut short by the user, but by its own deadline.
+    /// Waits for `span`, or until the step has to stop. A worker that drains does not interrupt a step with an external
+    /// effect, since that effect is in progress. A cancellation does not interrupt an undo; its deadline does.
     pub async fn wait(&self, span: Duration) -> Result<(), Stopped> {
         let forward = self.direction == Direction::Forward;
-        let may_drain = !forward || self.reach == Reach::Inside;
+        let may_drain = !forward || self.effect == Effect::None;
         tokio::select! {
             biased;
-            () = self.stop.lost.cancelled() => Err(Stopped::Lost),
+            () = self.stop.lost.cancelled() => Err(Stopped::OwnershipLost),
             () = self.stop.cancelled.cancelled(), if forward => Err(Stopped::Cancelled),
             () = self.stop.overdue.cancelled() => Err(Stopped::Overdue),
             () = self.stop.draining.cancelled(), if may_drain => Err(Stopped::Draining),
@@ -126,7 +126,7 @@ impl StepContext<'_> {
     }
 }
 
-/// A saga's state as JSON. States are plain data: a map with text keys always serialises.
+/// The state of a saga as JSON. States are plain data, whose serialisation cannot fail.
 pub(super) fn to_value(state: &impl Serialize) -> Value {
     serde_json::to_value(state).unwrap_or(Value::Null)
 }

@@ -1,68 +1,68 @@
-//! The step log: what was begun, what is done, what is undone.
+//! The journal: which steps have begun, are done, or are undone.
 
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::reach::Reach;
+use super::effect::Effect;
 
-/// The right to write is gone: another owner took over.
+/// The right to write is lost: another owner took over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the right to write the step log is lost")]
-pub struct Lost;
+#[error("the right to write the journal is lost")]
+pub struct OwnershipLost;
 
-/// One step as the journal names it.
+/// A step, as the journal identifies it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepRef {
-    /// Its place in the saga, from 0.
+    /// Its position in the saga, from 0.
     pub seq: usize,
     /// Its name.
     pub name: &'static str,
-    /// How far it reaches.
-    pub reach: Reach,
+    /// Whether it has an external effect.
+    pub effect: Effect,
 }
 
-/// Where a step stands in the journal.
+/// The status of a step in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordStatus {
     /// It may have had its effect.
     Open,
     /// It had its effect.
     Done,
-    /// Its effect was taken back.
+    /// Its effect is undone.
     Undone,
 }
 
-/// One line of the journal.
+/// One record of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The place of the step.
+    /// The position of the step.
     pub seq: usize,
-    /// Where it stands.
+    /// Its status.
     pub status: RecordStatus,
 }
 
-/// The step log of one saga. Each call is one durable write; it waits for its store and gives up only when the right
-/// to write is lost.
+/// The journal of one saga. Each call is one durable write; it waits while the store is unavailable and fails only when
+/// the right to write is lost.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// All lines, in order of the steps.
-    async fn history(&self) -> Result<Vec<Record>, Lost>;
+    /// All records, in the order of the steps.
+    async fn history(&self) -> Result<Vec<Record>, OwnershipLost>;
 
-    /// The step begins. Written before its effect.
-    async fn start(&self, step: StepRef, state: &Value) -> Result<(), Lost>;
+    /// Records that the step begins; called before its effect.
+    async fn start(&self, step: StepRef, state: &Value) -> Result<(), OwnershipLost>;
 
-    /// The state as a step knows it by now.
-    async fn checkpoint(&self, state: &Value) -> Result<(), Lost>;
+    /// Stores the state in the middle of a step.
+    async fn checkpoint(&self, state: &Value) -> Result<(), OwnershipLost>;
 
-    /// The step is done.
-    async fn done(&self, step: StepRef, state: &Value, detail: Option<&str>) -> Result<(), Lost>;
+    /// Records that the step is done.
+    async fn done(&self, step: StepRef, state: &Value, detail: Option<&str>) -> Result<(), OwnershipLost>;
 
-    /// The step failed.
-    async fn fail(&self, step: StepRef, state: &Value, detail: &str) -> Result<(), Lost>;
+    /// Records that the step failed.
+    async fn fail(&self, step: StepRef, state: &Value, detail: &str) -> Result<(), OwnershipLost>;
 
-    /// The step is undone.
-    async fn undone(&self, step: StepRef, state: &Value) -> Result<(), Lost>;
+    /// Records that the step is undone.
+    async fn undone(&self, step: StepRef, state: &Value) -> Result<(), OwnershipLost>;
 
-    /// The step could not be undone yet.
-    async fn undo_failed(&self, step: StepRef, detail: &str) -> Result<(), Lost>;
+    /// Records that an attempt to undo the step failed.
+    async fn undo_failed(&self, step: StepRef, detail: &str) -> Result<(), OwnershipLost>;
 }

@@ -1,21 +1,21 @@
-//! Named steps with undo, a step log, and resume. Knows no feature.
+//! Sagas: named steps with undo, a journal, and resume. Knows no feature.
 //!
 //! A saga is a list of [`Step`]s over a shared, serialisable state. [`run`] writes each step to the [`Journal`] before
-//! it has its effect and after; a step that fails is undone together with all before it, because an effect that was
-//! reported as failed may have happened. A run that was handed back at a clean boundary goes on behind the last
-//! finished step; [`unwind`] undoes from the journal alone what a vanished run left. [`run_forward`] is for work that is
-//! repeated rather than taken back.
+//! and after its effect. When a step fails, it is undone together with all steps before it, because an effect that was
+//! reported as failed may have happened. A run that was handed back at a step boundary continues after the last
+//! finished step. [`undo`] undoes the effects of a vanished run from the journal alone. [`run_forward`] is for sagas
+//! that are repeated rather than undone.
 //!
-//! Not here: where the journal is stored (`operations::journal`), who may run (`jobs`).
+//! Elsewhere: where the journal is stored (`operations::journal`), who may run a saga (`jobs`).
 
 mod context;
+mod effect;
 mod engine;
 mod journal;
-mod reach;
 mod step;
 
 pub use context::{StepContext, Stop, Stopped};
-pub use engine::{SagaEnd, Undo, run, run_forward, unwind};
-pub use journal::{Journal, Lost, Record, RecordStatus, StepRef};
-pub use reach::Reach;
+pub use effect::Effect;
+pub use engine::{SagaEnd, UndoResult, run, run_forward, undo};
+pub use journal::{Journal, OwnershipLost, Record, RecordStatus, StepRef};
 pub use step::{Step, StepError, StepResult, Steps, UndoError};

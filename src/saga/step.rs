@@ -3,19 +3,19 @@
 use async_trait::async_trait;
 
 use super::context::{StepContext, Stopped};
-use super::reach::Reach;
+use super::effect::Effect;
 
-/// Why a step did not finish.
+/// Why a step did not complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepError {
-    /// It failed for good; the saga is undone.
+    /// It failed permanently; the saga is undone.
     Failed {
         /// A code, snake_case.
         code: &'static str,
-        /// The reason, in words for the user.
+        /// The reason, as text for the user.
         message: String,
     },
-    /// It was told to stop while it waited.
+    /// It had to stop while it waited.
     Stopped(Stopped),
 }
 
@@ -32,12 +32,12 @@ impl From<Stopped> for StepError {
     }
 }
 
-/// Why an undo did not finish.
+/// Why an undo did not complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UndoError {
-    /// The effect is, or may be, still there. It is tried again later.
+    /// The effect remains, or may remain; the undo is retried later.
     Remains(String),
-    /// It was told to stop while it waited.
+    /// It had to stop while it waited.
     Stopped(Stopped),
 }
 
@@ -47,26 +47,26 @@ impl From<Stopped> for UndoError {
     }
 }
 
-/// What happened, in words for the step log, or why the step did not finish.
+/// What happened, as text for the journal, or why the step did not complete.
 pub type StepResult = Result<Option<String>, StepError>;
 
-/// A step over the world `W` and the saga's state `S`.
+/// A step with access to the world `W` and the saga's state `S`.
 ///
-/// `run` decides from `state` alone what its effect will be, so that `undo` can find the effect even if `run` never
-/// returned; what it learns on the way it saves with [`StepContext::checkpoint`]. `undo` is safe to run on nothing; a
-/// step without one changes nothing, or only what the undo of an earlier step removes.
+/// `run` must derive its effect from `state` alone, so that `undo` can find the effect even if `run` never returned; it
+/// saves what it learns with [`StepContext::checkpoint`]. `undo` must be safe if there is no effect. A step without an
+/// `undo` changes nothing, or only what the undo of an earlier step removes.
 #[async_trait]
 pub trait Step<W: Sync, S: Send>: Send + Sync {
     /// Its name, snake_case.
     fn name(&self) -> &'static str;
 
-    /// How far it reaches.
-    fn reach(&self) -> Reach;
+    /// Whether it has an external effect.
+    fn effect(&self) -> Effect;
 
-    /// Has the effect.
+    /// Performs the effect.
     async fn run(&self, world: &W, cx: &StepContext<'_>, state: &mut S) -> StepResult;
 
-    /// Takes the effect back.
+    /// Undoes the effect.
     async fn undo(&self, _world: &W, _cx: &StepContext<'_>, _state: &mut S) -> Result<(), UndoError> {
         Ok(())
     }

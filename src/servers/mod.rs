@@ -1,8 +1,8 @@
-//! The row of a server and what identifies it: number, host name, public port.
+//! The row of a server and what identifies it: VMID, host name, public port.
 //!
-//! A row says what zpack wants ([`store`]); its [`payload`] holds what each feature keeps about the server. [`vmids`] and
-//! [`ports`] hand out numbers that no two servers share, and [`names`] makes the host name. What is observed of a server is
-//! in `observe`, what its owner sees of it in `instances`.
+//! A row holds what a server shall be ([`store`]); its [`payload`] holds the state that each feature keeps about it.
+//! [`vmids`] and [`ports`] allocate numbers that no two servers share, and [`names`] derives the host name.
+//! Observations of a server are in `observe`, its owner's view in `instances`.
 
 mod names;
 pub mod payload;

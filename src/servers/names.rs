@@ -2,7 +2,7 @@
 
 use crate::kernel::{Hostname, VmId};
 
-/// What a host name is made of.
+/// The parts of a host name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming<'a> {
     /// `mc-<variant>-<vmid>`
@@ -19,8 +19,8 @@ pub enum Naming<'a> {
     Dev,
 }
 
-/// The host name of server `vmid`. Whatever the catalog calls a game, the result is one valid DNS label: characters a
-/// label cannot have become hyphens, and what is too long is cut before the number.
+/// The host name of server `vmid`. The result is a valid DNS label for any name of a game: characters that a label
+/// cannot have become hyphens, and a name that is too long is cut before the VMID.
 pub fn hostname(naming: Naming<'_>, vmid: VmId) -> Hostname {
     let prefix = match naming {
         Naming::Minecraft { variant } => format!("mc-{}", label(variant)),
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_follow_the_house_rules() {
+    fn names_follow_the_contract() {
         let vmid = VmId::new(5013).unwrap();
         assert_eq!(hostname(Naming::Minecraft { variant: "paper" }, vmid).as_str(), "mc-paper-5013");
         assert_eq!(hostname(Naming::Game { game: "valheim" }, vmid).as_str(), "valheim-5013");
@@ -54,7 +54,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_game_gives_a_host_name_that_ends_in_its_number(game in ".{0,80}", number in 100i64..=999_999_999) {
+        fn any_game_gives_a_host_name_that_ends_in_its_vmid(game in ".{0,80}", number in 100i64..=999_999_999) {
             let vmid = VmId::new(number).unwrap();
             for naming in [Naming::Game { game: &game }, Naming::Minecraft { variant: &game }] {
                 let suffix = format!("-{vmid}");

@@ -1,8 +1,7 @@
-//! Changes one key of a server's payload, and never another writer's.
+//! Changes one key of a server's payload without touching the keys of other writers.
 //!
-//! The payload is one JSON object of which each feature owns a key. A writer reads the row, changes its key, and writes
-//! the row back under the revision it read; when another writer was faster it reads again. Keys it does not know keep their
-//! bytes.
+//! The payload is a JSON object in which each feature owns a key. A writer reads the row, changes its key, and writes
+//! the row if the revision is still the one it read; otherwise it reads again. Unknown keys are kept byte for byte.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,35 +16,35 @@ use crate::db;
 use crate::db::entities::instance;
 use crate::kernel::{Backoff, Classify, Failure, Timestamp, VmId};
 
-/// The payload of a server of which no feature keeps anything yet.
+/// The payload of a server for which no feature has stored anything.
 pub const EMPTY: &str = "{}";
 
 /// The largest payload in bytes; `TEXT` of MariaDB ends at 65 535.
 const MAX_PAYLOAD: usize = 60_000;
 
-/// How often a writer is overtaken before it gives up. Of those that collide one always gets through.
-const MAX_ROUNDS: u32 = 200;
+/// How often a writer that loses a race tries again. Of several concurrent writers, one always succeeds.
+const MAX_ATTEMPTS: u32 = 200;
 
-/// The waits of those who were overtaken.
-const OVERTAKEN: Backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
+/// The backoff of a writer that lost a race.
+const RACE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
 
 /// Why a key was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PayloadError {
-    /// There is no such server any more.
+    /// The server does not exist any more.
     #[error("there is no server {vmid}")]
     Gone {
         /// Its number.
         vmid: VmId,
     },
-    /// What is stored is not what this key holds; nothing was changed.
+    /// The stored value cannot be parsed; nothing was changed.
     #[error("the payload of server {vmid} cannot be read at `{key}`: {source}")]
     Damaged {
         /// The server.
         vmid: VmId,
         /// The key.
         key: &'static str,
-        /// What is wrong with it.
+        /// The error.
         source: serde_json::Error,
     },
     /// The payload would not fit its column; nothing was changed.
@@ -55,12 +54,12 @@ pub enum PayloadError {
         vmid: VmId,
         /// The key.
         key: &'static str,
-        /// How large it would be.
+        /// The size it would have.
         bytes: usize,
     },
-    /// Others changed the row each time before this writer could.
-    #[error("server {vmid} was changed by others {MAX_ROUNDS} times in a row")]
-    Overtaken {
+    /// Another writer was faster each time.
+    #[error("other writers changed server {vmid} first, {MAX_ATTEMPTS} times in a row")]
+    Contended {
         /// The server.
         vmid: VmId,
     },
@@ -74,29 +73,29 @@ impl Classify for PayloadError {
         match self {
             Self::Gone { .. } | Self::TooLarge { .. } => Failure::Permanent,
             Self::Damaged { .. } => Failure::NeedsOperator,
-            Self::Overtaken { .. } => Failure::Transient,
+            Self::Contended { .. } => Failure::Transient,
             Self::Database(error) => db::failure(error),
         }
     }
 }
 
-/// What a writer wants of the row it was shown.
+/// The change that a writer makes to the row.
 #[derive(Clone, Debug)]
-pub struct Change<T> {
-    /// The new value of the key; `None` takes the key away.
+pub struct PayloadUpdate<T> {
+    /// The new value of the key; `None` removes the key.
     pub value: Option<T>,
-    /// The new time of the next look at the edge, when it changes too.
+    /// The new time at which the edge is due, if that changes too.
     pub edge_due_at: Option<Option<Timestamp>>,
 }
 
-impl<T> Change<T> {
+impl<T> PayloadUpdate<T> {
     /// Sets the key and nothing else.
     pub const fn to(value: T) -> Self {
         Self { value: Some(value), edge_due_at: None }
     }
 }
 
-/// The value of `key` in a payload; `None` when the key is not there.
+/// The value of `key` in a payload; `None` if there is none.
 pub fn read<T: DeserializeOwned>(row: &instance::Model, key: &'static str) -> Result<Option<T>, PayloadError> {
     let vmid = row.vmid;
     let damaged = |source| PayloadError::Damaged { vmid, key, source };
@@ -111,9 +110,9 @@ pub async fn merge<T: DeserializeOwned + Serialize>(
     vmid: VmId,
     key: &'static str,
     now: Timestamp,
-    change: impl Fn(&instance::Model, Option<T>) -> Option<Change<T>>,
+    change: impl Fn(&instance::Model, Option<T>) -> Option<PayloadUpdate<T>>,
 ) -> Result<instance::Model, PayloadError> {
-    for round in 0..MAX_ROUNDS {
+    for attempt in 0..MAX_ATTEMPTS {
         let mut row = store::find(db, vmid).await?.ok_or(PayloadError::Gone { vmid })?;
         let Some(change) = change(&row, read(&row, key)?) else { return Ok(row) };
         let payload = with_key(&row, key, change.value.as_ref())?;
@@ -126,9 +125,9 @@ pub async fn merge<T: DeserializeOwned + Serialize>(
         if store::mark_payload(db, &row, revision).await? {
             return Ok(row);
         }
-        tokio::time::sleep(OVERTAKEN.jittered(round)).await;
+        tokio::time::sleep(RACE_BACKOFF.jittered(attempt)).await;
     }
-    Err(PayloadError::Overtaken { vmid })
+    Err(PayloadError::Contended { vmid })
 }
 
 /// The payload of `row` with another value of `key`.

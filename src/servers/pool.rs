@@ -1,8 +1,8 @@
 //! A pool of numbers, each held by at most one operation.
 //!
-//! Every number that was ever held has one row, which says who holds it or held it last. The column of the number is unique:
-//! the database decides who gets it, not a read before the write. A number that was released keeps its row and is handed
-//! out last, so that stale records of an old server have time to vanish and its players do not meet a new one.
+//! Every number that was ever held has one row with its current or last holder. The column of the number is unique, so
+//! the database decides races, not a read before the write. A released number keeps its row and is handed out again
+//! last, so that stale DNS records of an old server have time to expire and its players do not reach a new one.
 
 use std::fmt::Display;
 
@@ -15,7 +15,7 @@ use sea_orm::{
 use crate::db;
 use crate::kernel::{OperationId, Timestamp};
 
-/// A table that is a pool.
+/// A table that holds a pool of numbers.
 pub(super) trait Pool: EntityTrait {
     /// A number.
     type Number: Copy + Ord + Display + Into<Value> + TryGetable + Send;
@@ -33,7 +33,7 @@ pub(super) trait Pool: EntityTrait {
     const RELEASED_AT: Self::Column;
     /// An operation or a server holds it.
     const HELD: Self::State;
-    /// Nothing holds it any more.
+    /// The number is not held any more.
     const RELEASED: Self::State;
 
     /// Every number from `first` to `last`, in order.
@@ -43,7 +43,7 @@ pub(super) trait Pool: EntityTrait {
 /// Why no number could be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
-    /// Every number is in use.
+    /// All numbers are in use.
     #[error("every {what} from {first} to {last} is taken")]
     Exhausted {
         /// What a number is called.
@@ -58,7 +58,7 @@ pub enum PoolError {
     Database(#[from] DbErr),
 }
 
-/// A number that nothing holds.
+/// A number that is not held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Free<N> {
     /// It was never held.
@@ -75,9 +75,8 @@ struct Known<N> {
     released_at: Option<Timestamp>,
 }
 
-/// Tries to take a number from `first` to `last`: the lowest that was never held, or else the one that was released longest
-/// ago. `row` is what is written of it. `None` when another transaction was faster: roll back and try again, the number is
-/// seen taken then.
+/// Tries to take a number from `first` to `last`: the lowest that was never held, or else the one that was released
+/// longest ago. Writes the row that `row` returns. `None` if another transaction was faster: roll back and try again.
 pub(super) async fn take<P: Pool>(
     tx: &impl ConnectionTrait,
     (first, last): (P::Number, P::Number),
@@ -123,7 +122,7 @@ async fn list_known<P: Pool>(
     Ok(rows.into_iter().map(known).collect())
 }
 
-/// The number of `numbers` to hand out next, where `known` are those that have a row, in order.
+/// The next number of `numbers` to hand out; `known` are the numbers that have a row, in order.
 fn next_free<N: Copy + Ord>(mut numbers: impl Iterator<Item = N>, known: &[Known<N>]) -> Option<Free<N>> {
     let unused = numbers.find(|number| known.binary_search_by_key(number, |row| row.number).is_err());
     let released = || {
@@ -133,7 +132,7 @@ fn next_free<N: Copy + Ord>(mut numbers: impl Iterator<Item = N>, known: &[Known
     unused.map(Free::Unused).or_else(released)
 }
 
-/// The row of what `operation` holds.
+/// The row that `operation` holds.
 pub(super) async fn find_held<P: Pool>(
     db: &impl ConnectionTrait,
     operation: OperationId,
@@ -141,7 +140,7 @@ pub(super) async fn find_held<P: Pool>(
     held_by::<P, _>(P::find(), operation).one(db).await
 }
 
-/// Releases what `operation` holds.
+/// Releases the number that `operation` holds.
 pub(super) async fn release<P: Pool>(
     db: &impl ConnectionTrait,
     operation: OperationId,
@@ -152,7 +151,7 @@ pub(super) async fn release<P: Pool>(
     held_by::<P, _>(update, operation).exec(db).await.map(drop)
 }
 
-/// Narrows `query` to what `operation` holds.
+/// Restricts `query` to the number that `operation` holds.
 pub(super) fn held_by<P: Pool, Q: QueryFilter>(query: Q, operation: OperationId) -> Q {
     query.filter(P::OPERATION.eq(operation)).filter(P::STATE.eq(P::HELD))
 }
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn unused_numbers_come_first_and_then_the_longest_unused() {
+    fn unused_numbers_come_first_and_then_the_longest_released() {
         let next = |known: &[Known<i32>]| next_free(5000..=5004, known);
         let mut rows = vec![released(5000, 30), released(5001, 10), taken(5002), taken(5003)];
         assert_eq!(next(&[]), Some(Free::Unused(5000)));
@@ -184,7 +183,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_handed_out_was_free(rows in prop::collection::btree_map(5000..5010i32, prop::option::of(0..4i64), 0..10)) {
+        fn a_number_that_is_handed_out_was_free(rows in prop::collection::btree_map(5000..5010i32, prop::option::of(0..4i64), 0..10)) {
             let rows: Vec<Known<i32>> =
                 rows.into_iter().map(|(number, at)| at.map_or(taken(number), |at| released(number, at))).collect();
             let row = |number| rows.iter().find(|row| row.number == number);

@@ -1,4 +1,4 @@
-//! Who holds which public port: a [`super::pool`].
+//! The pool of public ports, a [`super::pool`].
 
 use std::ops::RangeInclusive;
 
@@ -25,7 +25,7 @@ impl Pool for port::Entity {
     }
 }
 
-/// Tries to take a port of `range` for `operation`. `None` when another transaction was faster: roll back and try again.
+/// Tries to take a port of `range` for `operation`. `None` if another transaction was faster: roll back and try again.
 pub async fn take(
     authority: &impl Authority,
     range: &RangeInclusive<u16>,
@@ -45,13 +45,13 @@ pub async fn take(
     Ok(taken.and_then(|row| u16::try_from(row.port).ok()))
 }
 
-/// The port `operation` holds.
+/// The port that `operation` holds.
 pub async fn find(db: &impl ConnectionTrait, operation: OperationId) -> Result<Option<u16>, DbErr> {
     let row = pool::find_held::<port::Entity>(db, operation).await?;
     Ok(row.and_then(|row| u16::try_from(row.port).ok()))
 }
 
-/// Releases what `operation` holds.
+/// Releases the port that `operation` holds.
 pub async fn release(authority: &impl Authority, operation: OperationId, now: Timestamp) -> Result<(), DbErr> {
     pool::release::<port::Entity>(authority.connection(), operation, now).await
 }

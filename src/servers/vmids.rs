@@ -1,7 +1,7 @@
-//! Who holds which VMID, and the host name that goes with it: a [`super::pool`] whose host names are unique too.
+//! The pool of VMIDs, a [`super::pool`] that also reserves a unique host name with each VMID.
 //!
-//! A number that is used outside zpack is *burned*: it is not handed out again until an operator frees it. The row also says
-//! how much memory on which node is promised to the container.
+//! A VMID that is used outside zpack is *burned*: it is not handed out again until an operator frees it. The row also
+//! records the memory that is committed to the container, and on which node.
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
@@ -28,7 +28,7 @@ impl Pool for reservation::Entity {
     }
 }
 
-/// Tries to reserve a number of `range` for `operation`, and the host name that `name` gives it. `None` when another
+/// Tries to reserve a VMID of `range` for `operation`, and the host name that `name` returns. `None` if another
 /// transaction was faster: roll back and try again.
 pub async fn reserve(
     authority: &impl Authority,
@@ -50,18 +50,18 @@ pub async fn reserve(
     pool::take::<reservation::Entity>(authority.connection(), (range.first, range.last), row).await
 }
 
-/// Who holds `vmid`, or held it last.
+/// The row of `vmid`, with its current or last holder.
 pub async fn find(db: &impl ConnectionTrait, vmid: VmId) -> Result<Option<reservation::Model>, DbErr> {
     reservation::Entity::find_by_id(vmid).one(db).await
 }
 
-/// The numbers that were handed out once and that nothing holds any more.
+/// The VMIDs that were held once and are released.
 pub async fn list_released(db: &impl ConnectionTrait) -> Result<Vec<VmId>, DbErr> {
     let released = reservation::Entity::find().filter(reservation::Column::State.eq(ReservationState::Released));
     released.select_only().column(reservation::Column::Vmid).into_tuple().all(db).await
 }
 
-/// What `operation` holds; neither what it burned nor what it released.
+/// The VMID that `operation` holds; not one that it burned or released.
 pub async fn find_by_operation(
     db: &impl ConnectionTrait,
     operation: OperationId,
@@ -69,9 +69,9 @@ pub async fn find_by_operation(
     pool::find_held::<reservation::Entity>(db, operation).await
 }
 
-/// Memory promised to a container that is made or about to be made.
+/// Memory committed to a container that is being created or about to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Promise {
+pub struct MemoryCommitment {
     /// Its number.
     pub vmid: VmId,
     /// The node it goes to.
@@ -80,8 +80,8 @@ pub struct Promise {
     pub memory_mib: u32,
 }
 
-/// Promises memory on `node` to the container of `operation`, so that later placements count it.
-pub async fn promise(
+/// Commits memory on `node` to the container of `operation`, so that later placements count it.
+pub async fn commit_memory(
     authority: &impl Authority,
     operation: OperationId,
     node: &NodeName,
@@ -97,8 +97,11 @@ pub async fn promise(
         .map(drop)
 }
 
-/// What is promised to all operations but `operation`.
-pub async fn list_promises(db: &impl ConnectionTrait, operation: OperationId) -> Result<Vec<Promise>, DbErr> {
+/// The memory committed to all operations but `operation`.
+pub async fn list_memory_commitments(
+    db: &impl ConnectionTrait,
+    operation: OperationId,
+) -> Result<Vec<MemoryCommitment>, DbErr> {
     let rows: Vec<(VmId, String, i32)> = reservation::Entity::find()
         .select_only()
         .columns([reservation::Column::Vmid, reservation::Column::Node, reservation::Column::MemoryMib])
@@ -109,15 +112,15 @@ pub async fn list_promises(db: &impl ConnectionTrait, operation: OperationId) ->
         .into_tuple()
         .all(db)
         .await?;
-    let promise = |(vmid, node, memory_mib): (VmId, String, i32)| Promise {
+    let commitment = |(vmid, node, memory_mib): (VmId, String, i32)| MemoryCommitment {
         vmid,
         node: NodeName::new(node),
         memory_mib: u32::try_from(memory_mib).unwrap_or(0),
     };
-    Ok(rows.into_iter().map(promise).collect())
+    Ok(rows.into_iter().map(commitment).collect())
 }
 
-/// Marks a number of `operation` as used outside zpack.
+/// Marks the VMID of `operation` as used outside zpack.
 pub async fn burn(authority: &impl Authority, vmid: VmId, operation: OperationId) -> Result<(), DbErr> {
     reservation::Entity::update_many()
         .col_expr(reservation::Column::State, Expr::value(ReservationState::Burned))
@@ -128,7 +131,7 @@ pub async fn burn(authority: &impl Authority, vmid: VmId, operation: OperationId
         .map(drop)
 }
 
-/// Locks the row of a number for this transaction, so that only one at a time decides whether it is released.
+/// Locks the row of a VMID for this transaction, so that only one transaction at a time decides whether it is released.
 pub async fn lock(tx: &impl ConnectionTrait, vmid: VmId) -> Result<(), DbErr> {
     reservation::Entity::update_many()
         .col_expr(reservation::Column::Vmid, Expr::col(reservation::Column::Vmid))
@@ -138,7 +141,8 @@ pub async fn lock(tx: &impl ConnectionTrait, vmid: VmId) -> Result<(), DbErr> {
         .map(drop)
 }
 
-/// Releases what `operation` holds; the number comes last in its range. Burned numbers stay burned.
+/// Releases the VMID that `operation` holds; it becomes the last one of its range to be reused. Burned VMIDs stay
+/// burned.
 pub async fn release(authority: &impl Authority, operation: OperationId, now: Timestamp) -> Result<(), DbErr> {
     pool::release::<reservation::Entity>(authority.connection(), operation, now).await
 }

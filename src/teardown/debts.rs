@@ -10,7 +10,7 @@ use sea_orm::{
 
 use crate::db::Authority;
 use crate::db::entities::debt::{self, DebtKind, DebtState};
-use crate::db::entities::operation::{self, Cleanup, Unwind};
+use crate::db::entities::operation::{self, Cleanup, UndoState};
 use crate::kernel::{Backoff, DebtId, OperationId, Target, Timestamp, VmId};
 use crate::servers::{self, ports, vmids};
 
@@ -208,7 +208,7 @@ async fn settle(
     operation::Entity::update_many()
         .col_expr(operation::Column::Cleanup, Expr::value(Cleanup::Done))
         .filter(operation::Column::Cleanup.is_in([Cleanup::Pending, Cleanup::Required]))
-        .filter(operation::Column::Unwind.is_not_in([Unwind::Due, Unwind::Running]))
+        .filter(operation::Column::Unwind.is_not_in([UndoState::Due, UndoState::Running]))
         .filter(operation::Column::Id.in_subquery(those(about())))
         .filter(operation::Column::Id.not_in_subquery(those(Condition::all().add(is_open()))))
         .exec(tx)

@@ -15,7 +15,7 @@ use crate::accounts::{Admin, Caller, Customer};
 use crate::audit::{self, AuditOutcome};
 use crate::containers::{NotListed, list_all, nonce_of};
 use crate::db::entities::debt::{self, DebtKind, DebtState};
-use crate::db::entities::operation::{self, OperationState, Unwind};
+use crate::db::entities::operation::{self, OperationState, UndoState};
 use crate::db::entities::reservation;
 use crate::instances::OwnedServer;
 use crate::kernel::{DebtId, OperationId, Timestamp, UserId, VmId};
@@ -242,7 +242,7 @@ impl TeardownApi {
     async fn why_not(&self, vmid: VmId, nonce: OperationId) -> ApiResult<Option<String>> {
         let maker = operation::Entity::find_by_id(nonce).one(&self.acceptor.db).await?;
         let Some(maker) = maker else { return Ok(Some(format!("{nonce}, which created it, is not known here"))) };
-        let at_work = matches!(maker.unwind, Unwind::Due | Unwind::Running);
+        let at_work = matches!(maker.unwind, UndoState::Due | UndoState::Running);
         if matches!(maker.state, OperationState::Queued | OperationState::Running) || at_work {
             return Ok(Some(format!("{nonce}, which created it, is still running")));
         }
@@ -304,7 +304,7 @@ impl TeardownApi {
                     format!("Server {vmid} is still being created. Cancel that operation, or wait for its end.");
                 Err(ApiError::new(Code::OperationInProgress, detail).operation(maker.id))
             }
-            Some(maker) if matches!(maker.unwind, Unwind::Due | Unwind::Running) => {
+            Some(maker) if matches!(maker.unwind, UndoState::Due | UndoState::Running) => {
                 let detail =
                     format!("The create of server {vmid} failed, and the server is being removed by that operation.");
                 Err(ApiError::new(Code::OperationInProgress, detail).operation(maker.id))

@@ -4,7 +4,7 @@ use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
 
 use super::debts;
 use crate::db::entities::debt::{self, DebtState};
-use crate::db::entities::operation::{self, Unwind};
+use crate::db::entities::operation::{self, UndoState};
 use crate::kernel::{DebtId, OperationId, Timestamp};
 
 /// Why a debt is not released.
@@ -42,7 +42,7 @@ pub enum NotReleased {
 pub async fn release(tx: &impl ConnectionTrait, id: DebtId, now: Timestamp) -> Result<debt::Model, NotReleased> {
     let row = debt::Entity::find_by_id(id).one(tx).await?.ok_or(NotReleased::Unknown { id })?;
     let maker = operation::Entity::find_by_id(row.operation_id).one(tx).await?;
-    if maker.is_some_and(|maker| matches!(maker.unwind, Unwind::Due | Unwind::Running | Unwind::Held)) {
+    if maker.is_some_and(|maker| matches!(maker.unwind, UndoState::Due | UndoState::Running | UndoState::Held)) {
         return Err(NotReleased::Undoing { id, operation: row.operation_id });
     }
     if debts::close(tx, &row, DebtState::Released, now).await? {

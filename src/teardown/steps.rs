@@ -10,7 +10,7 @@ use crate::db::entities::deleted_instance;
 use crate::edge::Target;
 use crate::jobs::OwnerError;
 use crate::operations::{Resource, ResourceLock};
-use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
+use crate::saga::{Effect, Step, StepContext, StepError, StepResult};
 use crate::servers;
 
 use super::archive::archive;
@@ -39,8 +39,8 @@ impl<'a> Step<TeardownRun<'a>, State> for Archive {
         "archive"
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Inside
+    fn effect(&self) -> Effect {
+        Effect::None
     }
 
     async fn run(&self, run: &TeardownRun<'a>, cx: &StepContext<'_>, state: &mut State) -> StepResult {
@@ -53,7 +53,7 @@ impl<'a> Step<TeardownRun<'a>, State> for Archive {
         // begins.
         let lock = ResourceLock::take(run.cx, cx, Resource::server(run.payload.vmid), run.deps.lock_poll).await?;
         let archived = run.cx.write("archive", || archive(run)).await;
-        lock.give_back().await;
+        lock.release().await;
         let Some(row) = archived? else { return Ok(Some("it is gone already".to_owned())) };
         let subject =
             TeardownSubject::of(&row).map_err(|error| StepError::failed("unreadable_server", error.to_string()))?;
@@ -77,8 +77,8 @@ impl<'a> Step<TeardownRun<'a>, State> for Unpublish {
         }
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Outside
+    fn effect(&self) -> Effect {
+        Effect::External
     }
 
     async fn run(&self, run: &TeardownRun<'a>, _: &StepContext<'_>, state: &mut State) -> StepResult {
@@ -99,8 +99,8 @@ impl<'a> Step<TeardownRun<'a>, State> for DestroyContainer {
         "destroy_container"
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Outside
+    fn effect(&self) -> Effect {
+        Effect::External
     }
 
     async fn run(&self, run: &TeardownRun<'a>, cx: &StepContext<'_>, state: &mut State) -> StepResult {
@@ -123,8 +123,8 @@ impl<'a> Step<TeardownRun<'a>, State> for Release {
         "release"
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Inside
+    fn effect(&self) -> Effect {
+        Effect::None
     }
 
     async fn run(&self, run: &TeardownRun<'a>, _: &StepContext<'_>, state: &mut State) -> StepResult {

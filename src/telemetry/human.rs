@@ -1,8 +1,7 @@
 //! Log lines for people: the local time of day, the message, and the fields the message does not already contain.
 //!
-//! At `info` a line is its message alone, so every message at that level has to read alone. Warnings and errors also show
-//! the fields and the request; `debug` and `trace` show where the line comes from, too. An answered request is dimmed unless
-//! it failed: it is there to be found, not to be read.
+//! At `info`, a line is only its message, so every message at that level has to be complete. Warnings and errors also
+//! show the fields and the request; `debug` and `trace` also show the module. Successful requests are dimmed.
 
 use std::fmt::{self, Write};
 
@@ -77,7 +76,7 @@ impl Line {
         status.and_then(|(_, status)| status.parse::<u16>().ok()).is_some_and(|status| status < 400)
     }
 
-    /// What the message does not say, by the level of the line.
+    /// The fields that the message does not contain, by the level of the line.
     fn rest(&self) -> String {
         let mut rest = String::new();
         if self.level == Level::INFO {
@@ -132,7 +131,7 @@ fn time_of_day(at: Timestamp) -> String {
     time.with_timezone(&Local).format("%H:%M:%S%.3f").to_string()
 }
 
-/// `text` without control characters: what a peer or a client sends must neither end a line nor command a terminal.
+/// `text` with escaped control characters: text of peers and clients must neither end a line nor control a terminal.
 fn printable(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut clean, c| {
         if c.is_control() {
@@ -193,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_at_info_is_its_message_and_a_warning_adds_what_it_does_not_say() {
+    fn a_line_at_info_is_its_message_and_a_warning_adds_missing_fields() {
         let lines = written(false, || {
             let request = tracing::info_span!("request", request.id = "req_1");
             let _inside = request.enter();
@@ -210,14 +209,14 @@ mod tests {
     struct NotWritten(#[source] io::Error);
 
     #[test]
-    fn an_error_comes_with_its_causes_and_debug_with_its_module() {
+    fn an_error_shows_its_causes_and_debug_its_module() {
         let error = NotWritten(io::Error::other("the disk is full"));
         let lines = written(false, || {
             tracing::error!(error = &error as &dyn std::error::Error, "could not save");
-            tracing::debug!("looked again");
+            tracing::debug!("read again");
         });
         assert_eq!(lines[0], "  ERROR could not save  error=the file was not written: the disk is full");
-        assert!(lines[1].starts_with("  DEBUG looked again  (zpack::telemetry::human"), "{}", lines[1]);
+        assert!(lines[1].starts_with("  DEBUG read again  (zpack::telemetry::human"), "{}", lines[1]);
     }
 
     #[test]
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_send_stays_on_its_line_and_commands_no_terminal() {
+    fn foreign_text_cannot_end_a_line_or_control_a_terminal() {
         let lines = written(false, || tracing::warn!(error = "a\nb\x1b[2J", "refused: x\r\ny"));
         assert_eq!(lines, [r"  WARN  refused: x\r\ny  error=a\nb\u{1b}[2J"]);
     }

@@ -1,4 +1,4 @@
-//! Where log lines go and how they look: standard error, for people on a terminal and as JSON lines elsewhere.
+//! The destination and format of log lines: standard error, formatted for people on a terminal and as JSON elsewhere.
 
 use std::io::IsTerminal;
 
@@ -10,7 +10,7 @@ use super::panics;
 use crate::kernel::{Clock, text_enum};
 
 text_enum! {
-    /// How a log line looks.
+    /// The format of log lines.
     pub enum LogFormat {
         /// For people on a terminal, as JSON elsewhere.
         Auto = "auto",
@@ -21,15 +21,15 @@ text_enum! {
     }
 }
 
-/// Logging cannot be set up.
+/// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
     /// The filter directives are wrong.
     #[error("`{directives}` is not a log filter")]
     Filter {
-        /// What was given.
+        /// The directives.
         directives: String,
-        /// What is wrong with it.
+        /// The error.
         source: tracing_subscriber::filter::ParseError,
     },
     /// It was set up before.
@@ -37,10 +37,11 @@ pub enum LoggingError {
     Twice(#[source] TryInitError),
 }
 
-/// Libraries that log at `info` what we log ourselves. They are limited to warnings unless a directive names them.
+/// Libraries that log at `info` what zpack logs itself. They are limited to warnings unless a directive names them.
 const QUIET: &str = "actix_server=warn,sea_orm_migration=warn";
 
-/// Sends the log lines of this process that pass `directives` to standard error, panics among them. `colours` allows them on a terminal.
+/// Sends the log lines of this process that pass `directives` to standard error, including panics. `colours` allows
+/// colours on a terminal.
 pub fn init(directives: &str, format: LogFormat, colours: bool) -> Result<(), LoggingError> {
     use tracing_subscriber::util::SubscriberInitExt;
 
@@ -57,7 +58,7 @@ pub fn init(directives: &str, format: LogFormat, colours: bool) -> Result<(), Lo
         let lines = lines.with_ansi(terminal && colours).event_format(HumanLines { clock: Clock::System });
         lines.finish().try_init().map_err(LoggingError::Twice)
     } else {
-        // A line is in one span at most, that of its request.
+        // A line is in at most one span, that of its request.
         lines.json().flatten_event(true).with_span_list(false).finish().try_init().map_err(LoggingError::Twice)
     };
     begun.map(|()| panics::install_hook())

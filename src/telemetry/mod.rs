@@ -8,8 +8,8 @@ mod panics;
 
 pub use logging::{LogFormat, LoggingError, init};
 pub use metrics::{
-    ClaimMiss, Described, HttpMetrics, JobMetrics, LeaseMetrics, Loss, MEDIA_TYPE, MetricKind, Metrics, Outcome,
-    PollerMetrics, Purpose, QueueGauge, Refusal, Renewal, RunEnd, Store, StoreMetrics, TaskMetrics, TaskSeries,
+    ClaimMiss, Described, FencedWrite, HttpMetrics, JobMetrics, LeaseMetrics, Loss, MEDIA_TYPE, MetricKind, Metrics,
+    Outcome, PollerMetrics, Purpose, QueueGauge, Renewal, RunEnd, Store, StoreMetrics, TaskMetrics, TaskSeries,
 };
 pub use outage::Outage;
 pub use panics::{Panicked, caught};

@@ -1,10 +1,10 @@
-//! Something that comes and goes: the log gets one line when it goes and one when it is back.
+//! Logs an outage once when it begins and once when it ends.
 
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether something answered last.
+/// The state of a peer, a store or a task: whether its last attempt failed.
 #[derive(Debug)]
 pub struct Outage {
     what: Cow<'static, str>,
@@ -12,17 +12,17 @@ pub struct Outage {
 }
 
 impl Outage {
-    /// `what` answers, as far as is known. The lines begin with it.
+    /// Starts without an outage of `what`, with which the log lines begin.
     pub fn of(what: impl Into<Cow<'static, str>>) -> Self {
         Self { what: what.into(), lasts: AtomicBool::new(false) }
     }
 
-    /// What the lines begin with.
+    /// The beginning of the log lines.
     pub fn what(&self) -> &str {
         &self.what
     }
 
-    /// It failed.
+    /// Records a failure; logs a warning if it begins an outage.
     pub fn failed(&self, error: impl Display) {
         let what = &self.what;
         if self.lasts.swap(true, Ordering::Relaxed) {
@@ -32,7 +32,7 @@ impl Outage {
         }
     }
 
-    /// It works.
+    /// Records a success; logs it if it ends an outage.
     pub fn works(&self) {
         if self.lasts.load(Ordering::Relaxed) && self.lasts.swap(false, Ordering::Relaxed) {
             tracing::info!("{}: works again", self.what);

@@ -1,4 +1,4 @@
-//! A panic is one line of the log: of the code that catches it and knows what was at work, or else of the panic hook.
+//! Logs each panic as one line: by the code that catches it and knows its context, or else by the panic hook.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -7,22 +7,22 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
 use std::pin::pin;
 
-/// The longest text of a panic that is kept: it is not ours, and may quote what was being worked on.
+/// The most characters of a panic message that are kept: it may quote data of customers.
 const LONGEST: usize = 300;
 
 thread_local! {
-    /// Whether a panic on this thread, at this moment, is caught by [`caught`], whose caller reports it.
+    /// Whether [`caught`] would catch a panic on this thread now; its caller then reports it.
     static REPORTED: Cell<bool> = const { Cell::new(false) };
-    /// Where the last one of those was.
+    /// The place of the last such panic.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// A panic that was caught.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Panicked {
-    /// What it said, in one line of bounded length. For logs; it is never shown to users.
+    /// Its message, in one line of bounded length. For logs; it is never shown to users.
     pub message: String,
-    /// The file and the line, where the panic hook of zpack is installed.
+    /// The file and the line, if the panic hook of zpack is installed.
     pub place: Option<String>,
 }
 
@@ -41,8 +41,7 @@ impl fmt::Display for Panicked {
     }
 }
 
-/// Runs `work`, and returns its panic instead of passing it on. Whoever calls this reports the panic; what `work` held is
-/// dropped.
+/// Runs `work` and returns its panic instead of propagating it. The caller has to report the panic; `work` is dropped.
 pub async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut work = pin!(work);
     poll_fn(|cx| {
@@ -57,7 +56,7 @@ pub async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
     .await
 }
 
-/// Logs every panic that no [`caught`] catches, in place of the text that Rust prints.
+/// Logs every panic that [`caught`] does not catch, in place of the text that Rust prints.
 pub(super) fn install_hook() {
     set_hook(Box::new(note));
 }
@@ -84,7 +83,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_is_returned_with_its_text_and_anything_else_as_it_is() {
+    async fn a_panic_is_returned_with_its_message() {
         assert_eq!(caught(async { 7 }).await, Ok(7));
         let text = caught(async { panic!("no {} here\nat all", "number") }).await.map(|(): ()| ());
         assert_eq!(text.unwrap_err().message, "no number here at all");
@@ -95,12 +94,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_after_a_wait_is_caught_and_its_text_is_bounded() {
+    async fn a_panic_after_an_await_is_caught_and_its_message_is_bounded() {
         let later = caught(async {
             tokio::task::yield_now().await;
             panic!("{}", "x".repeat(10_000))
         });
         assert_eq!(later.await.map(|(): ()| ()).unwrap_err().message.len(), LONGEST);
-        assert!(!REPORTED.get(), "the next panic of this thread has another reporter");
+        assert!(!REPORTED.get(), "the panic hook reports the next panic of this thread");
     }
 }

@@ -169,7 +169,7 @@ impl Cell {
             let order = company.order(node()).keyed(false);
             let id = company.begin_new(order).await.operation.id;
             if self.point != CrashPoint::MidSweep {
-                company.lists.ring(Queue::Provision, id).await.unwrap();
+                company.lists.offer_new(Queue::Provision, id).await.unwrap();
             }
             if let Some(place) = self.point.victim() {
                 WorkerProcess::start(company, Some(place)).killed().await;
@@ -348,7 +348,7 @@ impl Scene {
         }
         let (first, second) = (first.operation.id, company.begin_silently(node()).await);
         for id in [first, second] {
-            let _ = company.lists.ring(Queue::Provision, id).await;
+            let _ = company.lists.offer_new(Queue::Provision, id).await;
         }
         company
             .wait("the paused ids to be dropped", || async {

@@ -18,7 +18,7 @@ use zpack::edge::{EDGE_KEY, EdgePolicy, EdgeRecord, EdgeState, Intent, PUBLISH_R
 use zpack::kernel::{Clock, DnsName, Secret, StoredSecret, Timestamp, VmId};
 use zpack::ports::GameProxy;
 use zpack::publishing::{Holdings, Peers, Publisher, Reconciler, TargetSelection};
-use zpack::servers::payload::{self, Change};
+use zpack::servers::payload::{self, PayloadUpdate};
 use zpack::servers::store;
 
 use crate::contracts::zone_kit::{Rig, ZONE};
@@ -137,8 +137,9 @@ impl Scene {
 
     /// Stores the request of an operator.
     pub async fn request(&self, vmid: VmId, intent: Intent) {
-        let request =
-            |_: &instance::Model, last: Option<PublishRequest>| Some(Change::to(PublishRequest::after(last, intent)));
+        let request = |_: &instance::Model, last: Option<PublishRequest>| {
+            Some(PayloadUpdate::to(PublishRequest::after(last, intent)))
+        };
         payload::merge(&self.db.db, vmid, PUBLISH_REQUEST_KEY, self.clock.now(), request).await.unwrap();
     }
 

@@ -20,7 +20,7 @@ use zpack::publishing::{
     EdgeTarget, Holdings, Publisher, TargetReport, TargetSelection, TargetVerdict, Targets, UnpublishPlan,
 };
 use zpack::roles::worker::WorkerParts;
-use zpack::servers::payload::{self, Change};
+use zpack::servers::payload::{self, PayloadUpdate};
 use zpack::servers::{Naming, hostname, ports, store};
 use zpack::teardown::{OrphanSweep, OrphanSweepDeps};
 
@@ -229,7 +229,7 @@ async fn a_teardown_unpublishes_at_every_peer_or_leaves_a_debt_that_is_settled()
     let everywhere = |_: &instance::Model, record: Option<EdgeRecord>| {
         let mut record = record?;
         Target::ALL.iter().for_each(|target| record.settle(*target, &Ok(Vec::new()), Clock::System.now()));
-        Some(Change::to(record))
+        Some(PayloadUpdate::to(record))
     };
     payload::merge(db, vmid, EDGE_KEY, Clock::System.now(), everywhere).await.unwrap();
     scene.is_down.store(true, Ordering::Relaxed);

@@ -274,7 +274,7 @@ async fn a_server_from_an_earlier_zone_is_published_and_unpublished() {
     payload::merge(&scene.db.db, vmid, EDGE_KEY, now, |_, record: Option<EdgeRecord>| {
         let mut record = record?;
         record.names.insert(earlier.clone());
-        Some(payload::Change::to(record))
+        Some(payload::PayloadUpdate::to(record))
     })
     .await
     .unwrap();

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use zpack::containers::ContainerTimings;
 use zpack::db::entities::debt::DebtKind;
 use zpack::db::entities::instance::{self, Lifecycle};
-use zpack::db::entities::operation::{self, Cleanup, OperationState, Unwind};
+use zpack::db::entities::operation::{self, Cleanup, OperationState, UndoState};
 use zpack::db::entities::reservation::{self, ReservationState};
 use zpack::db::entities::standing::{self, StandingState};
 use zpack::db::entities::{audit_event, debt};
-use zpack::jobs::{ClaimPurpose, Claimed, End, UnwindEnd, finish};
+use zpack::jobs::{ClaimPurpose, Claimed, End, UndoEnd, finish};
 use zpack::kernel::{Clock, OperationId, Target, UserId};
 use zpack::roles::worker::WorkerParts;
 
@@ -104,7 +104,7 @@ async fn a_debt_stays_open_however_the_job_that_left_it_ends() {
     };
     change(&company, id, running).await;
     let claimed = Claimed { operation: company.operation(id).await, purpose: ClaimPurpose::Run };
-    let end = End::Ended { state: OperationState::Failed, failure: None, undo: UnwindEnd::Nothing };
+    let end = End::Ended { state: OperationState::Failed, failure: None, undo: UndoEnd::Nothing };
     finish(&company.db.db, &claimed, &end, Clock::System.now()).await.unwrap().unwrap();
     assert_eq!(open_debts(&company).await.len(), 1);
     assert_eq!(company.operation(id).await.cleanup, Cleanup::Pending);
@@ -187,7 +187,7 @@ async fn hold(company: &Company, user: UserId) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_whose_create_is_being_undone_is_not_deleted_at_the_same_time() {
     let (company, door, vmid, made) = served().await;
-    for unwind in [Unwind::Due, Unwind::Running] {
+    for unwind in [UndoState::Due, UndoState::Running] {
         let stale =
             operation::ActiveModel { state: Set(OperationState::Stale), unwind: Set(unwind), ..Default::default() };
         change(&company, made, stale).await;

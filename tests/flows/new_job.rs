@@ -13,7 +13,7 @@ use zpack::jobs::{Dedup, JobContext, JobEnd, Queue, RegistryError, Work};
 use zpack::kernel::{Clock, VmId};
 use zpack::operations::{ForwardJob, Order, run_forward};
 use zpack::roles::worker::{host, provision};
-use zpack::saga::{Reach, Step, StepContext, StepResult};
+use zpack::saga::{Effect, Step, StepContext, StepResult};
 
 use crate::support::app::FRESHNESS;
 use crate::support::company::Company;
@@ -58,8 +58,8 @@ impl Step<NotePayload, ()> for TakeNote {
         "take_note"
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Inside
+    fn effect(&self) -> Effect {
+        Effect::None
     }
 
     async fn run(&self, payload: &NotePayload, _: &StepContext<'_>, (): &mut ()) -> StepResult {

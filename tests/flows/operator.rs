@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use zpack::db;
 use zpack::db::entities::debt::{self, DebtKind, DebtState};
-use zpack::db::entities::operation::{self, Cleanup, OperationState, Unwind};
+use zpack::db::entities::operation::{self, Cleanup, OperationState, UndoState};
 use zpack::db::entities::{audit_event, operation_step, reservation};
 use zpack::jobs::Queue;
 use zpack::kernel::{DebtId, OperationId, Secret, Timestamp, VmId};
@@ -18,12 +18,12 @@ use crate::support::rows::{self, AnyOwner};
 
 use super::process::{Dev, json, stderr};
 
-async fn insert(db: &DatabaseConnection, state: OperationState, unwind: Unwind) -> OperationId {
+async fn insert(db: &DatabaseConnection, state: OperationState, unwind: UndoState) -> OperationId {
     let now = db::now(db).await.unwrap();
     let row = operation::Model {
         state,
         unwind,
-        cleanup: if unwind == Unwind::Held { Cleanup::Required } else { Cleanup::None },
+        cleanup: if unwind == UndoState::Held { Cleanup::Required } else { Cleanup::None },
         fence: 3,
         crashes: 10,
         ..rows::queued(Queue::Provision, "unknown_kind", now)
@@ -93,14 +93,14 @@ async fn an_operator_abandons_and_requeues_operations() {
     let dev = Dev::new();
     let running = dev.start(&["--roles"]);
     let db = db::connect(&Secret::new(dev.setting("DATABASE_URL")), 2).await.unwrap();
-    let queued = insert(&db, OperationState::Queued, Unwind::None).await;
+    let queued = insert(&db, OperationState::Queued, UndoState::None).await;
     reserve(&db, 5000, queued).await;
     let zero = Timestamp::from_millis(0);
     ports::take(&AnyOwner(&db), &(50_000..=50_000), queued, zero).await.unwrap().unwrap();
-    let held = insert(&db, OperationState::Stale, Unwind::Held).await;
+    let held = insert(&db, OperationState::Stale, UndoState::Held).await;
     reserve(&db, 5001, held).await;
     owe(&db, held).await;
-    let done = insert(&db, OperationState::Succeeded, Unwind::None).await;
+    let done = insert(&db, OperationState::Succeeded, UndoState::None).await;
 
     let dead = json(&dev.join(&["--json", "queue", "dead"]));
     let ids: Vec<_> = dead["operations"].as_array().unwrap().iter().map(|row| row["id"].clone()).collect();
@@ -113,7 +113,7 @@ async fn an_operator_abandons_and_requeues_operations() {
     let again = json(&ok(dev.join(&["--json", "queue", "requeue", &held.to_string()])));
     assert_eq!(again["requeued"], "undo");
     let requeued = row(&db, held).await;
-    assert_eq!((requeued.unwind, requeued.cleanup, requeued.crashes), (Unwind::Due, Cleanup::Pending, 0));
+    assert_eq!((requeued.unwind, requeued.cleanup, requeued.crashes), (UndoState::Due, Cleanup::Pending, 0));
 
     let debts = json(&ok(dev.join(&["--json", "ops", "debts"])));
     let early = dev.join(&["ops", "release", debts["debts"][0]["id"].as_str().unwrap(), "--reason", "burnt"]);
@@ -121,7 +121,7 @@ async fn an_operator_abandons_and_requeues_operations() {
     let given_up = json(&ok(dev.join(&["--json", "ops", "abandon", &held.to_string(), "--reason", "node burnt"])));
     assert_eq!(given_up["debts"][0]["state"], "open");
     let after = row(&db, held).await;
-    assert_eq!((after.state, after.unwind, after.cleanup), (OperationState::Stale, Unwind::None, Cleanup::Required));
+    assert_eq!((after.state, after.unwind, after.cleanup), (OperationState::Stale, UndoState::None, Cleanup::Required));
     ok(dev.join(&["ops", "abandon", &queued.to_string()]));
     assert_eq!(row(&db, queued).await.state, OperationState::Cancelled);
     let in_force = reservation::Column::State.eq(reservation::ReservationState::Held);

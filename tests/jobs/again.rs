@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use zpack::db;
 use zpack::db::entities::operation::{self, Actor, OperationState};
-use zpack::jobs::{ClaimOutcome, Failpoints, JobEnd, JobSettings, Registry, Sweep, UnwindEnd, claim, sweep};
+use zpack::jobs::{ClaimOutcome, Failpoints, JobEnd, JobSettings, Registry, SweepScope, UndoEnd, claim, sweep};
 use zpack::kernel::{Clock, Timestamp, WorkerId};
 use zpack::operations::{CancelOutcome, cancel};
 
@@ -35,7 +35,7 @@ async fn an_operation_begun_for_later_waits_for_its_time(test: TestDb) {
     let none = Failpoints::default();
     let mut early = 0;
     loop {
-        let offered = sweep(db, &runtime.lists, QUEUE, &registry, Sweep::Everything, &none).await.unwrap();
+        let offered = sweep(db, &runtime.lists, QUEUE, &registry, SweepScope::Everything, &none).await.unwrap();
         let won = claim(db, QUEUE, later.id, WorkerId::generate(), &registry, &settings).await.unwrap();
         let after = db::now(db).await.unwrap();
         if after < soon {
@@ -97,7 +97,7 @@ async fn a_cancellation_that_the_job_missed_is_not_kept_waiting(test: TestDb) {
     // The job is asked to stop while it runs, and does not check.
     let job = Script::new("poll", |cx| async move {
         if cx.cancelled.is_cancelled() {
-            return JobEnd::Cancelled { undo: UnwindEnd::Nothing };
+            return JobEnd::Cancelled { undo: UndoEnd::Nothing };
         }
         let tx = db::begin(&cx.db).await.unwrap();
         assert_eq!(cancel(&tx, cx.id(), Actor::Operator, Clock::System.now()).await.unwrap(), CancelOutcome::Requested);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use zpack::db::entities::operation::{Cleanup, OperationState, Unwind};
+use zpack::db::entities::operation::{Cleanup, OperationState, UndoState};
 use zpack::jobs::lifecycle::MAX_CRASHES;
-use zpack::jobs::{JobEnd, JobFailure, UnwindEnd};
+use zpack::jobs::{JobEnd, JobFailure, UndoEnd};
 
 use super::begin_step;
 use crate::support::runtime::{Runtime, Script};
@@ -26,7 +26,7 @@ async fn a_run_that_heeds_its_deadline_ends_itself(test: TestDb) {
     let job = Script::new("slow", |cx| async move {
         cx.overdue.cancelled().await;
         let failure = JobFailure { code: "too_slow".to_owned(), message: "it took too long".to_owned(), phase: None };
-        JobEnd::Failed { failure, undo: UnwindEnd::Nothing }
+        JobEnd::Failed { failure, undo: UndoEnd::Nothing }
     });
     let worker = runtime.worker([job.within(SHORT, Duration::from_secs(60))], Runtime::settings());
     let id = runtime.begin("slow").await;
@@ -58,7 +58,7 @@ async fn a_run_that_never_ends_is_fenced_out_and_at_last_stale(test: TestDb) {
     let next = runtime.begin("other").await;
     runtime.until(next, |row| row.state == OperationState::Succeeded).await;
     let ended = runtime.until(id, |row| row.state.is_ended()).await;
-    assert_eq!((ended.state, ended.unwind), (OperationState::Stale, Unwind::None));
+    assert_eq!((ended.state, ended.unwind), (OperationState::Stale, UndoState::None));
     assert_eq!(ended.error_code.as_deref(), Some("deadline_exceeded"));
     assert_eq!(runs.load(Ordering::SeqCst), usize::try_from(MAX_CRASHES).unwrap());
     worker.stop().await;
@@ -78,12 +78,12 @@ async fn an_undo_that_never_ends_is_fenced_out_and_tried_again(test: TestDb) {
         let tries = tries.clone();
         move |_| {
             let first = tries.fetch_add(1, Ordering::SeqCst) == 0;
-            async move { if first { pending().await } else { UnwindEnd::Complete } }
+            async move { if first { pending().await } else { UndoEnd::Complete } }
         }
     });
     let worker = runtime.worker([job.within(Duration::from_secs(60), SHORT)], Runtime::settings());
     let id = runtime.begin("endless").await;
-    let settled = runtime.until(id, |row| row.unwind == Unwind::Done).await;
+    let settled = runtime.until(id, |row| row.unwind == UndoState::Done).await;
     assert_eq!((settled.state, settled.cleanup), (OperationState::Stale, Cleanup::Done));
     assert_eq!(tries.load(Ordering::SeqCst), 2);
     worker.stop().await;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use zpack::db::entities::operation::{Cleanup, OperationState, Unwind};
-use zpack::jobs::{JobEnd, UnwindEnd};
+use zpack::db::entities::operation::{Cleanup, OperationState, UndoState};
+use zpack::jobs::{JobEnd, UndoEnd};
 
 use super::begin_step;
 use crate::support::runtime::{Runtime, Script};
@@ -29,7 +29,7 @@ async fn a_panic_before_any_step_fails_the_operation(test: TestDb) {
         runtime.worker([job.undone_by(|_| async { panic!("there is nothing to undo") }), other()], Runtime::settings());
     let id = runtime.begin("panics").await;
     let ended = runtime.until(id, |row| row.state.is_ended()).await;
-    assert_eq!((ended.state, ended.unwind, ended.cleanup), (OperationState::Failed, Unwind::None, Cleanup::None));
+    assert_eq!((ended.state, ended.unwind, ended.cleanup), (OperationState::Failed, UndoState::None, Cleanup::None));
     assert_eq!((ended.lease_until, ended.worker, ended.claimed_at), (None, None, None));
     assert_eq!(ended.error_code.as_deref(), Some("internal_error"));
     let message = ended.error_message.unwrap();
@@ -54,12 +54,12 @@ async fn a_panic_after_an_outside_step_makes_it_stale_and_undone(test: TestDb) {
         let undone = undone.clone();
         move |_| {
             undone.fetch_add(1, Ordering::SeqCst);
-            async { UnwindEnd::Complete }
+            async { UndoEnd::Complete }
         }
     });
     let worker = runtime.worker([job], Runtime::settings());
     let id = runtime.begin("panics").await;
-    let settled = runtime.until(id, |row| row.unwind == Unwind::Done).await;
+    let settled = runtime.until(id, |row| row.unwind == UndoState::Done).await;
     assert_eq!((settled.state, settled.cleanup), (OperationState::Stale, Cleanup::Done));
     assert_eq!(settled.error_code.as_deref(), Some("internal_error"));
     // The run, the end of its owner, and the undo.
@@ -84,7 +84,7 @@ async fn a_panic_of_work_that_may_be_repeated_fails_it(test: TestDb) {
     let worker = runtime.worker([job, other()], Runtime::settings());
     let id = runtime.begin("panics").await;
     let ended = runtime.until(id, |row| row.state.is_ended()).await;
-    assert_eq!((ended.state, ended.unwind), (OperationState::Failed, Unwind::None));
+    assert_eq!((ended.state, ended.unwind), (OperationState::Failed, UndoState::None));
     let next = runtime.begin("other").await;
     runtime.until(next, |row| row.state == OperationState::Succeeded).await;
     assert_eq!(runs.load(Ordering::SeqCst), 1);
@@ -102,16 +102,16 @@ async fn a_panic_in_an_undo_is_tried_again(test: TestDb) {
         let tries = tries.clone();
         move |_| {
             let first = tries.fetch_add(1, Ordering::SeqCst) == 0;
-            async move { if first { panic!("in the undo") } else { UnwindEnd::Complete } }
+            async move { if first { panic!("in the undo") } else { UndoEnd::Complete } }
         }
     });
     let worker = runtime.worker([job, other()], Runtime::settings());
     let id = runtime.begin("panics").await;
-    let waiting = runtime.until(id, |row| row.unwind == Unwind::Due && row.crashes == 1).await;
+    let waiting = runtime.until(id, |row| row.unwind == UndoState::Due && row.crashes == 1).await;
     assert_eq!((waiting.state, waiting.lease_until), (OperationState::Stale, None));
     let next = runtime.begin("other").await;
     runtime.until(next, |row| row.state == OperationState::Succeeded).await;
-    let settled = runtime.until(id, |row| row.unwind == Unwind::Done).await;
+    let settled = runtime.until(id, |row| row.unwind == UndoState::Done).await;
     assert_eq!((settled.cleanup, tries.load(Ordering::SeqCst)), (Cleanup::Done, 2));
     worker.stop().await;
     assert_eq!(runtime.counted("zpack_job_panics_total{queue=\"host\",purpose=\"unwind\"}"), 1.0);

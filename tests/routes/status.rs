@@ -12,7 +12,7 @@ use zpack::db::entities::instance::{self, InstanceKind, Lifecycle};
 use zpack::edge::{EDGE_KEY, EdgeRecord, Publication, Registration, Target};
 use zpack::kernel::DnsName;
 use zpack::ports::AgentState;
-use zpack::servers::payload::{self, Change};
+use zpack::servers::payload::{self, PayloadUpdate};
 
 use crate::support::app::{INTERNAL, TestApp, problem};
 
@@ -40,7 +40,7 @@ impl TestApp {
     }
 
     async fn set_edge(&self, row: &instance::Model, edge: EdgeRecord) {
-        let set = |_: &instance::Model, _: Option<EdgeRecord>| Some(Change::to(edge.clone()));
+        let set = |_: &instance::Model, _: Option<EdgeRecord>| Some(PayloadUpdate::to(edge.clone()));
         payload::merge(&self.database.db, row.vmid, EDGE_KEY, self.clock.now(), set).await.unwrap();
     }
 

@@ -2,7 +2,7 @@
 
 use sea_orm::{EntityTrait, IntoActiveModel, ModelTrait, TryIntoModel};
 use zpack::db;
-use zpack::db::entities::operation::{Actor, CancelRule, Cleanup, OperationState, Unwind};
+use zpack::db::entities::operation::{Actor, CancelRule, Cleanup, OperationState, UndoState};
 use zpack::db::entities::{
     audit_event, catalog_copy, debt, episode, idempotency_key, instance, lease, operation, operation_event,
     operation_step, port, queue, queue_slot, reservation, resource_lock, revoked_token, standing, user,
@@ -53,7 +53,7 @@ fn operation(id: OperationId, state: OperationState, dedup_key: Option<&str>) ->
         cancel_rule: CancelRule::BeforeStart,
         state,
         phase: Some(odd()),
-        unwind: Unwind::Due,
+        unwind: UndoState::Due,
         cleanup: Cleanup::Required,
         run_after: EARLY,
         fence: i64::MAX,

@@ -6,7 +6,7 @@ use sea_orm::{ActiveModelTrait, EntityTrait};
 use zpack::db;
 use zpack::db::entities::operation::{self, OperationState};
 use zpack::db::entities::port::{self, PortState};
-use zpack::jobs::{Lost, OwnedTransaction, OwnerError, Queue};
+use zpack::jobs::{LeaseLost, OwnedTransaction, OwnerError, Queue};
 use zpack::kernel::OperationId;
 use zpack::servers::ports;
 
@@ -38,8 +38,8 @@ async fn port(test: &TestDb) -> PortState {
 
 async fn an_owner_that_was_overtaken_gives_back_nothing(test: TestDb) {
     let (id, db) = (owned(&test).await, &test.db);
-    let overtaken = OwnedTransaction::begin(db, id, FENCE - 1).await.err().unwrap();
-    assert!(matches!(overtaken, OwnerError::Lost(Lost)), "{overtaken}");
+    let superseded = OwnedTransaction::begin(db, id, FENCE - 1).await.err().unwrap();
+    assert!(matches!(superseded, OwnerError::LeaseLost(LeaseLost)), "{superseded}");
 
     let tx = OwnedTransaction::begin(db, id, FENCE).await.unwrap();
     ports::release(&tx, id, db::now(&*tx).await.unwrap()).await.unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use zpack::db;
 use zpack::kernel::{OperationId, Timestamp};
-use zpack::operations::idempotency::{FirstAnswer, KEPT, Seen, find, insert, purge};
+use zpack::operations::idempotency::{FirstAnswer, KEPT, KeyState, find, insert, purge};
 
 use crate::support::{TestDb, on_every_database};
 
@@ -17,18 +17,18 @@ fn answer(body: &str) -> FirstAnswer {
 async fn an_answer_is_given_again_for_seven_days(test: TestDb) {
     let db = &test.db;
     let first = answer("{\"ok\":true}");
-    assert_eq!(find(db, "id", "body", NOW).await.unwrap(), Seen::Fresh);
+    assert_eq!(find(db, "id", "body", NOW).await.unwrap(), KeyState::Fresh);
     assert!(insert(db, "id", "body", &first, NOW).await.unwrap());
-    assert_eq!(find(db, "id", "body", NOW).await.unwrap(), Seen::Replay(first.clone()));
-    assert_eq!(find(db, "id", "other", NOW).await.unwrap(), Seen::Reused);
-    assert_eq!(find(db, "other", "body", NOW).await.unwrap(), Seen::Fresh);
+    assert_eq!(find(db, "id", "body", NOW).await.unwrap(), KeyState::Replay(first.clone()));
+    assert_eq!(find(db, "id", "other", NOW).await.unwrap(), KeyState::Reused);
+    assert_eq!(find(db, "other", "body", NOW).await.unwrap(), KeyState::Fresh);
     assert!(!insert(db, "id", "body", &answer("{}"), NOW).await.unwrap());
 
     let later = NOW.after(KEPT + Duration::from_millis(1));
-    assert_eq!(find(db, "id", "other", later).await.unwrap(), Seen::Fresh);
+    assert_eq!(find(db, "id", "other", later).await.unwrap(), KeyState::Fresh);
     let second = answer("{\"second\":1}");
     assert!(insert(db, "id", "other", &second, later).await.unwrap(), "a forgotten key may be used again");
-    assert_eq!(find(db, "id", "other", later).await.unwrap(), Seen::Replay(second));
+    assert_eq!(find(db, "id", "other", later).await.unwrap(), KeyState::Replay(second));
     assert_eq!(purge(db, later, 100).await.unwrap(), 0);
     assert_eq!(purge(db, later.after(KEPT), 100).await.unwrap(), 1);
 }
@@ -45,7 +45,7 @@ async fn of_many_with_one_fresh_key_one_wins_and_the_others_replay(test: TestDb)
             }
             tx.rollback().await.unwrap();
             match find(&db, "id", "body", NOW).await.unwrap() {
-                Seen::Replay(first) => (false, first.body),
+                KeyState::Replay(first) => (false, first.body),
                 other => panic!("{other:?}"),
             }
         }

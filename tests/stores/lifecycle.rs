@@ -8,12 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sea_orm::{ActiveValue::Set, ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
 use zpack::db;
-use zpack::db::entities::operation::{self, Actor, CancelRule, OperationState, Unwind};
+use zpack::db::entities::operation::{self, Actor, CancelRule, OperationState, UndoState};
 use zpack::db::entities::{operation_step, queue_slot};
-use zpack::jobs::lifecycle::{Footprint, Standing, decide, decide_panic};
+use zpack::jobs::lifecycle::{Footprint, OperationFacts, decide, decide_panic};
 use zpack::jobs::{
     ClaimOutcome, ClaimPurpose, Claimed, CrashPolicy, Deadlines, End, Failpoints, Job, JobContext, JobEnd, JobSettings,
-    Leftover, Queue, Registry, Sweep, UnwindEnd, WorkSpec, claim, end_panicked, ensure_slots, finish, guard,
+    NewDebt, Queue, Registry, SweepScope, UndoEnd, WorkSpec, claim, end_panicked, ensure_slots, finish, guard,
     recover_expired, renew, set_paused, sweep,
 };
 use zpack::kernel::{OperationId, Timestamp, WorkerId};
@@ -39,7 +39,7 @@ const FENCE: i64 = 7;
 const DEADLINES: Deadlines = Deadlines { run: Duration::from_secs(3600), undo: Duration::from_secs(600) };
 const HOUR: i64 = 3_600_000;
 const LEASES: [Option<i64>; 3] = [None, Some(HOUR), Some(-HOUR)];
-/// Lease and claim of an owner, in time or expired.
+/// LeaseState and claim of an owner, in time or expired.
 const OWNERS: [(Option<i64>, Option<i64>); 6] = [
     (None, None),
     (Some(HOUR), None),
@@ -48,7 +48,7 @@ const OWNERS: [(Option<i64>, Option<i64>); 6] = [
     (Some(HOUR), Some(-2 * HOUR)),
     (Some(-HOUR), Some(-2 * HOUR)),
 ];
-const FOOTPRINTS: [Footprint; 3] = [Footprint::None, Footprint::Inside, Footprint::Outside];
+const FOOTPRINTS: [Footprint; 3] = [Footprint::None, Footprint::Internal, Footprint::External];
 
 /// A job that is never run: only its kind and policy matter.
 struct Idle(&'static str, CrashPolicy);
@@ -67,22 +67,22 @@ impl Job for Idle {
         self.1
     }
 
-    fn leftovers(&self, _: &operation::Model) -> Vec<Leftover> {
+    fn possible_debts(&self, _: &operation::Model) -> Vec<NewDebt> {
         Vec::new()
     }
 
     async fn run(&self, _: &JobContext) -> JobEnd {
-        JobEnd::Lost
+        JobEnd::LeaseLost
     }
 
-    async fn unwind(&self, _: &JobContext) -> UnwindEnd {
-        UnwindEnd::Interrupted
+    async fn undo(&self, _: &JobContext) -> UndoEnd {
+        UndoEnd::Interrupted
     }
 }
 
 fn registry() -> Registry {
     Registry::for_queue(QUEUE)
-        .with(Arc::new(Idle("provision", CrashPolicy::UnwindOutsideEffects)))
+        .with(Arc::new(Idle("provision", CrashPolicy::UndoExternalEffects)))
         .and_then(|registry| registry.with(Arc::new(Idle("repair", CrashPolicy::Resume))))
         .unwrap()
 }
@@ -101,7 +101,7 @@ fn at(now: Timestamp, offset: i64) -> Timestamp {
 
 /// Every state with every state of the undo, possible or not: the statements must not rely on what never occurs.
 fn standings(now: Timestamp) -> Vec<operation::Model> {
-    let pairs = OperationState::ALL.iter().flat_map(|state| Unwind::ALL.iter().map(move |unwind| (*state, *unwind)));
+    let pairs = OperationState::ALL.iter().flat_map(|state| UndoState::ALL.iter().map(move |unwind| (*state, *unwind)));
     pairs.map(|(state, unwind)| operation::Model { state, unwind, ..row(now) }).collect()
 }
 
@@ -126,15 +126,15 @@ fn with_leases(rows: Vec<operation::Model>, now: Timestamp) -> Vec<operation::Mo
     vary(rows, &LEASES, |row, lease| row.lease_until = lease.map(|offset| at(now, offset)))
 }
 
-fn standing(row: &operation::Model, now: Timestamp) -> Standing {
-    Standing::of(row, &DEADLINES, settings().grace, now)
+fn facts(row: &operation::Model, now: Timestamp) -> OperationFacts {
+    OperationFacts::of(row, &DEADLINES, settings().grace, now)
 }
 
 async fn begin_steps(db: &DatabaseConnection, id: OperationId, footprint: Footprint, now: Timestamp) {
     let steps: &[bool] = match footprint {
         Footprint::None => &[],
-        Footprint::Inside => &[false],
-        Footprint::Outside => &[false, true],
+        Footprint::Internal => &[false],
+        Footprint::External => &[false, true],
     };
     for (seq, outside) in (0..).zip(steps) {
         operation_step::Entity::insert(step(id, seq, *outside, now)).exec_without_returning(db).await.unwrap();
@@ -172,7 +172,7 @@ async fn a_claim_is_won_exactly_when_the_rule_allows_it(test: TestDb) {
         let rows = vary(rows, &LEASES[..2], |row, lease| row.lease_until = lease.map(|offset| at(now, offset)));
         rows::store(db, &rows).await;
         for row in &rows {
-            let before = standing(row, now);
+            let before = facts(row, now);
             let expected = before.claimable(paused);
             let outcome = claim(db, QUEUE, row.id, WorkerId::generate(), &registry, &settings).await.unwrap();
             let purpose = match outcome {
@@ -185,10 +185,10 @@ async fn a_claim_is_won_exactly_when_the_rule_allows_it(test: TestDb) {
         }
         let after = read_all(db).await;
         for row in &rows {
-            let before = standing(row, now);
+            let before = facts(row, now);
             let expected = before.claimable(paused).map_or(before, |purpose| before.claimed(purpose));
             let row_after = &after[&row.id];
-            assert_eq!(standing(row_after, now), expected, "after {before:?}");
+            assert_eq!(facts(row_after, now), expected, "after {before:?}");
             assert_eq!(row_after.claimed_at.is_some(), expected.fence > before.fence, "after {before:?}");
         }
     }
@@ -197,20 +197,20 @@ async fn a_claim_is_won_exactly_when_the_rule_allows_it(test: TestDb) {
 
 /// Every way to end a claim.
 fn ends() -> Vec<End> {
-    let incomplete = || UnwindEnd::Incomplete { reason: "it is still there".to_owned(), leftovers: Vec::new() };
+    let incomplete = || UndoEnd::Incomplete { reason: "it is still there".to_owned(), debts: Vec::new() };
     let ended = |state, undo| End::Ended { state, failure: None, undo };
     vec![
         End::HandedBack,
         End::Again { after: Duration::ZERO },
         End::Again { after: Duration::from_secs(3600) },
-        ended(OperationState::Succeeded, UnwindEnd::Nothing),
-        ended(OperationState::Failed, UnwindEnd::Complete),
+        ended(OperationState::Succeeded, UndoEnd::Nothing),
+        ended(OperationState::Failed, UndoEnd::Complete),
         ended(OperationState::Failed, incomplete()),
-        ended(OperationState::Cancelled, UnwindEnd::Interrupted),
-        End::Unwound(UnwindEnd::Nothing),
-        End::Unwound(UnwindEnd::Complete),
-        End::Unwound(UnwindEnd::Interrupted),
-        End::Unwound(incomplete()),
+        ended(OperationState::Cancelled, UndoEnd::Interrupted),
+        End::Undone(UndoEnd::Nothing),
+        End::Undone(UndoEnd::Complete),
+        End::Undone(UndoEnd::Interrupted),
+        End::Undone(incomplete()),
     ]
 }
 
@@ -220,7 +220,7 @@ async fn an_owner_writes_exactly_what_the_rule_allows(test: TestDb) {
     let rows = with_leases(standings(now), now);
     rows::store(db, &rows).await;
     for row in &rows {
-        let before = standing(row, now);
+        let before = facts(row, now);
         for fence in [FENCE, FENCE - 1] {
             let tx = db::begin(db).await.unwrap();
             let guarded = guard(&tx, row.id, fence).await.unwrap().is_ok();
@@ -243,7 +243,7 @@ async fn an_owner_writes_exactly_what_the_rule_allows(test: TestDb) {
             });
         rows::store(db, &rows).await;
         for (index, row) in rows.iter().enumerate() {
-            let before = standing(row, now);
+            let before = facts(row, now);
             let fence = if index % 5 == 4 { FENCE - 1 } else { FENCE };
             let operation = operation::Model { fence, ..row.clone() };
             let claimed = Claimed { operation, purpose: ClaimPurpose::Run };
@@ -251,7 +251,7 @@ async fn an_owner_writes_exactly_what_the_rule_allows(test: TestDb) {
             assert_eq!(written, before.is_owned_by(fence), "{end:?} of {fence} on {before:?}");
             let expected = if written { before.finished(&end) } else { before };
             let later = db::now(db).await.unwrap();
-            assert_eq!(standing(&rows::read(db, row.id).await, later), expected, "{end:?} on {before:?}");
+            assert_eq!(facts(&rows::read(db, row.id).await, later), expected, "{end:?} on {before:?}");
         }
     }
 }
@@ -260,9 +260,9 @@ async fn a_vanished_owner_is_recovered_from_by_the_rule(test: TestDb) {
     let db = &test.db;
     let registry = registry();
     let mut recovered = 0;
-    for unwinding in [true, false] {
+    for undoing in [true, false] {
         let now = db::now(db).await.unwrap();
-        let kinds = [("provision", CrashPolicy::UnwindOutsideEffects), ("repair", CrashPolicy::Resume)];
+        let kinds = [("provision", CrashPolicy::UndoExternalEffects), ("repair", CrashPolicy::Resume)];
         let rows = vary(standings(now), &kinds, |row, (kind, _)| kind.clone_into(&mut row.kind));
         let rows = vary(rows, &[0, 2, 9], |row, crashes| row.crashes = crashes);
         // The footprint is kept in an unused column until the steps are written.
@@ -273,19 +273,19 @@ async fn a_vanished_owner_is_recovered_from_by_the_rule(test: TestDb) {
         let rows = vary(rows, &[0, 1, 2], |row, footprint| row.event_seq = footprint);
         rows::store(db, &rows).await;
         let footprint = |row: &operation::Model| FOOTPRINTS[usize::try_from(row.event_seq).unwrap()];
-        for row in rows.iter().filter(|row| standing(row, now).is_abandoned()) {
+        for row in rows.iter().filter(|row| facts(row, now).is_abandoned()) {
             begin_steps(db, row.id, footprint(row), now).await;
         }
-        let settings = JobSettings { unwind: unwinding, ..settings() };
+        let settings = JobSettings { undo_stale: undoing, ..settings() };
         while recover_expired(db, QUEUE, &registry, &settings, now, &Failpoints::default()).await.unwrap() > 0 {}
         let later = db::now(db).await.unwrap();
         let after = read_all(db).await;
         for row in &rows {
-            let before = standing(row, now);
+            let before = facts(row, now);
             let policy = kinds.iter().find(|(kind, _)| *kind == row.kind).unwrap().1;
             let expected = if before.is_abandoned() {
                 recovered += 1;
-                before.recovered(decide(&before, policy, footprint(row)), footprint(row), unwinding)
+                before.recovered(decide(&before, policy, footprint(row)), footprint(row), undoing)
             } else {
                 before
             };
@@ -297,18 +297,18 @@ async fn a_vanished_owner_is_recovered_from_by_the_rule(test: TestDb) {
 }
 
 /// `row` is as `expected`, and waits at least a second, the shortest wait after a crash, or not at all.
-fn assert_settled(row: &operation::Model, expected: &Standing, (now, later): (Timestamp, Timestamp), told: &str) {
+fn assert_settled(row: &operation::Model, expected: &OperationFacts, (now, later): (Timestamp, Timestamp), told: &str) {
     let in_time = if expected.due { row.run_after <= later } else { row.run_after >= at(now, 1000) };
     assert!(in_time, "run_after {told}");
-    assert_eq!(Standing { due: expected.due, ..standing(row, now) }, *expected, "{told}");
+    assert_eq!(OperationFacts { due: expected.due, ..facts(row, now) }, *expected, "{told}");
 }
 
 async fn a_panic_ends_an_operation_by_the_rule(test: TestDb) {
     let db = &test.db;
     let mut ended = 0;
-    for unwinding in [true, false] {
-        let settings = JobSettings { unwind: unwinding, ..settings() };
-        for (kind, policy) in [("provision", CrashPolicy::UnwindOutsideEffects), ("repair", CrashPolicy::Resume)] {
+    for undoing in [true, false] {
+        let settings = JobSettings { undo_stale: undoing, ..settings() };
+        for (kind, policy) in [("provision", CrashPolicy::UndoExternalEffects), ("repair", CrashPolicy::Resume)] {
             for footprint in FOOTPRINTS {
                 let now = db::now(db).await.unwrap();
                 let rows = vary(standings(now), &[0, 9], |row, crashes| {
@@ -319,7 +319,7 @@ async fn a_panic_ends_an_operation_by_the_rule(test: TestDb) {
                 rows::store(db, &rows).await;
                 for row in &rows {
                     begin_steps(db, row.id, footprint, now).await;
-                    let before = standing(row, now);
+                    let before = facts(row, now);
                     let claimed = Claimed { operation: row.clone(), purpose: ClaimPurpose::Run };
                     let written = end_panicked(db, &claimed, &Idle(kind, policy), &settings, now).await.unwrap();
                     assert_eq!(written.is_ok(), before.is_owned_by(FENCE), "{before:?}");
@@ -327,7 +327,7 @@ async fn a_panic_ends_an_operation_by_the_rule(test: TestDb) {
                     let expected = if written.is_ok() {
                         ended += 1;
                         assert_eq!(written, Ok(decided));
-                        before.recovered(decided, footprint, unwinding)
+                        before.recovered(decided, footprint, undoing)
                     } else {
                         before
                     };
@@ -349,7 +349,9 @@ async fn a_sweep_offers_exactly_what_may_start(test: TestDb) {
     let rows = vary(standings(now), &[-HOUR, HOUR], |row, offset| row.run_after = at(now, offset));
     let rows = vary(rows, &[0, 1], |row, starts| row.starts = starts);
     rows::store(db, &rows).await;
-    for (paused, what) in [(true, Sweep::Everything), (false, Sweep::Overdue), (false, Sweep::Everything)] {
+    for (paused, what) in
+        [(true, SweepScope::Everything), (false, SweepScope::Overdue), (false, SweepScope::Everything)]
+    {
         set_paused(db, QUEUE, paused, now).await.unwrap();
         sweep(db, &lists, QUEUE, &registry(), what, &Failpoints::default()).await.unwrap();
         let ready: Vec<String> = redis::cmd("LRANGE")
@@ -361,7 +363,7 @@ async fn a_sweep_offers_exactly_what_may_start(test: TestDb) {
             .unwrap();
         let offered: BTreeSet<_> = ready.iter().cloned().collect();
         assert_eq!(offered.len(), ready.len(), "an id is there twice");
-        let due = rows.iter().filter(|row| standing(row, now).is_offered(paused));
+        let due = rows.iter().filter(|row| facts(row, now).is_offered(paused));
         assert_eq!(offered, due.map(|row| row.id.to_string()).collect(), "paused: {paused}, {what:?}");
     }
 }
@@ -374,12 +376,12 @@ async fn a_request_to_cancel_does_what_the_rule_says(test: TestDb) {
         rows::store(db, &rows).await;
         for row in &rows {
             begin_steps(db, row.id, footprint, now).await;
-            let before = standing(row, now);
+            let before = facts(row, now);
             let outcome = ask_to_cancel(db, row, Actor::Customer, now).await;
             let expected = before.cancelled(footprint);
             assert_eq!(outcome != CancelOutcome::Ended, expected.is_some(), "{before:?}");
             let later = db::now(db).await.unwrap();
-            let after = standing(&rows::read(db, row.id).await, later);
+            let after = facts(&rows::read(db, row.id).await, later);
             assert_eq!(after, expected.unwrap_or(before), "{footprint:?} on {before:?}");
         }
     }
@@ -403,14 +405,14 @@ async fn a_request_to_cancel_is_refused_by_the_rule(test: TestDb) {
         let rows = vary(rows, &[None, Some(now)], |row, at| row.started_at = at);
         rows::store(db, &rows).await;
         for row in &rows {
-            let facts = CancelFacts::of(row);
+            let cancel = CancelFacts::of(row);
             let outcome = ask_to_cancel(db, row, *by, now).await;
-            assert_eq!(outcome, may_cancel(*by, facts), "{by} on {facts:?}");
+            assert_eq!(outcome, may_cancel(*by, cancel), "{by} on {cancel:?}");
             let later = db::now(db).await.unwrap();
-            let (before, after) = (standing(row, now), standing(&rows::read(db, row.id).await, later));
+            let (before, after) = (facts(row, now), facts(&rows::read(db, row.id).await, later));
             let changed = matches!(outcome, CancelOutcome::Cancelled | CancelOutcome::Requested);
             let expected = before.cancelled(Footprint::None).filter(|_| changed);
-            assert_eq!(after, expected.unwrap_or(before), "{by} on {facts:?}");
+            assert_eq!(after, expected.unwrap_or(before), "{by} on {cancel:?}");
             refused += usize::from(matches!(outcome, CancelOutcome::Refused(_)));
         }
     }
@@ -437,13 +439,13 @@ async fn a_slot_goes_with_its_operation(test: TestDb) {
         assert_eq!(slot_holders(db).await, [first.id]);
         let outcome = claim(db, QUEUE, second.id, WorkerId::generate(), &registry, &settings).await.unwrap();
         assert!(matches!(outcome, ClaimOutcome::NoSlot), "{outcome:?}");
-        assert_eq!(standing(&rows::read(db, second.id).await, now), standing(&second, now));
+        assert_eq!(facts(&rows::read(db, second.id).await, now), facts(&second, now));
         if vanishes {
             let lost = operation::ActiveModel { id: Set(first.id), lease_until: Set(expired), ..Default::default() };
             operation::Entity::update(lost).exec(db).await.unwrap();
             assert_eq!(recover_expired(db, QUEUE, &registry, &settings, now, &Failpoints::default()).await.unwrap(), 1);
         } else {
-            let end = End::Ended { state: OperationState::Succeeded, failure: None, undo: UnwindEnd::Nothing };
+            let end = End::Ended { state: OperationState::Succeeded, failure: None, undo: UndoEnd::Nothing };
             finish(db, &claimed, &end, now).await.unwrap().unwrap();
         }
         assert_eq!(slot_holders(db).await, []);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use zpack::db::entities::instance;
 use zpack::kernel::{Timestamp, VmId};
-use zpack::servers::payload::{Change, PayloadError, merge, read};
+use zpack::servers::payload::{PayloadError, PayloadUpdate, merge, read};
 use zpack::servers::store;
 
 use crate::support::rows::AnyOwner;
@@ -44,11 +44,11 @@ async fn two_writers_never_lose_a_key(test: TestDb) {
         let test = test.clone();
         tokio::spawn(async move {
             for round in 1..=ROUNDS {
-                let count = |_: &instance::Model, count: Option<u64>| Some(Change::to(count.unwrap_or(0) + 1));
+                let count = |_: &instance::Model, count: Option<u64>| Some(PayloadUpdate::to(count.unwrap_or(0) + 1));
                 merge(&test.db, vmid(), key, NOW, count).await.unwrap();
                 let own = |_: &instance::Model, seen: Option<u64>| {
                     assert!(seen.is_none_or(|seen| seen < round));
-                    Some(Change { value: Some(round), edge_due_at: Some(Some(NOW)) })
+                    Some(PayloadUpdate { value: Some(round), edge_due_at: Some(Some(NOW)) })
                 };
                 merge(&test.db, vmid(), if key == "left" { "own_left" } else { "own_right" }, NOW, own).await.unwrap();
                 merge(&test.db, vmid(), "both", NOW, count).await.unwrap();
@@ -67,14 +67,14 @@ async fn two_writers_never_lose_a_key(test: TestDb) {
 }
 
 async fn what_cannot_be_written_changes_nothing(test: TestDb) {
-    let set = |_: &instance::Model, _: Option<String>| Some(Change::to("x".repeat(59_000)));
+    let set = |_: &instance::Model, _: Option<String>| Some(PayloadUpdate::to("x".repeat(59_000)));
     let gone = merge(&test.db, vmid(), "a", NOW, set).await.unwrap_err();
     assert!(matches!(gone, PayloadError::Gone { .. }), "{gone}");
     a_server(&test).await;
     let before = merge(&test.db, vmid(), "a", NOW, set).await.unwrap();
     let large = merge(&test.db, vmid(), "b", NOW, set).await.unwrap_err();
     assert!(matches!(large, PayloadError::TooLarge { .. }), "{large}");
-    let other = |_: &instance::Model, _: Option<u64>| Some(Change::to(1));
+    let other = |_: &instance::Model, _: Option<u64>| Some(PayloadUpdate::to(1));
     let damaged = merge(&test.db, vmid(), "a", NOW, other).await.unwrap_err();
     assert!(matches!(damaged, PayloadError::Damaged { key: "a", .. }), "{damaged}");
     // The same value again changes nothing.

@@ -17,7 +17,7 @@ use zpack::observe::facts::Freshness;
 use zpack::observe::live::LiveState;
 use zpack::observe::proxy_watch::ProxyWatch;
 use zpack::ports::{GameProxy, Ping, PingTarget, ProxyEntry, ProxyError, ProxyListing, StatusPing, Unregistered};
-use zpack::servers::payload::{self, Change};
+use zpack::servers::payload::{self, PayloadUpdate};
 use zpack::servers::store;
 
 use crate::support::rows::AnyOwner;
@@ -76,7 +76,7 @@ async fn published(db: &TestDb, number: i64, now: Timestamp) -> ProxyEntry {
         ide: None,
     };
     let edge = EdgeRecord::begin(None, publication, now);
-    let set = |_: &instance::Model, _: Option<EdgeRecord>| Some(Change::to(edge.clone()));
+    let set = |_: &instance::Model, _: Option<EdgeRecord>| Some(PayloadUpdate::to(edge.clone()));
     payload::merge(&db.db, vmid, EDGE_KEY, now, set).await.unwrap();
     ProxyEntry { name: name.to_string(), address: Some(address) }
 }

@@ -6,8 +6,8 @@ use redis::AsyncCommands;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseConnection, EntityTrait, IntoActiveModel};
 use zpack::db;
 use zpack::db::entities::debt::{self, DebtKind, DebtState};
-use zpack::db::entities::operation::{self, OperationState, Unwind};
-use zpack::jobs::{Depth, Ended, Queue, ended_since, ensure_slots, queue_statuses, set_paused};
+use zpack::db::entities::operation::{self, OperationState, UndoState};
+use zpack::jobs::{Depth, EndedCounts, Queue, ended_since, ensure_slots, queue_statuses, set_paused};
 use zpack::kernel::{DebtId, OperationId, Timestamp, WorkerId};
 use zpack::roles::upkeep::{read_database, read_redis};
 use zpack::telemetry::Metrics;
@@ -17,7 +17,7 @@ use crate::support::{PrivateRedis, TestDb, lists_at, on_every_database, rows};
 async fn insert(
     db: &DatabaseConnection,
     state: OperationState,
-    unwind: Unwind,
+    unwind: UndoState,
     run_after: Timestamp,
     starts: i32,
 ) -> OperationId {
@@ -62,16 +62,16 @@ async fn every_question_about_a_queue_is_answered(test: TestDb) {
     let ago = |seconds: i64| Timestamp::from_millis(now.millis() - seconds * 1000);
     ensure_slots(db, Queue::Provision, 3).await.unwrap();
     set_paused(db, Queue::Provision, true, now).await.unwrap();
-    insert(db, OperationState::Queued, Unwind::None, ago(90), 0).await;
-    insert(db, OperationState::Queued, Unwind::None, ago(30), 0).await;
-    insert(db, OperationState::Queued, Unwind::None, now.after(Duration::from_secs(600)), 0).await;
-    insert(db, OperationState::Queued, Unwind::None, ago(500), 1).await;
-    insert(db, OperationState::Running, Unwind::None, ago(40), 1).await;
-    insert(db, OperationState::Failed, Unwind::Running, ago(40), 1).await;
-    insert(db, OperationState::Succeeded, Unwind::None, ago(40), 1).await;
-    insert(db, OperationState::Succeeded, Unwind::None, ago(200_000), 1).await;
-    let held = insert(db, OperationState::Stale, Unwind::Held, ago(40), 1).await;
-    let given_up = insert(db, OperationState::Stale, Unwind::None, ago(40), 1).await;
+    insert(db, OperationState::Queued, UndoState::None, ago(90), 0).await;
+    insert(db, OperationState::Queued, UndoState::None, ago(30), 0).await;
+    insert(db, OperationState::Queued, UndoState::None, now.after(Duration::from_secs(600)), 0).await;
+    insert(db, OperationState::Queued, UndoState::None, ago(500), 1).await;
+    insert(db, OperationState::Running, UndoState::None, ago(40), 1).await;
+    insert(db, OperationState::Failed, UndoState::Running, ago(40), 1).await;
+    insert(db, OperationState::Succeeded, UndoState::None, ago(40), 1).await;
+    insert(db, OperationState::Succeeded, UndoState::None, ago(200_000), 1).await;
+    let held = insert(db, OperationState::Stale, UndoState::Held, ago(40), 1).await;
+    let given_up = insert(db, OperationState::Stale, UndoState::None, ago(40), 1).await;
     owe(db, held, now).await;
     owe(db, held, now).await;
     owe(db, given_up, now).await;
@@ -82,7 +82,7 @@ async fn every_question_about_a_queue_is_answered(test: TestDb) {
     assert_eq!((status.running, status.slots, status.slots_taken), (2, 3, 0));
     assert_eq!((status.dead, status.debts), (3, 1));
     let ended = ended_since(db, ago(24 * 3600)).await.unwrap();
-    assert_eq!(ended["provision"], Ended { succeeded: 1, failed: 1, cancelled: 0, stale: 2 });
+    assert_eq!(ended["provision"], EndedCounts { succeeded: 1, failed: 1, cancelled: 0, stale: 2 });
 
     let metrics = Metrics::default();
     read_database(db, &metrics.stores).await.unwrap();
@@ -107,9 +107,9 @@ async fn redis_shows_waiting_ids_their_holders_and_living_workers() {
     let (living, dead) = (WorkerId::generate(), WorkerId::generate());
     let mut connection = lists.connection();
     for _ in 0..3 {
-        lists.ring(queue, OperationId::generate()).await.unwrap();
+        lists.offer_new(queue, OperationId::generate()).await.unwrap();
     }
-    lists.beat(queue, living, Duration::from_secs(60)).await.unwrap();
+    lists.heartbeat(queue, living, Duration::from_secs(60)).await.unwrap();
     let _: () = connection.zadd(queue.workers_key(), dead.to_string(), 1).await.unwrap();
     let _: () = connection.lpush(queue.processing_key(living), &["a", "b"]).await.unwrap();
     let _: () = connection.lpush(queue.processing_key(dead), "c").await.unwrap();

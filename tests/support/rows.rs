@@ -2,7 +2,7 @@
 
 use sea_orm::{ActiveModelTrait, ConnectionTrait, DatabaseConnection, EntityTrait, IntoActiveModel};
 use zpack::db::Authority;
-use zpack::db::entities::operation::{self, Actor, CancelRule, Cleanup, OperationState, Unwind};
+use zpack::db::entities::operation::{self, Actor, CancelRule, Cleanup, OperationState, UndoState};
 use zpack::jobs::Queue;
 use zpack::kernel::{OperationId, Timestamp};
 
@@ -19,7 +19,7 @@ pub fn queued(queue: Queue, kind: &str, at: Timestamp) -> operation::Model {
         cancel_rule: CancelRule::Anytime,
         state: OperationState::Queued,
         phase: None,
-        unwind: Unwind::None,
+        unwind: UndoState::None,
         cleanup: Cleanup::None,
         run_after: at,
         fence: 0,

@@ -8,8 +8,8 @@ use futures_util::future::BoxFuture;
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use zpack::db::entities::{operation, queue_slot};
 use zpack::jobs::{
-    CrashPolicy, Deadlines, Failpoints, Job, JobContext, JobEnd, JobSettings, Lane, Leftover, Lists, Queue, Registry,
-    UnwindEnd, WorkSpec, WorkerDeps,
+    CrashPolicy, Deadlines, Failpoints, Job, JobContext, JobEnd, JobSettings, Lane, Lists, NewDebt, Queue, Registry,
+    UndoEnd, WorkSpec, WorkerDeps,
 };
 use zpack::kernel::{Clock, OperationId, WorkerId};
 use zpack::telemetry::Metrics;
@@ -51,7 +51,7 @@ impl Runtime {
             slots: Some(1),
             concurrency: 1,
             grace: Duration::from_millis(300),
-            unwind: true,
+            undo_stale: true,
         }
     }
 
@@ -125,7 +125,7 @@ pub struct Script {
     policy: CrashPolicy,
     deadlines: Deadlines,
     run: Play<JobEnd>,
-    unwind: Play<UnwindEnd>,
+    unwind: Play<UndoEnd>,
 }
 
 impl Script {
@@ -139,16 +139,16 @@ impl Script {
             policy: CrashPolicy::Resume,
             deadlines: Deadlines { run: Duration::from_secs(600), undo: Duration::from_secs(600) },
             run: Arc::new(move |cx| Box::pin(run(cx))),
-            unwind: Arc::new(|_| Box::pin(async { UnwindEnd::Nothing })),
+            unwind: Arc::new(|_| Box::pin(async { UndoEnd::Nothing })),
         }
     }
 
     /// The same with steps that must not be repeated, and `unwind` to undo them.
     pub fn undone_by<F>(self, unwind: impl Fn(JobContext) -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = UnwindEnd> + Send + 'static,
+        F: Future<Output = UndoEnd> + Send + 'static,
     {
-        Self { policy: CrashPolicy::UnwindOutsideEffects, unwind: Arc::new(move |cx| Box::pin(unwind(cx))), ..self }
+        Self { policy: CrashPolicy::UndoExternalEffects, unwind: Arc::new(move |cx| Box::pin(unwind(cx))), ..self }
     }
 
     /// The same with these deadlines.
@@ -171,7 +171,7 @@ impl Job for Script {
         self.policy
     }
 
-    fn leftovers(&self, _: &operation::Model) -> Vec<Leftover> {
+    fn possible_debts(&self, _: &operation::Model) -> Vec<NewDebt> {
         Vec::new()
     }
 
@@ -179,7 +179,7 @@ impl Job for Script {
         (self.run)(cx.clone()).await
     }
 
-    async fn unwind(&self, cx: &JobContext) -> UnwindEnd {
+    async fn undo(&self, cx: &JobContext) -> UndoEnd {
         (self.unwind)(cx.clone()).await
     }
 }

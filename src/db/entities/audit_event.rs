@@ -1,27 +1,27 @@
-//! One privileged act or refusal. Never changed.
+//! One entry of the audit log: a privileged action or a refusal. Never changed.
 
 use sea_orm::entity::prelude::*;
 
 use crate::kernel::{AuditId, Timestamp};
 
-/// One privileged act or refusal. Never changed.
+/// One entry of the audit log: a privileged action or a refusal. Never changed.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "audit_events")]
 pub struct Model {
     /// Its id.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: AuditId,
-    /// Who: a user id, `internal` or `operator`.
+    /// The actor: a user id, `internal` or `operator`.
     pub actor: String,
-    /// What, for example `user.set_role`.
+    /// The action, for example `user.set_role`.
     pub action: String,
-    /// On what.
+    /// The subject of the action.
     pub subject: String,
     /// `done` or `refused`.
     pub outcome: String,
-    /// The request it came with.
+    /// The HTTP request that caused it.
     pub request_id: Option<String>,
-    /// JSON of what matters about it.
+    /// Details as JSON.
     pub detail: Option<String>,
     /// When.
     pub at: Timestamp,

@@ -1,10 +1,10 @@
-//! The last good copy of a catalog document.
+//! The last valid copy of a catalog document.
 
 use sea_orm::entity::prelude::*;
 
 use crate::kernel::Timestamp;
 
-/// The last good copy of a catalog document.
+/// The last valid copy of a catalog document.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "catalog_copies")]
 pub struct Model {

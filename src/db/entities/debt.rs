@@ -1,4 +1,4 @@
-//! Something an operation left in the outside world and that must be removed.
+//! A debt: something that an operation left outside and that has to be removed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::{DebtId, OperationId, Target, Timestamp, UnknownText, VmId, text_enum};
 
-/// What was left behind. Its text is that of the target, where it is something at the edge.
+/// The kind of a debt. For something at the edge, its text is that of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType, Serialize, Deserialize)]
 #[sea_orm(value_type = "String")]
 #[serde(into = "String", try_from = "String")]
@@ -17,12 +17,12 @@ pub enum DebtKind {
     Container,
     /// A reserved VMID and host name.
     Reservation,
-    /// Something published at a target that is a peer.
+    /// An entry at an edge target that is a peer.
     Edge(Target),
 }
 
 impl DebtKind {
-    /// Every kind there can be.
+    /// All kinds.
     pub fn all() -> impl Iterator<Item = Self> {
         [Self::Container, Self::Reservation].into_iter().chain(Target::peers().map(Self::Edge))
     }
@@ -69,7 +69,7 @@ impl TryFrom<String> for DebtKind {
 }
 
 text_enum! {
-    /// Where a debt stands.
+    /// The state of a debt.
     pub enum DebtState {
         /// It has to be removed.
         Open = "open",
@@ -80,7 +80,7 @@ text_enum! {
     }
 }
 
-/// Something an operation left in the outside world and that must be removed.
+/// A debt: something that an operation left outside and that has to be removed.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "debts")]
 pub struct Model {
@@ -89,21 +89,21 @@ pub struct Model {
     pub id: DebtId,
     /// The operation that left it, and the nonce it carries.
     pub operation_id: OperationId,
-    /// What it is.
+    /// Its kind.
     pub kind: DebtKind,
-    /// The number of the container.
+    /// The VMID of the container.
     pub vmid: Option<VmId>,
-    /// Where it was last known.
+    /// The node on which it was last observed.
     pub node: Option<String>,
-    /// What and why, in words.
+    /// What it is and why it is left, for operators.
     pub detail: String,
-    /// JSON of what is needed to remove it; absent for one that only an operator can judge.
+    /// What is needed to remove it, as JSON; `None` if only an operator can remove it.
     pub subject: Option<String>,
-    /// Where it stands.
+    /// Its state.
     pub state: DebtState,
-    /// How often its removal was tried.
+    /// The number of attempts to remove it.
     pub attempts: i32,
-    /// When it is tried again.
+    /// When the next attempt is due.
     pub next_attempt_at: Option<Timestamp>,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
@@ -131,10 +131,6 @@ mod tests {
             assert_eq!(kind.as_str().parse(), Ok(kind));
         }
         let unknown = "traefik".parse::<DebtKind>().unwrap_err();
-        assert_eq!(
-            unknown.allowed,
-            texts.join(", "),
-            "nothing of ours can be left at a target that reads our documents"
-        );
+        assert_eq!(unknown.allowed, texts.join(", "), "a target that reads our documents cannot have a debt");
     }
 }

@@ -1,10 +1,10 @@
-//! An episode that had its operation.
+//! An episode and its operation.
 
 use sea_orm::entity::prelude::*;
 
 use crate::kernel::{OperationId, Timestamp};
 
-/// An episode that had its operation: there is no second one for it, even after the first has ended.
+/// An episode and its operation: it never gets another one, even after that operation has ended.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "episodes")]
 pub struct Model {
@@ -13,9 +13,9 @@ pub struct Model {
     pub id: String,
     /// The kind of the operation.
     pub kind: String,
-    /// What the episode is about.
+    /// The subject of the episode.
     pub subject: String,
-    /// Which episode of the subject.
+    /// Identifies the episode among those of the subject.
     pub name: String,
     /// The operation.
     pub operation_id: OperationId,

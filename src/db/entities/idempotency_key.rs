@@ -15,13 +15,13 @@ pub struct Model {
     pub body_hash: String,
     /// HTTP status of the answer.
     pub status: i32,
-    /// JSON of the answer.
+    /// The body of the answer, as JSON.
     pub response: String,
     /// The operation it began.
     pub operation_id: Option<OperationId>,
     /// When.
     pub created_at: Timestamp,
-    /// When it may be forgotten.
+    /// When the row may be deleted.
     pub expires_at: Timestamp,
 }
 

@@ -31,13 +31,13 @@ pub struct Model {
     /// Its id.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: InstanceId,
-    /// Its number; customers address it by this.
+    /// Its VMID, by which customers address it.
     pub vmid: VmId,
     /// Its host name.
     pub hostname: Hostname,
     /// Its owner.
     pub user_id: UserId,
-    /// The operation that made it; its container carries this nonce.
+    /// The operation that created it; its container carries this nonce.
     pub operation_id: OperationId,
     /// Game server or dev container.
     pub kind: InstanceKind,
@@ -53,21 +53,21 @@ pub struct Model {
     pub memory_mib: i32,
     /// Number of cores.
     pub cpu_cores: i32,
-    /// The node it was last seen on.
+    /// The node on which its container was last observed.
     pub node: String,
     /// The address of its agent.
     pub address: String,
     /// What zpack wants it to be.
     pub lifecycle: Lifecycle,
-    /// Counts configurations handed to its agent.
+    /// Counts the configurations that were sent to its agent.
     pub generation: i32,
-    /// JSON of edge and proxy state; changed by merging only.
+    /// State of its features, such as edge and proxy, as JSON; each feature changes only its own key.
     pub payload: String,
-    /// When its public side is looked at again; `None` while nothing is to be done there.
+    /// When its edge is due to be reconciled; `None` while nothing is to be done there.
     pub edge_due_at: Option<Timestamp>,
     /// Counts changes, for compare-and-set.
     pub revision: i64,
-    /// When it was recorded.
+    /// When the row was created.
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,

@@ -1,21 +1,21 @@
-//! Who leads, and how often that has changed.
+//! A named lease: its leader and its epoch.
 
 use sea_orm::entity::prelude::*;
 
 use crate::kernel::Timestamp;
 
-/// Who leads, and how often that has changed.
+/// A named lease: its leader and its epoch.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "leases")]
 pub struct Model {
-    /// What is led.
+    /// The name of the lease.
     #[sea_orm(primary_key, auto_increment = false)]
     pub name: String,
-    /// Raised by every new leader; a transaction of an older one is refused.
+    /// Raised by every new leader; transactions of an older leader are refused.
     pub epoch: i64,
     /// The leader, absent after it has resigned.
     pub holder: Option<String>,
-    /// When it last said that it leads, absent after it has resigned.
+    /// The last heartbeat of the leader, absent after it has resigned.
     pub renewed_at: Option<Timestamp>,
 }
 

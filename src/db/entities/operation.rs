@@ -5,19 +5,19 @@ use sea_orm::entity::prelude::*;
 use crate::kernel::{OperationId, Timestamp, UserId, VmId, text_enum};
 
 text_enum! {
-    /// Where an operation stands (docs/contracts/http-api.md 1).
+    /// The state of an operation (docs/contracts/http-api.md 1).
     pub enum OperationState {
         /// Accepted, waiting for a worker.
         Queued = "queued",
         /// A worker owns it.
         Running = "running",
-        /// It did what was asked.
+        /// Its work is done.
         Succeeded = "succeeded",
-        /// It could not; what it had done was undone or is listed.
+        /// It failed; its effects were undone or are recorded as debts.
         Failed = "failed",
-        /// The user stopped it.
+        /// It was cancelled.
         Cancelled = "cancelled",
-        /// Its worker vanished after an outside effect; it is never started again.
+        /// Its worker vanished after an external effect; it is never started again.
         Stale = "stale",
     }
 }
@@ -26,7 +26,7 @@ impl OperationState {
     /// States that end an operation.
     pub const ENDED: &'static [Self] = &[Self::Succeeded, Self::Failed, Self::Cancelled, Self::Stale];
 
-    /// Whether nothing will change the state any more.
+    /// Whether this is an end state.
     pub const fn is_ended(self) -> bool {
         match self {
             Self::Queued | Self::Running => false,
@@ -36,31 +36,31 @@ impl OperationState {
 }
 
 text_enum! {
-    /// Whether the effects of an interrupted run still have to be undone.
-    pub enum Unwind {
+    /// Whether the effects of an interrupted run have to be undone.
+    pub enum UndoState {
         /// Nothing to undo.
         None = "none",
-        /// A worker shall undo it.
+        /// A worker has to undo it.
         Due = "due",
         /// A worker is undoing it.
         Running = "running",
         /// Undone.
         Done = "done",
-        /// It waits for an operator.
+        /// The undo failed too often and waits for an operator.
         Held = "held",
     }
 }
 
 text_enum! {
-    /// What an operation left behind in the outside world (docs/contracts/http-api.md 1).
+    /// The state of the debts of an operation (docs/contracts/http-api.md 1).
     pub enum Cleanup {
-        /// Nothing.
+        /// It has none.
         None = "none",
-        /// Something; a worker is removing it.
+        /// Debts are open; a worker settles them.
         Pending = "pending",
-        /// Something was left and has been removed.
+        /// All debts are closed.
         Done = "done",
-        /// Something; an operator must decide.
+        /// Debts are open; an operator has to act.
         Required = "required",
     }
 }
@@ -76,17 +76,17 @@ text_enum! {
         Internal = "internal",
         /// Billing.
         Billing = "billing",
-        /// Another part of zpack. Also what is not on record: operations of releases that did not write it down.
+        /// Another part of zpack. Also operations of releases that did not record the actor.
         System = "system",
     }
 }
 
 text_enum! {
-    /// When an operation may be cancelled, by those who may.
+    /// When an operation may be cancelled.
     pub enum CancelRule {
-        /// Until it ends: what it has done is undone.
+        /// Until it ends; its effects are undone.
         Anytime = "anytime",
-        /// Until it is started for the first time: after that it runs to its end.
+        /// Until it is first started; after that it runs to its end.
         BeforeStart = "before_start",
     }
 }
@@ -95,70 +95,70 @@ text_enum! {
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "operations")]
 pub struct Model {
-    /// Its id, also the id of its job and the nonce of its outside effects.
+    /// Its id, also the nonce of its external effects.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: OperationId,
-    /// Which job runs it, for example `provision`.
+    /// Its kind, for example `provision`.
     pub kind: String,
-    /// The queue that hands it out.
+    /// Its queue.
     pub queue: String,
     /// Version of `payload`.
     pub schema_version: i32,
-    /// JSON the job reads, at most 60 000 bytes.
+    /// The payload for the job, as JSON, at most 60 000 bytes.
     pub payload: String,
-    /// JSON the user is shown of what was asked for; `None` for operations of releases that did not write it down.
+    /// The request as shown to the user, as JSON; `None` for operations of releases that did not record it.
     pub request: Option<String>,
     /// Who began it.
     pub begun_by: Actor,
     /// When it may be cancelled.
     pub cancel_rule: CancelRule,
-    /// Where it stands.
+    /// Its state.
     pub state: OperationState,
-    /// The step at work or last done.
+    /// The step that is running or was last done.
     pub phase: Option<String>,
-    /// Whether effects of an interrupted run still have to be undone.
-    pub unwind: Unwind,
-    /// What is left behind in the outside world.
+    /// Whether effects of an interrupted run have to be undone.
+    pub unwind: UndoState,
+    /// The state of its debts.
     pub cleanup: Cleanup,
-    /// Not to be started before, by the clock of the database.
+    /// The earliest start, by the clock of the database.
     pub run_after: Timestamp,
-    /// Counts owners; a write of an older owner changes nothing.
+    /// The fence, raised by every claim; writes of an older owner change nothing.
     pub fence: i64,
-    /// Until when the owner may go without renewing.
+    /// When the lease of the owner expires.
     pub lease_until: Option<Timestamp>,
     /// The process that owns it.
     pub worker: Option<String>,
-    /// When its owner claimed it; nothing while it has none.
+    /// When its owner claimed it; `None` without an owner.
     pub claimed_at: Option<Timestamp>,
-    /// How often it was started.
+    /// The number of its starts.
     pub starts: i32,
-    /// How often its owner vanished.
+    /// The number of owners that vanished.
     pub crashes: i32,
-    /// How often it may be started.
+    /// The maximum number of starts.
     pub max_starts: i32,
     /// When its id was last put on the ready list.
     pub offered_at: Option<Timestamp>,
-    /// How often that was.
+    /// The number of offers since the last claim.
     pub offer_count: i32,
-    /// The user wants it to stop at the next boundary.
+    /// Whether it was asked to stop at the next step boundary.
     pub cancel_requested: bool,
-    /// Identifies the request; one operation per key may be under way.
+    /// The deduplication key: at most one unfinished operation has it.
     pub dedup_key: Option<String>,
-    /// For whom it runs.
+    /// The customer it belongs to.
     pub user_id: Option<UserId>,
-    /// The server it is about, once known.
+    /// The VMID of its server, once known.
     pub vmid: Option<VmId>,
-    /// Number of steps it will take, 0 while unknown.
+    /// The number of its steps, 0 while unknown.
     pub step_count: i32,
-    /// JSON of the saga after its last finished step.
+    /// The state of the saga after its last finished step, as JSON.
     pub saga_state: Option<String>,
-    /// Why it failed, as a code.
+    /// The error code, if it failed.
     pub error_code: Option<String>,
-    /// Why it failed, in words.
+    /// The error message, if it failed.
     pub error_message: Option<String>,
     /// The step that failed.
     pub error_phase: Option<String>,
-    /// When its owner last renewed.
+    /// The last heartbeat of its owner.
     pub heartbeat_at: Option<Timestamp>,
     /// When it was accepted.
     pub created_at: Timestamp,
@@ -166,7 +166,7 @@ pub struct Model {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
-    /// Number of its last progress event.
+    /// The number of its last progress event.
     pub event_seq: i32,
 }
 

@@ -11,7 +11,7 @@ pub struct Model {
     /// The operation.
     #[sea_orm(primary_key, auto_increment = false)]
     pub operation_id: OperationId,
-    /// Its place, from 1.
+    /// Its number, from 1.
     #[sea_orm(primary_key, auto_increment = false)]
     pub seq: i32,
     /// What happened, for example `step_done`.

@@ -1,17 +1,17 @@
-//! One step of an operation: the journal row that stands before its effect.
+//! One step of an operation: the row of the journal, written before the effect of the step.
 
 use sea_orm::entity::prelude::*;
 
 use crate::kernel::{OperationId, Timestamp, text_enum};
 
 text_enum! {
-    /// Where a step stands.
+    /// The status of a step.
     pub enum StepStatus {
         /// It may have had its effect.
         Started = "started",
         /// It had its effect.
         Done = "done",
-        /// It failed; its effect may still be there.
+        /// It failed; its effect may remain.
         Failed = "failed",
         /// Its effect was undone.
         Undone = "undone",
@@ -20,25 +20,25 @@ text_enum! {
     }
 }
 
-/// One step of an operation: the journal row that stands before its effect.
+/// One step of an operation: the row of the journal, written before the effect of the step.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "operation_steps")]
 pub struct Model {
     /// The operation.
     #[sea_orm(primary_key, auto_increment = false)]
     pub operation_id: OperationId,
-    /// Its place, from 0.
+    /// Its position, from 0.
     #[sea_orm(primary_key, auto_increment = false)]
     pub seq: i32,
     /// The name of the step.
     pub name: String,
-    /// Where it stands.
+    /// Its status.
     pub status: StepStatus,
-    /// Whether it touches the outside world.
+    /// Whether it has an external effect.
     pub outside: bool,
     /// The owner that wrote it.
     pub fence: i64,
-    /// What happened, in words.
+    /// What happened, as text.
     pub detail: Option<String>,
     /// When it was started.
     pub started_at: Timestamp,

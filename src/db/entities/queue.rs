@@ -1,10 +1,10 @@
-//! One queue and whether it hands out work.
+//! One queue and its pause switch.
 
 use sea_orm::entity::prelude::*;
 
 use crate::kernel::Timestamp;
 
-/// One queue and whether it hands out work.
+/// One queue and its pause switch.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "queues")]
 pub struct Model {
@@ -13,7 +13,7 @@ pub struct Model {
     pub name: String,
     /// No operation of a paused queue is claimed.
     pub paused: bool,
-    /// When that was decided.
+    /// When it was last changed.
     pub updated_at: Timestamp,
 }
 

@@ -1,10 +1,10 @@
-//! One of the operations a queue may run at a time, over all workers.
+//! One slot of a queue: the slots bound how many of its operations run at the same time in all workers together.
 
 use sea_orm::entity::prelude::*;
 
 use crate::kernel::OperationId;
 
-/// One of the operations a queue may run at a time, over all workers.
+/// One slot of a queue: the slots bound how many of its operations run at the same time in all workers together.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "queue_slots")]
 pub struct Model {
@@ -14,7 +14,7 @@ pub struct Model {
     /// Its number, from 0.
     #[sea_orm(primary_key, auto_increment = false)]
     pub slot: i32,
-    /// Who holds it.
+    /// The operation that holds it.
     pub operation_id: Option<OperationId>,
     /// The owner that took it.
     pub fence: i64,

@@ -1,4 +1,4 @@
-//! Who holds a VMID and a host name, or held it last. Neither is ever held twice: both columns are unique.
+//! A VMID and a host name with their current or last holder. Both columns are unique, so each has at most one holder.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,21 +9,21 @@ text_enum! {
     pub enum ReservationState {
         /// Held by an operation or a server.
         Held = "held",
-        /// Somebody else has a container of that number; never handed out again until an operator frees it.
+        /// A container that is not ours has this VMID; it is not handed out again until an operator frees it.
         Burned = "burned",
-        /// Nobody holds it any more. The row stays, so that the number is not handed out again soon.
+        /// Not held any more. The row stays, so that the VMID is not handed out again soon.
         Released = "released",
     }
 }
 
-/// Who holds a VMID and a host name, or held it last. Neither is ever held twice: both columns are unique.
+/// A VMID and a host name with their current or last holder. Both columns are unique, so each has at most one holder.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "reservations")]
 pub struct Model {
-    /// The number.
+    /// The VMID.
     #[sea_orm(primary_key, auto_increment = false)]
     pub vmid: VmId,
-    /// The host name that goes with it.
+    /// The host name that is reserved with it.
     pub hostname: Hostname,
     /// Whether it is in use.
     pub state: ReservationState,
@@ -31,11 +31,11 @@ pub struct Model {
     pub operation_id: OperationId,
     /// When it was taken.
     pub created_at: Timestamp,
-    /// When it was released, while nobody holds it.
+    /// When it was released; `None` while it is held.
     pub released_at: Option<Timestamp>,
-    /// The node the container goes to, once that is decided.
+    /// The node of the container, once it is chosen.
     pub node: Option<String>,
-    /// The memory promised to it there, in MiB.
+    /// The memory committed to it on that node, in MiB.
     pub memory_mib: Option<i32>,
 }
 

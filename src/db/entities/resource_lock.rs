@@ -1,17 +1,17 @@
-//! One thing only one running operation may use at a time. A lock of an operation that lost its lease is free.
+//! A resource that only one running operation may use at a time. The lock of an operation that lost its lease is free.
 
 use sea_orm::entity::prelude::*;
 
 use crate::kernel::{OperationId, Timestamp};
 
-/// One thing only one running operation may use at a time. A lock of an operation that lost its lease is free.
+/// A resource that only one running operation may use at a time. The lock of an operation that lost its lease is free.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "resource_locks")]
 pub struct Model {
     /// What is locked, for example `template:9000`.
     #[sea_orm(primary_key, auto_increment = false)]
     pub name: String,
-    /// Who holds it.
+    /// The operation that holds it.
     pub operation_id: Option<OperationId>,
     /// The owner that took it.
     pub fence: i64,

@@ -11,9 +11,9 @@ pub struct Model {
     /// The token.
     #[sea_orm(primary_key, auto_increment = false)]
     pub token_id: TokenId,
-    /// Whose it was.
+    /// Its user.
     pub user_id: UserId,
-    /// When the row may be forgotten.
+    /// When the row may be deleted.
     pub expires_at: Timestamp,
 }
 

@@ -7,9 +7,9 @@ use crate::kernel::{Timestamp, UserId, text_enum};
 text_enum! {
     /// The enforcement state of an owner (docs/contracts/stripe.md 3).
     pub enum StandingState {
-        /// Nothing is owed.
+        /// All invoices are paid.
         Active = "active",
-        /// A payment failed; nothing is restricted but new servers.
+        /// A payment failed; only new servers are blocked.
         Warning = "warning",
         /// The last reminder was sent.
         FinalWarning = "final_warning",
@@ -21,7 +21,7 @@ text_enum! {
         Retained = "retained",
         /// An operator will delete it.
         PendingDeletion = "pending_deletion",
-        /// Paid again; everything is open.
+        /// Paid again; nothing is blocked.
         Restored = "restored",
     }
 }
@@ -35,11 +35,11 @@ pub struct Model {
     pub user_id: UserId,
     /// The enforcement state.
     pub state: StandingState,
-    /// An operator holds the account, whatever was paid.
+    /// An operator has put the account on hold, regardless of payments.
     pub manual_hold: bool,
-    /// Why, in words for the owner.
+    /// The reason, as text for the owner.
     pub reason: Option<String>,
-    /// Since when.
+    /// When the state began.
     pub since: Timestamp,
     /// Counts changes, for compare-and-set.
     pub version: i64,

@@ -39,7 +39,7 @@ pub struct Model {
     pub password_hash: String,
     /// Tokens of an older epoch are revoked.
     pub token_epoch: i32,
-    /// What billing last said, for display.
+    /// The last status from billing, for display.
     pub billing_status: Option<String>,
     /// Since when the account is suspended.
     pub suspended_at: Option<Timestamp>,

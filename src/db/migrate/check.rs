@@ -1,5 +1,5 @@
-//! Compares the entities with the live schema. Extra things are told but do no harm, as new schemas carry old code
-//! during a deploy; an extra column that must be filled does harm.
+//! Compares the entities with the live schema. Extra tables and columns are reported but harmless, since old code runs
+//! on a newer schema during a deployment; an extra column that requires a value is not.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use super::live::{LiveColumn, columns};
 use super::{MigrateError, RECORD, while_doing};
 use crate::db::entities as e;
 
-/// Kinds of column types that are the same thing on the three databases.
+/// Kinds of column types that correspond on the three databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Family {
     Text,
@@ -31,7 +31,7 @@ impl fmt::Display for Family {
     }
 }
 
-/// Type and nullability of a column, in words.
+/// Type and nullability of a column, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnShape(String);
 
@@ -45,15 +45,15 @@ fn shape(kind: impl fmt::Display, nullable: bool) -> ColumnShape {
     ColumnShape(format!("{kind}, {}", if nullable { "optional" } else { "required" }))
 }
 
-/// One way in which the schema is not what the code expects.
+/// One difference between the schema and the entities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// A table is not there.
+    /// A table is missing.
     MissingTable {
         /// Its name.
         table: String,
     },
-    /// A column is not there.
+    /// A column is missing.
     MissingColumn {
         /// Its table.
         table: String,
@@ -62,7 +62,7 @@ pub enum Difference {
         /// What the code expects.
         expected: ColumnShape,
     },
-    /// A column is something else.
+    /// A column has another type or nullability.
     OtherColumn {
         /// Its table.
         table: String,
@@ -70,15 +70,15 @@ pub enum Difference {
         column: String,
         /// What the code expects.
         expected: ColumnShape,
-        /// What is there.
+        /// What the schema has.
         found: ColumnShape,
     },
-    /// There is a table the code does not know.
+    /// The code does not know a table.
     ExtraTable {
         /// Its name.
         table: String,
     },
-    /// There is a column the code does not know.
+    /// The code does not know a column.
     ExtraColumn {
         /// Its table.
         table: String,
@@ -110,11 +110,11 @@ impl fmt::Display for Difference {
                 write!(f, "column {table}.{column} ({expected}) is missing; `zpack migrate up` may add it")
             }
             Self::OtherColumn { table, column, expected, found } => {
-                write!(f, "column {table}.{column} is {found}, but zpack expects {expected}; it was changed by hand")
+                write!(f, "column {table}.{column} is {found}, but zpack expects {expected}; it was changed manually")
             }
-            Self::ExtraTable { table } => write!(f, "table {table} is not zpack's; it does no harm"),
+            Self::ExtraTable { table } => write!(f, "table {table} is not zpack's; it is harmless"),
             Self::ExtraColumn { table, column, may_be_omitted: true } => {
-                write!(f, "column {table}.{column} is unknown; it does no harm, a newer zpack may have added it")
+                write!(f, "column {table}.{column} is unknown; it is harmless, a newer zpack may have added it")
             }
             Self::ExtraColumn { table, column, may_be_omitted: false } => {
                 write!(f, "column {table}.{column} is unknown and required without a default; inserts will fail")
@@ -123,7 +123,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// How the live schema differs from the entities; nothing when it is what the code expects.
+/// The differences between the live schema and the entities.
 pub async fn check(db: &impl ConnectionTrait) -> Result<Vec<Difference>, MigrateError> {
     let live = columns(db).await.map_err(while_doing("read the schema"))?;
     let mut tables: BTreeMap<String, Vec<LiveColumn>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! The tables and columns a database really has.
+//! The actual tables and columns of a database.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, RuntimeErr, Statement};
 
@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, RuntimeErr, St
 pub(super) struct LiveColumn {
     pub table_name: String,
     pub column_name: String,
-    /// In the words of that database.
+    /// Its type, as that database names it.
     pub type_name: String,
     /// `YES` or `NO`, like the two that follow.
     nullable: String,
@@ -20,12 +20,12 @@ impl LiveColumn {
         self.nullable == "YES"
     }
 
-    /// Whether the database computes the value itself.
+    /// Whether the database generates the value.
     pub(super) fn is_generated(&self) -> bool {
         self.generated == "YES"
     }
 
-    /// Whether a row can be inserted without naming the column.
+    /// Whether a row can be inserted without a value for the column.
     pub(super) fn may_be_omitted(&self) -> bool {
         self.is_nullable() || self.is_generated() || self.defaulted == "YES"
     }

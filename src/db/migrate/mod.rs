@@ -1,4 +1,4 @@
-//! Brings the schema up to date, tells where it stands, and compares it with the entities.
+//! Migrates the schema, reports its state, and compares it with the entities.
 
 mod check;
 mod live;
@@ -18,7 +18,7 @@ const LOCK_NUMBER: i64 = 0x007a_7061_636b;
 /// Where applied migrations are recorded.
 const RECORD: &str = "seaql_migrations";
 
-/// The schema cannot be brought up to date or looked at.
+/// Why the schema could not be migrated or read.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// The database was migrated by a newer zpack.
@@ -33,15 +33,15 @@ pub enum MigrateError {
         /// Their names.
         names: Vec<String>,
     },
-    /// Another process is migrating and does not come to an end.
+    /// Another process has been migrating for too long.
     #[error("another process has been migrating this database for {LOCK_SECONDS} seconds")]
     Locked,
-    /// The database refused.
+    /// The database failed.
     #[error("cannot {doing}")]
     Database {
-        /// What was being done.
+        /// The action that failed.
         doing: &'static str,
-        /// What the database said.
+        /// The error of the database.
         source: DbErr,
     },
 }
@@ -56,12 +56,12 @@ impl Classify for MigrateError {
     }
 }
 
-/// Puts what was being done beside what the database said.
+/// Adds the action that failed to an error of the database.
 fn while_doing(doing: &'static str) -> impl FnOnce(DbErr) -> MigrateError {
     move |source| MigrateError::Database { doing, source }
 }
 
-/// Where a migration stands.
+/// The state of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MigrationState {
     /// It was run.
@@ -75,16 +75,16 @@ pub enum MigrationState {
     Unknown,
 }
 
-/// One migration and where it stands.
+/// One migration and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MigrationStatus {
     /// Its name.
     pub name: String,
-    /// Where it stands.
+    /// Its state.
     pub state: MigrationState,
 }
 
-/// Runs the pending migrations and answers their names. Processes that do so at once take turns, and all but the first
+/// Runs the pending migrations and returns their names. Concurrent processes wait for each other; all but the first
 /// find nothing to do.
 pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrateError> {
     let transaction = begin(db).await.map_err(while_doing("begin a transaction"))?;
@@ -100,14 +100,14 @@ pub async fn up(db: &DatabaseConnection) -> Result<Vec<String>, MigrateError> {
     Ok(before.into_iter().filter(|line| line.state == MigrationState::Pending).map(|line| line.name).collect())
 }
 
-/// Refuses a schema that lacks migrations. A newer schema passes: old code runs on it during a deploy.
+/// Refuses a schema with pending migrations. Accepts a newer schema: old code runs on it during a deployment.
 pub async fn require_current(db: &impl ConnectionTrait) -> Result<(), MigrateError> {
     let status = status(db).await?.into_iter();
     let names: Vec<_> = status.filter(|line| line.state == MigrationState::Pending).map(|line| line.name).collect();
     if names.is_empty() { Ok(()) } else { Err(MigrateError::Pending { names }) }
 }
 
-/// Every migration, in order, and where it stands. Changes nothing.
+/// Every migration with its state, in order. Changes nothing.
 pub async fn status(db: &impl ConnectionTrait) -> Result<Vec<MigrationStatus>, MigrateError> {
     let applied = applied(db).await.map_err(while_doing("read which migrations were run"))?;
     let known: Vec<_> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
@@ -136,7 +136,7 @@ async fn applied<C: ConnectionTrait>(db: &C) -> Result<Vec<Applied>, DbErr> {
     Applied::find_by_statement(Statement::from_string(db.get_database_backend(), query)).all(db).await
 }
 
-/// Makes this the only process that migrates. SQLite needs nothing: the transaction has the place of the one writer.
+/// Takes the migration lock. SQLite needs none: the transaction is the only writer.
 async fn lock(transaction: &DatabaseTransaction) -> Result<(), MigrateError> {
     let doing = "take the migration lock";
     match transaction.get_database_backend() {
@@ -152,7 +152,7 @@ async fn lock(transaction: &DatabaseTransaction) -> Result<(), MigrateError> {
             }
         }
         DbBackend::MySql => {
-            // Its schema changes commit by themselves, so the lock belongs to the session the transaction pins.
+            // Its schema changes commit implicitly, so the lock belongs to the session that the transaction uses.
             let take = format!("SELECT GET_LOCK({MARIADB_LOCK}, {LOCK_SECONDS}) = 1 AS taken");
             let statement = Statement::from_string(DbBackend::MySql, take);
             let row = transaction.query_one_raw(statement).await.map_err(while_doing(doing))?;
@@ -166,7 +166,7 @@ async fn lock(transaction: &DatabaseTransaction) -> Result<(), MigrateError> {
     }
 }
 
-/// Locks of MariaDB are known to its whole server, hence the name of the database.
+/// Locks of MariaDB are global to the server, so the name includes the database.
 const MARIADB_LOCK: &str = "CONCAT('zpack-migrate.', MD5(DATABASE()))";
 
 async fn unlock(transaction: &DatabaseTransaction) -> Result<(), MigrateError> {

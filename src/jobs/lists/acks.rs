@@ -1,8 +1,8 @@
-//! Ids that are done with, until Redis has dropped them from the own list.
+//! Acknowledgements that wait to be sent: handled ids that are still on the worker's processing list.
 //!
-//! The receiver takes them along on its next trip (docs/contracts/jobs.md 2b.6); while it may be blocked, or is away, a
-//! task of their own sends them on the shared connection. An id counts as received until it is dropped, so that no
-//! reconcile takes it for new.
+//! The receiver sends them with its next command (docs/contracts/jobs.md 2b.6). While it may be blocked or has failed,
+//! a separate task sends them on the shared connection. An id counts as received until Redis has dropped it, so that
+//! [`Receiver`](super::receiver::Receiver) does not take it for a new one.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +20,7 @@ const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_se
 #[derive(Default)]
 struct State {
     waiting: Vec<OperationId>,
-    /// Whether the receiver comes by at once, so that nobody else need send them.
+    /// Whether the receiver is about to send them, so that the task need not.
     receiver_comes: bool,
 }
 
@@ -42,7 +42,7 @@ impl Acks {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that `id` is done with. Whoever calls this wakes the receiver afterwards, if it waits for a free place.
+    /// Adds the acknowledgement of `id`. The caller then frees a place, which wakes a receiver that waits for one.
     pub(super) fn done(&self, id: OperationId) {
         let mut state = self.state();
         state.waiting.push(id);
@@ -51,30 +51,31 @@ impl Acks {
         }
     }
 
-    /// What the receiver takes along, and whether it `returns` at once or may be blocked.
+    /// Takes all acknowledgements for the receiver to send. `returns` says whether its command returns immediately or
+    /// may block.
     pub(super) fn take(&self, returns: bool) -> Vec<OperationId> {
         let mut state = self.state();
         state.receiver_comes = returns;
         std::mem::take(&mut state.waiting)
     }
 
-    /// The receiver is back, and comes again as soon as one more id is done with.
+    /// Records that the receiver will send the next acknowledgement.
     pub(super) fn receiver_is_back(&self) {
         self.state().receiver_comes = true;
     }
 
-    /// The receiver does not come for a while, or never again.
+    /// Records that the receiver sends no acknowledgements for a while, or has stopped.
     pub(super) fn receiver_is_away(&self) {
         self.state().receiver_comes = false;
         self.wake.notify_one();
     }
 
-    /// `ids` could not be dropped: they wait again.
+    /// Returns `ids`, whose acknowledgement failed.
     pub(super) fn put_back(&self, ids: Vec<OperationId>) {
         self.state().waiting.extend(ids);
     }
 
-    /// `ids` are dropped.
+    /// Records that `ids` are acknowledged.
     pub(super) async fn dropped(&self, ids: &[OperationId]) {
         for id in ids {
             self.inflight.release(*id);
@@ -82,7 +83,7 @@ impl Acks {
         }
     }
 
-    /// Sends what the receiver does not take, until `stop` fires; then what is left, once.
+    /// Sends the acknowledgements that the receiver does not, until `stop` fires; then tries once to send the rest.
     pub(super) async fn send_until(&self, stop: &CancellationToken) {
         let mut failures = 0;
         loop {
@@ -94,7 +95,7 @@ impl Acks {
                         self.dropped(&ids).await;
                     }
                     Err(error) => {
-                        tracing::debug!(%error, "{} ids stay on the list for now", ids.len());
+                        tracing::debug!(%error, "{} acknowledgements failed; trying again", ids.len());
                         self.put_back(ids);
                         tokio::select! {
                             () = stop.cancelled() => return,

@@ -8,11 +8,11 @@ use crate::db::RedisPool;
 use crate::jobs::queue::Queue;
 use crate::kernel::{OperationId, WorkerId};
 
-/// How many entries one list operation touches at most: scripts stay short and never hit Lua's stack limit.
+/// The most entries of one list operation, so that scripts stay short and below Lua's stack limit.
 pub(in crate::jobs) const PAGE: usize = 200;
 
-/// A customer waits for this.
-const RING: Duration = Duration::from_millis(500);
+/// The timeout of an offer. Short, because a customer waits for it.
+const OFFER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The lists of all queues. Cheap to clone.
 #[derive(Clone)]
@@ -31,15 +31,16 @@ impl Lists {
         self.redis.clone()
     }
 
-    /// Announces a fresh id, in half a second or not at all. Losing this costs time only: the sweeper offers the row.
-    pub async fn ring(&self, queue: Queue, id: OperationId) -> Result<(), RedisError> {
+    /// Offers the id of an operation that was just accepted, with a timeout of half a second. If that fails, the
+    /// operation only starts later: the sweeper offers it.
+    pub async fn offer_new(&self, queue: Queue, id: OperationId) -> Result<(), RedisError> {
         let mut connection = self.connection();
-        let ringing = connection.lpush(queue.ready_key(), id.to_string());
+        let offering = connection.lpush(queue.ready_key(), id.to_string());
         let late = |_| RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
-        tokio::time::timeout(RING, ringing).await.map_err(late)?
+        tokio::time::timeout(OFFER_TIMEOUT, offering).await.map_err(late)?
     }
 
-    /// Puts those of `ids` (oldest first, at most 200) on the ready list that are not there. Returns how many.
+    /// Puts `ids` (oldest first, at most 200) on the ready list unless they are on it. Returns how many were added.
     pub async fn offer(&self, queue: Queue, ids: &[OperationId]) -> Result<usize, RedisError> {
         let script = Script::new(include_str!("scripts/offer.lua"));
         let mut call = script.prepare_invoke();
@@ -50,12 +51,12 @@ impl Lists {
         call.invoke_async(&mut self.connection()).await
     }
 
-    /// Drops a received entry, whatever it says. Missing ones are normal.
+    /// Drops a received entry, valid or not. It may be missing.
     pub async fn forget(&self, queue: Queue, worker: WorkerId, entry: &[u8]) -> Result<(), RedisError> {
         self.connection().lrem(queue.processing_key(worker), 1, entry).await
     }
 
-    /// Drops received ids in one trip.
+    /// Drops received ids in one round trip.
     pub(super) async fn forget_all(
         &self,
         queue: Queue,
@@ -65,7 +66,7 @@ impl Lists {
         forgets(queue, worker, ids).exec_async(&mut self.connection()).await
     }
 
-    /// Returns a received id to the claim end of the ready list.
+    /// Returns a received id to the front of the ready list.
     pub async fn hand_back(&self, queue: Queue, worker: WorkerId, id: OperationId) -> Result<(), RedisError> {
         let script = Script::new(include_str!("scripts/hand_back.lua"));
         let mut call = script.prepare_invoke();
@@ -73,20 +74,20 @@ impl Lists {
         call.invoke_async(&mut self.connection()).await
     }
 
-    /// Says that `worker` lives for another `ttl`.
-    pub async fn beat(&self, queue: Queue, worker: WorkerId, ttl: Duration) -> Result<(), RedisError> {
-        let script = Script::new(include_str!("scripts/beat.lua"));
+    /// Records that `worker` is alive for another `ttl`.
+    pub async fn heartbeat(&self, queue: Queue, worker: WorkerId, ttl: Duration) -> Result<(), RedisError> {
+        let script = Script::new(include_str!("scripts/heartbeat.lua"));
         let mut call = script.prepare_invoke();
         call.key(queue.workers_key()).arg(worker.to_string()).arg(ttl.as_millis().to_string());
         call.invoke_async(&mut self.connection()).await
     }
 
-    /// Takes `worker` off the record; its processing list must be empty.
-    pub async fn sign_off(&self, queue: Queue, worker: WorkerId) -> Result<(), RedisError> {
+    /// Removes `worker` from the set of workers; its processing list must be empty.
+    pub async fn sign_out(&self, queue: Queue, worker: WorkerId) -> Result<(), RedisError> {
         self.connection().zrem(queue.workers_key(), worker.to_string()).await
     }
 
-    /// Names of up to 100 workers past their deadline.
+    /// The names of up to 100 workers whose heartbeat has expired.
     pub async fn dead_workers(&self, queue: Queue) -> Result<Vec<String>, RedisError> {
         let script = Script::new(include_str!("scripts/dead.lua"));
         let mut call = script.prepare_invoke();
@@ -94,7 +95,7 @@ impl Lists {
         call.invoke_async(&mut self.connection()).await
     }
 
-    /// Names of workers that have a processing list but are not on record.
+    /// The names of workers that have a processing list but are not in the set of workers.
     pub async fn unrecorded_workers(&self, queue: Queue) -> Result<Vec<String>, RedisError> {
         let mut connection = self.connection();
         let prefix = queue.processing_prefix();
@@ -122,7 +123,7 @@ impl Lists {
         }
     }
 
-    /// Moves up to 500 ids of a dead worker back. Returns how many, `None` when it lives.
+    /// Moves up to 500 ids of a dead worker back to the ready list. Returns how many, or `None` if it is alive.
     pub async fn reap(&self, queue: Queue, worker: &str) -> Result<Option<u64>, RedisError> {
         let script = Script::new(include_str!("scripts/reap.lua"));
         let mut call = script.prepare_invoke();
@@ -135,8 +136,8 @@ impl Lists {
         Ok(u64::try_from(moved).ok())
     }
 
-    /// Removes the keys of the queue that are of the wrong type: only zpack may write there, and whatever is missing
-    /// then is offered again. Returns how many keys were removed.
+    /// Removes the keys of the queue that have the wrong type: only zpack may write them, and the sweeper offers again
+    /// what is missing afterwards. Returns how many keys were removed.
     pub async fn remove_wrong_types(&self, queue: Queue, worker: WorkerId) -> Result<u64, RedisError> {
         let script = Script::new(include_str!("scripts/wrong_types.lua"));
         let mut call = script.prepare_invoke();
@@ -144,24 +145,24 @@ impl Lists {
         call.invoke_async(&mut self.connection()).await
     }
 
-    /// How many ids wait.
+    /// The length of the ready list.
     pub async fn ready(&self, queue: Queue) -> Result<u64, RedisError> {
         self.connection().llen(queue.ready_key()).await
     }
 
-    /// Identity of the running Redis process; a new one may have lost what the old one held.
+    /// The id of the running Redis process; after a restart, data may be lost.
     pub async fn run_id(&self) -> Result<Option<String>, RedisError> {
         let info: String = redis::cmd("INFO").arg("server").query_async(&mut self.connection()).await?;
         Ok(info.lines().find_map(|line| line.strip_prefix("run_id:")).map(|id| id.trim().to_owned()))
     }
 
-    /// Wakes a blocked receiver by the id of its connection; it gets nothing and nothing is moved.
+    /// Unblocks a receiver by the id of its connection; it receives nothing, and no id is moved.
     pub async fn unblock(&self, connection_id: i64) -> Result<(), RedisError> {
         redis::cmd("CLIENT").arg("UNBLOCK").arg(connection_id).query_async(&mut self.connection()).await
     }
 }
 
-/// The commands that drop received ids. Missing ones are normal.
+/// The commands that drop received ids. They may be missing.
 pub(super) fn forgets(queue: Queue, worker: WorkerId, ids: &[OperationId]) -> redis::Pipeline {
     let own = queue.processing_key(worker);
     let mut pipeline = redis::pipe();

@@ -1,4 +1,5 @@
-//! How long the lists of the queues are, and who lives: a constant number of round trips, whatever the number of queues.
+//! The lengths of the lists and the number of living workers, read in a constant number of round trips for any number
+//! of queues.
 
 use redis::RedisError;
 
@@ -6,29 +7,29 @@ use crate::jobs::queue::Queue;
 
 use super::commands::Lists;
 
-/// How many workers of a queue are looked at, at most.
+/// The most workers of a queue that are read.
 const MOST_WORKERS: isize = 1000;
 
-/// What Redis holds of one queue.
+/// What Redis holds for one queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
     /// Ids that wait to be received.
     pub ready: u64,
-    /// Ids that workers on record have received and not let go.
+    /// Ids that registered workers have received and not acknowledged.
     pub processing: u64,
-    /// Workers that gave a sign of life in time.
+    /// Workers whose heartbeat has not expired.
     pub workers: u64,
-    /// Workers past their deadline whose lists are not emptied yet.
+    /// Workers whose heartbeat has expired and whose lists are not emptied yet.
     pub dead_workers: u64,
 }
 
 impl Lists {
-    /// What Redis holds of one queue.
+    /// What Redis holds for one queue.
     pub async fn depth(&self, queue: Queue) -> Result<Depth, RedisError> {
         Ok(self.depths(&[queue]).await?.into_iter().next().unwrap_or_default())
     }
 
-    /// What Redis holds of each of `queues`, in their order.
+    /// What Redis holds for each of `queues`, in their order.
     pub async fn depths(&self, queues: &[Queue]) -> Result<Vec<Depth>, RedisError> {
         let mut connection = self.connection();
         let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut connection).await?;

@@ -1,5 +1,5 @@
-//! Takes ids from the ready list, as many as there are free places, and has each handled. What handling means is up to
-//! the [`Handler`]; a worker's claims the row in SQL.
+//! Receives ids from the ready list, as many as there are free places, and passes each to a [`Handler`]. The handler of
+//! a worker claims the row in SQL.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,36 +19,36 @@ use super::acks::Acks;
 use super::commands::PAGE;
 use super::receiver::Receiver;
 
-/// The waits after a failed database or Redis call: work goes on within five seconds of its return.
-pub(in crate::jobs) const TROUBLE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(3));
+/// The backoff while the database or Redis is unavailable: work continues within five seconds after it is back.
+pub(in crate::jobs) const DATABASE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(3));
 
-/// What came of a received id, the worst last.
+/// The result of handling a received id, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Handled {
-    /// It is done with: drop it.
+    /// It is handled: acknowledge it.
     Done,
-    /// Every slot is taken: hand it back, and receive again when one is free.
+    /// Every slot is taken: hand it back, and receive again once one is free.
     NoSlot,
-    /// The database did not answer: hand it back, and wait a little.
-    Trouble,
+    /// The database did not answer: hand it back, and wait.
+    Unavailable,
 }
 
-/// What an [`Intake`] does with ids.
+/// Handles the ids that an [`Intake`] receives.
 pub trait Handler: Send + Sync + 'static {
-    /// Handles one received id to its end.
+    /// Handles one received id.
     fn handle(&self, id: OperationId) -> impl Future<Output = Handled> + Send;
 
-    /// Whether it makes sense to receive again after `handled`, asked for the `attempt`-th time from 0.
+    /// Whether to receive again after `handled`; called repeatedly, with `attempt` counted from 0.
     fn is_ready(&self, handled: Handled, attempt: u32) -> impl Future<Output = bool> + Send;
 }
 
 /// The receiving side of one worker, without its claims.
 pub struct Intake {
-    /// Where ids come from.
+    /// The queue and the connection.
     pub lane: Lane,
-    /// How many ids are handled at a time.
+    /// How many ids are handled at the same time.
     pub concurrency: u32,
-    /// How long to wait for ids at work when told to stop.
+    /// How long to wait for ids that are being handled when the worker stops.
     pub drain: Duration,
     /// The clock of the process.
     pub clock: Clock,
@@ -57,7 +57,8 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Receives and has handled until `stop` fires; then hands back what is not begun and waits up to the drain time.
+    /// Receives ids and has them handled until `stop` fires. Then hands back those that no handler has begun, and waits
+    /// for the others up to the drain timeout.
     pub async fn run(self, handler: impl Handler, stop: &CancellationToken) {
         self.run_with(&InFlight::default(), Arc::new(handler), stop).await;
     }
@@ -82,11 +83,11 @@ impl Intake {
         acks.receiver_is_away();
         jobs.close();
         if tokio::time::timeout(drain, jobs.wait()).await.is_err() {
-            tracing::warn!(%queue, "stopped with jobs still running; others will recover them");
+            tracing::warn!(%queue, "stopped with jobs still running; other workers will recover them");
         }
         sent.cancel();
         if let Err(error) = sender.await {
-            tracing::debug!(%error, "the last ids may stay on the list");
+            tracing::debug!(%error, "the last acknowledgements may be missing");
         }
     }
 }
@@ -122,7 +123,7 @@ impl<H: Handler> Running<H> {
                 place = places.clone().acquire_owned() => place,
             };
             let Ok(place) = place else { break };
-            // Jobs that end now free their places too, and one trip serves them all.
+            // Other jobs that end now free their places too, so that one command receives for all of them.
             tokio::task::yield_now().await;
             if let Some(worst) = std::iter::from_fn(|| reports.try_recv().ok()).max() {
                 self.pause_after(worst, stop).await;
@@ -139,7 +140,7 @@ impl<H: Handler> Running<H> {
             }
             if stop.is_cancelled() {
                 for id in ids {
-                    self.give_back(id).await;
+                    self.hand_back(id).await;
                 }
                 break;
             }
@@ -148,7 +149,7 @@ impl<H: Handler> Running<H> {
                 jobs.spawn(async move {
                     let handled = running.handle_safely(id).await;
                     if handled != Handled::Done {
-                        // The receive loop may be gone already.
+                        // The receive loop may have ended.
                         let _ = report.send(handled);
                     }
                     drop(place);
@@ -156,18 +157,18 @@ impl<H: Handler> Running<H> {
             }
         }
         for id in receiver.take_backlog() {
-            self.give_back(id).await;
+            self.hand_back(id).await;
         }
     }
 
-    /// A panic outside of a job, in the runtime itself, must not keep the id from others.
+    /// Catches a panic of the runtime itself, outside a job, so that the id returns to the ready list.
     async fn handle_safely(&self, id: OperationId) -> Handled {
         match caught(self.handle(id)).await {
             Ok(handled) => handled,
             Err(panicked) => {
                 tracing::error!(operation.id = %id, "the handling of {id} panicked: {panicked}");
-                self.give_back(id).await;
-                Handled::Trouble
+                self.hand_back(id).await;
+                Handled::Unavailable
             }
         }
     }
@@ -176,12 +177,12 @@ impl<H: Handler> Running<H> {
         let handled = self.handler.handle(id).await;
         match handled {
             Handled::Done => self.acks.done(id),
-            Handled::NoSlot | Handled::Trouble => self.give_back(id).await,
+            Handled::NoSlot | Handled::Unavailable => self.hand_back(id).await,
         }
         handled
     }
 
-    async fn give_back(&self, id: OperationId) {
+    async fn hand_back(&self, id: OperationId) {
         let Lane { lists, queue, worker, .. } = &self.intake.lane;
         if let Err(error) = lists.hand_back(*queue, *worker, id).await {
             tracing::debug!(operation.id = %id, %error, "could not hand {id} back; the sweeper will offer it");
@@ -195,13 +196,13 @@ impl<H: Handler> Running<H> {
             stop.cancelled().await;
             let id = connection.load(Ordering::SeqCst);
             if id != 0 {
-                // Without it the receiver returns by itself within its block time.
+                // If this fails, the receiver returns at the end of its block time.
                 let _ = lists.unblock(id).await;
             }
         });
     }
 
-    /// Waits until receiving makes sense again.
+    /// Waits until the handler is ready for more ids.
     async fn pause_after(&self, handled: Handled, stop: &CancellationToken) {
         self.acks.receiver_is_away();
         for attempt in 0.. {
@@ -211,7 +212,7 @@ impl<H: Handler> Running<H> {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(TROUBLE.jittered(attempt.min(4))) => {}
+                () = tokio::time::sleep(DATABASE_BACKOFF.jittered(attempt.min(4))) => {}
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Returns what dead workers had received to the ready list, so that it starts sooner than the sweeper would offer it.
+//! Returns the ids of dead workers to the ready list, sooner than the sweeper would offer them.
 
 use redis::RedisError;
 
@@ -7,8 +7,8 @@ use crate::jobs::queue::Queue;
 
 use super::commands::Lists;
 
-/// Empties the lists of dead and unrecorded workers. A worker that is only cut off loses nothing by it: its ids meet
-/// the claim rule. Returns how many ids were moved.
+/// Empties the processing lists of dead and unregistered workers. This is harmless for a worker that is only
+/// disconnected from Redis: an operation that it owns cannot be claimed. Returns how many ids were moved.
 pub async fn reap(lists: &Lists, queue: Queue, failpoints: &Failpoints) -> Result<u64, RedisError> {
     let mut dead = lists.dead_workers(queue).await?;
     dead.extend(lists.unrecorded_workers(queue).await?);

@@ -1,5 +1,5 @@
-//! Receives ids on a connection of its own: a blocking command on a shared one would hold up everything behind it,
-//! and a response timeout would lose ids (docs/contracts/jobs.md 0.5, 0.6).
+//! Receives ids on a dedicated connection: a blocking command on a shared connection would delay all commands behind
+//! it, and a response timeout would lose ids (docs/contracts/jobs.md 0.5, 0.6).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,39 +21,40 @@ use crate::telemetry::Outage;
 use super::acks::Acks;
 use super::commands;
 
-/// How often the own list is compared with what is being handled, in case a reply was lost on a living connection.
+/// How often the processing list is compared with the ids that are being handled, in case a reply was lost although the
+/// connection did not fail.
 const RECONCILE: Duration = Duration::from_secs(30);
 
-/// Between two lines about dropped entries.
-const TELL: Duration = Duration::from_secs(10);
+/// The least time between two log lines about dropped entries.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A blocking receive returns this soon at the latest, so that the worker looks around.
+/// The longest blocking receive, so that the worker regularly sees other events.
 const LONGEST_BLOCK: Duration = Duration::from_secs(2);
 
-/// Shorter than the five seconds after which work must go on once Redis is back.
+/// Shorter than the five seconds within which work must continue once Redis is back.
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(3));
 
-/// The time to answer a command that does not block.
-const ANSWER: Duration = Duration::from_secs(2);
+/// The timeout of a command that does not block.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A blocking receive that is answered sooner than this found the ready list filled, so the next one takes several.
-const AT_ONCE: Duration = Duration::from_millis(1);
+/// A blocking receive that returns sooner than this found a non-empty ready list, so the next one takes several ids.
+const IMMEDIATELY: Duration = Duration::from_millis(1);
 
-/// One consumer of one queue.
+/// Receives the ids of one worker.
 pub(super) struct Receiver {
     lane: Lane,
     inflight: InFlight,
     acks: Arc<Acks>,
     connection: Option<OwnConnection>,
-    /// Redis id of the connection, for waking it; 0 while there is none.
+    /// The Redis id of the connection, to unblock it; 0 while there is none.
     connection_id: Arc<AtomicI64>,
-    /// Whether the ready list had more when it was last asked, so that there is no need to block.
+    /// Whether the ready list was not exhausted by the last receive, so that the next one need not block.
     flowing: bool,
     backlog: VecDeque<OperationId>,
     reconciled: Instant,
     failures: u32,
     outage: Outage,
-    rubbish: Rubbish,
+    invalid: InvalidEntries,
 }
 
 impl Receiver {
@@ -69,17 +70,17 @@ impl Receiver {
             reconciled: Instant::now(),
             failures: 0,
             outage: Outage::of("receiving from Redis"),
-            rubbish: Rubbish::default(),
+            invalid: InvalidEntries::default(),
         }
     }
 
-    /// A handle on the id of the blocking connection; `Lists::unblock` takes it.
+    /// The id of the blocking connection, for `Lists::unblock`.
     pub(super) fn connection_id(&self) -> Arc<AtomicI64> {
         self.connection_id.clone()
     }
 
-    /// Up to `limit` ids, or none after about the block time without one. Never fails: a broken connection is rebuilt
-    /// with backoff. Must be awaited to its end; a dropped future could lose the ids it was about to return.
+    /// Receives up to `limit` ids, or none after about the block time. Never fails: a broken connection is replaced
+    /// with backoff. The future must be awaited to its end: dropped earlier, it could lose ids that it has received.
     pub(super) async fn next(&mut self, limit: usize) -> Vec<OperationId> {
         if self.backlog.is_empty() {
             match self.receive(limit).await {
@@ -96,12 +97,12 @@ impl Receiver {
         self.backlog.drain(..limit.min(self.backlog.len())).collect()
     }
 
-    /// Whether the last look for an id failed.
+    /// Whether the last receive failed.
     pub(super) const fn is_failing(&self) -> bool {
         self.failures > 0
     }
 
-    /// Received ids that nobody has begun to handle.
+    /// Takes the received ids that no handler has begun.
     pub(super) fn take_backlog(&mut self) -> VecDeque<OperationId> {
         std::mem::take(&mut self.backlog)
     }
@@ -118,7 +119,7 @@ impl Receiver {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// Fills the backlog by one trip, at most `limit` ids from the ready list.
+    /// Fills the backlog with at most `limit` ids in one round trip.
     async fn receive(&mut self, limit: usize) -> Result<(), RedisError> {
         let connection = self.connect().await?;
         if self.reconciled.elapsed() >= RECONCILE {
@@ -147,8 +148,9 @@ impl Receiver {
         let done = self.acks.take(false);
         let mut asking = connection.clone();
         let answer = command.query_async(&mut asking);
-        let entry: Option<Vec<u8>> = self.trip(connection, done, answer, self.lane.block + ANSWER / 2).await?;
-        self.flowing = entry.is_some() && asked.elapsed() < AT_ONCE;
+        let entry: Option<Vec<u8>> =
+            self.trip(connection, done, answer, self.lane.block + RESPONSE_TIMEOUT / 2).await?;
+        self.flowing = entry.is_some() && asked.elapsed() < IMMEDIATELY;
         Ok(entry)
     }
 
@@ -161,19 +163,19 @@ impl Receiver {
         let done = self.acks.take(true);
         let mut asking = connection.clone();
         let answer = moves.query_async(&mut asking);
-        let entries: Vec<Option<Vec<u8>>> = self.trip(connection, done, answer, ANSWER).await?;
+        let entries: Vec<Option<Vec<u8>>> = self.trip(connection, done, answer, RESPONSE_TIMEOUT).await?;
         let entries: Vec<_> = entries.into_iter().flatten().collect();
         self.flowing = entries.len() == limit;
         Ok(entries)
     }
 
-    /// Sends the acknowledgements of `done` ahead of a command that receives; each is answered by itself.
+    /// Sends the acknowledgements of `done` ahead of a command that receives. Each has its own answer.
     async fn trip<T>(
         &self,
         mut connection: MultiplexedConnection,
         done: Vec<OperationId>,
         answer: impl Future<Output = Result<T, RedisError>>,
-        patience: Duration,
+        time_limit: Duration,
     ) -> Result<T, RedisError> {
         let mut dropped = done.is_empty();
         let forget = async {
@@ -183,28 +185,29 @@ impl Receiver {
             }
             Ok::<_, RedisError>(())
         };
-        let answers = timeout(patience, join(forget, answer)).await;
+        let answers = timeout(time_limit, join(forget, answer)).await;
         if dropped {
             self.acks.dropped(&done).await;
         } else {
             self.acks.put_back(done);
         }
         let (forgotten, answer) = answers.map_err(|_| no_answer("a receive"))?;
-        // An error answer to one of two is one to the connection; what was moved is found by the reconcile.
+        // An error in either answer counts as one of the connection; `reconcile` finds ids that were moved
+        // nevertheless.
         forgotten?;
         answer
     }
 
-    /// An entry that is no id, or is being handled already, is dropped.
+    /// Returns the id of an entry. Drops an entry that is not an id or whose id is being handled already.
     async fn accept(&mut self, entry: &[u8]) -> Option<OperationId> {
         let id = parse(entry);
         match id {
             Some(id) if self.inflight.receive(id) => Some(id),
             _ => {
                 self.lane.metrics.dropped();
-                self.rubbish.tell(self.lane.queue, id.is_some());
+                self.invalid.log(self.lane.queue, id.is_some());
                 if let Err(error) = self.lane.lists.forget(self.lane.queue, self.lane.worker, entry).await {
-                    tracing::debug!(%error, "a dropped entry stays on the list for now");
+                    tracing::debug!(%error, "an invalid entry could not be removed from the processing list");
                 }
                 None
             }
@@ -223,7 +226,7 @@ impl Receiver {
             let id: i64 = redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await?;
             Ok::<_, RedisError>(id)
         };
-        let id = timeout(ANSWER, ask).await.map_err(|_| no_answer("CLIENT ID"))??;
+        let id = timeout(RESPONSE_TIMEOUT, ask).await.map_err(|_| no_answer("CLIENT ID"))??;
         self.reconcile(&mut connection).await?;
         self.flowing = false;
         self.connection_id.store(id, Ordering::SeqCst);
@@ -236,12 +239,12 @@ impl Receiver {
         self.connection.take()
     }
 
-    /// Whatever is on our own list and not being handled was received without our noticing: a lost reply.
+    /// Finds ids on our processing list that are not being handled: they were moved by a command whose reply was lost.
     async fn reconcile(&mut self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
         let mut command = redis::cmd("LRANGE");
         command.arg(self.lane.queue.processing_key(self.lane.worker)).arg(0).arg(-1);
         let entries: Vec<Vec<u8>> =
-            timeout(ANSWER, command.query_async(connection)).await.map_err(|_| no_answer("LRANGE"))??;
+            timeout(RESPONSE_TIMEOUT, command.query_async(connection)).await.map_err(|_| no_answer("LRANGE"))??;
         self.reconciled = Instant::now();
         for entry in entries.iter().rev() {
             if parse(entry).is_some_and(|id| self.inflight.is_received(id)) {
@@ -259,20 +262,20 @@ fn no_answer(command: &str) -> RedisError {
     std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer to {command}")).into()
 }
 
-/// Dropped entries, told in a line every ten seconds at most: there may be millions of them.
+/// Counts dropped entries and logs at most one line in ten seconds: there may be millions of them.
 #[derive(Default)]
-struct Rubbish {
-    told: Option<Instant>,
-    untold: u64,
+struct InvalidEntries {
+    logged_at: Option<Instant>,
+    unlogged: u64,
 }
 
-impl Rubbish {
-    fn tell(&mut self, queue: Queue, known: bool) {
-        self.untold += 1;
-        if self.told.is_none_or(|told| told.elapsed() >= TELL) {
-            let count = std::mem::take(&mut self.untold);
+impl InvalidEntries {
+    fn log(&mut self, queue: Queue, known: bool) {
+        self.unlogged += 1;
+        if self.logged_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            let count = std::mem::take(&mut self.unlogged);
             tracing::warn!(%queue, known, count, "dropped {count} entries that are not new ids");
-            self.told = Some(Instant::now());
+            self.logged_at = Some(Instant::now());
         }
     }
 }

@@ -1,13 +1,13 @@
-//! What the runtime demands of Redis before a worker starts, and how much memory Redis has left.
+//! What the runtime requires of Redis before a worker starts, and the memory of Redis.
 
 use redis::RedisError;
 
 use super::commands::Lists;
 
-/// Redis is not fit for queues.
+/// Why Redis cannot be used for queues.
 #[derive(Debug, thiserror::Error)]
 pub enum RequirementError {
-    /// It may drop keys when memory is short.
+    /// It may evict keys when memory is short.
     #[error(
         "Redis has maxmemory-policy `{policy}`; queues need `noeviction` (run: redis-cli CONFIG SET maxmemory-policy \
          noeviction, and set it in redis.conf)"
@@ -17,14 +17,14 @@ pub enum RequirementError {
         policy: String,
     },
     /// It did not answer.
-    #[error("Redis could not be asked for its maxmemory-policy")]
+    #[error("the maxmemory-policy of Redis could not be read")]
     Unreachable(#[source] RedisError),
 }
 
 /// The memory of Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisMemory {
-    /// What it does when memory is short, as it says.
+    /// The eviction policy that it reports.
     pub policy: String,
     /// Bytes in use.
     pub used: u64,
@@ -33,7 +33,7 @@ pub struct RedisMemory {
 }
 
 impl RedisMemory {
-    /// Reads what `INFO memory` says; what it leaves out is unknown or zero.
+    /// Parses the answer to `INFO memory`; missing fields are unknown or zero.
     fn parse(info: &str) -> Self {
         let field =
             |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
@@ -45,20 +45,20 @@ impl RedisMemory {
         }
     }
 
-    /// Whether no key is ever dropped.
+    /// Whether it never evicts a key.
     pub fn keeps_every_key(&self) -> bool {
         self.policy == "noeviction"
     }
 }
 
-/// Asks Redis for its memory.
+/// Reads the memory of Redis.
 pub async fn redis_memory(lists: &Lists) -> Result<RedisMemory, RedisError> {
     let info: String = redis::cmd("INFO").arg("memory").query_async(&mut lists.connection()).await?;
     Ok(RedisMemory::parse(&info))
 }
 
-/// Refuses a Redis that may evict keys (docs/contracts/jobs.md 0.9). A managed Redis that hides `CONFIG` is judged by
-/// `INFO memory`.
+/// Refuses a Redis that may evict keys (docs/contracts/jobs.md 0.9). Reads `INFO memory`, since a managed Redis may not
+/// allow `CONFIG`.
 pub async fn check_redis(lists: &Lists) -> Result<(), RequirementError> {
     let memory = redis_memory(lists).await.map_err(RequirementError::Unreachable)?;
     if memory.keeps_every_key() { Ok(()) } else { Err(RequirementError::Eviction { policy: memory.policy }) }

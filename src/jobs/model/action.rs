@@ -1,14 +1,14 @@
-//! What can happen in a state. Every action is one atomic step of one process, of a store, or of time.
+//! The actions that are possible in a state. Every action is one atomic step of a process, of a store, or of time.
 
-use crate::jobs::lifecycle::{Elapsed, Lease};
+use crate::jobs::lifecycle::{Elapsed, LeaseState};
 
 use super::world::{At, OPERATIONS, Phase, WORKERS, Why, World, is_outside};
-use super::{Scope, Weakness};
+use super::{ModelSize, Weakness};
 
-/// Numbers are those of operations and workers.
+/// An action. The numbers are indexes of operations and workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Action {
-    // The one who wants something.
+    // The client.
     Insert(usize),
     Ring(usize),
     RingLost(usize),
@@ -19,9 +19,9 @@ pub(super) enum Action {
     Receive(usize, usize),
     Reconcile(usize, usize),
     Claim(usize),
-    /// Proves the lease and takes the row; for an inside step this is the whole write.
+    /// Checks the lease and locks the row; for an internal step this is the whole write.
     Intend(usize),
-    /// The job has done what it can for now, and shall run again later.
+    /// The job ends its run as "again".
     Again(usize),
     CommitIntent(usize),
     Effect(usize),
@@ -35,7 +35,7 @@ pub(super) enum Action {
     HandBack(usize),
     Renew(usize),
     NoticeLoss(usize),
-    // Upkeep, by any worker.
+    // Sweeper and reaper, in any worker.
     Sweep(usize),
     Judge(usize),
     Recover(usize),
@@ -44,14 +44,14 @@ pub(super) enum Action {
     BackoffEnds(usize),
     LeaseEnds(usize),
     GraceEnds(usize),
-    // Faults, each of which is paid for.
+    // Faults, each of which is deducted from the budget.
     Crash(usize),
     Flush,
-    /// The owner stood still, or was cut off from the database, for longer than its lease.
+    /// The owner was suspended, or disconnected from the database, for longer than its lease.
     Paused(usize),
-    /// The owner is at work for longer than its kind may be.
+    /// The owner exceeds the deadline of the kind.
     DeadlinePasses(usize),
-    /// A living worker is taken for dead by the reaper.
+    /// The reaper takes a living worker for dead.
     ReapLiving(usize),
     Drain(usize),
     /// The job of an owner panics.
@@ -67,7 +67,7 @@ pub(super) enum Action {
 }
 
 impl Action {
-    /// Whether it is paid for from the budget of faults.
+    /// Whether it is deducted from the budget of faults.
     pub(super) fn is_fault(self) -> bool {
         matches!(
             self,
@@ -89,21 +89,21 @@ impl Action {
         )
     }
 
-    /// Whether it happens in the end wherever it stays possible: no fault, and nobody's free decision.
+    /// Whether it happens eventually wherever it stays possible: it is neither a fault nor a free decision of a client.
     pub(super) fn is_fair(self) -> bool {
         let decision =
             matches!(self, Self::Insert(_) | Self::RingLost(_) | Self::Cancel(_) | Self::Pause | Self::Again(_));
         !self.is_fault() && !decision
     }
 
-    /// Whether the runtime may do without it: a speed-up over the sweeper.
+    /// Whether it is an optimisation that the runtime can do without, since the sweeper has the same effect.
     pub(super) fn is_speed_up(self) -> bool {
         matches!(self, Self::Ring(_) | Self::Reap(_) | Self::Reconcile(..))
     }
 }
 
-/// Everything that can happen in `world`.
-pub(super) fn possible(scope: &Scope, world: &World, actions: &mut Vec<Action>) {
+/// Adds every action that is possible in `world`.
+pub(super) fn possible(scope: &ModelSize, world: &World, actions: &mut Vec<Action>) {
     (0..OPERATIONS).for_each(|operation| of_operation(scope, world, operation, actions));
     (0..WORKERS).for_each(|worker| of_worker(world, worker, actions));
     if world.paused {
@@ -119,7 +119,7 @@ pub(super) fn possible(scope: &Scope, world: &World, actions: &mut Vec<Action>) 
     }
 }
 
-fn of_operation(scope: &Scope, world: &World, index: usize, actions: &mut Vec<Action>) {
+fn of_operation(scope: &ModelSize, world: &World, index: usize, actions: &mut Vec<Action>) {
     let operation = &world.operations[index];
     if world.orphaned[index] > 0 {
         actions.push(Action::Reap(index));
@@ -156,7 +156,7 @@ fn of_operation(scope: &Scope, world: &World, index: usize, actions: &mut Vec<Ac
             Elapsed::InTime | Elapsed::Overrun => {}
         }
     }
-    if row.lease == Lease::Alive {
+    if row.lease == LeaseState::Valid {
         if !world.is_attended(index) {
             actions.push(Action::LeaseEnds(index));
         } else if world.faults > 0 {
@@ -212,7 +212,7 @@ fn of_worker(world: &World, index: usize, actions: &mut Vec<Action>) {
 fn of_owner(world: &World, index: usize, (operation, fence, phase): (usize, i64, Phase), add: &mut impl FnMut(Action)) {
     let row = world.operations[operation].row;
     let cancelled = row.is_some_and(|row| row.cancel_requested);
-    let expired = row.is_some_and(|row| row.lease == Lease::Expired);
+    let expired = row.is_some_and(|row| row.lease == LeaseState::Expired);
     let owned = world.operations[operation].is_owned_by(fence);
     if let Phase::Writing(_) = phase {
         add(Action::CommitIntent(index));
@@ -222,7 +222,7 @@ fn of_owner(world: &World, index: usize, (operation, fence, phase): (usize, i64,
     if !owned || expired {
         add(Action::NoticeLoss(index));
     }
-    // Another owner is writing a step: this one waits for the row.
+    // Another owner holds the lock of the row while it writes a step: this one waits.
     if world.is_locked(operation) {
         if let Phase::Begun(step) = phase
             && is_outside(step)
@@ -268,7 +268,7 @@ fn of_owner(world: &World, index: usize, (operation, fence, phase): (usize, i64,
     }
     let overdue = row.is_some_and(|row| row.is_overdue());
     let at_boundary =
-        matches!(phase, Phase::Between | Phase::Begun(_) | Phase::Effected(_) | Phase::Undoing(Why::Unwind));
+        matches!(phase, Phase::Between | Phase::Begun(_) | Phase::Effected(_) | Phase::Undoing(Why::UndoState));
     if overdue && at_boundary {
         add(Action::ObserveDeadline(index));
     }

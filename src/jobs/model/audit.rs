@@ -1,11 +1,11 @@
-//! What a single transition may never do. Judged from the states before and after it and by docs/contracts/jobs.md
-//! alone: none of the rules under test is asked.
+//! Invariants of a single transition. They are checked on the states before and after it, as docs/contracts/jobs.md
+//! defines them, without the rules under test.
 
-use crate::db::entities::operation::{OperationState, Unwind};
+use crate::db::entities::operation::{OperationState, UndoState};
 use crate::db::entities::operation_step::StepStatus;
 use crate::jobs::job::CrashPolicy;
 
-use super::Scope;
+use super::ModelSize;
 use super::action::Action;
 use super::world::{At, OPERATIONS, Operation, World};
 
@@ -15,8 +15,8 @@ pub(super) const I5: u16 = 1 << 5;
 pub(super) const I6: u16 = 1 << 6;
 pub(super) const I12: u16 = 1 << 12;
 
-/// The invariants this transition breaks, a bit each.
-pub(super) fn broken(scope: &Scope, before: &World, after: &World, action: Action) -> u16 {
+/// The invariants that this transition breaks, as bits.
+pub(super) fn broken(scope: &ModelSize, before: &World, after: &World, action: Action) -> u16 {
     let mut broken = 0;
     for index in 0..OPERATIONS {
         let (old, new) = (&before.operations[index], &after.operations[index]);
@@ -28,7 +28,7 @@ pub(super) fn broken(scope: &Scope, before: &World, after: &World, action: Actio
         {
             broken |= claim(scope.policies[index], before, old, new);
         }
-        if scope.policies[index] == CrashPolicy::UnwindOutsideEffects && new.effects > 1 {
+        if scope.policies[index] == CrashPolicy::UndoExternalEffects && new.effects > 1 {
             broken |= I6;
         }
     }
@@ -41,11 +41,11 @@ pub(super) fn broken(scope: &Scope, before: &World, after: &World, action: Actio
             if !current && (old.row, old.steps, old.slot) != (new.row, new.steps, new.slot) {
                 broken |= I3;
             }
-            // Neither does one in whose place nobody works any more.
+            // Neither does a write of an owner whose operation was recovered.
             if !old.in_progress() && old.steps != new.steps {
                 broken |= I3;
             }
-            // The id leaves the list only when its owner has let go of the row.
+            // The id leaves the list only after its owner has released the row.
             if is.list[operation] < was.list[operation] && current && old.in_progress() {
                 broken |= I5;
             }
@@ -54,13 +54,13 @@ pub(super) fn broken(scope: &Scope, before: &World, after: &World, action: Actio
     broken
 }
 
-/// Whether the fence goes back, or what has ended does not stay so.
+/// Whether the fence decreases, or an ended operation leaves its end state.
 fn regresses(old: &Operation, new: &Operation) -> bool {
     let (Some(old), Some(new)) = (old.row, new.row) else { return old.row.is_some() };
     new.fence < old.fence || (old.state.is_ended() && new.state != old.state)
 }
 
-/// What a claim breaks that was won.
+/// The invariants that a successful claim breaks.
 fn claim(policy: CrashPolicy, world: &World, old: &Operation, new: &Operation) -> u16 {
     let (Some(row), Some(won)) = (old.row, new.row) else { return I4 };
     let mut broken = 0;
@@ -76,13 +76,13 @@ fn claim(policy: CrashPolicy, world: &World, old: &Operation, new: &Operation) -
             && matches!(status, Some(StepStatus::Started | StepStatus::Failed | StepStatus::UndoFailed))
     };
     let unresolved = old.steps.iter().enumerate().any(unresolved);
-    if policy == CrashPolicy::UnwindOutsideEffects && runs && unresolved && won.unwind != Unwind::Running {
+    if policy == CrashPolicy::UndoExternalEffects && runs && unresolved && won.unwind != UndoState::Running {
         broken |= I6;
     }
     broken
 }
 
-/// The worker that acts by itself.
+/// The worker that performs the action, if one does.
 fn actor(action: Action) -> Option<usize> {
     match action {
         Action::Intend(worker)

@@ -1,31 +1,31 @@
-//! "In the end": from every state that can be reached, whatever went wrong before, the work is done.
+//! Liveness: from every reachable state, whatever failed before, the work is eventually done.
 //!
-//! The checker's own `eventually` is not sound here: it takes a path that closes a cycle for one that joins another, and
-//! the modelled world has cycles (an id that is offered, received and handed back for want of a slot). So this search
-//! keeps the whole graph. Faults are paid for and run out; what remains are the fair actions, each of which happens in
-//! the end if it stays possible. A finite world that only takes fair actions stays, at last, in a part it cannot leave,
-//! and visits all of it. So the work is certain to be done exactly if from every state some path of fair actions leads
-//! to where it is done, and that is what is checked, backwards from there.
+//! The checker's own `eventually` is not sound here: it takes a path that closes a cycle for one that joins another
+//! path, and this model has cycles (an id that is offered, received and handed back because no slot is free). So this
+//! search keeps the whole graph. Faults are bounded by a budget; after they end, only fair actions remain, each of
+//! which happens eventually if it stays possible. A finite system that only takes fair actions ends in a part of the
+//! graph that it cannot leave, and visits all of it. So the work is certain to be done exactly if from every state some
+//! path of fair actions leads to a state in which it is done. The search checks that backwards from those states.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use stateright::Model;
 
-use super::Scope;
+use super::ModelSize;
 use super::action::Action;
 use super::world::{Operation, World};
 
-/// What the search found.
+/// The result of a search.
 #[derive(Debug)]
 pub(super) struct Search {
-    /// How many states there are.
+    /// The number of states.
     pub(super) states: usize,
-    /// Some of those from which the work cannot be done any more.
+    /// Some of the states from which the work can never be done.
     pub(super) stuck: Vec<World>,
 }
 
-/// Numbers for states.
+/// The states, numbered, and the fair steps between them.
 #[derive(Default)]
 struct Graph {
     numbers: HashMap<World, u32>,
@@ -46,8 +46,8 @@ impl Graph {
         }
     }
 
-    /// Follows every action that `follow` takes; only those that `counts` takes lead to where the work is done.
-    fn explore(&mut self, scope: &Scope, follow: impl Fn(Action) -> bool, counts: impl Fn(Action) -> bool) {
+    /// Follows every action that `follow` accepts; only those that `counts` accepts count as fair steps.
+    fn explore(&mut self, scope: &ModelSize, follow: impl Fn(Action) -> bool, counts: impl Fn(Action) -> bool) {
         let mut actions = Vec::new();
         let mut at = 0;
         while let Some(world) = self.worlds.get(at).copied() {
@@ -83,14 +83,14 @@ impl Graph {
     }
 }
 
-/// I1: every committed operation ends, from every state that can be reached.
-pub(super) fn durability(scope: &Scope) -> Search {
+/// I1: every committed operation ends, from every reachable state.
+pub(super) fn durability(scope: &ModelSize) -> Search {
     reachable(scope).search()
 }
 
-/// I10: it ends too when Redis loses everything in any of these states, by the sweeper alone: nobody rings, the reaper
-/// does not run, and no worker looks at its own list.
-pub(super) fn derivability(scope: &Scope) -> Search {
+/// I10: it also ends if Redis loses all data in any of these states, through the sweeper alone: without offers of new
+/// operations, without the reaper, and without workers that reread their own lists.
+pub(super) fn derivability(scope: &ModelSize) -> Search {
     let mut graph = Graph::default();
     for mut world in reachable(scope).worlds {
         world.flush();
@@ -101,7 +101,7 @@ pub(super) fn derivability(scope: &Scope) -> Search {
     graph.search()
 }
 
-fn reachable(scope: &Scope) -> Graph {
+fn reachable(scope: &ModelSize) -> Graph {
     let mut graph = Graph::default();
     for world in scope.init_states() {
         graph.number(world);

@@ -1,15 +1,16 @@
 //! A model of the job runtime, checked exhaustively: two operations, two workers, the sweeper and the reaper, with a
-//! crash, a panic, a flush, a lost reply, a pause, an overrun deadline or a stop of a worker between any two transitions (docs/invariants.md).
+//! crash, a panic, a flush, a lost reply, a pause, an overrun deadline or a stop of a worker between any two
+//! transitions (docs/invariants.md).
 //!
-//! What decides is not written again here: transitions call [`super::lifecycle`], whose functions are compared with the
-//! SQL on every combination of columns by `tests/stores/lifecycle.rs`. What the model adds is the order in which
-//! processes can get in each other's way: `world.rs` is the state, `action.rs` what can happen in a state,
-//! `transition.rs` what it does, `audit.rs` and `properties.rs` the invariants, `fairness.rs` the search behind "in the
-//! end". `tests.rs` also weakens one rule at a time and demands that the checker notices.
+//! The model does not repeat the rules: transitions call [`super::lifecycle`], whose functions
+//! `tests/stores/lifecycle.rs` compares with the SQL on every combination of columns. The model adds the interleavings
+//! of the processes: `world.rs` is the state, `action.rs` the actions that are possible in a state, `transition.rs`
+//! their effects, `audit.rs` and `properties.rs` the invariants, and `fairness.rs` the search for liveness. `tests.rs`
+//! also weakens one rule at a time and requires that the checker finds a violation.
 //!
-//! Abstracted away: the order of a list (I15), kinds a worker does not know (I14), the length of waits (a lease may run
-//! out at any moment, a backoff ends at any moment), and time in Redis (a worker may be taken for dead at any moment).
-//! A database transaction is one step, except that of a step intent: it holds its row while other things happen.
+//! Not modelled: the order of a list (I15), kinds a worker does not know (I14), durations (a lease may expire and a
+//! backoff may end at any time), and time in Redis (a worker may be taken for dead at any time). A database transaction
+//! is one step, except that of a step intent, which holds the lock of its row while other actions happen.
 
 mod action;
 mod audit;
@@ -21,52 +22,52 @@ mod world;
 
 use super::job::CrashPolicy;
 
-/// What is checked: who takes part, and how much may go wrong.
+/// The size of the model: the participants, and the bounds of faults and decisions.
 #[derive(Clone, Copy, Debug)]
-struct Scope {
-    /// What becomes of each operation when its owner vanishes.
+struct ModelSize {
+    /// The crash policy of each operation.
     policies: [CrashPolicy; world::OPERATIONS],
-    /// How many operations may be in progress.
+    /// The number of slots.
     slots: usize,
-    /// How many faults happen at most.
+    /// The most faults.
     faults: u8,
-    /// How often a job ends as "again", at most.
+    /// The most ends as "again".
     agains: u8,
-    /// How often the queue is paused, at most.
+    /// The most pauses of the queue.
     pauses: u8,
-    /// Which operations the user may cancel.
+    /// The operations that the user may cancel.
     cancels: [bool; world::OPERATIONS],
-    /// The rule that is broken on purpose.
+    /// The rule that is broken deliberately.
     weakness: Option<Weakness>,
 }
 
-/// A rule that is broken to see whether the checker notices.
+/// A rule that is broken to test whether the checker finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Weakness {
-    /// An id is worked on although its claim was refused.
+    /// An operation runs although its claim was refused.
     RunUnclaimed,
-    /// The fence stays as it is.
+    /// A claim does not raise the fence.
     KeepFence,
-    /// Steps are written whoever is current.
+    /// Steps are written without a check of the fence.
     UnguardedSteps,
-    /// An operation that has ended can be claimed.
+    /// An ended operation can be claimed.
     ClaimEnded,
     /// The id leaves the list before the end is committed.
     ForgetFirst,
-    /// A provisioning operation is queued again whatever it has begun.
+    /// A provision is queued again whatever steps it has begun.
     RequeueAfterOutside,
-    /// An operation whose job panicked is queued again whatever it has begun.
+    /// An operation whose job panicked is queued again whatever steps it has begun.
     RequeuePanicked,
-    /// The recovery reads the step log before it has the row.
+    /// The recovery reads the journal before it has locked the row.
     JudgeBeforeLock,
     /// The slot stays taken when the operation ends.
     KeepSlot,
     /// A run that ends as "again" counts as a start.
     CountAgain,
-    /// The pause switch is not looked at.
+    /// A claim ignores the pause switch.
     ClaimPaused,
-    /// Nobody offers due rows.
+    /// Due rows are never offered.
     NoSweeper,
-    /// Nobody recovers from vanished owners.
+    /// Operations of vanished owners are never recovered.
     NoRecovery,
 }

@@ -2,13 +2,13 @@
 
 use stateright::{Model, Property};
 
-use super::Scope;
+use super::ModelSize;
 use super::action::{Action, possible};
 use super::audit;
 use super::transition::next;
 use super::world::{At, OPERATIONS, Phase, World};
 
-impl Model for Scope {
+impl Model for ModelSize {
     type State = World;
     type Action = Action;
 
@@ -45,7 +45,7 @@ pub(super) const I6: &str = "I6: a provision with an unresolved outside step nev
 pub(super) const I8: &str = "I8: slots are as many as operations in progress, and never too many";
 pub(super) const I12: &str = "I12: what is paused, or was cancelled while it waited, is not claimed";
 
-/// Fences of the workers that are at work on an operation, by what they know.
+/// The fences of the workers that believe to own an operation.
 fn at_work(world: &World) -> impl Iterator<Item = (usize, i64)> + '_ {
     world.workers.iter().filter_map(|worker| match worker.at {
         At::Owner { operation, fence, phase } if !matches!(phase, Phase::Ending(_)) => Some((operation, fence)),
@@ -56,7 +56,7 @@ fn at_work(world: &World) -> impl Iterator<Item = (usize, i64)> + '_ {
 fn no_ghost_work(world: &World) -> bool {
     at_work(world).all(|(operation, fence)| {
         let operation = &world.operations[operation];
-        // A worker that has been replaced does not know it yet; it is the business of I3.
+        // A worker that was fenced out may not know it yet; I3 covers that.
         operation.row.is_some_and(|row| row.fence != fence || operation.in_progress())
     })
 }
@@ -69,6 +69,6 @@ fn single_owner(world: &World) -> bool {
     })
 }
 
-fn slots_are_those_of_running_operations(scope: &Scope, world: &World) -> bool {
+fn slots_are_those_of_running_operations(scope: &ModelSize, world: &World) -> bool {
     world.slots_taken() <= scope.slots && world.operations.iter().all(|one| one.slot == one.in_progress())
 }

@@ -1,30 +1,30 @@
-//! What an action does to the world. The decisions are those of `lifecycle`; here stands who takes which step when.
+//! The effect of an action on the state. `lifecycle` makes the decisions; this file defines the order of the steps.
 
 use crate::db::entities::operation::OperationState;
 use crate::db::entities::operation_step::StepStatus;
 use crate::jobs::ClaimPurpose;
 use crate::jobs::job::CrashPolicy;
-use crate::jobs::lifecycle::{Elapsed, Footprint, Lease, Recovery, Standing, decide, decide_panic};
+use crate::jobs::lifecycle::{Elapsed, Footprint, LeaseState, OperationFacts, Recovery, decide, decide_panic};
 
 use super::action::Action;
 use super::audit;
 use super::world::{At, Ending, OPERATIONS, Operation, Phase, UndoResult, Why, World, fresh, is_outside};
-use super::{Scope, Weakness};
+use super::{ModelSize, Weakness};
 
-/// The world after `action`, with what the auditor has to say about it.
-pub(super) fn next(scope: &Scope, before: &World, action: Action) -> World {
+/// The state after `action`, with the invariants that the transition broke.
+pub(super) fn next(scope: &ModelSize, before: &World, action: Action) -> World {
     let mut world = *before;
     if action.is_fault() {
         world.faults -= 1;
     }
     apply(scope, &mut world, action);
     world.broken |= audit::broken(scope, before, &world, action);
-    // Workers are alike: a state and its mirror image are one.
+    // Workers are interchangeable: a state and its mirror image count as one.
     world.workers.sort_unstable();
     world
 }
 
-fn apply(scope: &Scope, world: &mut World, action: Action) {
+fn apply(scope: &ModelSize, world: &mut World, action: Action) {
     match action {
         Action::Insert(index) => {
             world.operations[index].row = Some(fresh(scope.policies[index]));
@@ -48,7 +48,7 @@ fn apply(scope: &Scope, world: &mut World, action: Action) {
         Action::Resume => world.paused = false,
         Action::Sweep(index) => world.ready[index] += 1,
         Action::Judge(index) => {
-            let seen = world.operations[index].footprint() == Footprint::Outside;
+            let seen = world.operations[index].footprint() == Footprint::External;
             world.operations[index].judged = Some(seen);
         }
         Action::Recover(index) => recover(scope, &mut world.operations[index], scope.policies[index]),
@@ -57,7 +57,7 @@ fn apply(scope: &Scope, world: &mut World, action: Action) {
             world.ready[index] += 1;
         }
         Action::BackoffEnds(index) => change(world, index, |row| row.due = true),
-        Action::LeaseEnds(index) | Action::Paused(index) => change(world, index, |row| row.lease = Lease::Expired),
+        Action::LeaseEnds(index) | Action::Paused(index) => change(world, index, |row| row.lease = LeaseState::Expired),
         Action::DeadlinePasses(index) => change(world, index, |row| row.elapsed = Elapsed::Overdue),
         Action::GraceEnds(index) => change(world, index, |row| row.elapsed = Elapsed::Overrun),
         Action::Flush => world.flush(),
@@ -116,14 +116,14 @@ fn apply(scope: &Scope, world: &mut World, action: Action) {
     }
 }
 
-fn change(world: &mut World, index: usize, change: impl FnOnce(&mut Standing)) {
+fn change(world: &mut World, index: usize, change: impl FnOnce(&mut OperationFacts)) {
     if let Some(row) = &mut world.operations[index].row {
         change(row);
     }
 }
 
 /// `claim.rs`.
-fn claim(scope: &Scope, world: &mut World, index: usize, action: Action) -> At {
+fn claim(scope: &ModelSize, world: &mut World, index: usize, action: Action) -> At {
     let forget = At::Leaving { operation: index, fence: 0 };
     let taken = world.slots_taken();
     let paused = world.paused && scope.weakness != Some(Weakness::ClaimPaused);
@@ -147,7 +147,7 @@ fn claim(scope: &Scope, world: &mut World, index: usize, action: Action) -> At {
     if let Action::Claim(_) = action {
         let phase = match purpose {
             ClaimPurpose::Run => Phase::Between,
-            ClaimPurpose::Unwind => Phase::Undoing(Why::Unwind),
+            ClaimPurpose::Undo => Phase::Undoing(Why::UndoState),
         };
         At::Owner { operation: index, fence: claimed.fence, phase }
     } else {
@@ -156,12 +156,12 @@ fn claim(scope: &Scope, world: &mut World, index: usize, action: Action) -> At {
 }
 
 /// `recover.rs`.
-fn recover(scope: &Scope, operation: &mut Operation, policy: CrashPolicy) {
+fn recover(scope: &ModelSize, operation: &mut Operation, policy: CrashPolicy) {
     let Some(row) = operation.row else { return };
     let footprint = match operation.judged.take() {
         None => operation.footprint(),
-        Some(true) => Footprint::Outside,
-        Some(false) => Footprint::Inside,
+        Some(true) => Footprint::External,
+        Some(false) => Footprint::Internal,
     };
     let mut recovery = decide(&row, policy, footprint);
     if scope.weakness == Some(Weakness::RequeueAfterOutside) && recovery == Recovery::Stale && row.crashes < 2 {
@@ -176,7 +176,7 @@ fn recover(scope: &Scope, operation: &mut Operation, policy: CrashPolicy) {
 }
 
 /// `settle.rs`.
-fn panicked(scope: &Scope, row: &Standing, index: usize, footprint: Footprint) -> Recovery {
+fn panicked(scope: &ModelSize, row: &OperationFacts, index: usize, footprint: Footprint) -> Recovery {
     let recovery = decide_panic(row, scope.policies[index], footprint);
     let weak = scope.weakness == Some(Weakness::RequeuePanicked) && row.state == OperationState::Running;
     if weak { Recovery::Requeue } else { recovery }
@@ -195,7 +195,7 @@ fn leave(world: &mut World, worker: usize, index: usize, action: Action) {
 
 /// `handle.rs`, `saga/engine` and `operations/journal.rs`.
 fn own(
-    scope: &Scope,
+    scope: &ModelSize,
     world: &mut World,
     worker: usize,
     (index, fence, phase): (usize, i64, Phase),
@@ -209,7 +209,7 @@ fn own(
     let undo = |why| at(Phase::Undoing(why));
     match (action, phase) {
         (Action::Renew(_), _) => {
-            change(world, index, |row| row.lease = Lease::Alive);
+            change(world, index, |row| row.lease = LeaseState::Valid);
             at(phase)
         }
         (Action::NoticeLoss(_), _) => gone,
@@ -238,7 +238,7 @@ fn own(
             operation.steps[step] = Some(StepStatus::Started);
             at(Phase::Begun(step))
         }
-        // Committed, and written once more.
+        // Committed, and then written again.
         (Action::IntentReplyLost(_), Phase::Writing(step)) => {
             operation.steps[step] = Some(StepStatus::Started);
             at(Phase::Between)
@@ -278,14 +278,14 @@ fn own(
         (Action::Finish(_) | Action::FinishReplyLost(_), Phase::Ending(ending)) => {
             finish(scope, world, worker, (index, fence), ending, action)
         }
-        // A write that was refused.
+        // The write was refused.
         _ => gone,
     }
 }
 
 /// `finish.rs`.
 fn finish(
-    scope: &Scope,
+    scope: &ModelSize,
     world: &mut World,
     worker: usize,
     (index, fence): (usize, i64),

@@ -1,66 +1,66 @@
-//! One state of the modelled world: rows, lists, and what each worker is doing.
+//! One state of the model: rows, lists, and the position of each worker.
 
 use std::time::Duration;
 
-use crate::db::entities::operation::{Cleanup, OperationState, Unwind};
+use crate::db::entities::operation::{Cleanup, OperationState, UndoState};
 use crate::db::entities::operation_step::StepStatus;
 use crate::jobs::end::End;
-use crate::jobs::job::{CrashPolicy, UnwindEnd};
-use crate::jobs::lifecycle::{Elapsed, Footprint, Lease, Standing};
+use crate::jobs::job::{CrashPolicy, UndoEnd};
+use crate::jobs::lifecycle::{Elapsed, Footprint, LeaseState, OperationFacts};
 
-use super::Scope;
+use super::ModelSize;
 
 pub(super) const OPERATIONS: usize = 2;
 pub(super) const WORKERS: usize = 2;
-/// Each operation takes two steps: one that only changes our own records, one that reaches outside.
+/// Each operation has two steps: one that only changes our own database, and one with an external effect.
 pub(super) const STEPS: usize = 2;
 
-/// Whether the step reaches outside.
+/// Whether the step has an external effect.
 pub(super) const fn is_outside(step: usize) -> bool {
     step == 1
 }
 
-/// How many entries a list holds, by operation. Order is no part of the model.
+/// The number of entries in a list, by operation. The order is not modelled.
 pub(super) type List = [u8; OPERATIONS];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct World {
     pub(super) operations: [Operation; OPERATIONS],
-    /// In no particular order: workers are alike.
+    /// In no particular order, since workers are interchangeable.
     pub(super) workers: [Worker; WORKERS],
     pub(super) ready: List,
-    /// What is on the lists of processes that are gone.
+    /// The entries on the lists of dead processes.
     pub(super) orphaned: List,
     pub(super) paused: bool,
-    /// How many faults may still happen.
+    /// The remaining faults.
     pub(super) faults: u8,
     pub(super) pauses: u8,
-    /// How often a job may still end as "again".
+    /// The remaining ends as "again".
     pub(super) agains: u8,
-    /// The invariants a transition has broken, a bit each.
+    /// The invariants that a transition has broken, as bits.
     pub(super) broken: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Operation {
     /// `None` before the insert is committed.
-    pub(super) row: Option<Standing>,
-    /// The one who inserted it has yet to announce it.
+    pub(super) row: Option<OperationFacts>,
+    /// Its first offer is still to come.
     pub(super) ring: bool,
     pub(super) cancel: bool,
     pub(super) slot: bool,
     pub(super) steps: [Option<StepStatus>; STEPS],
-    /// How often the outside step of a run had its effect.
+    /// How often the external step of a run had its effect.
     pub(super) effects: u8,
-    /// Only with [`super::Weakness::JudgeBeforeLock`]: whether an outside step was seen.
+    /// Only with [`super::Weakness::JudgeBeforeLock`]: whether an external step was found.
     pub(super) judged: Option<bool>,
 }
 
 impl Operation {
     pub(super) fn footprint(&self) -> Footprint {
         match self.steps {
-            [_, Some(_)] => Footprint::Outside,
-            [Some(_), None] => Footprint::Inside,
+            [_, Some(_)] => Footprint::External,
+            [Some(_), None] => Footprint::Internal,
             [None, None] => Footprint::None,
         }
     }
@@ -73,7 +73,7 @@ impl Operation {
         self.row.is_some_and(|row| row.is_owned_by(fence))
     }
 
-    /// Whether no step is half done.
+    /// Whether no step is in progress.
     pub(super) fn is_at_a_boundary(&self) -> bool {
         self.steps.iter().flatten().all(|step| matches!(step, StepStatus::Done | StepStatus::Undone))
     }
@@ -88,10 +88,11 @@ impl Operation {
         self.steps.iter().rposition(|step| step.is_some_and(|step| step != StepStatus::Undone))
     }
 
-    /// Whether nothing is left to do without a person.
+    /// Whether nothing is left to do without an operator.
     pub(super) fn is_settled(&self) -> bool {
-        self.row
-            .is_none_or(|row| row.state.is_ended() && matches!(row.unwind, Unwind::None | Unwind::Done | Unwind::Held))
+        self.row.is_none_or(|row| {
+            row.state.is_ended() && matches!(row.unwind, UndoState::None | UndoState::Done | UndoState::Held)
+        })
     }
 }
 
@@ -102,43 +103,43 @@ pub(super) struct Worker {
     pub(super) at: At,
 }
 
-/// Where a worker stands, as in `handle.rs`.
+/// The position of a worker, as in `handle.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum At {
     Idle,
-    /// It knows the id and has not claimed it.
+    /// It has received the id and not claimed it.
     Received(usize),
-    /// It won the claim.
+    /// It has claimed the operation.
     Owner {
         operation: usize,
         fence: i64,
         phase: Phase,
     },
-    /// The id goes off the list next. With the fence it ended, 0 when it owned nothing or gave up its lease.
+    /// The id is acknowledged next. With the fence of the ended claim, 0 if there was none or the lease was lost.
     Leaving {
         operation: usize,
         fence: i64,
     },
-    /// The id goes back to the ready list next.
+    /// The id is handed back next.
     HandingBack(usize),
 }
 
-/// Where an owner stands, as in `saga/engine` and `operations/journal.rs`.
+/// The position of an owner, as in `saga/engine` and `operations/journal.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Phase {
     /// Between two steps.
     Between,
-    /// Its lease is proven and the row locked; the intent of this step is not committed.
+    /// The lease is checked and the row locked; the intent of this step is not committed.
     Writing(usize),
     /// The intent is committed.
     Begun(usize),
-    /// The outside effect happened.
+    /// The external effect has happened.
     Effected(usize),
-    /// Looks for the next step to undo.
+    /// Before the next step to undo.
     Undoing(Why),
-    /// The effect is taken back, and not yet written so.
+    /// The effect is undone, and that is not written yet.
     Undone(usize, Why),
-    /// Writes the end.
+    /// Before the write of the end.
     Ending(Ending),
 }
 
@@ -148,10 +149,10 @@ pub(super) enum Why {
     Failed,
     Cancelled,
     /// The operation had ended before.
-    Unwind,
+    UndoState,
 }
 
-/// What came of an undo.
+/// How an undo ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum UndoResult {
     Nothing,
@@ -160,7 +161,7 @@ pub(super) enum UndoResult {
     Interrupted,
 }
 
-/// What an owner writes in the end.
+/// The end that an owner writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Ending {
     Succeeded,
@@ -171,30 +172,30 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    /// What the owner writes, unless its job could not say it.
+    /// What the owner writes, unless its job panicked.
     pub(super) fn end(self) -> Option<End> {
         let ended = |state, undo| End::Ended { state, failure: None, undo };
         let undo = |result| match result {
-            UndoResult::Nothing => UnwindEnd::Nothing,
-            UndoResult::Complete => UnwindEnd::Complete,
-            UndoResult::Incomplete => UnwindEnd::Incomplete { reason: String::new(), leftovers: Vec::new() },
-            UndoResult::Interrupted => UnwindEnd::Interrupted,
+            UndoResult::Nothing => UndoEnd::Nothing,
+            UndoResult::Complete => UndoEnd::Complete,
+            UndoResult::Incomplete => UndoEnd::Incomplete { reason: String::new(), debts: Vec::new() },
+            UndoResult::Interrupted => UndoEnd::Interrupted,
         };
         Some(match self {
             Self::Panicked => return None,
-            Self::Succeeded => ended(OperationState::Succeeded, UnwindEnd::Nothing),
+            Self::Succeeded => ended(OperationState::Succeeded, UndoEnd::Nothing),
             Self::HandedBack => End::HandedBack,
             Self::Again => End::Again { after: Duration::from_secs(1) },
             Self::Undone(Why::Failed, result) => ended(OperationState::Failed, undo(result)),
             Self::Undone(Why::Cancelled, result) => ended(OperationState::Cancelled, undo(result)),
-            Self::Undone(Why::Unwind, result) => End::Unwound(undo(result)),
+            Self::Undone(Why::UndoState, result) => End::Undone(undo(result)),
         })
     }
 }
 
 impl World {
-    /// The beginning: nothing is committed. Redis is empty, or holds ids that have no row.
-    pub(super) fn initial(scope: &Scope, ready: List) -> Self {
+    /// The initial state: nothing is committed. Redis is empty, or holds ids that have no row.
+    pub(super) fn initial(scope: &ModelSize, ready: List) -> Self {
         let operation = |index: usize| Operation {
             row: None,
             ring: false,
@@ -217,7 +218,7 @@ impl World {
         }
     }
 
-    /// Whether the row is held by a transaction that writes a step.
+    /// Whether the row is locked by a transaction that writes a step.
     pub(super) fn is_locked(&self, operation: usize) -> bool {
         let holds = |worker: &Worker| matches!(worker.at, At::Owner { operation: held, phase: Phase::Writing(_), .. } if held == operation);
         self.workers.iter().any(holds)
@@ -245,18 +246,18 @@ impl World {
 }
 
 /// The row as `operations::begin` writes it.
-pub(super) fn fresh(policy: CrashPolicy) -> Standing {
-    Standing {
+pub(super) fn fresh(policy: CrashPolicy) -> OperationFacts {
+    OperationFacts {
         state: OperationState::Queued,
-        unwind: Unwind::None,
+        unwind: UndoState::None,
         cleanup: Cleanup::None,
         due: true,
-        lease: Lease::None,
+        lease: LeaseState::None,
         elapsed: Elapsed::InTime,
         fence: 0,
         starts: 0,
         max_starts: match policy {
-            CrashPolicy::UnwindOutsideEffects => 1,
+            CrashPolicy::UndoExternalEffects => 1,
             CrashPolicy::Resume => 2,
         },
         crashes: 0,

@@ -1,4 +1,4 @@
-//! Winning an operation: one compare-and-set by the clock of the database.
+//! Claims of operations: one compare-and-set by the clock of the database.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
 
 use crate::db;
-use crate::db::entities::operation::{self, OperationState, Unwind};
+use crate::db::entities::operation::{self, OperationState, UndoState};
 use crate::db::entities::queue;
 use crate::jobs::ClaimPurpose;
 use crate::jobs::queue::Queue;
@@ -16,21 +16,21 @@ use crate::kernel::{OperationId, WorkerId};
 
 use super::slots;
 
-/// An operation this worker owns until its lease ends.
+/// An operation that this worker owns until its lease ends.
 #[derive(Clone, Debug)]
 pub struct Claimed {
     /// The row, with this owner's fence.
     pub operation: operation::Model,
-    /// What for.
+    /// The purpose of the claim.
     pub purpose: ClaimPurpose,
 }
 
-/// What a claim came to.
+/// The result of a claim.
 #[derive(Clone, Debug)]
 pub enum ClaimOutcome {
     /// This worker is the owner.
     Claimed(Box<Claimed>),
-    /// The id has no row that may start now: ended, owned, cancelled, paused, not due, or nobody's.
+    /// The id has no row that may start now: ended, owned, cancelled, paused, not due, or missing.
     NotDue,
     /// It may start, but every slot of the queue is taken.
     NoSlot,
@@ -102,10 +102,10 @@ async fn win(
         return Ok(Some(ClaimPurpose::Run));
     }
     let unwind = owned()
-        .col_expr(operation::Column::Unwind, Expr::value(Unwind::Running))
+        .col_expr(operation::Column::Unwind, Expr::value(UndoState::Running))
         .filter(operation::Column::State.is_in(OperationState::ENDED.iter().copied()))
-        .filter(operation::Column::Unwind.eq(Unwind::Due));
-    Ok((unwind.exec(tx).await?.rows_affected == 1).then_some(ClaimPurpose::Unwind))
+        .filter(operation::Column::Unwind.eq(UndoState::Due));
+    Ok((unwind.exec(tx).await?.rows_affected == 1).then_some(ClaimPurpose::Undo))
 }
 
 /// A query for the row that says this queue is paused.
@@ -125,7 +125,7 @@ pub(super) fn known_kinds(registry: &Registry) -> Condition {
     })
 }
 
-/// Why nothing was won: only a queued row of an unknown kind deserves a reason.
+/// Why the claim failed: it distinguishes only a queued row of an unknown kind.
 async fn diagnose(db: &DatabaseConnection, id: OperationId, registry: &Registry) -> Result<ClaimOutcome, DbErr> {
     let row = operation::Entity::find_by_id(id).one(db).await?;
     let unknown = row.is_some_and(|row| {

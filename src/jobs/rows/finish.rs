@@ -1,4 +1,4 @@
-//! Ending an operation, or giving it back: one transaction under the owner's fence.
+//! Ends an operation or hands it back: one transaction under the owner's fence.
 
 use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
 use sea_orm::{
@@ -10,21 +10,21 @@ use crate::db::entities::operation::{self, Cleanup, OperationState};
 use crate::db::entities::{debt, operation_step};
 use crate::jobs::ClaimPurpose;
 use crate::jobs::end::End;
-use crate::jobs::job::{JobFailure, Leftover, UnwindEnd};
-use crate::jobs::lifecycle::{Footprint, aftermath, unwind_attempts, wait_until_again};
+use crate::jobs::job::{JobFailure, NewDebt, UndoEnd};
+use crate::jobs::lifecycle::{Footprint, aftermath, undo_attempts, wait_until_again};
 use crate::kernel::{DebtId, OperationId, Timestamp};
 
 use super::claim::Claimed;
-use super::owner::{Lost, owned_by};
+use super::owner::{LeaseLost, owned_by};
 use super::slots;
 
-/// Writes `end` for the owner of `claimed` and gives back its slot. [`Lost`] when another owner is current.
+/// Writes `end` for the owner of `claimed` and releases its slot. [`LeaseLost`] if another owner is current.
 pub async fn finish(
     db: &DatabaseConnection,
     claimed: &Claimed,
     end: &End,
     now: Timestamp,
-) -> Result<Result<(), Lost>, DbErr> {
+) -> Result<Result<(), LeaseLost>, DbErr> {
     let row = &claimed.operation;
     let tx = db::begin(db).await?;
     let clock = db::now_expr(&tx);
@@ -64,41 +64,45 @@ pub async fn finish(
                 .col_expr(operation::Column::RunAfter, clock.add(db::millis(wait)));
             (ended, Some(undo))
         }
-        End::Unwound(undo) => {
-            let attempts = unwind_attempts(row.crashes, undo);
+        End::Undone(undo) => {
+            let attempts = undo_attempts(row.crashes, undo);
             let (unwind, cleanup, wait) = aftermath(undo, attempts);
-            let unwound = release
+            let undone = release
                 .col_expr(operation::Column::Unwind, Expr::value(unwind))
                 .col_expr(operation::Column::Cleanup, Expr::value(cleanup))
                 .col_expr(operation::Column::Crashes, Expr::value(attempts))
                 .col_expr(operation::Column::RunAfter, clock.add(db::millis(wait)));
-            (unwound, Some(undo))
+            (undone, Some(undo))
         }
     };
     if written.exec(&tx).await?.rows_affected != 1 {
         tx.rollback().await?;
-        return Ok(Err(Lost));
+        return Ok(Err(LeaseLost));
     }
     slots::release(&tx, row.id).await?;
     match undo {
-        Some(UnwindEnd::Complete | UnwindEnd::Nothing) => {
+        Some(UndoEnd::Complete | UndoEnd::Nothing) => {
             settle_debts(&tx, row.id, now).await?;
             note_debts(&tx, row.id).await?;
         }
-        Some(UnwindEnd::Incomplete { reason, leftovers }) => {
-            record_debts(&tx, row.id, leftovers, Some(reason), now).await?;
+        Some(UndoEnd::Incomplete { reason, debts }) => {
+            record_debts(&tx, row.id, debts, Some(reason), now).await?;
         }
-        Some(UnwindEnd::Interrupted) | None => {}
+        Some(UndoEnd::Interrupted) | None => {}
     }
     tx.commit().await?;
     Ok(Ok(()))
 }
 
-/// Gives an operation back to its queue from outside a run, as [`End::HandedBack`] does or for a later undo.
-pub async fn hand_back(db: &DatabaseConnection, claimed: &Claimed, now: Timestamp) -> Result<Result<(), Lost>, DbErr> {
+/// Hands an operation back to its queue from outside a run, for another run or a later undo.
+pub async fn hand_back(
+    db: &DatabaseConnection,
+    claimed: &Claimed,
+    now: Timestamp,
+) -> Result<Result<(), LeaseLost>, DbErr> {
     let end = match claimed.purpose {
         ClaimPurpose::Run => End::HandedBack,
-        ClaimPurpose::Unwind => End::Unwound(UnwindEnd::Interrupted),
+        ClaimPurpose::Undo => End::Undone(UndoEnd::Interrupted),
     };
     finish(db, claimed, &end, now).await
 }
@@ -114,26 +118,26 @@ pub(super) fn with_failure(update: Update, failure: Option<&JobFailure>) -> Upda
         .col_expr(operation::Column::ErrorPhase, text(failure.and_then(|f| f.phase.as_deref())))
 }
 
-/// Writes one debt per leftover, unless it is on record already.
+/// Records the debts that are not recorded yet.
 pub(super) async fn record_debts(
     tx: &impl ConnectionTrait,
     id: OperationId,
-    leftovers: &[Leftover],
+    debts: &[NewDebt],
     reason: Option<&str>,
     now: Timestamp,
 ) -> Result<(), DbErr> {
     let known = debt::Entity::find().filter(debt::Column::OperationId.eq(id)).all(tx).await?;
-    for leftover in leftovers {
-        if known.iter().any(|debt| debt.kind == leftover.kind && debt.vmid == leftover.vmid) {
+    for debt in debts {
+        if known.iter().any(|debt| debt.kind == debt.kind && debt.vmid == debt.vmid) {
             continue;
         }
         let row = debt::ActiveModel {
             id: Set(DebtId::generate()),
             operation_id: Set(id),
-            kind: Set(leftover.kind),
-            vmid: Set(leftover.vmid),
-            node: Set(leftover.node.clone()),
-            detail: Set(leftover.detail.clone()),
+            kind: Set(debt.kind),
+            vmid: Set(debt.vmid),
+            node: Set(debt.node.clone()),
+            detail: Set(debt.detail.clone()),
             subject: Set(None),
             state: Set(debt::DebtState::Open),
             attempts: Set(0),
@@ -147,8 +151,8 @@ pub(super) async fn record_debts(
     Ok(())
 }
 
-/// Settles the debts that only the operation's own undo could: there is nothing of it any more. What a job left for others
-/// to remove has a subject, and stays owed however the operation ended.
+/// Settles the debts of an operation that has been undone. A debt with a subject stays open: a job left it for the debt
+/// collector, regardless of how the operation ended.
 async fn settle_debts(tx: &impl ConnectionTrait, id: OperationId, now: Timestamp) -> Result<(), DbErr> {
     debt::Entity::update_many()
         .col_expr(debt::Column::State, Expr::value(debt::DebtState::Settled))
@@ -161,8 +165,8 @@ async fn settle_debts(tx: &impl ConnectionTrait, id: OperationId, now: Timestamp
         .map(drop)
 }
 
-/// Says of an operation that leaves open debts that they are pending. Under the lock of its row, so that whoever settles the
-/// last of them comes before or after.
+/// Marks an operation that leaves open debts as pending. The row is locked, so that this cannot interleave with the
+/// transaction that settles the last of them.
 async fn note_debts(tx: &impl ConnectionTrait, id: OperationId) -> Result<(), DbErr> {
     let open = debt::Entity::find()
         .filter(debt::Column::OperationId.eq(id))
@@ -178,7 +182,7 @@ async fn note_debts(tx: &impl ConnectionTrait, id: OperationId) -> Result<(), Db
         .map(drop)
 }
 
-/// What the operation has begun, by its step log.
+/// The steps that an operation has begun, according to its journal.
 pub async fn footprint(tx: &impl ConnectionTrait, id: OperationId) -> Result<Footprint, DbErr> {
     let step = operation_step::Entity::find()
         .filter(operation_step::Column::OperationId.eq(id))
@@ -187,7 +191,7 @@ pub async fn footprint(tx: &impl ConnectionTrait, id: OperationId) -> Result<Foo
         .await?;
     Ok(match step {
         None => Footprint::None,
-        Some(step) if step.outside => Footprint::Outside,
-        Some(_) => Footprint::Inside,
+        Some(step) if step.outside => Footprint::External,
+        Some(_) => Footprint::Internal,
     })
 }

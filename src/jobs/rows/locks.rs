@@ -1,6 +1,6 @@
-//! What one operation at a time may do, over all workers, by name.
+//! Named locks, each held by at most one operation across all workers.
 //!
-//! A lock belongs to an operation under its fence and is free as soon as that operation lost its lease.
+//! A lock is held under the fence of its operation, and is free as soon as that operation has lost its lease.
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
 use sea_orm::{
@@ -8,13 +8,14 @@ use sea_orm::{
 };
 
 use crate::db;
-use crate::db::entities::operation::{self, OperationState, Unwind};
+use crate::db::entities::operation::{self, OperationState, UndoState};
 use crate::db::entities::resource_lock;
 use crate::kernel::{OperationId, Timestamp};
 
-/// Tries to take the lock `name` for the owner of `id` under `fence`. Taking what one holds already succeeds; an owner whose lease is gone gets nothing.
+/// Tries to take the lock `name` for the owner of `id` under `fence`. Succeeds if the operation holds it already; fails
+/// for an owner that has lost its lease.
 pub async fn take(db: &DatabaseConnection, name: &str, id: OperationId, fence: i64) -> Result<bool, DbErr> {
-    // A row that nobody holds yet; when it is taken is written with the one who takes it.
+    // A lock without a holder; the update below sets the holder and the time.
     let row = resource_lock::ActiveModel {
         name: Set(name.to_owned()),
         operation_id: Set(None),
@@ -32,7 +33,7 @@ pub async fn take(db: &DatabaseConnection, name: &str, id: OperationId, fence: i
             .cond_where(
                 Condition::any()
                     .add(operation::Column::State.eq(OperationState::Running))
-                    .add(operation::Column::Unwind.eq(Unwind::Running)),
+                    .add(operation::Column::Unwind.eq(UndoState::Running)),
             )
             .and_where(Expr::col((operation::Entity, operation::Column::LeaseUntil)).gt(db::now_expr(db)))
             .take()
@@ -63,8 +64,8 @@ pub async fn take(db: &DatabaseConnection, name: &str, id: OperationId, fence: i
     Ok(taken.rows_affected == 1)
 }
 
-/// Frees every lock that `id` holds.
-pub async fn give_back_all(tx: &impl ConnectionTrait, id: OperationId) -> Result<(), DbErr> {
+/// Releases every lock that `id` holds.
+pub async fn release_all(tx: &impl ConnectionTrait, id: OperationId) -> Result<(), DbErr> {
     resource_lock::Entity::update_many()
         .col_expr(resource_lock::Column::OperationId, Expr::value(None::<String>))
         .filter(resource_lock::Column::OperationId.eq(id))
@@ -73,8 +74,8 @@ pub async fn give_back_all(tx: &impl ConnectionTrait, id: OperationId) -> Result
         .map(drop)
 }
 
-/// Gives the lock back, if the owner of `id` with `fence` took it.
-pub async fn give_back(db: &DatabaseConnection, name: &str, id: OperationId, fence: i64) -> Result<(), DbErr> {
+/// Releases the lock if the owner of `id` with `fence` took it.
+pub async fn release(db: &DatabaseConnection, name: &str, id: OperationId, fence: i64) -> Result<(), DbErr> {
     resource_lock::Entity::update_many()
         .col_expr(resource_lock::Column::OperationId, Expr::value(None::<String>))
         .filter(resource_lock::Column::Name.eq(name))

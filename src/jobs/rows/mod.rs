@@ -1,4 +1,5 @@
-//! The SQL side of a queue: every statement that moves an operation from one owner to another, as `lifecycle.rs` rules.
+//! The SQL side of a queue: every statement that moves an operation from one owner to another, by the rules of
+//! `lifecycle.rs`.
 
 pub(super) mod claim;
 pub(super) mod finish;

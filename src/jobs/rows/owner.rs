@@ -1,4 +1,4 @@
-//! What proves that a worker owns an operation: its fence, and a lease that has not ended.
+//! Proof that a worker owns an operation: its fence, and a lease that has not expired.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
 };
 
-use crate::db::entities::operation::{self, OperationState, Unwind};
+use crate::db::entities::operation::{self, OperationState, UndoState};
 use crate::db::{self, AsDbErr, Authority};
 use crate::kernel::{OperationId, VmId};
 
-/// The lease is gone: another owner may be at work, so nothing may be written.
+/// The lease is lost: another worker may own the operation, so nothing may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the lease of the operation is lost")]
-pub struct Lost;
+pub struct LeaseLost;
 
-/// Why an owner did not write.
+/// Why a write of an owner failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnerError {
-    /// It is the owner no longer.
+    /// It is not the owner any more.
     #[error(transparent)]
-    Lost(#[from] Lost),
+    LeaseLost(#[from] LeaseLost),
     /// The database failed.
     #[error("the database failed a write of the owner")]
     Database(#[from] DbErr),
@@ -31,18 +31,18 @@ pub enum OwnerError {
 impl AsDbErr for OwnerError {
     fn as_db_err(&self) -> Option<&DbErr> {
         match self {
-            Self::Lost(_) => None,
+            Self::LeaseLost(_) => None,
             Self::Database(error) => Some(error),
         }
     }
 }
 
-/// A transaction of the owner of an operation. Its fence was checked, and the row of the operation is locked until the end: no
-/// other worker takes over before that. Dropped, it is rolled back.
+/// A transaction of the owner of an operation. The fence was checked, and the row of the operation is locked until the
+/// end of the transaction: no other worker can claim it before that. Rolled back when dropped.
 pub struct OwnedTransaction(DatabaseTransaction);
 
 impl OwnedTransaction {
-    /// Begins one for the owner with `fence`.
+    /// Begins a transaction of the owner with `fence`.
     pub async fn begin(db: &DatabaseConnection, id: OperationId, fence: i64) -> Result<Self, OwnerError> {
         let tx = db::begin(db).await?;
         if let Err(lost) = guard(&tx, id, fence).await? {
@@ -52,7 +52,7 @@ impl OwnedTransaction {
         Ok(Self(tx))
     }
 
-    /// Makes everything written in it last.
+    /// Commits the transaction.
     pub async fn commit(self) -> Result<(), DbErr> {
         self.0.commit().await
     }
@@ -74,25 +74,25 @@ impl Authority for OwnedTransaction {
     }
 }
 
-/// The rows an owner with this fence may write.
+/// The row of `id` if its owner has this fence.
 pub(super) fn owned_by(id: OperationId, fence: i64) -> Condition {
     Condition::all().add(operation::Column::Id.eq(id)).add(operation::Column::Fence.eq(fence)).add(in_progress())
 }
 
-/// The rows some worker is at work on.
+/// The rows that a worker owns.
 pub(super) fn in_progress() -> Condition {
     Condition::any()
         .add(operation::Column::State.eq(OperationState::Running))
-        .add(operation::Column::Unwind.eq(Unwind::Running))
+        .add(operation::Column::Unwind.eq(UndoState::Running))
 }
 
-/// Gives the owner with `fence` another `lease`.
+/// Extends the lease of the owner with `fence` to `lease` from now.
 pub async fn renew(
     db: &impl ConnectionTrait,
     id: OperationId,
     fence: i64,
     lease: Duration,
-) -> Result<Result<(), Lost>, DbErr> {
+) -> Result<Result<(), LeaseLost>, DbErr> {
     let now = db::now_expr(db);
     let renewed = operation::Entity::update_many()
         .col_expr(operation::Column::LeaseUntil, now.clone().add(db::millis(lease)))
@@ -100,17 +100,17 @@ pub async fn renew(
         .filter(owned_by(id, fence))
         .exec(db)
         .await?;
-    Ok(if renewed.rows_affected == 1 { Ok(()) } else { Err(Lost) })
+    Ok(if renewed.rows_affected == 1 { Ok(()) } else { Err(LeaseLost) })
 }
 
-/// Writes down which server an operation is about. For its owner, in a transaction that has passed [`guard`].
+/// Records the server of an operation. For its owner, in a transaction that has passed [`guard`].
 pub(in crate::jobs) async fn set_server(tx: &impl ConnectionTrait, id: OperationId, vmid: VmId) -> Result<(), DbErr> {
     let update = operation::Entity::update_many().col_expr(operation::Column::Vmid, Expr::value(vmid));
     update.filter(operation::Column::Id.eq(id)).exec(tx).await.map(drop)
 }
 
 /// Proves inside a transaction that the owner with `fence` is current, and locks the row until commit.
-pub async fn guard(tx: &impl ConnectionTrait, id: OperationId, fence: i64) -> Result<Result<(), Lost>, DbErr> {
+pub async fn guard(tx: &impl ConnectionTrait, id: OperationId, fence: i64) -> Result<Result<(), LeaseLost>, DbErr> {
     let now = db::now_expr(tx);
     let guarded = operation::Entity::update_many()
         .col_expr(operation::Column::HeartbeatAt, now.clone())
@@ -118,5 +118,5 @@ pub async fn guard(tx: &impl ConnectionTrait, id: OperationId, fence: i64) -> Re
         .filter(Expr::col(operation::Column::LeaseUntil).gt(now))
         .exec(tx)
         .await?;
-    Ok(if guarded.rows_affected == 1 { Ok(()) } else { Err(Lost) })
+    Ok(if guarded.rows_affected == 1 { Ok(()) } else { Err(LeaseLost) })
 }

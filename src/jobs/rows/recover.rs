@@ -1,4 +1,4 @@
-//! Operations whose owner vanished: fence it out, and decide what becomes of the operation.
+//! Recovery of operations whose owner vanished: fences the owner out and decides how the operation continues.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use sea_orm::{
 };
 
 use crate::db;
-use crate::db::entities::operation::{self, Unwind};
+use crate::db::entities::operation::{self, UndoState};
 use crate::jobs::ClaimPurpose;
 use crate::jobs::failpoint::Failpoints;
 use crate::jobs::job::Job;
-use crate::jobs::lifecycle::{Lease, Standing, decide};
+use crate::jobs::lifecycle::{LeaseState, OperationFacts, decide};
 use crate::jobs::queue::Queue;
 use crate::jobs::registry::Registry;
 use crate::jobs::settings::JobSettings;
@@ -23,8 +23,8 @@ use super::finish::footprint;
 use super::owner::{in_progress, owned_by};
 use super::settle::{Cause, Settlement};
 
-/// Recovers up to 50 operations of the queue whose owner vanished: its lease has expired, or it has been at work for longer
-/// than its kind may be. Returns how many.
+/// Recovers up to 50 operations of the queue whose owner vanished: its lease has expired, or it has exceeded the
+/// deadline of the kind. Returns how many.
 pub async fn recover_expired(
     db: &DatabaseConnection,
     name: Queue,
@@ -62,10 +62,10 @@ async fn recover(
         return Ok(false);
     };
     let footprint = footprint(&tx, row.id).await?;
-    let standing = Standing::of(&row, &job.deadlines(), settings.grace, now);
-    let recovery = decide(&standing, job.crash_policy(), footprint);
-    let cause = if standing.lease == Lease::Expired { Cause::Vanished } else { Cause::Overran };
-    let settlement = Settlement { row: &row, standing, job, cause, recovery, footprint, settings, now };
+    let facts = OperationFacts::of(&row, &job.deadlines(), settings.grace, now);
+    let recovery = decide(&facts, job.crash_policy(), footprint);
+    let cause = if facts.lease == LeaseState::Expired { Cause::Vanished } else { Cause::Overran };
+    let settlement = Settlement { row: &row, facts, job, cause, recovery, footprint, settings, now };
     if !settlement.write(&tx).await? {
         tx.rollback().await?;
         return Ok(false);
@@ -80,11 +80,11 @@ async fn recover(
     Ok(true)
 }
 
-/// The rows of these jobs whose owner counts as vanished, as [`Standing::is_abandoned`].
+/// The rows of these jobs whose owner counts as vanished; the SQL of [`OperationFacts::is_abandoned`].
 fn abandoned<'a>(jobs: impl IntoIterator<Item = &'a dyn Job>, grace: Duration, now: &SimpleExpr) -> Condition {
     let purpose = |purpose| match purpose {
-        ClaimPurpose::Run => operation::Column::Unwind.ne(Unwind::Running),
-        ClaimPurpose::Unwind => operation::Column::Unwind.eq(Unwind::Running),
+        ClaimPurpose::Run => operation::Column::Unwind.ne(UndoState::Running),
+        ClaimPurpose::Undo => operation::Column::Unwind.eq(UndoState::Running),
     };
     let nothing = Condition::any().add(Expr::value(1).eq(0));
     jobs.into_iter().fold(nothing, |any, job| {
@@ -102,15 +102,15 @@ fn abandoned<'a>(jobs: impl IntoIterator<Item = &'a dyn Job>, grace: Duration, n
                     Condition::any()
                         .add(Expr::col(operation::Column::LeaseUntil).lt(now.clone()))
                         .add(overrun(ClaimPurpose::Run))
-                        .add(overrun(ClaimPurpose::Unwind)),
+                        .add(overrun(ClaimPurpose::Undo)),
                 ),
         )
     })
 }
 
-/// The row, locked, if its owner vanished. A vanished owner may only be standing still inside the write of
-/// a step: what it has begun can be judged only after its transaction is over. While that is open the row is skipped,
-/// so that one such owner does not hold up the recovery of the others.
+/// Locks and returns the row if its owner vanished. Such an owner may be suspended inside the transaction of a step,
+/// and its footprint is known only after that transaction. While it is open the row is skipped, so that one such owner
+/// does not delay the recovery of other operations.
 async fn lock_abandoned(
     tx: &impl ConnectionTrait,
     row: &operation::Model,

@@ -1,4 +1,4 @@
-//! Writing what becomes of an operation whose job cannot say how it ended.
+//! Writes the end of an operation whose job did not report it.
 
 use std::time::Duration;
 
@@ -8,48 +8,48 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilt
 use crate::db;
 use crate::db::entities::operation;
 use crate::jobs::job::{Job, JobFailure};
-use crate::jobs::lifecycle::{Footprint, Recovery, Standing, decide_panic};
+use crate::jobs::lifecycle::{Footprint, OperationFacts, Recovery, decide_panic};
 use crate::jobs::settings::JobSettings;
 use crate::kernel::{Backoff, Timestamp};
 
 use super::claim::Claimed;
 use super::finish::{footprint, record_debts, with_failure};
-use super::owner::{Lost, owned_by};
+use super::owner::{LeaseLost, owned_by};
 use super::slots;
 
 const CRASH_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
-/// Why the job cannot say it.
+/// Why the job did not report the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// Its owner vanished.
     Vanished,
-    /// Its owner lives and has not stopped long after its deadline.
+    /// Its owner is alive but did not stop after its deadline.
     Overran,
-    /// It panicked.
+    /// The job panicked.
     Panicked,
 }
 
 impl Cause {
-    /// What the user reads of an operation that ends by it.
+    /// The failure that the user is shown.
     fn failure(self, recovery: Recovery, phase: Option<String>) -> JobFailure {
         let (code, reason) = match self {
             Self::Vanished => ("worker_lost", "the worker that ran this operation vanished"),
-            Self::Overran => ("deadline_exceeded", "this operation did not stop after its deadline had passed"),
+            Self::Overran => ("deadline_exceeded", "this operation did not stop after its deadline"),
             Self::Panicked => ("internal_error", "this operation was stopped by an internal error"),
         };
         let message = match recovery {
-            Recovery::Stale | Recovery::FailAndUndo => format!("{reason}; what it had begun is being removed"),
-            Recovery::Fail | Recovery::Requeue | Recovery::UnwindAgain | Recovery::Hold => reason.to_owned(),
+            Recovery::Stale | Recovery::FailAndUndo => format!("{reason}; its changes are being undone"),
+            Recovery::Fail | Recovery::Requeue | Recovery::UndoAgain | Recovery::Hold => reason.to_owned(),
         };
         JobFailure { code: code.to_owned(), message, phase }
     }
 }
 
-/// An operation under the lock of its row, and what the rules said of it.
+/// An operation whose row is locked, and the decision about it.
 pub(super) struct Settlement<'a> {
     pub(super) row: &'a operation::Model,
-    pub(super) standing: Standing,
+    pub(super) facts: OperationFacts,
     pub(super) job: &'a dyn Job,
     pub(super) cause: Cause,
     pub(super) recovery: Recovery,
@@ -59,11 +59,11 @@ pub(super) struct Settlement<'a> {
 }
 
 impl Settlement<'_> {
-    /// Takes the operation from its owner and writes what the rules said. Returns whether the owner was still current.
+    /// Fences the owner out and writes the decision. Returns whether the owner was still current.
     pub(super) async fn write(&self, tx: &impl ConnectionTrait) -> Result<bool, DbErr> {
         let Self { row, recovery, footprint, .. } = self;
         let clock = db::now_expr(tx);
-        let after = self.standing.recovered(*recovery, *footprint, self.settings.unwind);
+        let after = self.facts.recovered(*recovery, *footprint, self.settings.undo_stale);
         let update = operation::Entity::update_many()
             .col_expr(operation::Column::State, Expr::value(after.state))
             .col_expr(operation::Column::Unwind, Expr::value(after.unwind))
@@ -79,7 +79,7 @@ impl Settlement<'_> {
             .filter(owned_by(row.id, row.fence));
         let wait = CRASH_BACKOFF.plain(u32::try_from(row.crashes).unwrap_or(0));
         let update = match recovery {
-            Recovery::Requeue | Recovery::UnwindAgain => {
+            Recovery::Requeue | Recovery::UndoAgain => {
                 update.col_expr(operation::Column::RunAfter, clock.add(db::millis(wait)))
             }
             Recovery::Fail | Recovery::FailAndUndo | Recovery::Stale => {
@@ -93,35 +93,35 @@ impl Settlement<'_> {
             return Ok(false);
         }
         slots::release(tx, row.id).await?;
-        if matches!(recovery, Recovery::Stale | Recovery::Hold) && *footprint == Footprint::Outside {
-            record_debts(tx, row.id, &self.job.leftovers(row), None, self.now).await?;
+        if matches!(recovery, Recovery::Stale | Recovery::Hold) && *footprint == Footprint::External {
+            record_debts(tx, row.id, &self.job.possible_debts(row), None, self.now).await?;
         }
         Ok(true)
     }
 }
 
-/// Ends, for its owner, an operation whose job panicked, and gives back its slot. [`Lost`] when another owner is current.
+/// Ends an operation whose job panicked, for its owner, and releases its slot. [`LeaseLost`] if another owner is
+/// current.
 pub async fn end_panicked(
     db: &DatabaseConnection,
     claimed: &Claimed,
     job: &dyn Job,
     settings: &JobSettings,
     now: Timestamp,
-) -> Result<Result<Recovery, Lost>, DbErr> {
+) -> Result<Result<Recovery, LeaseLost>, DbErr> {
     let tx = db::begin(db).await?;
     let current = owned_by(claimed.operation.id, claimed.operation.fence);
     let Some(row) = operation::Entity::find().filter(current).lock(LockType::Update).one(&tx).await? else {
         tx.rollback().await?;
-        return Ok(Err(Lost));
+        return Ok(Err(LeaseLost));
     };
     let footprint = footprint(&tx, row.id).await?;
-    let standing = Standing::of(&row, &job.deadlines(), settings.grace, now);
-    let recovery = decide_panic(&standing, job.crash_policy(), footprint);
-    let settlement =
-        Settlement { row: &row, standing, job, cause: Cause::Panicked, recovery, footprint, settings, now };
+    let facts = OperationFacts::of(&row, &job.deadlines(), settings.grace, now);
+    let recovery = decide_panic(&facts, job.crash_policy(), footprint);
+    let settlement = Settlement { row: &row, facts, job, cause: Cause::Panicked, recovery, footprint, settings, now };
     if !settlement.write(&tx).await? {
         tx.rollback().await?;
-        return Ok(Err(Lost));
+        return Ok(Err(LeaseLost));
     }
     tx.commit().await?;
     Ok(Ok(recovery))

@@ -1,4 +1,5 @@
-//! Slots limit how many operations of a queue run at a time over all workers; the pause switch stops claims.
+//! Slots, which limit how many operations of a queue run at the same time in all workers together, and the pause
+//! switch.
 
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
@@ -9,7 +10,7 @@ use crate::db::entities::{queue, queue_slot};
 use crate::jobs::queue::Queue;
 use crate::kernel::{OperationId, Timestamp};
 
-/// Makes sure that the rows of `count` slots exist.
+/// Creates the rows of `count` slots if they are missing.
 pub async fn ensure_slots(db: &impl ConnectionTrait, name: Queue, count: u32) -> Result<(), DbErr> {
     let rows = (0..i32::try_from(count).unwrap_or(i32::MAX)).map(|slot| queue_slot::ActiveModel {
         queue: Set(name.to_string()),
@@ -22,7 +23,7 @@ pub async fn ensure_slots(db: &impl ConnectionTrait, name: Queue, count: u32) ->
     queue_slot::Entity::insert_many(rows).on_conflict(keep).exec_without_returning(db).await.map(drop)
 }
 
-/// Takes a free slot below `limit` for an operation that was just claimed. Returns whether there was one.
+/// Takes a free slot below `limit` for an operation that was just claimed. Returns whether one was free.
 pub(super) async fn take(
     tx: &impl ConnectionTrait,
     name: Queue,
@@ -60,7 +61,7 @@ pub(in crate::jobs) async fn free(db: &impl ConnectionTrait, name: Queue, limit:
         .await
 }
 
-/// Gives back whatever slot `id` holds.
+/// Releases the slot that `id` holds, if any.
 pub(super) async fn release(tx: &impl ConnectionTrait, id: OperationId) -> Result<(), DbErr> {
     queue_slot::Entity::update_many()
         .col_expr(queue_slot::Column::OperationId, Expr::value(None::<String>))
@@ -70,13 +71,13 @@ pub(super) async fn release(tx: &impl ConnectionTrait, id: OperationId) -> Resul
         .map(drop)
 }
 
-/// Whether claims of this queue are stopped.
+/// Whether the queue is paused.
 pub async fn is_paused(db: &impl ConnectionTrait, name: Queue) -> Result<bool, DbErr> {
     let row = queue::Entity::find_by_id(name.to_string()).one(db).await?;
     Ok(row.is_some_and(|row| row.paused))
 }
 
-/// Stops or allows claims of this queue. Running operations go on.
+/// Pauses or resumes the queue. Running operations continue.
 pub async fn set_paused(db: &impl ConnectionTrait, name: Queue, paused: bool, now: Timestamp) -> Result<(), DbErr> {
     let row = queue::ActiveModel { name: Set(name.to_string()), paused: Set(paused), updated_at: Set(now) };
     let mut replace = OnConflict::column(queue::Column::Name);

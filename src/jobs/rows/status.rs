@@ -1,4 +1,4 @@
-//! How the queues stand in the database: one query a question, whatever the number of queues.
+//! The status of the queues in the database: one query a figure, for any number of queues.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, Condition, DatabaseConnection, DbErr, EntityTrait, Qu
 use serde::Serialize;
 
 use crate::db;
-use crate::db::entities::operation::{self, OperationState, Unwind};
+use crate::db::entities::operation::{self, OperationState, UndoState};
 use crate::db::entities::{debt, queue, queue_slot};
 use crate::jobs::queue::Queue;
 use crate::kernel::Timestamp;
@@ -15,49 +15,49 @@ use crate::kernel::Timestamp;
 use super::owner::in_progress;
 use super::sweeper::startable;
 
-/// How one queue stands in the database.
+/// The status of one queue in the database.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueStatus {
     /// The queue.
     pub name: Queue,
-    /// Whether it hands out nothing.
+    /// Whether it is paused.
     pub paused: bool,
     /// Operations that may start now, undos included.
     pub due: u64,
-    /// Since when the oldest of them may.
+    /// When the oldest of them became due.
     pub oldest_due_at: Option<Timestamp>,
-    /// Operations that some worker owns, undos included.
+    /// Operations that a worker owns, undos included.
     pub running: u64,
-    /// Operations that may run at a time over all workers.
+    /// Operations that may run at the same time in all workers together.
     pub slots: u64,
-    /// How many of those slots are taken.
+    /// The number of taken slots.
     pub slots_taken: u64,
-    /// Operations that no worker goes on with by itself, see [`is_dead`].
+    /// Dead operations, see [`is_dead`].
     pub dead: u64,
-    /// Operations with leftovers on record that nobody has given up.
+    /// Operations with open debts.
     pub debts: u64,
 }
 
 /// How many operations of a queue ended, by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Ended {
-    /// They did what was asked.
+pub struct EndedCounts {
+    /// Succeeded.
     pub succeeded: u64,
-    /// They could not.
+    /// Failed.
     pub failed: u64,
-    /// The user stopped them.
+    /// Cancelled.
     pub cancelled: u64,
-    /// Their worker vanished.
+    /// Stale: their worker vanished.
     pub stale: u64,
 }
 
-/// Operations no worker goes on with by itself: stale ones that are not undone, undos that wait for an operator, and
+/// Operations that no worker will continue unless an operator acts: stale ones that are not undone, held undos, and
 /// queued ones that have no start left.
 pub fn is_dead() -> Condition {
     Condition::any()
-        .add(operation::Column::Unwind.eq(Unwind::Held))
-        .add(operation::Column::State.eq(OperationState::Stale).and(operation::Column::Unwind.ne(Unwind::Done)))
+        .add(operation::Column::Unwind.eq(UndoState::Held))
+        .add(operation::Column::State.eq(OperationState::Stale).and(operation::Column::Unwind.ne(UndoState::Done)))
         .add(
             operation::Column::State
                 .eq(OperationState::Queued)
@@ -65,14 +65,14 @@ pub fn is_dead() -> Condition {
         )
 }
 
-/// How every queue stands, in the order of [`Queue::ALL`].
+/// The status of every queue, in the order of [`Queue::ALL`].
 pub async fn queue_statuses(db: &DatabaseConnection) -> Result<Vec<QueueStatus>, DbErr> {
     let due_now = startable_now(db);
     let due: Vec<(String, i64, Option<Timestamp>)> =
         of_known_queues(due_now).column_as(operation::Column::RunAfter.min(), "oldest").into_tuple().all(db).await?;
     let running = counted(db, Condition::all().add(in_progress())).await?;
     let dead = counted(db, is_dead()).await?;
-    let debts = counted(db, owing()).await?;
+    let debts = counted(db, with_open_debts()).await?;
     let slots: Vec<(String, i64, i64)> = queue_slot::Entity::find()
         .select_only()
         .column(queue_slot::Column::Queue)
@@ -102,8 +102,8 @@ pub async fn queue_statuses(db: &DatabaseConnection) -> Result<Vec<QueueStatus>,
     Ok(Queue::ALL.iter().map(|name| status(*name)).collect())
 }
 
-/// How many operations ended since `since`, by queue.
-pub async fn ended_since(db: &DatabaseConnection, since: Timestamp) -> Result<BTreeMap<String, Ended>, DbErr> {
+/// The number of operations that ended since `since`, by queue.
+pub async fn ended_since(db: &DatabaseConnection, since: Timestamp) -> Result<BTreeMap<String, EndedCounts>, DbErr> {
     let counts: Vec<(String, i64, OperationState)> =
         of_known_queues(Condition::all().add(operation::Column::FinishedAt.gte(since)))
             .column(operation::Column::State)
@@ -111,7 +111,7 @@ pub async fn ended_since(db: &DatabaseConnection, since: Timestamp) -> Result<BT
             .into_tuple()
             .all(db)
             .await?;
-    let mut ended: BTreeMap<String, Ended> = BTreeMap::new();
+    let mut ended: BTreeMap<String, EndedCounts> = BTreeMap::new();
     for (queue, count, state) in counts {
         let of_queue = ended.entry(queue).or_default();
         let count = count.unsigned_abs();
@@ -130,19 +130,19 @@ fn startable_now(db: &DatabaseConnection) -> Condition {
     Condition::all().add(startable()).add(Expr::col(operation::Column::RunAfter).lte(db::now_expr(db)))
 }
 
-/// Operations whose leftovers a worker or an operator still has to deal with.
-fn owing() -> Condition {
+/// Operations with open debts that a worker or an operator has to settle.
+fn with_open_debts() -> Condition {
     let open = Query::select()
         .column(debt::Column::OperationId)
         .from(debt::Entity)
         .and_where(debt::Column::State.eq(debt::DebtState::Open))
         .take();
     Condition::all()
-        .add(operation::Column::Unwind.is_in([Unwind::Due, Unwind::Running, Unwind::Held]))
+        .add(operation::Column::Unwind.is_in([UndoState::Due, UndoState::Running, UndoState::Held]))
         .add(operation::Column::Id.in_subquery(open))
 }
 
-/// Queue and number of the operations that are `which`; naming the queues lets the indexes help.
+/// The queue and the number of the operations that match `which`. The queues are listed so that indexes can be used.
 fn of_known_queues(which: Condition) -> sea_orm::Select<operation::Entity> {
     operation::Entity::find()
         .select_only()

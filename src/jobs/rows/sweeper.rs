@@ -1,10 +1,10 @@
-//! Offers due rows that nobody received. This is what makes an accepted operation certain to run.
+//! Offers due rows that no worker has received. It guarantees that every accepted operation runs.
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::db;
-use crate::db::entities::operation::{self, OperationState, Unwind};
+use crate::db::entities::operation::{self, OperationState, UndoState};
 use crate::jobs::failpoint::Failpoints;
 use crate::jobs::lists::commands::{Lists, PAGE};
 use crate::jobs::queue::Queue;
@@ -13,18 +13,18 @@ use crate::kernel::OperationId;
 
 use super::claim::{known_kinds, paused};
 
-/// What makes a sweep.
+/// The rows that a sweep offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sweep {
-    /// Rows never offered, or offered so long ago that the offer was probably lost.
+pub enum SweepScope {
+    /// Due rows that were never offered, or so long ago that the offer was probably lost.
     Overdue,
-    /// Every due row, because Redis was restarted or emptied.
+    /// All due rows, because Redis was restarted or emptied.
     Everything,
 }
 
 /// Why a sweep failed.
 #[derive(Debug, thiserror::Error)]
-pub enum OrphanSweepError {
+pub enum SweepError {
     /// The database did not answer.
     #[error("due operations of {queue} could not be listed")]
     Database {
@@ -45,18 +45,18 @@ pub enum OrphanSweepError {
     },
 }
 
-/// Offers a page of due rows that `registry` has a job for, the oldest first: what no worker can run must not fill the
-/// page. Returns how many rows were due for an offer.
+/// Offers a page of due rows, oldest first. Includes only kinds in `registry`, so that rows which no worker can run do
+/// not fill the page. Returns the number of rows that were due for an offer.
 pub async fn sweep(
     db: &DatabaseConnection,
     lists: &Lists,
     queue: Queue,
     registry: &Registry,
-    sweep: Sweep,
+    sweep: SweepScope,
     failpoints: &Failpoints,
-) -> Result<usize, OrphanSweepError> {
-    let database = |source| OrphanSweepError::Database { queue, source };
-    let redis = |source| OrphanSweepError::Redis { queue, source };
+) -> Result<usize, SweepError> {
+    let database = |source| SweepError::Database { queue, source };
+    let redis = |source| SweepError::Redis { queue, source };
     let ids = due(db, queue, registry, sweep).await.map_err(database)?;
     if ids.is_empty() {
         return Ok(0);
@@ -80,18 +80,18 @@ pub(in crate::jobs) async fn lists_lost(
     lists: &Lists,
     queue: Queue,
     registry: &Registry,
-) -> Result<bool, OrphanSweepError> {
-    let ready = lists.ready(queue).await.map_err(|source| OrphanSweepError::Redis { queue, source })?;
+) -> Result<bool, SweepError> {
+    let ready = lists.ready(queue).await.map_err(|source| SweepError::Redis { queue, source })?;
     if ready > 0 {
         return Ok(false);
     }
-    let due = due(db, queue, registry, Sweep::Everything)
+    let due = due(db, queue, registry, SweepScope::Everything)
         .await
-        .map_err(|source| OrphanSweepError::Database { queue, source })?;
+        .map_err(|source| SweepError::Database { queue, source })?;
     Ok(!due.is_empty())
 }
 
-/// Rows that may start once their time has come: runs that have a start left, and undos.
+/// Rows that may be claimed once they are due: runs that have a start left, and undos.
 pub(super) fn startable() -> Condition {
     Condition::any()
         .add(
@@ -99,20 +99,20 @@ pub(super) fn startable() -> Condition {
                 .eq(OperationState::Queued)
                 .and(Expr::col(operation::Column::Starts).lt(Expr::col(operation::Column::MaxStarts))),
         )
-        .add(operation::Column::Unwind.eq(Unwind::Due))
+        .add(operation::Column::Unwind.eq(UndoState::Due))
 }
 
 async fn due(
     db: &DatabaseConnection,
     queue: Queue,
     registry: &Registry,
-    sweep: Sweep,
+    sweep: SweepScope,
 ) -> Result<Vec<OperationId>, sea_orm::DbErr> {
     let now = db::now_expr(db);
     let overdue = match sweep {
-        Sweep::Everything => Condition::all(),
-        // The n-th offer is given 5 s * 2^(n-1) to be received, 60 s at most.
-        Sweep::Overdue => Condition::any().add(operation::Column::OfferedAt.is_null()).add(
+        SweepScope::Everything => Condition::all(),
+        // The n-th offer has 5 s * 2^(n-1), at most 60 s, to be received.
+        SweepScope::Overdue => Condition::any().add(operation::Column::OfferedAt.is_null()).add(
             Expr::col(operation::Column::OfferedAt).lte(now.clone().sub(Expr::cust(
                 "CASE WHEN offer_count <= 1 THEN 5000 WHEN offer_count = 2 THEN 10000 \
                  WHEN offer_count = 3 THEN 20000 WHEN offer_count = 4 THEN 40000 ELSE 60000 END",

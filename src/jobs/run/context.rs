@@ -1,4 +1,4 @@
-//! What a running job knows: its operation, its fence, and the three reasons to stop.
+//! The context of a running job: its operation, its fence, and the signals to stop.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,27 +9,27 @@ use tokio_util::sync::CancellationToken;
 use crate::db::entities::operation;
 use crate::db::{self, AsDbErr};
 use crate::jobs::failpoint::Failpoints;
-use crate::jobs::rows::owner::{Lost, OwnedTransaction, OwnerError, set_server};
+use crate::jobs::rows::owner::{LeaseLost, OwnedTransaction, OwnerError, set_server};
 use crate::kernel::{Backoff, Failure, OperationId, VmId};
 
 use super::inflight::InFlight;
 
-/// The waits while the database does not answer; the lease bounds them.
-const TROUBLE: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+/// The backoff while the database is unavailable; the lease bounds the attempts.
+const DATABASE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
 /// One run of one operation.
 #[derive(Clone)]
 pub struct JobContext {
-    /// The row as it was when it was claimed.
+    /// The row at the time of the claim.
     pub operation: operation::Model,
     /// The database.
     pub db: DatabaseConnection,
-    /// Fires when the lease is lost: stop at once, write nothing.
+    /// Fires when the lease is lost: stop immediately and write nothing.
     pub lost: CancellationToken,
-    /// Fires when the user asked to stop: stop between two steps and undo.
+    /// Fires on a request to cancel: stop between two steps and undo.
     pub cancelled: CancellationToken,
-    /// Fires when the deadline of the kind has passed: stop between two steps, as failed, and undo. An undo of its own
-    /// stops as incomplete.
+    /// Fires when the deadline of the kind has passed: stop between two steps, end as failed, and undo. An undo ends as
+    /// incomplete.
     pub overdue: CancellationToken,
     /// Fires when the worker stops: hand back between two steps.
     pub draining: CancellationToken,
@@ -51,29 +51,29 @@ impl JobContext {
         self.operation.fence
     }
 
-    /// The server it is about, once that is decided.
+    /// The VMID of its server, once it is known.
     pub fn vmid(&self) -> Option<VmId> {
         *self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decides which server it is about.
+    /// Records its server.
     pub async fn set_server(&self, tx: &OwnedTransaction, vmid: VmId) -> Result<(), DbErr> {
         set_server(&**tx, self.id(), vmid).await?;
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(vmid);
         Ok(())
     }
 
-    /// Whether others cannot own the operation yet, by the clock of this machine. To be asked between a wait for the
-    /// database and an effect: an answer that comes late proves nothing any more.
+    /// Whether no other worker can own the operation yet, by the clock of this machine. Check this between a wait for
+    /// the database and an external effect: a late answer of the database proves nothing.
     pub fn is_held(&self) -> bool {
         self.inflight.is_held(self.id(), self.self_fence)
     }
 
-    /// Repeats `work` while the database fails in a way that passes, for as long as the lease is valid. Other errors are returned
-    /// at once. A database that does not answer at all is not waited for beyond the lease.
+    /// Retries `work` on transient errors of the database, for as long as the lease is valid. Other errors are returned
+    /// immediately. A call that hangs is dropped when the lease is lost.
     pub async fn persist<T, E, F>(&self, what: &str, work: impl Fn() -> F) -> Result<T, E>
     where
-        E: AsDbErr + From<Lost> + std::fmt::Display,
+        E: AsDbErr + From<LeaseLost> + std::fmt::Display,
         F: Future<Output = Result<T, E>>,
     {
         let id = self.id();
@@ -91,20 +91,20 @@ impl JobContext {
                 }
                 settled => {
                     if attempt > 0 {
-                        tracing::info!(operation.id = %id, attempt, "`{what}` of {id} waits no longer");
+                        tracing::info!(operation.id = %id, attempt, "`{what}` of {id}: the database works again");
                     }
                     return settled;
                 }
             }
             tokio::select! {
                 () = self.lost.cancelled() => break,
-                () = tokio::time::sleep(TROUBLE.jittered(attempt)) => {}
+                () = tokio::time::sleep(DATABASE_BACKOFF.jittered(attempt)) => {}
             }
         }
-        Err(Lost.into())
+        Err(LeaseLost.into())
     }
 
-    /// Reads with `work`, and waits for the database as [`persist`](Self::persist) does.
+    /// Reads with `work`, with the retries of [`persist`](Self::persist).
     pub async fn read<T, F>(&self, what: &str, work: impl Fn() -> F) -> Result<T, OwnerError>
     where
         F: Future<Output = Result<T, DbErr>>,
@@ -112,8 +112,8 @@ impl JobContext {
         self.persist(what, || async { Ok(work().await?) }).await
     }
 
-    /// Writes with `work`, which [`begin`](Self::begin)s and commits a transaction, and waits for the database as
-    /// [`persist`](Self::persist) does.
+    /// Writes with `work`, which [`begin`](Self::begin)s and commits a transaction, with the retries of
+    /// [`persist`](Self::persist).
     pub async fn write<T, F>(&self, what: &str, work: impl Fn() -> F) -> Result<T, OwnerError>
     where
         F: Future<Output = Result<T, OwnerError>>,

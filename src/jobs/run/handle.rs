@@ -1,4 +1,4 @@
-//! What a worker does with one received id: claim, run or unwind, write the end.
+//! Handles one received id: claims the operation, runs or undoes it, and writes the end.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,33 +11,33 @@ use crate::db::entities::operation::OperationState;
 use crate::jobs::ClaimPurpose;
 use crate::jobs::deps::WorkerDeps;
 use crate::jobs::end::End;
-use crate::jobs::job::UnwindEnd;
+use crate::jobs::job::UndoEnd;
 use crate::jobs::lists::intake::{Handled, Handler};
 use crate::jobs::rows::claim::{ClaimOutcome, Claimed, claim};
 use crate::jobs::rows::finish::finish;
-use crate::jobs::rows::owner::{Lost, OwnerError};
+use crate::jobs::rows::owner::{LeaseLost, OwnerError};
 use crate::jobs::rows::settle::end_panicked;
 use crate::jobs::rows::slots;
 use crate::kernel::OperationId;
 use crate::kernel::boottime::since_boot;
-use crate::telemetry::{ClaimMiss, Purpose, Refusal, RunEnd, caught};
+use crate::telemetry::{ClaimMiss, FencedWrite, Purpose, RunEnd, caught};
 
 use super::context::JobContext;
 use super::inflight::InFlight;
 use super::logged;
 
-/// How long a job may go on once its lease is lost. It notices at its next wait or write.
+/// How long a job may continue once its lease is lost. It notices the loss at its next wait or write.
 const LOST_GRACE: Duration = Duration::from_secs(10);
 
-/// Claims received ids in SQL and runs what they name.
-pub(super) struct Claims {
+/// ClaimHandler and runs the operations of received ids.
+pub(super) struct ClaimHandler {
     pub(super) deps: Arc<WorkerDeps>,
     pub(super) inflight: InFlight,
     /// Fires when the worker stops.
     pub(super) draining: CancellationToken,
 }
 
-impl Handler for Claims {
+impl Handler for ClaimHandler {
     async fn handle(&self, id: OperationId) -> Handled {
         let deps = &self.deps;
         deps.failpoints.hit("received").await;
@@ -71,7 +71,7 @@ impl Handler for Claims {
             Err(error) => {
                 deps.lane.metrics.missed(ClaimMiss::Failed);
                 tracing::warn!(operation.id = %id, %error, "could not claim {id}; handing it back");
-                Handled::Trouble
+                Handled::Unavailable
             }
         }
     }
@@ -84,12 +84,12 @@ impl Handler for Claims {
                 let limit = deps.settings.slots.unwrap_or(0);
                 db::in_time(slots::free(&deps.db, deps.lane.queue, limit)).await.is_ok_and(|free| !free.is_empty())
             }
-            Handled::Trouble => db::in_time(deps.db.ping()).await.is_ok() && attempt > 0,
+            Handled::Unavailable => db::in_time(deps.db.ping()).await.is_ok() && attempt > 0,
         }
     }
 }
 
-/// An operation whose lease is renewed until this is dropped, however its work ends.
+/// Keeps the lease of an operation renewed until it is dropped, however the work ends.
 struct Renewed<'a> {
     inflight: &'a InFlight,
     id: OperationId,
@@ -97,12 +97,12 @@ struct Renewed<'a> {
 
 impl Drop for Renewed<'_> {
     fn drop(&mut self) {
-        self.inflight.disown(self.id);
+        self.inflight.release_ownership(self.id);
     }
 }
 
-impl Claims {
-    /// Takes over an operation whose claim was sent at `sent` since boot.
+impl ClaimHandler {
+    /// Registers an operation whose claim was sent at `sent` since boot, and creates its context.
     fn context(&self, claimed: &Claimed, sent: Duration) -> JobContext {
         let operation = claimed.operation.clone();
         let job = self.deps.registry.find(&operation.kind, operation.schema_version);
@@ -133,7 +133,7 @@ async fn work(deps: &WorkerDeps, claimed: &Claimed, cx: &JobContext) -> RunEnd {
     let working = caught(async {
         match claimed.purpose {
             ClaimPurpose::Run => End::of_run(job.run(cx).await),
-            ClaimPurpose::Unwind => Some(End::Unwound(job.unwind(cx).await)),
+            ClaimPurpose::Undo => Some(End::Undone(job.undo(cx).await)),
         }
     });
     let end = tokio::select! {
@@ -144,8 +144,8 @@ async fn work(deps: &WorkerDeps, claimed: &Claimed, cx: &JobContext) -> RunEnd {
     let end = match end {
         Ok(Some(end)) => end,
         Ok(None) => {
-            tracing::warn!(operation.id = %operation.id, "lost {}: another worker goes on with it", operation.id);
-            deps.lane.metrics.refused(Refusal::Run);
+            tracing::warn!(operation.id = %operation.id, "lost the lease of {}: another worker continues it", operation.id);
+            deps.lane.metrics.refused(FencedWrite::Run);
             return RunEnd::Lost;
         }
         Err(panicked) => {
@@ -164,8 +164,8 @@ async fn work(deps: &WorkerDeps, claimed: &Claimed, cx: &JobContext) -> RunEnd {
     if write(deps, claimed, &end, cx).await { run_end(&end) } else { RunEnd::Lost }
 }
 
-/// Ends when a job has not stopped although its lease was lost a while ago: it may write nothing any more, and would hold
-/// its place in this worker for ever.
+/// Ends when a job has not stopped for a while after its lease was lost. It may write nothing any more, but would
+/// occupy its place in this worker for ever.
 async fn overstayed(cx: &JobContext, grace: Duration) {
     cx.lost.cancelled().await;
     tokio::time::sleep(grace.min(LOST_GRACE)).await;
@@ -175,24 +175,24 @@ async fn overstayed(cx: &JobContext, grace: Duration) {
 fn purpose(claimed: &Claimed) -> Purpose {
     match claimed.purpose {
         ClaimPurpose::Run => Purpose::Run,
-        ClaimPurpose::Unwind => Purpose::Unwind,
+        ClaimPurpose::Undo => Purpose::Undo,
     }
 }
 
-/// How a written end is counted.
+/// The metric label of an end.
 fn run_end(end: &End) -> RunEnd {
     match end {
         End::Ended { state: OperationState::Succeeded, .. } => RunEnd::Succeeded,
         End::Ended { state: OperationState::Cancelled, .. } => RunEnd::Cancelled,
         End::Ended { .. } => RunEnd::Failed,
-        End::Unwound(UnwindEnd::Nothing | UnwindEnd::Complete) => RunEnd::Unwound,
-        End::Unwound(UnwindEnd::Incomplete { .. }) => RunEnd::UnwindIncomplete,
-        End::Unwound(UnwindEnd::Interrupted) | End::HandedBack => RunEnd::HandedBack,
+        End::Undone(UndoEnd::Nothing | UndoEnd::Complete) => RunEnd::Undone,
+        End::Undone(UndoEnd::Incomplete { .. }) => RunEnd::UndoIncomplete,
+        End::Undone(UndoEnd::Interrupted) | End::HandedBack => RunEnd::HandedBack,
         End::Again { .. } => RunEnd::Again,
     }
 }
 
-/// Writes the end. Returns whether it is written.
+/// Writes the end. Returns whether that succeeded.
 async fn write(deps: &WorkerDeps, claimed: &Claimed, end: &End, cx: &JobContext) -> bool {
     let written = persist(deps, claimed, cx, || finish(&deps.db, claimed, end, deps.clock.now())).await.is_some();
     if written {
@@ -201,23 +201,25 @@ async fn write(deps: &WorkerDeps, claimed: &Claimed, end: &End, cx: &JobContext)
     written
 }
 
-/// Does the last write of an owner, and keeps trying while the lease lives: a database that is away for a moment costs
-/// nothing. `None` when it is not written.
+/// Performs the last write of an owner, and retries while the lease is valid, so that a short outage of the database
+/// does no harm. `None` if it could not be written.
 async fn persist<T, F>(deps: &WorkerDeps, claimed: &Claimed, cx: &JobContext, work: impl Fn() -> F) -> Option<T>
 where
-    F: Future<Output = Result<Result<T, Lost>, DbErr>>,
+    F: Future<Output = Result<Result<T, LeaseLost>, DbErr>>,
 {
     let id = claimed.operation.id;
     match cx.read("end", work).await {
         Ok(Ok(written)) => return Some(written),
-        Ok(Err(Lost)) => {
+        Ok(Err(LeaseLost)) => {
             tracing::warn!(operation.id = %id, "could not end {id}: another owner took over");
-            deps.lane.metrics.refused(Refusal::End);
+            deps.lane.metrics.refused(FencedWrite::End);
         }
         Err(OwnerError::Database(error)) => {
             tracing::error!(operation.id = %id, %error, "the end of {id} cannot be written");
         }
-        Err(OwnerError::Lost(Lost)) => tracing::warn!(operation.id = %id, "could not end {id} while its lease lived"),
+        Err(OwnerError::LeaseLost(LeaseLost)) => {
+            tracing::warn!(operation.id = %id, "could not end {id} before its lease was lost")
+        }
     }
     None
 }

@@ -1,4 +1,4 @@
-//! The operations this process owns, shared between the worker and its renewer.
+//! The operations that this process owns, shared by the worker and its renewer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,22 +11,22 @@ use crate::kernel::boottime::since_boot;
 
 /// One owned operation.
 #[derive(Clone)]
-pub(in crate::jobs) struct Owned {
+pub(in crate::jobs) struct OwnedOperation {
     pub(in crate::jobs) fence: i64,
-    /// Time since boot just before the last successful renewal was sent.
+    /// The time since boot just before the last successful renewal was sent.
     pub(in crate::jobs) renewed: Duration,
     pub(in crate::jobs) lost: CancellationToken,
     pub(in crate::jobs) cancelled: CancellationToken,
     pub(in crate::jobs) overdue: CancellationToken,
-    /// How long it may be at work until it is overdue.
+    /// How long it may run before it is overdue.
     pub(in crate::jobs) stop_after: Duration,
 }
 
 #[derive(Default)]
 struct State {
-    /// Ids received and not yet let go, owned or not.
+    /// Ids that were received and are not acknowledged or handed back yet, owned or not.
     received: BTreeSet<OperationId>,
-    owned: BTreeMap<OperationId, Owned>,
+    owned: BTreeMap<OperationId, OwnedOperation>,
 }
 
 /// Cheap to clone; the lock is never held across an await.
@@ -40,7 +40,7 @@ impl InFlight {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that `id` was received. Returns false when it is being handled already.
+    /// Records that `id` was received. Returns false if it is being handled already.
     pub(in crate::jobs) fn receive(&self, id: OperationId) -> bool {
         self.state().received.insert(id)
     }
@@ -49,21 +49,27 @@ impl InFlight {
         self.state().received.contains(&id)
     }
 
-    /// Lets go of `id`.
+    /// Removes `id`.
     pub(in crate::jobs) fn release(&self, id: OperationId) {
         let mut state = self.state();
         state.received.remove(&id);
         state.owned.remove(&id);
     }
 
-    /// Ends the ownership of `id`: it is not renewed any more. It stays received until its list entry is gone.
-    pub(in crate::jobs) fn disown(&self, id: OperationId) {
+    /// Ends the ownership of `id`: its lease is not renewed any more. It stays received until it is acknowledged.
+    pub(in crate::jobs) fn release_ownership(&self, id: OperationId) {
         self.state().owned.remove(&id);
     }
 
-    /// Notes a won claim whose request was sent at `claimed` since boot, and which is overdue `stop_after` that.
-    pub(in crate::jobs) fn own(&self, id: OperationId, fence: i64, claimed: Duration, stop_after: Duration) -> Owned {
-        let owned = Owned {
+    /// Records a claim whose request was sent at `claimed` since boot; the operation is overdue `stop_after` later.
+    pub(in crate::jobs) fn own(
+        &self,
+        id: OperationId,
+        fence: i64,
+        claimed: Duration,
+        stop_after: Duration,
+    ) -> OwnedOperation {
+        let owned = OwnedOperation {
             fence,
             renewed: claimed,
             lost: CancellationToken::new(),
@@ -75,7 +81,7 @@ impl InFlight {
         owned
     }
 
-    pub(in crate::jobs) fn owned(&self) -> Vec<(OperationId, Owned)> {
+    pub(in crate::jobs) fn owned(&self) -> Vec<(OperationId, OwnedOperation)> {
         self.state().owned.iter().map(|(id, owned)| (*id, owned.clone())).collect()
     }
 
@@ -89,19 +95,20 @@ impl InFlight {
         }
     }
 
-    /// Whether `id` is owned here and was renewed less than `limit` ago.
+    /// Whether `id` is owned by this process and its lease was renewed less than `limit` ago.
     pub(in crate::jobs) fn is_held(&self, id: OperationId, limit: Duration) -> bool {
         let owned = self.state().owned.get(&id).cloned();
         owned.is_some_and(|owned| !owned.lost.is_cancelled() && since_boot().saturating_sub(owned.renewed) < limit)
     }
 
-    /// Fences out by ourselves whatever has not been renewed for `limit`: others may take over soon. Returns how many.
+    /// Stops the operations whose lease has not been renewed for `limit`, since other workers may claim them soon.
+    /// Returns how many.
     pub(in crate::jobs) fn fence_overdue(&self, limit: Duration) -> u64 {
         let now = since_boot();
         let mut fenced = 0;
         for (id, owned) in self.owned() {
             if now.saturating_sub(owned.renewed) >= limit && !owned.lost.is_cancelled() {
-                tracing::warn!(operation.id = %id, "the lease of {id} could not be renewed in time; stopping it");
+                tracing::warn!(operation.id = %id, "the lease of {id} could not be renewed in time; stopping its job");
                 owned.lost.cancel();
                 fenced += 1;
             }

@@ -1,27 +1,27 @@
-//! What the log says of an operation: a line when a worker begins, and one when it has written the end.
+//! The log lines of an operation: one when a worker begins it, and one when the worker has written the end.
 
 use crate::db::entities::operation::{self, OperationState};
 use crate::jobs::ClaimPurpose;
 use crate::jobs::end::End;
-use crate::jobs::job::{JobFailure, UnwindEnd};
+use crate::jobs::job::{JobFailure, UndoEnd};
 use crate::jobs::lifecycle::Recovery;
 use crate::jobs::rows::claim::Claimed;
 use crate::kernel::{Timestamp, short_span};
 use crate::telemetry::Panicked;
 
-/// A worker has claimed the operation and begins.
+/// Logs that a worker has claimed the operation and begins.
 pub(super) fn began(claimed: &Claimed) {
     let row = &claimed.operation;
     let (id, kind, vmid, subject) = (row.id, row.kind.as_str(), number(row), subject(row));
     match claimed.purpose {
         ClaimPurpose::Run => tracing::info!(operation.id = %id, operation.kind = kind, vmid, "began {id}: {subject}"),
-        ClaimPurpose::Unwind => {
+        ClaimPurpose::Undo => {
             tracing::info!(operation.id = %id, operation.kind = kind, vmid, "began to undo {id}: {subject}");
         }
     }
 }
 
-/// A worker has written `end` at `now`.
+/// Logs that a worker has written `end` at `now`.
 pub(super) fn ended(claimed: &Claimed, end: &End, now: Timestamp) {
     let row = &claimed.operation;
     let (id, kind, vmid, subject) = (row.id, row.kind.as_str(), number(row), subject(row));
@@ -41,11 +41,11 @@ pub(super) fn ended(claimed: &Claimed, end: &End, now: Timestamp) {
             operation.id = %id, operation.kind = kind, vmid, %state, duration_ms,
             "ended {id}: {subject} {state} after {took}"
         ),
-        End::Unwound(UnwindEnd::Nothing | UnwindEnd::Complete) => {
+        End::Undone(UndoEnd::Nothing | UndoEnd::Complete) => {
             tracing::info!(operation.id = %id, operation.kind = kind, vmid, "undid {id}: {subject}");
         }
-        End::Unwound(UnwindEnd::Incomplete { .. }) => {}
-        End::Unwound(UnwindEnd::Interrupted) | End::HandedBack => {
+        End::Undone(UndoEnd::Incomplete { .. }) => {}
+        End::Undone(UndoEnd::Interrupted) | End::HandedBack => {
             tracing::info!(operation.id = %id, operation.kind = kind, vmid, "handed back {id}: {subject}");
         }
         End::Again { after } => {
@@ -53,14 +53,14 @@ pub(super) fn ended(claimed: &Claimed, end: &End, now: Timestamp) {
             tracing::info!(operation.id = %id, operation.kind = kind, vmid, "{id} runs again in {after}: {subject}");
         }
     }
-    if let End::Unwound(UnwindEnd::Incomplete { reason, .. })
-    | End::Ended { undo: UnwindEnd::Incomplete { reason, .. }, .. } = end
+    if let End::Undone(UndoEnd::Incomplete { reason, .. })
+    | End::Ended { undo: UndoEnd::Incomplete { reason, .. }, .. } = end
     {
         tracing::warn!(operation.id = %id, operation.kind = kind, vmid, "{id} left a debt: {reason}");
     }
 }
 
-/// The job of an operation panicked. The text is for the log alone: it may quote what was being worked on.
+/// Logs that the job of an operation panicked. The text is only for the log, because it may quote data of customers.
 pub(super) fn panicked(claimed: &Claimed, panicked: &Panicked) {
     let row = &claimed.operation;
     let (id, kind, vmid, subject) = (row.id, row.kind.as_str(), number(row), subject(row));
@@ -71,22 +71,22 @@ pub(super) fn panicked(claimed: &Claimed, panicked: &Panicked) {
     );
 }
 
-/// A worker has ended an operation whose job panicked.
+/// Logs that a worker has ended an operation whose job panicked.
 pub(super) fn settled(claimed: &Claimed, recovery: Recovery) {
     let row = &claimed.operation;
     let (id, kind, vmid, subject) = (row.id, row.kind.as_str(), number(row), subject(row));
     let outcome = match recovery {
         Recovery::Fail => "failed",
         Recovery::FailAndUndo => "failed and is being undone",
-        Recovery::Stale => "is stale; what it had begun is being undone",
-        Recovery::UnwindAgain => "will be undone again later",
+        Recovery::Stale => "is stale; its effects are being undone",
+        Recovery::UndoAgain => "will be undone again later",
         Recovery::Hold => "is held for an operator",
         Recovery::Requeue => "is queued again",
     };
     tracing::warn!(operation.id = %id, operation.kind = kind, vmid, "ended {id}: {subject} {outcome}");
 }
 
-/// What it is about: `power of 5000`, or the kind alone while the number is not known.
+/// The kind and the server: `power of 5000`, or only the kind while the VMID is not known.
 fn subject(row: &operation::Model) -> String {
     row.vmid.map_or_else(|| row.kind.clone(), |vmid| format!("{} of {vmid}", row.kind))
 }

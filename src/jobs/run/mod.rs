@@ -1,4 +1,4 @@
-//! A worker at work: it receives, claims, runs jobs under leases that it renews, sweeps, and drains on request.
+//! A running worker: it receives ids, claims operations, runs jobs, renews leases, sweeps, and drains when it stops.
 
 pub(super) mod context;
 mod handle;

@@ -1,5 +1,5 @@
-//! Renews leases from a thread and a database connection of its own, which no job can starve (docs/contracts/jobs.md
-//! 0.8).
+//! Renews leases from a dedicated thread with its own database connection, which no job can starve
+//! (docs/contracts/jobs.md 0.8).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::jobs::rows::owner;
 use crate::jobs::settings::JobSettings;
 use crate::kernel::OperationId;
 use crate::kernel::boottime::since_boot;
-use crate::telemetry::{JobMetrics, Outage, Refusal, Renewal};
+use crate::telemetry::{FencedWrite, JobMetrics, Outage, Renewal};
 
-use super::inflight::{InFlight, Owned};
+use super::inflight::{InFlight, OwnedOperation};
 
-/// How long the database may be silent before its connection is given up, at least.
-const SILENCE: Duration = Duration::from_secs(3);
+/// The minimum timeout of a round of renewals; then the connection is replaced.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Opens the renewer's own connection, inside its own runtime.
+/// Opens the connection of the renewer inside its own runtime.
 pub type Connect =
     Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, Result<DatabaseConnection, DbErr>> + Send + Sync>;
 
@@ -60,18 +60,18 @@ async fn renew_until(
         if since_boot() < next {
             continue;
         }
-        let silent = settings.renew.max(SILENCE);
-        let renewing = tokio::time::timeout(silent, renew_all(connect, &mut connection, inflight, settings, metrics));
+        let limit = settings.renew.max(RENEWAL_TIMEOUT);
+        let renewing = tokio::time::timeout(limit, renew_all(connect, &mut connection, inflight, settings, metrics));
         match while_checking(renewing, check, overdue).await {
             Ok(Ok(())) => {
                 outage.works();
                 next = since_boot() + settings.renew;
                 continue;
             }
-            // Tried again at the next check, long before the lease ends.
+            // Retried at the next check, long before the lease expires.
             Ok(Err(error)) => outage.failed(error),
             Err(late) => {
-                // A connection the network has forgotten says nothing; a new one may.
+                // The connection may be dead without an error; a new one may work.
                 connection = None;
                 outage.failed(late);
             }
@@ -80,7 +80,7 @@ async fn renew_until(
     }
 }
 
-/// Awaits `work` and calls `overdue` every `check` meanwhile: a lease ends whether or not the database answers.
+/// Awaits `work` and calls `overdue` every `check` meanwhile: leases expire whether or not the database answers.
 async fn while_checking<T>(work: impl Future<Output = T>, check: Duration, overdue: impl Fn()) -> T {
     tokio::pin!(work);
     loop {
@@ -117,16 +117,16 @@ async fn renew(
     db: &DatabaseConnection,
     inflight: &InFlight,
     id: OperationId,
-    owned: &Owned,
+    owned: &OwnedOperation,
     settings: &JobSettings,
     metrics: &JobMetrics,
 ) -> Result<(), DbErr> {
     let sent = since_boot();
     if owner::renew(db, id, owned.fence, settings.lease).await?.is_err() {
-        // A job that was let go while the renewal was under way is nobody's any more.
+        // An operation that was released during the renewal has no owner, so this is not a lost lease.
         if inflight.is_owned(id) {
             metrics.renewal(Renewal::Lost);
-            metrics.refused(Refusal::Renewal);
+            metrics.refused(FencedWrite::Renewal);
         }
         owned.lost.cancel();
         return Ok(());
@@ -150,7 +150,7 @@ async fn renew(
     let late = at_work.is_some_and(|at_work| at_work > db::millis(owned.stop_after));
     if late && !owned.overdue.is_cancelled() && inflight.is_owned(id) {
         metrics.deadline_exceeded();
-        tracing::warn!(operation.id = %id, "the deadline of {id} has passed; it is asked to stop");
+        tracing::warn!(operation.id = %id, "the deadline of {id} has passed; asking its job to stop");
         owned.overdue.cancel();
     }
     Ok(())

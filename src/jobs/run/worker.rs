@@ -1,4 +1,4 @@
-//! One worker of one queue: receive, handle, sweep, reap, beat, and drain on request.
+//! One worker of one queue: receives, handles, sweeps, reaps, writes heartbeats, and drains when it stops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,28 +8,28 @@ use tokio_util::task::TaskTracker;
 
 use crate::db;
 use crate::jobs::deps::WorkerDeps;
-use crate::jobs::lists::intake::{Intake, TROUBLE};
+use crate::jobs::lists::intake::{DATABASE_BACKOFF, Intake};
 use crate::jobs::lists::reaper::reap;
 use crate::jobs::lists::requirements::{RequirementError, check_redis};
 use crate::jobs::queue::Queue;
 use crate::jobs::rows::recover::recover_expired;
 use crate::jobs::rows::slots;
-use crate::jobs::rows::sweeper::{Sweep, lists_lost, sweep};
+use crate::jobs::rows::sweeper::{SweepScope, lists_lost, sweep};
 use crate::telemetry::{Outage, Outcome};
 
-use super::handle::Claims;
+use super::handle::ClaimHandler;
 use super::inflight::InFlight;
 use super::renewer;
 
 /// Why a worker could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// Redis answered, but is not fit.
+    /// Redis cannot be used for queues.
     #[error("the worker of {queue} refuses to start")]
     Requirement {
         /// The queue.
         queue: Queue,
-        /// Why.
+        /// The reason.
         #[source]
         source: RequirementError,
     },
@@ -45,7 +45,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker over `deps`.
+    /// Creates a worker.
     pub fn new(deps: WorkerDeps) -> Self {
         Self { deps: Arc::new(deps), inflight: InFlight::default() }
     }
@@ -55,9 +55,10 @@ impl Worker {
         self.deps.lane.queue
     }
 
-    /// Works until `stop` fires, then drains: receives nothing more, hands back what it has not begun, asks running
-    /// jobs to stop at the next step, and waits for them up to the drain time. What is left then keeps its lease and is
-    /// recovered by others. Redis and the database may come and go meanwhile.
+    /// Works until `stop` fires, then drains: receives nothing more, hands back ids that it has not begun, asks running
+    /// jobs to stop at the next step, and waits for them up to the drain timeout. Operations that are still running
+    /// then keep their leases until other workers recover them. Outages of Redis and the database do not end the
+    /// worker.
     pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
         let deps = &self.deps;
         match check_redis(&deps.lane.lists).await {
@@ -76,17 +77,17 @@ impl Worker {
         let upkeep = CancellationToken::new();
         let tasks = TaskTracker::new();
         tasks.spawn(sweeping(deps.clone(), upkeep.clone()));
-        tasks.spawn(beating(deps.clone(), upkeep.clone()));
-        let claims = Claims { deps: deps.clone(), inflight: self.inflight.clone(), draining: stop.clone() };
+        tasks.spawn(writing_heartbeats(deps.clone(), upkeep.clone()));
+        let claims = ClaimHandler { deps: deps.clone(), inflight: self.inflight.clone(), draining: stop.clone() };
         self.intake().run_with(&self.inflight, Arc::new(claims), &stop).await;
         upkeep.cancel();
         tasks.close();
         tasks.wait().await;
-        if let Err(error) = deps.lane.lists.sign_off(deps.lane.queue, deps.lane.worker).await {
-            tracing::debug!(%error, "could not sign off; the reaper will notice");
+        if let Err(error) = deps.lane.lists.sign_out(deps.lane.queue, deps.lane.worker).await {
+            tracing::debug!(%error, "could not sign out; the reaper will remove this worker");
         }
         stop_renewing.cancel();
-        // The thread wakes within its check interval; a blocked query must not hold up the exit.
+        // The thread checks `stop` at its check interval; a blocked query must not delay the exit.
         let _ = tokio::time::timeout(Duration::from_secs(2), tokio::task::spawn_blocking(move || renewer.join())).await;
         Ok(())
     }
@@ -103,11 +104,12 @@ impl Worker {
     }
 }
 
-async fn beating(deps: Arc<WorkerDeps>, stop: CancellationToken) {
+async fn writing_heartbeats(deps: Arc<WorkerDeps>, stop: CancellationToken) {
     let every = deps.settings.worker_ttl / 5;
     loop {
-        if let Err(error) = deps.lane.lists.beat(deps.lane.queue, deps.lane.worker, deps.settings.worker_ttl).await {
-            tracing::debug!(%error, "could not beat");
+        if let Err(error) = deps.lane.lists.heartbeat(deps.lane.queue, deps.lane.worker, deps.settings.worker_ttl).await
+        {
+            tracing::debug!(%error, "the heartbeat could not be written");
             deps.lane.clear_after(&error).await;
         }
         tokio::select! {
@@ -143,13 +145,13 @@ async fn sweeping(deps: Arc<WorkerDeps>, stop: CancellationToken) {
                 Err(error) => tracing::debug!(%error, "could not reap"),
             }
         }
-        let wait = if failures == 0 { deps.settings.sweep } else { TROUBLE.jittered(failures) };
+        let wait = if failures == 0 { deps.settings.sweep } else { DATABASE_BACKOFF.jittered(failures) };
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }
         if failures > 0 {
-            // The shared connection answers once with the failure before it tries again.
+            // The shared connection reports the old failure once before it reconnects.
             let _ = deps.lane.lists.ready(deps.lane.queue).await;
         }
     }
@@ -166,13 +168,13 @@ async fn upkeep(deps: &WorkerDeps, prepared: &mut bool, known_run_id: &mut Optio
     let run_id = deps.lane.lists.run_id().await?;
     let restarted = run_id.is_some() && *known_run_id != run_id;
     if restarted && let Err(error @ RequirementError::Eviction { .. }) = check_redis(&deps.lane.lists).await {
-        // A worker does not leave in the middle of its work; what Redis drops is offered again.
+        // The worker keeps running; the sweeper offers again what Redis evicts.
         tracing::error!(%error, queue = %deps.lane.queue, "{error}");
     }
     let what = if restarted || lists_lost(&deps.db, &deps.lane.lists, deps.lane.queue, &deps.registry).await? {
-        Sweep::Everything
+        SweepScope::Everything
     } else {
-        Sweep::Overdue
+        SweepScope::Overdue
     };
     let offered = sweep(&deps.db, &deps.lane.lists, deps.lane.queue, &deps.registry, what, failpoints).await?;
     deps.lane.metrics.offered(offered as u64);

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::containers::Deadline;
 use crate::kernel::{Classify, Failure};
-use crate::saga::{Reach, Step, StepContext, StepError, StepResult, UndoError};
+use crate::saga::{Effect, Step, StepContext, StepError, StepResult, UndoError};
 
 use super::super::run::{Run, step_failure};
 use super::super::state::Provisioning;
@@ -17,8 +17,8 @@ impl Step<Run, Provisioning> for AwaitAddress {
         "await_address"
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Inside
+    fn effect(&self) -> Effect {
+        Effect::None
     }
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::containers::Deadline;
 use crate::ports::{AgentError, AgentReport, AgentState};
-use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
+use crate::saga::{Effect, Step, StepContext, StepError, StepResult};
 
 use super::super::run::Run;
 use super::super::state::Provisioning;
@@ -17,8 +17,8 @@ impl Step<Run, Provisioning> for AwaitReady {
         "await_ready"
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Inside
+    fn effect(&self) -> Effect {
+        Effect::None
     }
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {

@@ -7,7 +7,7 @@ use crate::containers::{Deadline, ObservedContainer, description, is_retryable};
 use crate::kernel::{Classify, Failure, VmId};
 use crate::operations::Resource;
 use crate::ports::{CloneRequest, HypervisorError, NodeName, TaskEnd};
-use crate::saga::{Reach, Step, StepContext, StepError, StepResult, UndoError};
+use crate::saga::{Effect, Step, StepContext, StepError, StepResult, UndoError};
 
 use super::super::destroy::destroy_ours;
 use super::super::identity;
@@ -32,8 +32,8 @@ impl Step<Run, Provisioning> for CloneContainer {
         "clone_container"
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Outside
+    fn effect(&self) -> Effect {
+        Effect::External
     }
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
@@ -43,7 +43,7 @@ impl Step<Run, Provisioning> for CloneContainer {
             // Proxmox runs one clone of a template at a time (docs/contracts/proxmox.md 5.4 and 14.3).
             let lock = run.lock(cx, Resource::new(format!("template:{template}"), "clone_container.locked")).await?;
             let attempt = attempt(run, cx, state, template).await;
-            lock.give_back().await;
+            lock.release().await;
             match attempt? {
                 Attempt::Made => return Ok(Some(format!("cloned from {template}"))),
                 Attempt::Taken => {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::kernel::{Classify, VmId};
 use crate::ports::{ContainerConfig, ContainerSettings, HypervisorError, NodeName};
-use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
+use crate::saga::{Effect, Step, StepContext, StepError, StepResult};
 
 use super::super::run::{Run, step_failure};
 use super::super::state::Provisioning;
@@ -17,8 +17,8 @@ impl Step<Run, Provisioning> for ConfigureContainer {
         "configure_container"
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Outside
+    fn effect(&self) -> Effect {
+        Effect::External
     }
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {

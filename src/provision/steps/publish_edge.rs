@@ -7,7 +7,7 @@ use crate::edge::EdgeRecord;
 use crate::kernel::VmId;
 use crate::operations::Resource;
 use crate::publishing::{PublishError, TargetSelection};
-use crate::saga::{Reach, Step, StepContext, StepError, StepResult, UndoError};
+use crate::saga::{Effect, Step, StepContext, StepError, StepResult, UndoError};
 use crate::servers::payload::PayloadError;
 
 use super::super::run::Run;
@@ -24,15 +24,15 @@ impl Step<Run, Provisioning> for PublishEdge {
         PUBLISH_EDGE
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Outside
+    fn effect(&self) -> Effect {
+        Effect::External
     }
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         let (vmid, _) = state.decided_place()?;
         let lock = run.lock(cx, Resource::server(vmid)).await?;
         let published = publish(run, vmid).await;
-        lock.give_back().await;
+        lock.release().await;
         published
     }
 

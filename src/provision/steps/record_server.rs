@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use crate::db::entities::instance::{self, Lifecycle};
 use crate::jobs::OwnerError;
 use crate::kernel::InstanceId;
-use crate::saga::{Reach, Step, StepContext, StepError, StepResult, UndoError};
+use crate::saga::{Effect, Step, StepContext, StepError, StepResult, UndoError};
 use crate::servers::{payload, store};
 
 use super::super::request::Workload;
@@ -20,8 +20,8 @@ impl Step<Run, Provisioning> for RecordServer {
         "record_server"
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Inside
+    fn effect(&self) -> Effect {
+        Effect::None
     }
 
     async fn run(&self, run: &Run, _: &StepContext<'_>, state: &mut Provisioning) -> StepResult {

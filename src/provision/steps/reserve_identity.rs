@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::saga::{Reach, Step, StepContext, StepResult, UndoError};
+use crate::saga::{Effect, Step, StepContext, StepResult, UndoError};
 use crate::servers::ports;
 use crate::servers::vmids;
 
@@ -19,8 +19,8 @@ impl Step<Run, Provisioning> for ReserveIdentity {
         "reserve_identity"
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Inside
+    fn effect(&self) -> Effect {
+        Effect::None
     }
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use crate::containers::is_retryable;
 use crate::kernel::{Classify, Failure};
 use crate::ports::{PowerState, Started, TaskEnd};
-use crate::saga::{Reach, Step, StepContext, StepError, StepResult};
+use crate::saga::{Effect, Step, StepContext, StepError, StepResult};
 
 use super::super::run::{Run, step_failure};
 use super::super::state::Provisioning;
@@ -18,8 +18,8 @@ impl Step<Run, Provisioning> for StartContainer {
         "start_container"
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Outside
+    fn effect(&self) -> Effect {
+        Effect::External
     }
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::view::{DebtView, OperationView};
 use crate::db::entities::debt::DebtState;
-use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
+use crate::db::entities::operation::{self, Cleanup, OperationState, UndoState};
 use crate::db::entities::operation_step;
 use crate::db::{self, Authority};
 use crate::jobs::locks;
@@ -24,7 +24,7 @@ pub(super) struct Abandoned {
 
 /// What giving up means for an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum AbandonResult {
     /// It was never begun, or was handed back: it ends as cancelled.
     Cancel,
     /// It has ended; nobody undoes it any more.
@@ -36,12 +36,12 @@ enum Verdict {
 }
 
 /// The rule.
-fn judge(row: &operation::Model) -> Verdict {
+fn judge(row: &operation::Model) -> AbandonResult {
     match (row.state, row.unwind) {
-        (OperationState::Queued, _) => Verdict::Cancel,
-        (OperationState::Running, _) | (_, Unwind::Running) => Verdict::AtWork,
-        (_, Unwind::Due | Unwind::Held) => Verdict::StopUndo,
-        (_, Unwind::None | Unwind::Done) => Verdict::Settled,
+        (OperationState::Queued, _) => AbandonResult::Cancel,
+        (OperationState::Running, _) | (_, UndoState::Running) => AbandonResult::AtWork,
+        (_, UndoState::Due | UndoState::Held) => AbandonResult::StopUndo,
+        (_, UndoState::None | UndoState::Done) => AbandonResult::Settled,
     }
 }
 
@@ -55,19 +55,19 @@ pub(super) async fn abandon(
     let tx = db::begin(db).await.context("the database did not begin a transaction")?;
     let row = operation::Entity::find_by_id(id).one(&tx).await.context("the operation could not be read")?;
     let Some(row) = row else { bail!("there is no operation {id}; zpack ops list shows those there are") };
-    let verdict = judge(&row);
-    match verdict {
-        Verdict::Cancel | Verdict::StopUndo => {}
-        Verdict::AtWork => bail!(
+    let result = judge(&row);
+    match result {
+        AbandonResult::Cancel | AbandonResult::StopUndo => {}
+        AbandonResult::AtWork => bail!(
             "a worker is at work on {id}{}; cancel the operation, or wait: when the worker is gone, another takes over \
              at the end of the lease",
             row.worker.as_ref().map(|worker| format!(" ({worker})")).unwrap_or_default()
         ),
-        Verdict::Settled => bail!("{id} is {} and nothing of it is left to give up", row.state),
+        AbandonResult::Settled => bail!("{id} is {} and nothing of it is left to give up", row.state),
     }
     let debts = super::debts::of(&tx, id).await.context("its leftovers could not be read")?;
     let owing = debts.iter().any(|debt| debt.state == DebtState::Open);
-    if !write(&tx, &row, verdict, owing).await.context("the operation could not be given up")? {
+    if !write(&tx, &row, result, owing).await.context("the operation could not be given up")? {
         bail!("{id} changed while it was being given up; look at it again: zpack ops show {id}");
     }
     release(&tx, id, owing, now).await.context("what it held could not be released")?;
@@ -83,7 +83,7 @@ pub(super) async fn abandon(
 async fn write(
     tx: &impl ConnectionTrait,
     row: &operation::Model,
-    verdict: Verdict,
+    result: AbandonResult,
     owing: bool,
 ) -> Result<bool, DbErr> {
     let cleanup = match (owing, row.cleanup) {
@@ -93,13 +93,13 @@ async fn write(
     };
     let mut update = operation::Entity::update_many()
         .col_expr(operation::Column::Fence, Expr::col(operation::Column::Fence).add(1))
-        .col_expr(operation::Column::Unwind, Expr::value(Unwind::None))
+        .col_expr(operation::Column::Unwind, Expr::value(UndoState::None))
         .col_expr(operation::Column::Cleanup, Expr::value(cleanup))
         .filter(operation::Column::Id.eq(row.id))
         .filter(operation::Column::Fence.eq(row.fence))
         .filter(operation::Column::State.eq(row.state))
         .filter(operation::Column::Unwind.eq(row.unwind));
-    if verdict == Verdict::Cancel {
+    if result == AbandonResult::Cancel {
         update = update
             .col_expr(operation::Column::State, Expr::value(OperationState::Cancelled))
             .col_expr(operation::Column::ErrorCode, Expr::value("abandoned"))
@@ -122,7 +122,7 @@ impl<C: ConnectionTrait> Authority for Operator<'_, C> {
 
 /// Frees its locks, and its VMID and public port when nothing outside can have them.
 async fn release(tx: &impl ConnectionTrait, id: OperationId, owing: bool, now: Timestamp) -> Result<(), DbErr> {
-    locks::give_back_all(tx, id).await?;
+    locks::release_all(tx, id).await?;
     let reached_outside = operation_step::Entity::find()
         .filter(operation_step::Column::OperationId.eq(id))
         .filter(operation_step::Column::Outside.eq(true))

@@ -14,7 +14,7 @@ use super::output::{self, Output, age, or_dash};
 use super::wiring;
 use crate::cli::OpsCommand;
 use crate::config::{DatabaseConfig, Settings, Source};
-use crate::db::entities::operation::{Cleanup, OperationState, Unwind};
+use crate::db::entities::operation::{Cleanup, OperationState, UndoState};
 use crate::db::{
     self,
     entities::{operation, operation_step},
@@ -56,7 +56,7 @@ async fn list(
     let wanted = Condition::all().add_option(state.map(|state| operation::Column::State.eq(state))).add_option(
         unsettled.then(|| {
             Condition::any()
-                .add(operation::Column::Unwind.is_in([Unwind::Due, Unwind::Running, Unwind::Held]))
+                .add(operation::Column::Unwind.is_in([UndoState::Due, UndoState::Running, UndoState::Held]))
                 .add(operation::Column::Cleanup.is_in([Cleanup::Pending, Cleanup::Required]))
         }),
     );

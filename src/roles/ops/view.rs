@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::db::entities::debt::{self, DebtKind, DebtState};
-use crate::db::entities::operation::{self, Actor, Cleanup, OperationState, Unwind};
+use crate::db::entities::operation::{self, Actor, Cleanup, OperationState, UndoState};
 use crate::db::entities::operation_step::{self, StepStatus};
 use crate::kernel::{DebtId, OperationId, Timestamp, UserId, VmId};
 use crate::operations::shown_request;
@@ -22,7 +22,7 @@ pub(in crate::roles) struct OperationView {
     pub(in crate::roles) queue: String,
     pub(in crate::roles) status: OperationState,
     pub(in crate::roles) phase: Option<String>,
-    pub(in crate::roles) unwind: Unwind,
+    pub(in crate::roles) unwind: UndoState,
     pub(in crate::roles) cleanup: Cleanup,
     pub(in crate::roles) vmid: Option<VmId>,
     pub(in crate::roles) request: Value,

@@ -13,7 +13,7 @@ use super::{audited, wiring};
 use crate::cli::QueueCommand;
 use crate::config::{OperatorConfig, Settings, Source};
 use crate::db;
-use crate::db::entities::operation::{self, OperationState, Unwind};
+use crate::db::entities::operation::{self, OperationState, UndoState};
 use crate::jobs::{Lists, Queue, is_dead, set_paused};
 use crate::kernel::Timestamp;
 
@@ -55,7 +55,7 @@ async fn show(
     queues.retain(|shown| shown.rows.name == queue);
     let waiting_or_running = Condition::any()
         .add(operation::Column::State.is_in([OperationState::Queued, OperationState::Running]))
-        .add(operation::Column::Unwind.is_in([Unwind::Due, Unwind::Running]));
+        .add(operation::Column::Unwind.is_in([UndoState::Due, UndoState::Running]));
     let operations = find(db, Some(queue), waiting_or_running).await?;
     output.print(&json!({"queue": queues.first(), "operations": operations}), |_| {
         format!("{}\n\n{}", status::table(&queues, now), rows_text(&operations, now))

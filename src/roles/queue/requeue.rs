@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::db;
-use crate::db::entities::operation::{self, Cleanup, OperationState, Unwind};
+use crate::db::entities::operation::{self, Cleanup, OperationState, UndoState};
 use crate::jobs::{Lists, Queue};
 use crate::kernel::{OperationId, Timestamp};
 use crate::roles::audited;
@@ -41,8 +41,8 @@ fn judge(row: &operation::Model) -> Option<Requeued> {
             OperationState::Succeeded | OperationState::Failed | OperationState::Cancelled | OperationState::Stale,
             unwind,
         ) => match unwind {
-            Unwind::Held | Unwind::Due => Some(Requeued::Undo),
-            Unwind::None | Unwind::Running | Unwind::Done => None,
+            UndoState::Held | UndoState::Due => Some(Requeued::Undo),
+            UndoState::None | UndoState::Running | UndoState::Done => None,
         },
     }
 }
@@ -70,7 +70,7 @@ pub(super) async fn requeue(
         .filter(operation::Column::Unwind.eq(row.unwind));
     if requeued == Requeued::Undo {
         update = update
-            .col_expr(operation::Column::Unwind, Expr::value(Unwind::Due))
+            .col_expr(operation::Column::Unwind, Expr::value(UndoState::Due))
             .col_expr(operation::Column::Cleanup, Expr::value(Cleanup::Pending))
             .col_expr(operation::Column::Crashes, Expr::value(0));
     }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use sea_orm::DatabaseConnection;
 use serde::Serialize;
 
-use crate::jobs::{Depth, Ended, Lists, Queue, QueueStatus, ended_since, queue_statuses};
+use crate::jobs::{Depth, EndedCounts, Lists, Queue, QueueStatus, ended_since, queue_statuses};
 use crate::kernel::Timestamp;
 use crate::roles::output::{self, age, or_dash};
 
@@ -30,7 +30,7 @@ pub(super) struct QueueView {
     /// Workers past their deadline, absent while Redis does not answer.
     pub(super) dead_workers: Option<u64>,
     /// What ended in the last 24 hours.
-    pub(super) ended_last_day: Ended,
+    pub(super) ended_last_day: EndedCounts,
 }
 
 /// Reads all queues.

@@ -22,7 +22,7 @@ pub fn provision_jobs(jobs: &JobsConfig, provision: &ProvisionConfig) -> JobSett
         concurrency: provision.slots,
         // A renewal notices; a step boundary is as near as the longest call to a peer.
         grace: jobs.lease * 2,
-        unwind: provision.unwind_stale,
+        undo_stale: provision.unwind_stale,
     }
 }
 

@@ -1,15 +1,15 @@
-//! Runs a saga forward, and undoes it.
+//! Runs a saga and undoes it.
 
 use serde::Serialize;
 
 use super::context::{Direction, StepContext, Stop, Stopped, to_value};
-use super::journal::{Journal, Lost, Record, RecordStatus, StepRef};
-use super::reach::Reach;
+use super::effect::Effect;
+use super::journal::{Journal, OwnershipLost, Record, RecordStatus, StepRef};
 use super::step::{Step, StepError, Steps, UndoError};
 
-/// The code of a run that was stopped because its deadline had passed.
+/// The error code of a run that exceeded its deadline.
 const DEADLINE_EXCEEDED: &str = "deadline_exceeded";
-/// The same in words.
+/// The error message of such a run.
 const OVERDUE: &str = "it did not end before its deadline";
 
 /// How a run ended.
@@ -23,41 +23,41 @@ pub enum SagaEnd {
         step: &'static str,
         /// A code, snake_case.
         code: &'static str,
-        /// The reason in words.
+        /// The reason as text.
         message: String,
-        /// What came of the effects.
-        undo: Undo,
+        /// How the undo of its effects ended.
+        undo: UndoResult,
     },
-    /// The user asked to stop.
+    /// It was cancelled.
     Cancelled {
-        /// What came of the effects.
-        undo: Undo,
+        /// How the undo of its effects ended.
+        undo: UndoResult,
     },
-    /// The worker stops; the run can go on from the journal.
+    /// The worker stops; the run can be continued from the journal.
     HandedBack,
     /// Another owner took over.
-    Lost,
+    OwnershipLost,
 }
 
-/// What came of the effects that had to be undone.
+/// How an undo ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Undo {
-    /// Nothing had reached outside.
+pub enum UndoResult {
+    /// There was no external effect.
     Nothing,
-    /// Everything is taken back.
+    /// All effects are undone.
     Complete,
-    /// An effect is, or may be, still there.
+    /// An effect remains, or may remain.
     Incomplete {
         /// The step it belongs to.
         step: &'static str,
-        /// Why it could not be taken back.
+        /// Why it could not be undone.
         reason: String,
     },
-    /// It was interrupted; another owner goes on.
+    /// It was interrupted; another owner continues it.
     Interrupted,
 }
 
-/// Runs the steps that the journal does not show as done.
+/// Runs the steps that are not done according to the journal, and undoes all steps on a failure.
 pub async fn run<W: Sync, S: Serialize + Send + Sync>(
     steps: &Steps<W, S>,
     world: &W,
@@ -68,19 +68,19 @@ pub async fn run<W: Sync, S: Serialize + Send + Sync>(
     match forward(steps, world, journal, stop, state).await {
         Ok(None) => SagaEnd::Completed,
         Ok(Some(Halt::Failed { step, code, message })) => {
-            let undo = unwind(steps, world, journal, &stop.undoing(), state).await;
+            let undo = undo(steps, world, journal, &stop.undoing(), state).await;
             SagaEnd::Failed { step, code, message, undo }
         }
         Ok(Some(Halt::Cancelled)) => {
-            SagaEnd::Cancelled { undo: unwind(steps, world, journal, &stop.undoing(), state).await }
+            SagaEnd::Cancelled { undo: undo(steps, world, journal, &stop.undoing(), state).await }
         }
         Ok(Some(Halt::Draining)) => SagaEnd::HandedBack,
-        Err(Lost) => SagaEnd::Lost,
+        Err(OwnershipLost) => SagaEnd::OwnershipLost,
     }
 }
 
-/// Runs the steps that the journal does not show as done, and leaves what was done: for work whose steps are safe to
-/// repeat and have nothing to take back.
+/// Runs the steps that are not done according to the journal, without an undo: for sagas whose steps are idempotent and
+/// have no undo.
 pub async fn run_forward<W: Sync, S: Serialize + Send + Sync>(
     steps: &Steps<W, S>,
     world: &W,
@@ -90,10 +90,12 @@ pub async fn run_forward<W: Sync, S: Serialize + Send + Sync>(
 ) -> SagaEnd {
     match forward(steps, world, journal, stop, state).await {
         Ok(None) => SagaEnd::Completed,
-        Ok(Some(Halt::Failed { step, code, message })) => SagaEnd::Failed { step, code, message, undo: Undo::Nothing },
-        Ok(Some(Halt::Cancelled)) => SagaEnd::Cancelled { undo: Undo::Nothing },
+        Ok(Some(Halt::Failed { step, code, message })) => {
+            SagaEnd::Failed { step, code, message, undo: UndoResult::Nothing }
+        }
+        Ok(Some(Halt::Cancelled)) => SagaEnd::Cancelled { undo: UndoResult::Nothing },
         Ok(Some(Halt::Draining)) => SagaEnd::HandedBack,
-        Err(Lost) => SagaEnd::Lost,
+        Err(OwnershipLost) => SagaEnd::OwnershipLost,
     }
 }
 
@@ -104,10 +106,10 @@ enum Halt {
 }
 
 impl Halt {
-    /// Why a run that `stopped` before or in `step` ends there.
-    fn at(step: &'static str, stopped: Stopped) -> Result<Self, Lost> {
+    /// How a run ends that `stopped` before or in `step`.
+    fn at(step: &'static str, stopped: Stopped) -> Result<Self, OwnershipLost> {
         match stopped {
-            Stopped::Lost => Err(Lost),
+            Stopped::OwnershipLost => Err(OwnershipLost),
             Stopped::Cancelled => Ok(Self::Cancelled),
             Stopped::Overdue => Ok(Self::Failed { step, code: DEADLINE_EXCEEDED, message: OVERDUE.to_owned() }),
             Stopped::Draining => Ok(Self::Draining),
@@ -121,7 +123,7 @@ async fn forward<W: Sync, S: Serialize + Send + Sync>(
     journal: &dyn Journal,
     stop: &Stop,
     state: &mut S,
-) -> Result<Option<Halt>, Lost> {
+) -> Result<Option<Halt>, OwnershipLost> {
     let history = journal.history().await?;
     for (seq, step) in steps.iter().enumerate() {
         if status(&history, seq) == Some(RecordStatus::Done) {
@@ -132,7 +134,7 @@ async fn forward<W: Sync, S: Serialize + Send + Sync>(
             return Halt::at(named.name, stopped).map(Some);
         }
         journal.start(named, &to_value(state)).await?;
-        let cx = StepContext { journal, stop, reach: named.reach, direction: Direction::Forward };
+        let cx = StepContext { journal, stop, effect: named.effect, direction: Direction::Forward };
         match step.run(world, &cx, state).await {
             Ok(detail) => journal.done(named, &to_value(state), detail.as_deref()).await?,
             Err(StepError::Failed { code, message }) => {
@@ -150,59 +152,59 @@ async fn forward<W: Sync, S: Serialize + Send + Sync>(
     Ok(None)
 }
 
-/// Undoes, last first, every step the journal shows as begun and not undone, the failed one included. Stops at the
-/// first effect that remains: what lies before it may be needed to take it back.
-pub async fn unwind<W: Sync, S: Serialize + Send + Sync>(
+/// Undoes, last first, every step that has begun and is not undone according to the journal, including a failed one.
+/// Stops at the first effect that remains: earlier effects may be needed to undo it.
+pub async fn undo<W: Sync, S: Serialize + Send + Sync>(
     steps: &Steps<W, S>,
     world: &W,
     journal: &dyn Journal,
     stop: &Stop,
     state: &mut S,
-) -> Undo {
-    let Ok(history) = journal.history().await else { return Undo::Interrupted };
-    let mut outside = false;
+) -> UndoResult {
+    let Ok(history) = journal.history().await else { return UndoResult::Interrupted };
+    let mut external = false;
     for (seq, step) in steps.iter().enumerate().rev() {
         let named = name(seq, step.as_ref());
         match status(&history, seq) {
             None => continue,
             Some(RecordStatus::Undone) => {
-                outside |= named.reach == Reach::Outside;
+                external |= named.effect == Effect::External;
                 continue;
             }
             Some(RecordStatus::Open | RecordStatus::Done) => {}
         }
         if stop.lost.is_cancelled() || stop.draining.is_cancelled() {
-            return Undo::Interrupted;
+            return UndoResult::Interrupted;
         }
-        let overdue = || Undo::Incomplete { step: named.name, reason: OVERDUE.to_owned() };
+        let overdue = || UndoResult::Incomplete { step: named.name, reason: OVERDUE.to_owned() };
         if stop.overdue.is_cancelled() {
             return overdue();
         }
-        let cx = StepContext { journal, stop, reach: named.reach, direction: Direction::Undo };
+        let cx = StepContext { journal, stop, effect: named.effect, direction: Direction::Undo };
         match step.undo(world, &cx, state).await {
             Ok(()) => {
                 if journal.undone(named, &to_value(state)).await.is_err() {
-                    return Undo::Interrupted;
+                    return UndoResult::Interrupted;
                 }
-                outside |= named.reach == Reach::Outside;
+                external |= named.effect == Effect::External;
             }
             Err(UndoError::Remains(reason)) => {
                 if journal.undo_failed(named, &reason).await.is_err() {
-                    return Undo::Interrupted;
+                    return UndoResult::Interrupted;
                 }
-                return Undo::Incomplete { step: named.name, reason };
+                return UndoResult::Incomplete { step: named.name, reason };
             }
             Err(UndoError::Stopped(Stopped::Overdue)) => return overdue(),
-            Err(UndoError::Stopped(Stopped::Lost | Stopped::Cancelled | Stopped::Draining)) => {
-                return Undo::Interrupted;
+            Err(UndoError::Stopped(Stopped::OwnershipLost | Stopped::Cancelled | Stopped::Draining)) => {
+                return UndoResult::Interrupted;
             }
         }
     }
-    if outside { Undo::Complete } else { Undo::Nothing }
+    if external { UndoResult::Complete } else { UndoResult::Nothing }
 }
 
 fn name<W: Sync, S: Send>(seq: usize, step: &dyn Step<W, S>) -> StepRef {
-    StepRef { seq, name: step.name(), reach: step.reach() }
+    StepRef { seq, name: step.name(), effect: step.effect() }
 }
 
 fn status(history: &[Record], seq: usize) -> Option<RecordStatus> {
@@ -211,7 +213,7 @@ fn status(history: &[Record], seq: usize) -> Option<RecordStatus> {
 
 fn stopped(stop: &Stop) -> Option<Stopped> {
     if stop.lost.is_cancelled() {
-        Some(Stopped::Lost)
+        Some(Stopped::OwnershipLost)
     } else if stop.cancelled.is_cancelled() {
         Some(Stopped::Cancelled)
     } else if stop.overdue.is_cancelled() {

@@ -1,4 +1,4 @@
-//! The engine against a journal and a world in memory.
+//! The engine with a journal and effects in memory.
 
 use std::sync::Mutex;
 
@@ -10,14 +10,14 @@ use super::*;
 #[derive(Default)]
 struct Memory {
     records: Mutex<Vec<Record>>,
-    /// Writes left before the right to write is lost.
+    /// The number of writes before the right to write is lost.
     writes: Mutex<Option<u32>>,
 }
 
 impl Memory {
-    fn put(&self, seq: usize, status: RecordStatus) -> Result<(), Lost> {
+    fn put(&self, seq: usize, status: RecordStatus) -> Result<(), OwnershipLost> {
         if let Some(left) = self.writes.lock().unwrap().as_mut() {
-            *left = left.checked_sub(1).ok_or(Lost)?;
+            *left = left.checked_sub(1).ok_or(OwnershipLost)?;
         }
         let mut records = self.records.lock().unwrap();
         records.retain(|record| record.seq != seq);
@@ -28,30 +28,30 @@ impl Memory {
 
 #[async_trait]
 impl Journal for Memory {
-    async fn history(&self) -> Result<Vec<Record>, Lost> {
+    async fn history(&self) -> Result<Vec<Record>, OwnershipLost> {
         Ok(self.records.lock().unwrap().clone())
     }
-    async fn start(&self, step: StepRef, _: &Value) -> Result<(), Lost> {
+    async fn start(&self, step: StepRef, _: &Value) -> Result<(), OwnershipLost> {
         self.put(step.seq, RecordStatus::Open)
     }
-    async fn checkpoint(&self, _: &Value) -> Result<(), Lost> {
+    async fn checkpoint(&self, _: &Value) -> Result<(), OwnershipLost> {
         Ok(())
     }
-    async fn done(&self, step: StepRef, _: &Value, _: Option<&str>) -> Result<(), Lost> {
+    async fn done(&self, step: StepRef, _: &Value, _: Option<&str>) -> Result<(), OwnershipLost> {
         self.put(step.seq, RecordStatus::Done)
     }
-    async fn fail(&self, step: StepRef, _: &Value, _: &str) -> Result<(), Lost> {
+    async fn fail(&self, step: StepRef, _: &Value, _: &str) -> Result<(), OwnershipLost> {
         self.put(step.seq, RecordStatus::Open)
     }
-    async fn undone(&self, step: StepRef, _: &Value) -> Result<(), Lost> {
+    async fn undone(&self, step: StepRef, _: &Value) -> Result<(), OwnershipLost> {
         self.put(step.seq, RecordStatus::Undone)
     }
-    async fn undo_failed(&self, step: StepRef, _: &str) -> Result<(), Lost> {
+    async fn undo_failed(&self, step: StepRef, _: &str) -> Result<(), OwnershipLost> {
         self.put(step.seq, RecordStatus::Open)
     }
 }
 
-/// Things that exist in the world, by step.
+/// The effects that exist, by step.
 #[derive(Default)]
 struct World {
     things: Mutex<Vec<&'static str>>,
@@ -73,8 +73,8 @@ impl Step<World, ()> for Make {
     fn name(&self) -> &'static str {
         self.0
     }
-    fn reach(&self) -> Reach {
-        Reach::Outside
+    fn effect(&self) -> Effect {
+        Effect::External
     }
     async fn run(&self, world: &World, _: &StepContext<'_>, (): &mut ()) -> Result<Option<String>, StepError> {
         if self.1 == Fault::Before {
@@ -103,26 +103,26 @@ fn steps(fault_at: usize, fault: Fault) -> Vec<Box<dyn Step<World, ()>>> {
 }
 
 #[tokio::test]
-async fn a_failure_before_or_after_any_effect_leaves_the_world_as_it_was() {
+async fn a_failure_before_or_after_any_effect_leaves_no_effects() {
     for (seq, name) in NAMES.into_iter().enumerate() {
         for fault in [Fault::Before, Fault::After] {
             let (world, journal) = (World::default(), Memory::default());
             let end = run(&steps(seq, fault), &world, &journal, &Stop::default(), &mut ()).await;
-            assert!(matches!(end, SagaEnd::Failed { step, undo: Undo::Complete, .. } if step == name));
+            assert!(matches!(end, SagaEnd::Failed { step, undo: UndoResult::Complete, .. } if step == name));
             assert!(world.things.lock().unwrap().is_empty(), "step {seq}");
         }
     }
 }
 
 #[tokio::test]
-async fn wherever_the_right_to_write_is_lost_an_unwind_from_the_journal_clears_the_world() {
+async fn after_a_loss_of_ownership_at_any_write_an_undo_from_the_journal_removes_all_effects() {
     for writes in 0..8 {
         let (world, journal) = (World::default(), Memory::default());
         *journal.writes.lock().unwrap() = Some(writes);
         let end = run(&steps(0, Fault::None), &world, &journal, &Stop::default(), &mut ()).await;
-        assert_eq!(end, SagaEnd::Lost);
+        assert_eq!(end, SagaEnd::OwnershipLost);
         *journal.writes.lock().unwrap() = None;
-        unwind(&steps(0, Fault::None), &world, &journal, &Stop::default(), &mut ()).await;
+        undo(&steps(0, Fault::None), &world, &journal, &Stop::default(), &mut ()).await;
         assert!(world.things.lock().unwrap().is_empty(), "after {writes} writes");
     }
 }
@@ -141,26 +141,26 @@ async fn a_run_that_was_handed_back_repeats_no_finished_step() {
 }
 
 #[tokio::test]
-async fn an_effect_that_remains_keeps_what_lies_before_it_until_the_next_unwind() {
+async fn an_effect_that_remains_keeps_earlier_ones_until_the_next_undo() {
     let (world, journal) = (World::default(), Memory::default());
     *world.stuck.lock().unwrap() = Some("b");
     let end = run(&steps(3, Fault::After), &world, &journal, &Stop::default(), &mut ()).await;
-    assert!(matches!(end, SagaEnd::Failed { undo: Undo::Incomplete { step: "b", .. }, .. }));
+    assert!(matches!(end, SagaEnd::Failed { undo: UndoResult::Incomplete { step: "b", .. }, .. }));
     assert_eq!(*world.things.lock().unwrap(), ["a", "b"]);
     *world.stuck.lock().unwrap() = None;
-    assert_eq!(unwind(&steps(3, Fault::After), &world, &journal, &Stop::default(), &mut ()).await, Undo::Complete);
+    assert_eq!(undo(&steps(3, Fault::After), &world, &journal, &Stop::default(), &mut ()).await, UndoResult::Complete);
     assert!(world.things.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn the_user_stops_it_between_two_steps() {
+async fn a_cancellation_stops_the_run_between_two_steps() {
     let (world, journal, stop) = (World::default(), Memory::default(), Stop::default());
     stop.cancelled.cancel();
     let end = run(&steps(9, Fault::None), &world, &journal, &stop, &mut ()).await;
-    assert_eq!(end, SagaEnd::Cancelled { undo: Undo::Nothing });
+    assert_eq!(end, SagaEnd::Cancelled { undo: UndoResult::Nothing });
 }
 
-/// Waits until it is told to stop, forward and when it is undone.
+/// Waits until it has to stop, in its run and in its undo.
 struct Wait;
 
 #[async_trait]
@@ -168,8 +168,8 @@ impl Step<World, ()> for Wait {
     fn name(&self) -> &'static str {
         "wait"
     }
-    fn reach(&self) -> Reach {
-        Reach::Outside
+    fn effect(&self) -> Effect {
+        Effect::External
     }
     async fn run(&self, _: &World, cx: &StepContext<'_>, (): &mut ()) -> Result<Option<String>, StepError> {
         cx.wait(std::time::Duration::MAX).await?;
@@ -180,7 +180,7 @@ impl Step<World, ()> for Wait {
     }
 }
 
-/// Waits forward, and is undone at once.
+/// Waits in its run, and is undone immediately.
 struct Slow;
 
 #[async_trait]
@@ -188,8 +188,8 @@ impl Step<World, ()> for Slow {
     fn name(&self) -> &'static str {
         "slow"
     }
-    fn reach(&self) -> Reach {
-        Reach::Outside
+    fn effect(&self) -> Effect {
+        Effect::External
     }
     async fn run(&self, _: &World, cx: &StepContext<'_>, (): &mut ()) -> Result<Option<String>, StepError> {
         cx.wait(std::time::Duration::MAX).await?;
@@ -209,14 +209,14 @@ async fn a_run_whose_deadline_passed_fails_between_two_steps() {
     let (world, journal, stop) = (World::default(), Memory::default(), Stop::default());
     stop.overdue.cancel();
     let end = run(&steps(9, Fault::None), &world, &journal, &stop, &mut ()).await;
-    let SagaEnd::Failed { step: "a", code: "deadline_exceeded", undo: Undo::Nothing, .. } = end else {
+    let SagaEnd::Failed { step: "a", code: "deadline_exceeded", undo: UndoResult::Nothing, .. } = end else {
         panic!("{end:?}")
     };
     assert!(world.made.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn a_step_that_waits_is_cut_short_by_the_deadline_and_everything_undone() {
+async fn the_deadline_interrupts_a_step_that_waits_and_everything_is_undone() {
     let (world, journal, stop) = (World::default(), Memory::default(), Stop::default());
     let steps: Vec<Box<dyn Step<World, ()>>> = vec![Box::new(Make("a", Fault::None)), Box::new(Slow)];
     let mut state = ();
@@ -224,11 +224,11 @@ async fn a_step_that_waits_is_cut_short_by_the_deadline_and_everything_undone() 
         tokio::task::yield_now().await;
         stop.overdue.cancel();
     });
-    let SagaEnd::Failed { step: "slow", code: "deadline_exceeded", undo: Undo::Complete, .. } = end else {
+    let SagaEnd::Failed { step: "slow", code: "deadline_exceeded", undo: UndoResult::Complete, .. } = end else {
         panic!("{end:?}")
     };
     assert_eq!(*world.made.lock().unwrap(), ["a"]);
-    assert!(world.things.lock().unwrap().is_empty(), "the deadline of the run is none of its undo");
+    assert!(world.things.lock().unwrap().is_empty(), "the deadline of the run does not stop its undo");
 }
 
 #[tokio::test]
@@ -237,11 +237,11 @@ async fn an_undo_whose_deadline_passed_is_incomplete() {
     journal.put(0, RecordStatus::Done).unwrap();
     journal.put(1, RecordStatus::Open).unwrap();
     let (steps, mut state) = (waiting(), ());
-    let (undo, ()) = tokio::join!(unwind(&steps, &world, &journal, &stop, &mut state), async {
+    let (end, ()) = tokio::join!(undo(&steps, &world, &journal, &stop, &mut state), async {
         tokio::task::yield_now().await;
         stop.overdue.cancel();
     });
-    assert!(matches!(undo, Undo::Incomplete { step: "wait", .. }), "{undo:?}");
-    let again = unwind(&waiting(), &world, &journal, &stop, &mut ()).await;
-    assert!(matches!(again, Undo::Incomplete { step: "wait", .. }), "not begun again: {again:?}");
+    assert!(matches!(end, UndoResult::Incomplete { step: "wait", .. }), "{end:?}");
+    let again = undo(&waiting(), &world, &journal, &stop, &mut ()).await;
+    assert!(matches!(again, UndoResult::Incomplete { step: "wait", .. }), "the undo is not retried: {again:?}");
 }

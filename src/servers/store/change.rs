@@ -1,4 +1,4 @@
-//! What changes a row.
+//! Changes of a row.
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
@@ -8,15 +8,15 @@ use crate::db::entities::instance::{self, Lifecycle};
 use crate::kernel::{OperationId, Timestamp, VmId};
 use crate::ports::NodeName;
 
-/// Records a server. Its number, its host name and its operation are unique; a second record of one of them fails with a
-/// duplicate error (`db::is_duplicate`).
+/// Records a server. Its number, its host name and its operation are unique; a second record of one of them fails with
+/// a duplicate error (`db::is_duplicate`).
 pub async fn insert(authority: &impl Authority, row: instance::Model) -> Result<(), DbErr> {
     let row = row.into_active_model().reset_all();
     instance::Entity::insert(row).exec_without_returning(authority.connection()).await.map(drop)
 }
 
-/// Takes server `vmid` out of service: it is being deleted, and nothing is left to do at its public side. In a transaction
-/// the row stays locked, so that what is read after this cannot change any more.
+/// Takes server `vmid` out of service: it is being deleted, and nothing is left to do at its public side. In a
+/// transaction the row stays locked, so that what is read after this cannot change any more.
 pub async fn mark_deleting(authority: &impl Authority, vmid: VmId, now: Timestamp) -> Result<(), DbErr> {
     instance::Entity::update_many()
         .col_expr(instance::Column::Lifecycle, Expr::value(Lifecycle::Deleting))
@@ -29,7 +29,7 @@ pub async fn mark_deleting(authority: &impl Authority, vmid: VmId, now: Timestam
         .map(drop)
 }
 
-/// Writes down which node server `vmid` was last seen on.
+/// Records the node on which server `vmid` was last observed.
 pub async fn mark_node(db: &impl ConnectionTrait, vmid: VmId, node: &NodeName) -> Result<(), DbErr> {
     instance::Entity::update_many()
         .col_expr(instance::Column::Node, Expr::value(node.as_str()))

@@ -1,4 +1,4 @@
-//! Many servers at a time.
+//! Lists of servers.
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query, UnionType};
 use sea_orm::{
@@ -20,7 +20,7 @@ pub async fn list_owned(
     page(after, limit).filter(instance::Column::UserId.eq(owner)).all(db).await
 }
 
-/// At most `limit` servers of everybody behind `after`, by number.
+/// At most `limit` servers of all owners behind `after`, by VMID.
 pub async fn list_all(
     db: &impl ConnectionTrait,
     after: Option<VmId>,
@@ -69,7 +69,7 @@ pub async fn list_vmids(db: &impl ConnectionTrait) -> Result<Vec<VmId>, DbErr> {
     instance::Entity::find().select_only().column(instance::Column::Vmid).into_tuple().all(db).await
 }
 
-/// The number of every server and the node it was last seen on, by number.
+/// The VMID of every server and the node on which it was last observed, by VMID.
 pub async fn list_places(db: &impl ConnectionTrait) -> Result<Vec<(VmId, String)>, DbErr> {
     instance::Entity::find()
         .select_only()
@@ -97,7 +97,7 @@ pub async fn list_due(db: &impl ConnectionTrait, now: Timestamp, limit: u64) -> 
     due.order_by_asc(instance::Column::EdgeDueAt).limit(limit).all(db).await
 }
 
-/// How many servers in service have something left to do at their public side.
+/// How many servers in service have work left at their edge.
 pub async fn count_unsettled(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
     active().filter(instance::Column::EdgeDueAt.is_not_null()).count(db).await
 }

@@ -1,6 +1,6 @@
-//! The queries of the table of servers: the only ones there are. Every function is one statement.
+//! All queries of the table of servers. Every function is one statement.
 //!
-//! A ratchet test holds other modules to it; what they need and do not find here is added here.
+//! A ratchet test forbids such queries elsewhere; new ones are added here.
 
 mod change;
 mod find;

@@ -1,4 +1,4 @@
-//! The registry together with a description of everything in it, from which the documentation is written.
+//! The registry, with a description of all metrics from which the documentation is generated.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use crate::kernel::text_enum;
 
 text_enum! {
-    /// What a metric is to Prometheus.
+    /// The Prometheus type of a metric.
     pub enum MetricKind {
         /// It only grows.
         Counter = "counter",
         /// It goes up and down.
         Gauge = "gauge",
-        /// How often a span of seconds stayed below each of some bounds.
+        /// How often a duration in seconds stayed below each of some bounds.
         Histogram = "histogram",
     }
 }
@@ -28,15 +28,15 @@ text_enum! {
 pub struct Described {
     /// Its name, without the endings of a histogram's series.
     pub name: String,
-    /// What it is.
+    /// Its type.
     pub kind: MetricKind,
     /// The names of its labels.
     pub labels: &'static [&'static str],
-    /// What it tells.
+    /// Its help text.
     pub help: &'static str,
 }
 
-/// A series is known by the values of its labels, all of them out of closed sets.
+/// The labels of a series, whose values come from closed sets.
 pub(super) type Labels<const N: usize> = [(&'static str, &'static str); N];
 pub(super) type Counters<const N: usize> = Family<Labels<N>, Counter>;
 pub(super) type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
@@ -66,7 +66,7 @@ impl Book {
         Self { registry: Registry::with_prefix(PREFIX), described: Vec::new() }
     }
 
-    /// A counter; its name ends in `_total` outside.
+    /// A counter; `_total` is appended to its name.
     pub(super) fn counter<M: Metric + Clone>(
         &mut self,
         name: &'static str,
@@ -91,7 +91,7 @@ impl Book {
         metric
     }
 
-    /// A histogram of seconds; its name ends in `_seconds` outside.
+    /// A histogram of seconds; `_seconds` is appended to its name.
     pub(super) fn seconds<M: Metric + Clone>(
         &mut self,
         name: &'static str,

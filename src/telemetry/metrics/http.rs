@@ -11,7 +11,7 @@ const BUCKETS: Buckets = Buckets(&[0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 
 const METHODS: &[&str] = &["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"];
 
-/// What is counted of requests.
+/// The metrics of requests.
 #[derive(Clone)]
 pub struct HttpMetrics {
     requests: Family<[(&'static str, String); 3], Histogram, Buckets>,

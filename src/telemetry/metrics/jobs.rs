@@ -1,4 +1,4 @@
-//! What a worker does: every counter is of this process and of one queue.
+//! The metrics of a worker: each series belongs to this process and one queue.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use crate::kernel::{Timestamp, text_enum};
 const BUCKETS: Buckets = Buckets(&[0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0]);
 
 text_enum! {
-    /// What an operation was claimed for.
+    /// The purpose of a claim.
     pub enum Purpose {
         /// To run it.
         Run = "run",
-        /// To undo what an interrupted run left.
-        Unwind = "unwind",
+        /// To undo an interrupted run.
+        Undo = "unwind",
     }
 }
 
 text_enum! {
-    /// Why a received id was not claimed.
+    /// Why a received id could not be claimed.
     pub enum ClaimMiss {
-        /// Its row may not start now: ended, owned, cancelled, paused, not due, or there is none.
+        /// Its row may not start now: ended, owned, cancelled, paused, not due, or missing.
         NotDue = "not_due",
         /// Every slot of the queue is taken.
         NoSlot = "no_slot",
@@ -35,19 +35,19 @@ text_enum! {
 }
 
 text_enum! {
-    /// Where the fence of an older owner was refused.
-    pub enum Refusal {
-        /// When it renewed its lease.
+    /// The write at which the fence of an older owner was refused.
+    pub enum FencedWrite {
+        /// A renewal of its lease.
         Renewal = "renewal",
-        /// When it wrote a step.
+        /// A step.
         Run = "run",
-        /// When it wrote the end.
+        /// The end.
         End = "end",
     }
 }
 
 text_enum! {
-    /// What became of a renewal.
+    /// The outcome of a renewal.
     pub enum Renewal {
         /// Done in time.
         Renewed = "renewed",
@@ -63,13 +63,13 @@ text_enum! {
 text_enum! {
     /// How a run, or an undo on its own, ended.
     pub enum RunEnd {
-        /// It did what was asked.
+        /// It succeeded.
         Succeeded = "succeeded",
-        /// It could not.
+        /// It failed.
         Failed = "failed",
-        /// The user stopped it.
+        /// It was cancelled.
         Cancelled = "cancelled",
-        /// The worker stops; another one goes on.
+        /// The worker stops; another one continues it.
         HandedBack = "handed_back",
         /// It runs again later.
         Again = "again",
@@ -78,9 +78,9 @@ text_enum! {
         /// Another owner took over, so nothing was written.
         Lost = "lost",
         /// An undo is complete.
-        Unwound = "unwound",
-        /// An undo has to go on later.
-        UnwindIncomplete = "unwind_incomplete",
+        Undone = "unwound",
+        /// An undo has to be retried later.
+        UndoIncomplete = "unwind_incomplete",
     }
 }
 
@@ -209,7 +209,7 @@ impl JobFamilies {
     }
 }
 
-/// What the worker of one queue counts.
+/// The metrics of the worker of one queue.
 #[derive(Clone)]
 pub struct JobMetrics {
     all: JobFamilies,
@@ -219,7 +219,7 @@ pub struct JobMetrics {
 impl JobMetrics {
     pub(super) fn new(all: JobFamilies, queue: &'static str) -> Self {
         let this = Self { all, queue };
-        // A counter that appears only at its first event shows no increase for it.
+        // If a counter appeared only at its first event, Prometheus would not see the increase.
         for purpose in Purpose::ALL {
             drop(this.all.claims.get_or_create(&this.with("purpose", purpose.as_str())));
             drop(this.all.panics.get_or_create(&this.with("purpose", purpose.as_str())));
@@ -227,7 +227,7 @@ impl JobMetrics {
         for reason in ClaimMiss::ALL {
             drop(this.all.misses.get_or_create(&this.with("reason", reason.as_str())));
         }
-        for at in Refusal::ALL {
+        for at in FencedWrite::ALL {
             drop(this.all.refusals.get_or_create(&this.with("at", at.as_str())));
         }
         for outcome in Renewal::ALL {
@@ -262,7 +262,7 @@ impl JobMetrics {
         self.all.running.get_or_create(&self.queue()).inc();
     }
 
-    /// Records that what was claimed is let go again.
+    /// Records the end of a claimed operation.
     pub fn ended(&self, end: RunEnd, took: Duration) {
         self.all.running.get_or_create(&self.queue()).dec();
         self.all.runs.get_or_create(&self.with("end", end.as_str())).observe(took.as_secs_f64());
@@ -274,7 +274,7 @@ impl JobMetrics {
     }
 
     /// Records a write that was refused because another owner is current.
-    pub fn refused(&self, at: Refusal) {
+    pub fn refused(&self, at: FencedWrite) {
         self.all.refusals.get_or_create(&self.with("at", at.as_str())).inc();
     }
 
@@ -298,7 +298,7 @@ impl JobMetrics {
         self.all.offered.get_or_create(&self.queue()).inc_by(count);
     }
 
-    /// Records that `count` operations were taken from an owner whose lease ran out.
+    /// Records that `count` operations were recovered.
     pub fn recovered(&self, count: u64) {
         self.all.recovered.get_or_create(&self.queue()).inc_by(count);
     }
@@ -333,7 +333,7 @@ impl JobMetrics {
         self.all.receive_failures.get_or_create(&self.queue()).inc();
     }
 
-    /// Records that the receive loop came round.
+    /// Records an iteration of the receive loop.
     pub fn receiving(&self, now: Timestamp) {
         self.all.receiving.get_or_create(&self.queue()).set(now.seconds());
     }

@@ -1,4 +1,4 @@
-//! Who leads: the election of one process among several, and what the leader does.
+//! The metrics of leader election and of the leader's work.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ const TICKS: Buckets = Buckets(&[0.01, 0.05, 0.2, 1.0, 5.0, 15.0, 60.0]);
 const ROUND_TRIPS: Buckets = Buckets(&[0.000_5, 0.002, 0.01, 0.05, 0.2, 1.0, 2.0]);
 
 text_enum! {
-    /// Why a leader ceased to lead against its will.
+    /// Why a leader lost its lease.
     pub enum Loss {
-        /// Redis said that the lock is not ours.
+        /// The lock in Redis is not ours.
         Lock = "lock",
-        /// It could not renew in time.
+        /// It could not be renewed in time.
         Expired = "expired",
         /// The database knows a newer leader.
         Epoch = "epoch",
@@ -50,7 +50,7 @@ impl LeaseFamilies {
     }
 }
 
-/// What is counted of one lease.
+/// The metrics of one lease.
 #[derive(Clone)]
 pub struct LeaseMetrics {
     families: LeaseFamilies,
@@ -67,13 +67,13 @@ impl LeaseMetrics {
         Self { families, lease }
     }
 
-    /// Records that this process began to lead.
+    /// Records that this process became the leader.
     pub fn began(&self) {
         self.families.leader.get_or_create(&[("lease", self.lease)]).set(1);
         self.families.transitions.get_or_create(&[("lease", self.lease)]).inc();
     }
 
-    /// Records that it ceased to lead, by its own will when there is no loss.
+    /// Records that it is not the leader any more: it resigned, or `loss` says why it lost the lease.
     pub fn ceased(&self, loss: Option<Loss>) {
         self.families.leader.get_or_create(&[("lease", self.lease)]).set(0);
         self.families.transitions.get_or_create(&[("lease", self.lease)]).inc();
@@ -82,7 +82,7 @@ impl LeaseMetrics {
         }
     }
 
-    /// Records a round of the leader's work.
+    /// Records a tick of the leader.
     pub fn ticked(&self, outcome: Outcome, took: Duration) {
         let labels = [("lease", self.lease), ("outcome", outcome.as_str())];
         self.families.ticks.get_or_create(&labels).observe(took.as_secs_f64());

@@ -1,6 +1,6 @@
-//! What a process counts and measures, as typed handles over one registry. A role makes one [`Metrics`] and passes clones
-//! on; there is no global. Labels come from closed sets (route patterns, queue names, the variants of an enum), so the
-//! series stay few; no label names an operation, a server or an account.
+//! The metrics of a process, as typed handles to one registry. A role creates one [`Metrics`] and passes clones on;
+//! there is no global. Label values come from closed sets (route patterns, queue names, variants of an enum), so that
+//! the number of series stays small; no label names an operation, a server or an account.
 
 mod book;
 mod http;
@@ -18,7 +18,7 @@ use self::book::Book;
 pub use self::book::{Described, MetricKind};
 pub use self::http::HttpMetrics;
 use self::jobs::JobFamilies;
-pub use self::jobs::{ClaimMiss, JobMetrics, Purpose, Refusal, Renewal, RunEnd};
+pub use self::jobs::{ClaimMiss, FencedWrite, JobMetrics, Purpose, Renewal, RunEnd};
 use self::lease::LeaseFamilies;
 pub use self::lease::{LeaseMetrics, Loss};
 pub use self::outcome::Outcome;
@@ -37,9 +37,9 @@ pub struct Metrics {
     pub http: HttpMetrics,
     /// The agent poller.
     pub poller: PollerMetrics,
-    /// What is seen of the database, Redis and the queues in them.
+    /// The database, Redis, and the queues in them.
     pub stores: StoreMetrics,
-    /// What runs beside requests.
+    /// The background tasks.
     pub tasks: TaskMetrics,
     jobs: JobFamilies,
     leases: LeaseFamilies,
@@ -59,12 +59,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// What the worker of `queue` counts. Its series exist from here on, at zero.
+    /// The metrics of the worker of `queue`. Its series exist from now on, at zero.
     pub fn jobs(&self, queue: &'static str) -> JobMetrics {
         JobMetrics::new(self.jobs.clone(), queue)
     }
 
-    /// What a candidate for `lease` counts.
+    /// The metrics of a candidate for `lease`.
     pub fn lease(&self, lease: &'static str) -> LeaseMetrics {
         LeaseMetrics::new(self.leases.clone(), lease)
     }
@@ -74,7 +74,7 @@ impl Metrics {
         self.book.described()
     }
 
-    /// Everything as OpenMetrics text.
+    /// All metrics as OpenMetrics text.
     pub fn render(&self) -> Result<String, fmt::Error> {
         self.book.render()
     }

@@ -1,11 +1,11 @@
-//! How something that is counted or measured ended.
+//! The outcome of something that is counted or measured.
 
 crate::kernel::text_enum! {
-    /// How something ended.
+    /// The outcome.
     pub enum Outcome {
-        /// As wanted.
+        /// It succeeded.
         Succeeded = "succeeded",
-        /// Not as wanted.
+        /// It failed.
         Failed = "failed",
     }
 }

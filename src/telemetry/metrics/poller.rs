@@ -11,7 +11,7 @@ use crate::kernel::Timestamp;
 
 const BUCKETS: Buckets = Buckets(&[0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0]);
 
-/// What is counted of the agent poller.
+/// The metrics of the agent poller.
 #[derive(Clone)]
 pub struct PollerMetrics {
     polls: Histograms<1>,
@@ -37,27 +37,27 @@ impl PollerMetrics {
         }
     }
 
-    /// Records a look at an agent.
+    /// Records a poll of an agent.
     pub fn polled(&self, outcome: Outcome, took: Duration) {
         self.polls.get_or_create(&[("outcome", outcome.as_str())]).observe(took.as_secs_f64());
     }
 
-    /// Records that an agent was due again before the look at it had ended.
+    /// Records that an agent was due again before its last poll had ended.
     pub fn overlapped(&self) {
         self.overlaps.inc();
     }
 
-    /// Records that no agent could be asked in a round, because the database or Redis was away.
+    /// Records a round without polls, because the database or Redis was unavailable.
     pub fn round_skipped(&self) {
         self.skipped_rounds.inc();
     }
 
-    /// Records that a round over all agents was begun.
+    /// Records the beginning of a round over all agents.
     pub fn round_done(&self, now: Timestamp) {
         self.round.get_or_create(&[]).set(now.seconds());
     }
 
-    /// Records that the hypervisor did not list its containers.
+    /// Records a failed listing of the containers.
     pub fn listing_failed(&self) {
         self.failed_listings.inc();
     }

@@ -1,4 +1,4 @@
-//! What is seen of the database, of Redis, and of the queues in them.
+//! The metrics of the database, of Redis, and of the queues in them.
 
 use prometheus_client::metrics::family::Family;
 
@@ -18,7 +18,7 @@ text_enum! {
 /// Defines [`QueueGauge`]: name of the metric and its help, one line each.
 macro_rules! queue_gauges {
     ($($variant:ident $name:literal $help:literal;)+) => {
-        /// What is known of a queue, whichever workers there are.
+        /// The state of a queue, across all workers.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum QueueGauge { $(#[doc = $help] $variant),+ }
 
@@ -52,7 +52,7 @@ queue_gauges! {
     Debts "queue_debts" "Operations with open debts";
 }
 
-/// What is seen of the stores. A process that never looks has no series of them.
+/// The metrics of the stores. A process that does not observe them has no series.
 #[derive(Clone)]
 pub struct StoreMetrics {
     observed: Gauges<1>,
@@ -114,7 +114,7 @@ impl StoreMetrics {
         }
     }
 
-    /// Records that what is known of `store` is from now.
+    /// Records when `store` was observed.
     pub fn observed(&self, store: Store, now: Timestamp) {
         self.observed.get_or_create(&[("store", store.as_str())]).set(now.seconds());
     }
@@ -126,7 +126,7 @@ impl StoreMetrics {
         }
     }
 
-    /// Records the pool of the process: at most `limit` connections, `open` of them there, `idle` of those unused.
+    /// Records the pool of the process: at most `limit` connections, of which `open` exist and `idle` are unused.
     pub fn connections(&self, limit: u64, open: u64, idle: u64) {
         self.connection_limit.get_or_create(&[]).set(whole(limit));
         self.connections.get_or_create(&[("state", "idle")]).set(whole(idle));
@@ -151,7 +151,7 @@ impl StoreMetrics {
         self.blocked.get_or_create(&[("target", target)]).set(whole(servers));
     }
 
-    /// Records that `rows` rows of `table` were removed because their time was over.
+    /// Records that `rows` expired rows of `table` were deleted.
     pub fn purged(&self, table: &'static str, rows: u64) {
         self.purged.get_or_create(&[("table", table)]).inc_by(rows);
     }

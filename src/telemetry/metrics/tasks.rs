@@ -1,4 +1,4 @@
-//! What runs beside requests: how the passes of background tasks end.
+//! The metrics of background tasks.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::kernel::Timestamp;
 
 const PASSES: Buckets = Buckets(&[0.01, 0.1, 1.0, 10.0, 60.0, 300.0]);
 
-/// What is counted of background tasks.
+/// The metrics of background tasks.
 #[derive(Clone)]
 pub struct TaskMetrics {
     succeeded: Gauges<2>,
@@ -36,7 +36,7 @@ impl TaskMetrics {
         }
     }
 
-    /// The series of one task, which exist from now on.
+    /// The series of one task; they exist from now on.
     pub fn began(&self, task: &'static str, subject: &'static str, period: Duration, now: Timestamp) -> TaskSeries {
         let labels = [("task", task), ("subject", subject)];
         self.succeeded.get_or_create(&labels).set(now.seconds());
@@ -55,7 +55,7 @@ pub struct TaskSeries {
 }
 
 impl TaskSeries {
-    /// Records a pass that did `done` things and ended at `now`.
+    /// Records a successful pass that handled `done` items and ended at `now`.
     pub fn succeeded(&self, done: u64, took: Duration, now: Timestamp) {
         let labels = [("task", self.task), ("subject", self.subject)];
         self.metrics.succeeded.get_or_create(&labels).set(now.seconds());

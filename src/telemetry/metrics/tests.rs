@@ -38,9 +38,9 @@ fn what_clones_record_is_rendered_together() {
     metrics.clone().http.answered("GET", Some("/api/servers/{id}"), 204, Duration::from_secs(20));
     metrics.clone().http.answered("BREW", None, 404, Duration::ZERO);
     let jobs = metrics.clone().jobs("provision");
-    jobs.claimed(Purpose::Unwind);
+    jobs.claimed(Purpose::Undo);
     jobs.offered(3);
-    jobs.refused(Refusal::Renewal);
+    jobs.refused(FencedWrite::Renewal);
     let text = metrics.render().unwrap();
     for line in [
         r#"zpack_http_request_seconds_count{method="GET",route="/api/servers/{id}",status="2xx"} 2"#,

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use zpack::config::DatabaseKind;
 use zpack::db;
-use zpack::db::entities::operation::{self, Actor, OperationState, Unwind};
+use zpack::db::entities::operation::{self, Actor, OperationState, UndoState};
 use zpack::jobs::Queue;
 use zpack::kernel::{Clock, OperationId};
 use zpack::operations::{CancelOutcome, cancel};
@@ -175,7 +175,7 @@ impl Campaign {
                 };
                 let id = begun.operation.id;
                 if what == What::Begin && !self.redis_is_down {
-                    let _ = self.company.lists.ring(Queue::Provision, id).await;
+                    let _ = self.company.lists.offer_new(Queue::Provision, id).await;
                 }
                 self.begun.push(id);
                 self.facts.begun.insert(id);
@@ -291,7 +291,7 @@ impl Campaign {
     async fn unsettled(&self) -> BTreeSet<OperationId> {
         let rows = operation::Entity::find().all(&self.company.db.db).await.unwrap();
         let waits =
-            |row: &operation::Model| !row.state.is_ended() || matches!(row.unwind, Unwind::Due | Unwind::Running);
+            |row: &operation::Model| !row.state.is_ended() || matches!(row.unwind, UndoState::Due | UndoState::Running);
         rows.iter().filter(|row| waits(row)).map(|row| row.id).collect()
     }
 
@@ -372,7 +372,7 @@ fn spawn(company: &Company, redis: &Proxy, database: Option<&Proxy>, log: &Path)
 const fn name(what: What) -> &'static str {
     match what {
         What::Begin => "operations begun",
-        What::BeginSilently => "operations begun without ringing",
+        What::BeginSilently => "operations begun without offering",
         What::Cancel(_) => "cancellations",
         What::Kill(_) => "kills",
         What::Stop(_) => "stops",

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use zpack::db::RedisPool;
-use zpack::db::entities::operation::{OperationState, Unwind};
+use zpack::db::entities::operation::{OperationState, UndoState};
 use zpack::kernel::OperationId;
 
 use super::facts::Lists;
@@ -30,7 +30,7 @@ const SNAPSHOT: &str = "SELECT o.id, o.state, o.unwind, o.fence, o.worker, o.sta
 pub struct Moment {
     id: OperationId,
     state: OperationState,
-    unwind: Unwind,
+    unwind: UndoState,
     fence: i64,
     worker: Option<String>,
     starts: i32,
@@ -43,7 +43,7 @@ pub struct Moment {
 
 impl Moment {
     fn is_in_progress(&self) -> bool {
-        self.state == OperationState::Running || self.unwind == Unwind::Running
+        self.state == OperationState::Running || self.unwind == UndoState::Running
     }
 }
 

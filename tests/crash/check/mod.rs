@@ -15,7 +15,7 @@ mod history;
 use std::collections::BTreeMap;
 
 use zpack::db::entities::debt::DebtState;
-use zpack::db::entities::operation::{self, OperationState, Unwind};
+use zpack::db::entities::operation::{self, OperationState, UndoState};
 use zpack::db::entities::reservation::ReservationState;
 use zpack::kernel::{OperationId, Timestamp};
 
@@ -93,7 +93,7 @@ fn i1_everything_ends(facts: &Facts) -> Vec<Violation> {
     for id in &facts.begun {
         match facts.operations.get(id) {
             None => broken.push(violation("I1", format!("the committed row of {id} is gone"))),
-            Some(row) if !row.state.is_ended() || matches!(row.unwind, Unwind::Due | Unwind::Running) => {
+            Some(row) if !row.state.is_ended() || matches!(row.unwind, UndoState::Due | UndoState::Running) => {
                 broken.push(violation("I1", format!("{id} stays {} with its undo {}", row.state, row.unwind)));
             }
             Some(_) => {}

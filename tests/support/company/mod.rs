@@ -89,7 +89,7 @@ impl Company {
     pub async fn begin(&self, request: ServerRequest) -> OperationId {
         let id = self.begin_silently(request).await;
         // If this is lost, the sweeper offers it.
-        let _ = self.lists.ring(Queue::Provision, id).await;
+        let _ = self.lists.offer_new(Queue::Provision, id).await;
         id
     }
 
@@ -139,10 +139,10 @@ impl Company {
 
     /// Waits until the operation and its undo have ended.
     pub async fn settled(&self, id: OperationId) -> operation::Model {
-        use entities::operation::Unwind;
+        use entities::operation::UndoState;
         self.wait(&format!("{id} to settle"), || async {
             let row = self.operation(id).await;
-            let at_work = matches!(row.unwind, Unwind::Due | Unwind::Running);
+            let at_work = matches!(row.unwind, UndoState::Due | UndoState::Running);
             (row.state.is_ended() && !at_work).then_some(row)
         })
         .await

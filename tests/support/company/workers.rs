@@ -25,7 +25,7 @@ impl Company {
             slots: Some(1),
             concurrency: 1,
             grace: Duration::from_secs(60),
-            unwind: true,
+            undo_stale: true,
         }
     }
 

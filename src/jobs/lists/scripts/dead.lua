@@ -1,4 +1,4 @@
--- Lists workers past their deadline, by the clock of Redis.
+-- Lists the workers whose heartbeat has expired, by the clock of Redis.
 -- KEYS[1] workers set    ARGV[1] at most this many    returns their names
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,4 +1,4 @@
--- Puts ids on the ready list that are not on it yet. Oldest id first in ARGV, so that it is taken first.
+-- Puts ids on the ready list unless they are on it. The oldest id comes first in ARGV, so that it is taken first.
 -- KEYS[1] ready list    ARGV ids (at most 200)    returns how many were added
 local added = 0
 for _, id in ipairs(ARGV) do

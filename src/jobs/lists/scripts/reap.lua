@@ -1,7 +1,7 @@
--- Moves what a dead worker had received back to the claim end of the ready list, the oldest to be taken first. What is
--- no list under its name is removed.
+-- Moves the ids of a dead worker back to the front of the ready list, the oldest to be taken first. A processing list of
+-- the wrong type is removed.
 -- KEYS[1] workers set    KEYS[2] its processing list    KEYS[3] ready list
--- ARGV[1] worker    ARGV[2] at most this many ids    returns how many were moved, -1 when the worker lives
+-- ARGV[1] worker    ARGV[2] at most this many ids    returns how many were moved, -1 if the worker is alive
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local deadline = redis.call('ZSCORE', KEYS[1], ARGV[1])

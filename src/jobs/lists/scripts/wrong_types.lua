@@ -1,4 +1,4 @@
--- Removes keys of a queue that hold something else: whatever ought to be there follows from the rows.
+-- Removes keys of a queue that have the wrong type: their contents can be restored from the rows.
 -- KEYS[1] ready list    KEYS[2] processing list    KEYS[3] workers set    returns how many were removed
 local removed = 0
 for index, wanted in ipairs({'list', 'list', 'zset'}) do
