@@ -1,6 +1,6 @@
 //! `zpack worker`: runs the jobs of queues until a signal comes and the drain is over.
 //!
-//! One file per queue has its registry and the tasks that run beside it: [`provision`] makes servers, [`host`] works on
+//! One file per queue has its registry and the tasks that run beside it: [`mod@provision`] makes servers, [`host`] works on
 //! servers that exist. A new job adds its line to one of them; a new worker adds a file.
 
 pub mod host;

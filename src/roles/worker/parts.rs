@@ -1,5 +1,5 @@
 //! What the jobs of workers are made of. `zpack worker`, `zpack dev` and the tests fill [`WorkerParts`]; the registries of the
-//! queues ([`provision`](super::provision), [`host`](super::host)) are made from it in one way.
+//! queues ([`provision`](mod@super::provision), [`host`](super::host)) are made from it in one way.
 
 use std::sync::Arc;
 use std::time::Duration;
