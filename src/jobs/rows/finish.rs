@@ -127,17 +127,17 @@ pub(super) async fn record_debts(
     now: Timestamp,
 ) -> Result<(), DbErr> {
     let known = debt::Entity::find().filter(debt::Column::OperationId.eq(id)).all(tx).await?;
-    for debt in debts {
-        if known.iter().any(|debt| debt.kind == debt.kind && debt.vmid == debt.vmid) {
+    for new in debts {
+        if known.iter().any(|debt| debt.kind == new.kind && debt.vmid == new.vmid) {
             continue;
         }
         let row = debt::ActiveModel {
             id: Set(DebtId::generate()),
             operation_id: Set(id),
-            kind: Set(debt.kind),
-            vmid: Set(debt.vmid),
-            node: Set(debt.node.clone()),
-            detail: Set(debt.detail.clone()),
+            kind: Set(new.kind),
+            vmid: Set(new.vmid),
+            node: Set(new.node.clone()),
+            detail: Set(new.detail.clone()),
             subject: Set(None),
             state: Set(debt::DebtState::Open),
             attempts: Set(0),
