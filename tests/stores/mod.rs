@@ -10,6 +10,7 @@ mod idempotency;
 pub mod lease;
 mod lifecycle;
 mod migrate;
+mod new_debts;
 mod payload;
 mod proxy_watch;
 mod queues;
