@@ -44,7 +44,7 @@ pub use self::registry::{Registry, RegistryError};
 pub use self::rows::claim::{ClaimOutcome, Claimed, claim};
 pub use self::rows::finish::{finish, footprint, hand_back};
 pub use self::rows::locks;
-pub use self::rows::owner::{LeaseLost, OwnedTransaction, OwnerError, guard, renew};
+pub use self::rows::owner::{LeaseLost, OwnedTransaction, OwnerError, renew};
 pub use self::rows::recover::recover_expired;
 pub use self::rows::settle::end_panicked;
 pub use self::rows::slots::{ensure_slots, is_paused, set_paused};

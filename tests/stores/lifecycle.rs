@@ -13,8 +13,8 @@ use zpack::db::entities::{operation_step, queue_slot};
 use zpack::jobs::lifecycle::{Footprint, OperationFacts, decide, decide_panic};
 use zpack::jobs::{
     ClaimOutcome, ClaimPurpose, Claimed, CrashPolicy, Deadlines, End, Failpoints, Job, JobContext, JobEnd, JobSettings,
-    NewDebt, Queue, Registry, SweepScope, UndoEnd, WorkSpec, claim, end_panicked, ensure_slots, finish, guard,
-    recover_expired, renew, set_paused, sweep,
+    NewDebt, OwnedTransaction, OwnerError, Queue, Registry, SweepScope, UndoEnd, WorkSpec, claim, end_panicked,
+    ensure_slots, finish, recover_expired, renew, set_paused, sweep,
 };
 use zpack::kernel::{OperationId, Timestamp, WorkerId};
 use zpack::operations::{CancelFacts, CancelOutcome, cancel, may_cancel};
@@ -222,10 +222,12 @@ async fn an_owner_writes_exactly_what_the_rule_allows(test: TestDb) {
     for row in &rows {
         let before = facts(row, now);
         for fence in [FENCE, FENCE - 1] {
-            let tx = db::begin(db).await.unwrap();
-            let guarded = guard(&tx, row.id, fence).await.unwrap().is_ok();
-            tx.rollback().await.unwrap();
-            assert_eq!(guarded, before.may_write_step(fence), "a step of {fence} on {before:?}");
+            let begun = match OwnedTransaction::begin(db, row.id, fence).await {
+                Ok(_) => true,
+                Err(OwnerError::LeaseLost(_)) => false,
+                Err(OwnerError::Database(error)) => panic!("{error}"),
+            };
+            assert_eq!(begun, before.may_write_step(fence), "a step of {fence} on {before:?}");
             if fence != FENCE {
                 let renewed = renew(db, row.id, fence, Duration::from_secs(60)).await.unwrap().is_ok();
                 assert_eq!(renewed, before.is_owned_by(fence), "a renewal of {fence} on {before:?}");
@@ -467,9 +469,8 @@ async fn a_step_whose_write_is_under_way_is_seen_by_the_recovery(test: TestDb) {
     let outcome = claim(db, QUEUE, row.id, WorkerId::generate(), &registry, &settings).await.unwrap();
     let ClaimOutcome::Claimed(claimed) = outcome else { panic!("{outcome:?}") };
     // The owner stops between the check of its lease and the commit of its step.
-    let owner = db::begin(db).await.unwrap();
-    guard(&owner, row.id, claimed.operation.fence).await.unwrap().unwrap();
-    operation_step::Entity::insert(step(row.id, 0, true, now)).exec_without_returning(&owner).await.unwrap();
+    let owner = OwnedTransaction::begin(db, row.id, claimed.operation.fence).await.unwrap();
+    operation_step::Entity::insert(step(row.id, 0, true, now)).exec_without_returning(&*owner).await.unwrap();
     while db::now(db).await.unwrap() <= claimed.operation.lease_until.unwrap() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

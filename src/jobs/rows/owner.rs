@@ -45,11 +45,18 @@ impl OwnedTransaction {
     /// Begins a transaction of the owner with `fence`.
     pub async fn begin(db: &DatabaseConnection, id: OperationId, fence: i64) -> Result<Self, OwnerError> {
         let tx = db::begin(db).await?;
-        if let Err(lost) = guard(&tx, id, fence).await? {
-            tx.rollback().await?;
-            return Err(lost.into());
+        let now = db::now_expr(&tx);
+        let owned = operation::Entity::update_many()
+            .col_expr(operation::Column::HeartbeatAt, now.clone())
+            .filter(owned_by(id, fence))
+            .filter(Expr::col(operation::Column::LeaseUntil).gt(now))
+            .exec(&tx)
+            .await?;
+        if owned.rows_affected == 1 {
+            return Ok(Self(tx));
         }
-        Ok(Self(tx))
+        tx.rollback().await?;
+        Err(LeaseLost.into())
     }
 
     /// Commits the transaction.
@@ -103,20 +110,8 @@ pub async fn renew(
     Ok(if renewed.rows_affected == 1 { Ok(()) } else { Err(LeaseLost) })
 }
 
-/// Records the server of an operation. For its owner, in a transaction that has passed [`guard`].
+/// Records the server of an operation. For its owner, in an [`OwnedTransaction`].
 pub(in crate::jobs) async fn set_server(tx: &impl ConnectionTrait, id: OperationId, vmid: VmId) -> Result<(), DbErr> {
     let update = operation::Entity::update_many().col_expr(operation::Column::Vmid, Expr::value(vmid));
     update.filter(operation::Column::Id.eq(id)).exec(tx).await.map(drop)
-}
-
-/// Proves inside a transaction that the owner with `fence` is current, and locks the row until commit.
-pub async fn guard(tx: &impl ConnectionTrait, id: OperationId, fence: i64) -> Result<Result<(), LeaseLost>, DbErr> {
-    let now = db::now_expr(tx);
-    let guarded = operation::Entity::update_many()
-        .col_expr(operation::Column::HeartbeatAt, now.clone())
-        .filter(owned_by(id, fence))
-        .filter(Expr::col(operation::Column::LeaseUntil).gt(now))
-        .exec(tx)
-        .await?;
-    Ok(if guarded.rows_affected == 1 { Ok(()) } else { Err(LeaseLost) })
 }

@@ -7,7 +7,7 @@ use super::parts::WorkerParts;
 use crate::background::Task;
 use crate::jobs::{Queue, Registry, RegistryError};
 use crate::power::{PowerDeps, PowerJob};
-use crate::publishing::{PublishJob, Reconciler};
+use crate::publishing::{PublishJob, Publisher, Reconciler};
 use crate::teardown::{Collector, OrphanSweep, OrphanSweepDeps, TeardownDeps, TeardownJob};
 
 /// How often unfinished publications are looked for: a customer may be waiting.
@@ -18,8 +18,8 @@ const DEBT_INTERVAL: Duration = Duration::from_secs(10);
 /// The jobs of the queue.
 pub fn jobs(parts: &WorkerParts) -> Result<Registry, RegistryError> {
     Registry::for_queue(Queue::Host)
-        .with(Arc::new(PublishJob::new(parts.publisher.clone(), parts.lock_poll)))?
-        .with(Arc::new(TeardownJob::new(TeardownDeps { targets: parts.publisher.targets.clone(), ..teardown(parts) })))?
+        .with(Arc::new(PublishJob::new(parts.publisher.clone(), parts.policy.timings.container.task_poll)))?
+        .with(Arc::new(TeardownJob::new(teardown(parts, &parts.publisher))))?
         .with(Arc::new(PowerJob::new(PowerDeps {
             db: parts.db.clone(),
             hypervisor: parts.hypervisor.clone(),
@@ -46,17 +46,17 @@ pub fn tasks(parts: &WorkerParts) -> Vec<Box<dyn Task>> {
 
 /// The task that settles debts.
 pub fn collector(parts: &WorkerParts) -> Collector {
-    Collector { deps: teardown(parts), interval: DEBT_INTERVAL }
+    Collector { deps: teardown(parts, &parts.background), interval: DEBT_INTERVAL }
 }
 
-/// What removes servers, over the targets for tasks in the background.
-fn teardown(parts: &WorkerParts) -> TeardownDeps {
+/// What removes servers, over the targets of `publisher`.
+fn teardown(parts: &WorkerParts, publisher: &Publisher) -> TeardownDeps {
     TeardownDeps {
         db: parts.db.clone(),
         hypervisor: parts.hypervisor.clone(),
-        targets: parts.background.targets.clone(),
+        targets: publisher.targets.clone(),
         timings: parts.teardown_timings,
-        lock_poll: parts.lock_poll,
+        lock_poll: parts.policy.timings.container.task_poll,
         clock: parts.clock.clone(),
     }
 }

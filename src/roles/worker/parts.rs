@@ -36,8 +36,6 @@ pub struct WorkerParts {
     pub stop_grace: Duration,
     /// How long a teardown waits for the hypervisor before the container becomes a debt.
     pub teardown_timings: ContainerTimings,
-    /// How often a job asks for the lock of a server that another operation holds.
-    pub lock_poll: Duration,
 }
 
 impl WorkerParts {
@@ -60,7 +58,6 @@ impl WorkerParts {
             background,
             stop_grace: config.provision.stop_grace,
             teardown_timings: settings::teardown_timings(&policy.timings.container),
-            lock_poll: policy.timings.container.task_poll,
             policy,
         })
     }

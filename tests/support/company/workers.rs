@@ -70,7 +70,6 @@ impl Company {
             // Longer than a simulated shutdown, which takes four seconds of simulated time.
             stop_grace: Duration::from_secs(5),
             teardown_timings: ContainerTimings { task_timeout: Duration::from_secs(3), ..timings },
-            lock_poll: Duration::from_millis(20),
         }
     }
 
