@@ -18,6 +18,8 @@ keys! { "HTTP API";
     PUBLIC_BASE_URL = Key::optional("PUBLIC_BASE_URL").expects("an http or https URL").example("https://api.example.com");
     /// Reverse proxies whose `X-Forwarded-For` is believed. Without it the address of the connection counts.
     TRUSTED_PROXIES = Key::optional("TRUSTED_PROXIES").expects("IP networks, comma separated").example("10.0.0.0/8,fd00::/8");
+    /// How many connections one address may have open. Trusted proxies, which speak for many clients, have no such bound.
+    MAX_CONNECTIONS_PER_ADDRESS = Key::default("MAX_CONNECTIONS_PER_ADDRESS", "256").number(1..=65_536);
     /// Web origins that may call the API from a browser. Without it none may.
     CORS_ORIGINS = Key::optional("CORS_ORIGINS").expects("exact origins, comma separated").example("https://portal.example.com");
 }
@@ -31,6 +33,8 @@ pub struct HttpConfig {
     pub public_base_url: Option<Url>,
     /// Peers whose forwarded address is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Connections of one address.
+    pub connections_per_address: u32,
     /// Origins as browsers send them, such as `https://portal.example.com`.
     pub cors_origins: Vec<String>,
 }
@@ -41,11 +45,13 @@ impl Settings for HttpConfig {
         let address = env.get(&BIND_ADDRESS, str::parse::<IpAddr>);
         let public_base_url = env.optional(&PUBLIC_BASE_URL, base_url);
         let trusted_proxies = env.optional(&TRUSTED_PROXIES, |text| list(text, network));
+        let connections_per_address = env.number(&MAX_CONNECTIONS_PER_ADDRESS);
         let cors_origins = env.optional(&CORS_ORIGINS, |text| list(text, origin));
         Ok(Self {
             listen: SocketAddr::new(address?, port?),
             public_base_url: public_base_url?,
             trusted_proxies: trusted_proxies?.unwrap_or_default(),
+            connections_per_address: connections_per_address?,
             cors_origins: cors_origins?.unwrap_or_default(),
         })
     }

@@ -47,6 +47,7 @@ pub async fn run(source: &dyn Source) -> anyhow::Result<()> {
 pub(super) struct Api {
     listener: TcpListener,
     apis: Apis,
+    options: ServeOptions,
     tasks: Vec<Box<dyn Task>>,
     metrics: Metrics,
     clock: Clock,
@@ -133,13 +134,15 @@ impl Api {
             Box::new(RedisGauges { lists, clock: clock.clone(), metrics: stores() }),
             Box::new(Retention { db, clock: clock.clone(), metrics: stores() }),
         ];
-        Ok(Self { listener, apis, tasks, metrics, clock, failpoints, streams_end })
+        let options =
+            ServeOptions { connections_per_address: config.http.connections_per_address, ..ServeOptions::default() };
+        Ok(Self { listener, apis, options, tasks, metrics, clock, failpoints, streams_end })
     }
 
     /// Answers until `stop` fires, then lets requests under way end, up to the drain limit. `stop` fires when a task ends
     /// before that, and the error names it.
     pub(super) async fn run_until(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { listener, apis, tasks, metrics, clock, failpoints, streams_end } = self;
+        let Self { listener, apis, options, tasks, metrics, clock, failpoints, streams_end } = self;
         let address = listener.local_addr().context("the listener has no address")?;
         tracing::info!(%address, "the API listens on {address}");
         let mut runner = Runner::new(stop.clone(), &metrics, clock);
@@ -152,7 +155,7 @@ impl Api {
             Ok(())
         });
         runner.supervise(TaskName::of("http-server"), async move {
-            router::serve(listener, apis, ServeOptions::default(), stop).await.context("the HTTP server failed")
+            router::serve(listener, apis, options, stop).await.context("the HTTP server failed")
         });
         Ok(runner.run().await?)
     }

@@ -5,6 +5,7 @@
 //! authorization matrix test are made of the same lines. How to add one: `docs/adding-an-endpoint.md`.
 
 mod apis;
+mod connection;
 mod docs;
 mod guard;
 mod health;
@@ -18,6 +19,7 @@ mod server;
 mod table;
 
 pub use apis::Apis;
+pub use connection::ConnectionDeadlines;
 pub use health::{DatabaseProbe, HealthApi, Probe};
 pub use metrics::{MetricsApi, serve_metrics};
 pub use openapi::openapi;

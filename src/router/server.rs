@@ -1,24 +1,29 @@
 //! The HTTP server: the routes mounted behind the outermost layer, with every resource bounded.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_http::{HttpService, Protocol};
+use actix_server::Server;
+use actix_service::{apply_fn_factory, map_config};
 use actix_web::body::BoxBody;
-use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::dev::{AppConfig, Service, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
-use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{App, Error, HttpMessage, HttpRequest, HttpResponse, web};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::apis::Apis;
+use super::connection::{ConnectionDeadlines, Places, Timed, attend};
 use super::docs::Documentation;
 use super::mount::mounted;
 use super::openapi;
 use super::route::Route;
 use super::table::routes;
-use crate::web::{ApiError, ApiResult, answer};
+use crate::web::{ApiError, ApiResult, ClientAddress, RateClass, RateLimiter, address_key, answer};
 
 /// The bounds of the server.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +32,10 @@ pub struct ServeOptions {
     pub workers: usize,
     /// Connections open at once, for each thread.
     pub connections: usize,
+    /// Connections open at once of one peer address, over all threads.
+    pub connections_per_address: u32,
+    /// How long connections may stay silent.
+    pub deadlines: ConnectionDeadlines,
     /// How long running requests may take to end once the server stops.
     pub drain: Duration,
 }
@@ -34,14 +43,15 @@ pub struct ServeOptions {
 impl Default for ServeOptions {
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { workers, connections: 4096, drain: Duration::from_secs(20) }
+        Self {
+            workers,
+            connections: 4096,
+            connections_per_address: 256,
+            deadlines: ConnectionDeadlines::default(),
+            drain: Duration::from_secs(20),
+        }
     }
 }
-
-/// Longer than the proxies in front keep idle connections, so that it is they who close them.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-const HEADER_TIME: Duration = Duration::from_secs(10);
-const DISCONNECT_TIME: Duration = Duration::from_secs(2);
 
 /// Answers requests from `listener` until `stop`, then lets those that run end.
 pub async fn serve(
@@ -52,20 +62,60 @@ pub async fn serve(
 ) -> io::Result<()> {
     let table = Arc::new(routes());
     let documentation = documentation(&table);
-    let server = HttpServer::new(move || mount(&apis, &table, documentation.clone()))
+    let places = Places::new(options.connections_per_address, apis.client_policy.trusted_proxies.clone());
+    let stopped = stop.clone();
+    let connections = move || {
+        let (places, stopped, deadlines) = (places.clone(), stopped.clone(), options.deadlines);
+        let app = map_config(mount(&apis, &table, documentation.clone()), |()| AppConfig::default());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || stopped.clone().cancelled_owned())
+            .keep_alive(deadlines.idle)
+            .client_request_timeout(deadlines.head)
+            .client_disconnect_timeout(deadlines.close)
+            // A client that hangs up is not worked for: its handler or its event stream is dropped where it waits.
+            .h1_allow_half_closed(false)
+            .on_connect_ext(|socket: &Timed<TcpStream>, data| _ = data.insert(socket.exchange()))
+            .finish(app);
+        apply_fn_factory(http, move |socket: TcpStream, http| {
+            let begun =
+                begin(socket, &places, deadlines).map(|(socket, peer)| http.call((socket, Protocol::Http1, peer)));
+            async move {
+                match begun {
+                    Some(connection) => connection.await,
+                    None => Ok(()),
+                }
+            }
+        })
+    };
+    let server = Server::build()
         .workers(options.workers.max(1))
-        .max_connections(options.connections)
-        .tcp_nodelay(true)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEADER_TIME)
-        .client_disconnect_timeout(DISCONNECT_TIME)
-        // A client that hangs up is not worked for: its handler or its event stream is dropped where it waits.
-        .h1_allow_half_closed(false)
+        .max_concurrent_connections(options.connections)
         .shutdown_timeout(options.drain.as_secs())
         .shutdown_signal(stop.cancelled_owned())
-        .listen(listener)?
+        .listen("api", listener, connections)?
         .run();
     server.await
+}
+
+/// A new connection with its deadlines and the address of its peer, unless the peer has too many.
+fn begin(
+    socket: TcpStream,
+    places: &Places,
+    deadlines: ConnectionDeadlines,
+) -> Option<(Timed<TcpStream>, Option<SocketAddr>)> {
+    _ = socket.set_nodelay(true);
+    let peer = socket.peer_addr().ok();
+    let place = match peer.map(|peer| (places.admit(peer.ip()), peer.ip())) {
+        Some((Ok(place), _)) => place,
+        Some((Err(full), address)) => {
+            if full.first {
+                tracing::warn!(client.address = %address, "{address} has too many connections open; further ones are closed");
+            }
+            return None;
+        }
+        None => None,
+    };
+    Some((Timed::new(socket, deadlines, place), peer))
 }
 
 /// The whole API as one actix application.
@@ -104,16 +154,20 @@ fn mount(
     for path in paths {
         let here: Vec<&Route> = table.iter().filter(|route| route.path == path).collect();
         let allow = allowed_methods(&here);
-        let mut resource = web::resource(path).default_service(web::to(move |request: HttpRequest| {
+        let other = move |request: HttpRequest, limiter: web::Data<RateLimiter>| {
             let answer = other_method(request.method(), &allow);
-            async move { answer }
-        }));
+            async move {
+                take_allowance(&request, &limiter).await?;
+                answer
+            }
+        };
+        let mut resource = web::resource(path).default_service(web::to(other));
         for route in here {
             resource = resource.route(mounted(route));
         }
         app = app.service(resource);
     }
-    app.wrap(from_fn(answer::wrap))
+    app.wrap(from_fn(answer::wrap)).wrap(from_fn(attend))
 }
 
 fn allowed_methods(routes: &[&Route]) -> String {
@@ -137,7 +191,14 @@ fn other_method(method: &Method, allow: &str) -> ApiResult<HttpResponse> {
     Err(ApiError::method_not_allowed(method, allow))
 }
 
-async fn no_such_route(request: HttpRequest) -> ApiResult<HttpResponse> {
+async fn no_such_route(request: HttpRequest, limiter: web::Data<RateLimiter>) -> ApiResult<HttpResponse> {
+    take_allowance(&request, &limiter).await?;
     let path: String = request.path().chars().take(200).collect();
     Err(ApiError::not_found(&format!("route: {path}")))
+}
+
+/// Counts a request that no route takes.
+async fn take_allowance(request: &HttpRequest, limiter: &RateLimiter) -> ApiResult<()> {
+    let address = request.extensions().get::<ClientAddress>().map(|address| address_key(address.0));
+    limiter.take(RateClass::Read, &address.unwrap_or_default()).await.map(drop)
 }

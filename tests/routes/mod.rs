@@ -7,6 +7,7 @@ mod bodies;
 mod catalog;
 mod cluster;
 mod conventions;
+mod deadlines;
 mod deleting;
 mod documents;
 pub mod edge;

@@ -12,7 +12,8 @@ use zpack::instances::quota::Quota;
 use zpack::jobs::Lists;
 use zpack::kernel::{Clock, Secret, StoredSecret, Timestamp};
 use zpack::ports::CatalogSource;
-use zpack::router::{Allowances, Credentials, Parts};
+use zpack::router::{Allowances, Credentials, Parts, ServeOptions};
+use zpack::web::ClientPolicy;
 
 use super::door::Door;
 pub use super::parts::FRESHNESS;
@@ -39,6 +40,10 @@ pub struct AppOptions {
     pub source: Option<Arc<dyn CatalogSource>>,
     /// The secret of the bridge; by default [`BRIDGE`].
     pub bridge: Option<StoredSecret>,
+    /// Peers whose forwarded address is believed.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// The bounds of the server on one connection.
+    pub serve: ServeOptions,
 }
 
 /// A running API.
@@ -85,12 +90,15 @@ impl TestApp {
         let clock = Clock::fixed(Timestamp::from_millis(1_800_000_000_000));
         let usual = parts(db, lists.clone(), clock.clone());
         let secret = options.bridge.unwrap_or_else(|| Secret::new(BRIDGE).into());
-        let door = Door::open(Parts {
+        let policy = ClientPolicy { trusted_proxies: options.trusted_proxies.into(), ..usual.client_policy.clone() };
+        let parts = Parts {
+            client_policy: policy,
             allowances: Allowances { quota: options.quota, ..usual.allowances },
             source: options.source.unwrap_or_else(|| usual.source.clone()),
             credentials: Credentials { bridge: bridge(secret, &clock), ..usual.credentials.clone() },
             ..usual
-        });
+        };
+        let door = Door::open_with(parts, options.serve);
         Self { database, redis, lists, door, statements }
     }
 

@@ -33,11 +33,16 @@ pub struct Door {
 impl Door {
     /// Starts one on a free port.
     pub fn open(parts: Parts) -> Self {
+        Self::open_with(parts, ServeOptions::default())
+    }
+
+    /// Starts one on a free port, with the bounds of `options` on one connection.
+    pub fn open_with(parts: Parts, options: ServeOptions) -> Self {
         let (db, clock) = (parts.db.clone(), parts.clock.clone());
         let (passwords, stop) = (parts.credentials.passwords.clone(), parts.streams_end.clone());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let options = ServeOptions { workers: 2, connections: 256, drain: Duration::from_secs(5) };
+        let options = ServeOptions { workers: 2, connections: 256, drain: Duration::from_secs(5), ..options };
         let server = tokio::spawn(serve(listener, Apis::of(parts), options, stop.clone()));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { clock, address, db, passwords, client, stop, server }
