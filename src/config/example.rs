@@ -41,6 +41,12 @@ fn describe(text: &mut String, key: &Key) {
     }
     // What a role demands stands ready to be filled in; the rest shows its default or an example.
     let ready = !demanding.is_empty() || matches!(key.presence, Presence::Required);
+    let is_address = key.example.contains("://");
+    if ready && key.secret && !is_address {
+        // A secret that anyone can read here is none: it is left out, so that the file cannot be installed as it is.
+        let _ = write!(text, "# For example: {}{}=\n", env_line(key.name, key.example), key.name);
+        return;
+    }
     let comment = if ready { "" } else { "#" };
     let _ = write!(text, "{comment}{}", env_line(key.name, key.example));
 }

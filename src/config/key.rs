@@ -121,6 +121,9 @@ impl Key {
     }
 }
 
+/// What the examples of secrets contain, and no secret may.
+pub(super) const PLACEHOLDER: &str = "change-me";
+
 /// The settings of one concern, in the order they are read.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::key::{Key, Presence};
+use super::key::{Key, PLACEHOLDER, Presence};
 use super::parse::number;
 use super::problem::{ConfigProblems, Problem};
 use super::source::{Source, SourceError};
@@ -21,8 +21,11 @@ pub trait Settings: Sized {
 
     /// Reads them from `source`, or tells everything that is wrong.
     fn load(source: &dyn Source) -> Result<Self, ConfigProblems> {
-        let mut env = Reader { source, problems: Vec::new() };
+        let mut env = Reader { source, problems: Vec::new(), secrets: Vec::new(), production: false };
         let settings = Self::read(&mut env);
+        if env.production {
+            env.check_secrets();
+        }
         match settings {
             Ok(settings) if env.problems.is_empty() => Ok(settings),
             _ => Err(ConfigProblems::new(env.problems)),
@@ -34,6 +37,9 @@ pub trait Settings: Sized {
 pub struct Reader<'a> {
     source: &'a dyn Source,
     problems: Vec<Problem>,
+    /// Every secret that was read, by its setting.
+    secrets: Vec<(Key, Secret)>,
+    production: bool,
 }
 
 /// A value and the name of the place it was found in.
@@ -111,7 +117,11 @@ impl Reader<'_> {
 
     /// The same with its file, for clients that read it again.
     pub fn optional_stored_secret(&mut self, key: &Key, min_chars: usize) -> Result<Option<StoredSecret>, Noted> {
-        match self.find(key)? {
+        let found = self.find(key)?;
+        if let Some(found) = &found {
+            self.remember(key, &found.value);
+        }
+        match found {
             Some(found) if found.value.chars().count() < min_chars => {
                 Err(self.malformed(key, found.place, format!("is shorter than {min_chars} characters")))
             }
@@ -130,9 +140,34 @@ impl Reader<'_> {
         parse: impl FnOnce(&str) -> Result<Secret, E>,
     ) -> Result<Option<StoredSecret>, Noted> {
         let Some(found) = self.find(key)? else { return Ok(None) };
+        self.remember(key, &found.value);
         match parse(&found.value) {
             Ok(secret) => Ok(Some(stored(secret, found.file))),
             Err(_) => Err(self.malformed(key, found.place, "is malformed".to_owned())),
+        }
+    }
+
+    /// Refuses weak secrets once everything is read.
+    pub fn demand_strong_secrets(&mut self) {
+        self.production = true;
+    }
+
+    /// Notes every secret that anyone can guess, and those that stand in for each other.
+    fn check_secrets(&mut self) {
+        let secrets = std::mem::take(&mut self.secrets);
+        for (index, (key, secret)) in secrets.iter().enumerate() {
+            if let Some(why) = weakness(key, secret.expose()) {
+                self.impossible(&[key], why);
+            }
+            for (other, _) in secrets.iter().skip(index + 1).filter(|(_, other)| other.matches(secret.expose())) {
+                self.impossible(&[key, other], "two secrets must differ in production");
+            }
+        }
+    }
+
+    fn remember(&mut self, key: &Key, value: &str) {
+        if !self.secrets.iter().any(|(known, _)| known.name == key.name) {
+            self.secrets.push((*key, Secret::new(value)));
         }
     }
 
@@ -226,13 +261,26 @@ impl Reader<'_> {
     }
 }
 
+/// Why `secret` protects nothing, if it does not.
+fn weakness(key: &Key, secret: &str) -> Option<&'static str> {
+    let mut characters = secret.chars();
+    let first = characters.next();
+    if secret == key.example || secret.contains(PLACEHOLDER) {
+        return Some("production does not accept the published example");
+    }
+    characters.all(|character| Some(character) == first).then_some("production does not accept one repeated character")
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
     use std::path::Path;
 
     use super::*;
-    use crate::config::{AuthConfig, JobsConfig, MapSource, OperatorConfig, ServeConfig, TokensConfig, ZoneConfig};
+    use crate::config::{
+        AuthConfig, JobsConfig, MapSource, OperatorConfig, ServeConfig, TokensConfig, WorkerConfig, ZoneConfig,
+        env_example,
+    };
 
     /// Settings and files in memory.
     struct Machine(MapSource, &'static [(&'static str, &'static str)]);
@@ -322,6 +370,38 @@ mod tests {
         let text = problems::<JobsConfig>(&MapSource::default().with("REDIS_RESPONSE_TIMEOUT_MS", "500"));
         assert!(text.contains("REDIS_RESPONSE_TIMEOUT_MS, JOB_BLOCK_MS"), "{text}");
         assert!(JobsConfig::load(&MapSource::default()).is_ok());
+    }
+
+    #[test]
+    fn production_refuses_secrets_that_anyone_can_guess() {
+        let weak = MapSource::default()
+            .with("API_AUTH_SECRET", "change-me-to-the-output-of-openssl-rand-hex-32")
+            .with("INTERNAL_API_TOKEN", "aaaaaaaaaaaaaaaaaaaa")
+            .with("ZLH_AGENT_TOKEN", "one-token-for-everything")
+            .with("ZPACK_SECRET", "one-token-for-everything")
+            .with("PROXMOX_API_TOKEN", "zpack@pve!control=00000000-0000-0000-0000-000000000000");
+        let text = problems::<ServeConfig>(&weak);
+        assert!(!text.contains("production"), "{text}");
+        let text = problems::<ServeConfig>(&weak.with("ZPACK_ENV", "production"));
+        for part in [
+            "API_AUTH_SECRET: production does not accept the published example",
+            "PROXMOX_API_TOKEN: production does not accept the published example",
+            "INTERNAL_API_TOKEN: production does not accept one repeated character",
+            "ZPACK_SECRET, ZLH_AGENT_TOKEN: two secrets must differ in production",
+            "DATABASE_URL is missing",
+        ] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+        assert!(!text.contains("one-token-for-everything"), "{text}");
+    }
+
+    #[test]
+    fn the_example_of_all_settings_is_not_complete() {
+        let lines = env_example();
+        let set = lines.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+        let source = set.fold(MapSource::default(), |source, (name, value)| source.with(name, value));
+        assert!(problems::<ServeConfig>(&source).contains("API_AUTH_SECRET is missing"));
+        assert!(problems::<WorkerConfig>(&source).contains("PROXMOX_API_TOKEN is missing"));
     }
 
     #[test]
