@@ -40,7 +40,7 @@ pub enum WantedWorkload {
         #[schema(min_length = 1, max_length = 64)]
         version: String,
         /// The name of the world; `world` when absent.
-        #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_-]*$")]
+        #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
         world: Option<String>,
     },
     /// A dev container.
@@ -76,7 +76,7 @@ impl FromFields for CreateServer {
         let kind = fields.required(&KIND, kind);
         let memory = fields.optional(&["memoryMiB"], whole("MiB"));
         let cores = fields.optional(&["cpuCores"], whole("cores"));
-        let name = fields.optional(&["name"], readers::text(1..=64));
+        let name = fields.optional(&["name"], name);
         let version = fields.required(&["version"], readers::text(1..=64));
         let short = || readers::text(1..=64);
         let (workload, (memory_mib, cpu_cores, name)) = if is_dev {
@@ -105,17 +105,33 @@ fn kind(value: &Value) -> Result<(), String> {
 
 /// A whole number; the limits are policy and checked later.
 fn whole(unit: &'static str) -> impl FnOnce(&Value) -> Result<i64, String> {
-    move |value| value.as_i64().ok_or_else(|| format!("must be a whole number of {unit}"))
+    move |value| readers::whole(i64::MIN..=i64::MAX)(value).map_err(|_| format!("must be a whole number of {unit}"))
 }
 
-/// The name of a world becomes the name of a directory on the server.
+/// The name of a server: text without invisible characters.
+fn name(value: &Value) -> Result<String, String> {
+    let name = readers::text(1..=64)(value)?;
+    if name.contains(is_hidden) { Err("must not have invisible characters".to_owned()) } else { Ok(name) }
+}
+
+/// Whether `character` has no width or changes the direction of text.
+fn is_hidden(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    )
+}
+
+/// The name of a world becomes a folder on the server, and an argument of commands there.
 fn world(value: &Value) -> Result<String, String> {
     let fits = |text: &&str| {
-        (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        (1..=64).contains(&text.len())
+            && !text.starts_with('-')
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
     };
     value
         .as_str()
         .filter(fits)
         .map(str::to_owned)
-        .ok_or_else(|| "must be 1 to 64 letters, digits, `_` or `-`".to_owned())
+        .ok_or_else(|| "must be 1 to 64 letters, digits, `_` or `-`, and not begin with `-`".to_owned())
 }

@@ -37,8 +37,9 @@ pub enum LoggingError {
     Twice(#[source] TryInitError),
 }
 
-/// Libraries that log at `info` what zpack logs itself. They are limited to warnings unless a directive names them.
-const QUIET: &str = "actix_server=warn,sea_orm_migration=warn";
+/// Libraries that log at `info` what zpack logs itself, and at `error` what any client can cause: a malformed request head.
+/// They are limited unless a directive names them.
+const QUIET: &str = "actix_http::h1=off,actix_server=warn,sea_orm_migration=warn";
 
 /// Sends the log lines of this process that pass `directives` to standard error, including panics. `colours` allows
 /// colours on a terminal.

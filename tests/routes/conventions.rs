@@ -196,3 +196,16 @@ async fn guessing_a_token_is_slowed_down() {
     }
     assert_eq!(problem(guess().await.unwrap()).await["code"], "rate_limited");
 }
+
+#[tokio::test]
+async fn routes_that_do_not_exist_have_an_allowance() {
+    let app = TestApp::start().await;
+    let mut answered = 0;
+    while app.get(&format!("/no/such/route/{answered}")).send().await.unwrap().status() == StatusCode::NOT_FOUND {
+        answered += 1;
+        assert!(answered < 2000, "no bound");
+    }
+    assert_eq!(answered, 600);
+    let other_method = app.request(Method::PATCH, "/api/auth/login").send().await.unwrap();
+    assert_eq!(other_method.status(), StatusCode::TOO_MANY_REQUESTS);
+}

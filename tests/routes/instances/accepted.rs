@@ -14,7 +14,10 @@ use crate::support::app::{TestApp, problem};
 async fn creating_is_answered_202_with_the_operation() {
     let app = TestApp::start().await;
     let token = app.register("alice").await;
-    let asked = with(paper(), json!({ "customerId": "usr_somebody_else", "name": "My server", "world": "my_world" }));
+    let asked = with(
+        paper(),
+        json!({ "customerId": "usr_somebody_else", "name": "My server", "world": "my_world", "memoryMiB": 512.0 }),
+    );
     let answer = create(&app, &token).json(&asked).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
     let location = answer.headers()["location"].to_str().unwrap().to_owned();
