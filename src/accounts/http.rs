@@ -3,20 +3,24 @@
 use actix_web::{HttpResponse, web};
 use sea_orm::DatabaseConnection;
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::caller::{Caller, Customer};
 use super::error::AccountError;
 use super::identity::{EmailAddress, Username, check_password};
 use super::password::{PasswordCheck, Passwords};
-use super::store::{self, NewUser};
+use super::store::{self, NewUser, ProfileChange};
 use super::token::TokenSigner;
+use crate::audit::{self, AuditOutcome, Entry};
+use crate::db;
 use crate::db::entities::standing::StandingState;
 use crate::db::entities::user::{self, Role};
 use crate::kernel::{Clock, Secret, Timestamp, UserId};
 use crate::web::readers::{parsed, text};
 use crate::web::{
-    ApiError, ApiResult, Code, FieldError, FieldUpdate, Fields, FromFields, Json, RateClass, RateLimiter,
+    ApiError, ApiResult, ClientRequestId, Code, FieldError, FieldUpdate, Fields, FromFields, Json, RateClass,
+    RateLimiter,
 };
 
 /// The dependencies of the account routes.
@@ -97,16 +101,19 @@ impl FromFields for LoginRequest {
     }
 }
 
-/// Changes to your account: absent fields stay, `null` clears a field.
+/// Changes to your account: absent fields stay, `null` clears a name. A new email address or username needs the password.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct ProfileRequest {
     /// An email address that is not registered yet.
-    #[schema(value_type = Option<String>, format = "email", max_length = 254)]
+    #[schema(value_type = String, required = false, format = "email", max_length = 254)]
     email: Option<EmailAddress>,
     /// A username that is not registered yet.
-    #[schema(value_type = Option<String>, min_length = 3, max_length = 32)]
+    #[schema(value_type = String, required = false, min_length = 3, max_length = 32)]
     username: Option<Username>,
+    /// The present password, with a new email address or username.
+    #[schema(value_type = Option<String>, format = "password", min_length = 1, max_length = 1024)]
+    current_password: Option<Secret>,
     /// Display name.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
     display_name: FieldUpdate<String>,
@@ -120,14 +127,22 @@ pub struct ProfileRequest {
 
 impl FromFields for ProfileRequest {
     fn from_fields(mut fields: Fields<'_>) -> ApiResult<Self> {
-        let email = fields.optional(&["email"], parsed::<EmailAddress>());
-        let username = fields.optional(&["username"], parsed::<Username>());
+        let email = fields.change("email", parsed::<EmailAddress>());
+        if matches!(email.value(), Some(FieldUpdate::Clear)) {
+            fields.problem("email", "cannot be cleared");
+        }
+        let username = fields.change("username", parsed::<Username>());
+        if matches!(username.value(), Some(FieldUpdate::Clear)) {
+            fields.problem("username", "cannot be cleared");
+        }
+        let current_password = fields.optional(&["currentPassword"], secret_text(1, 1024));
         let display_name = fields.change("displayName", text(1..=128));
         let first_name = fields.change("firstName", text(1..=128));
         let last_name = fields.change("lastName", text(1..=128));
-        let checked = (email, username, display_name, first_name, last_name);
-        let (email, username, display_name, first_name, last_name) = fields.finish(checked)?;
-        Ok(Self { email, username, display_name, first_name, last_name })
+        let checked = (email, username, current_password, display_name, first_name, last_name);
+        let (email, username, current_password, display_name, first_name, last_name) = fields.finish(checked)?;
+        let (email, username) = (email.value(), username.value());
+        Ok(Self { email, username, current_password, display_name, first_name, last_name })
     }
 }
 
@@ -245,8 +260,10 @@ pub async fn register(api: web::Data<AccountsApi>, body: Json<RegisterRequest>) 
 pub async fn login(api: web::Data<AccountsApi>, body: Json<LoginRequest>) -> ApiResult<web::Json<TokenResponse>> {
     let now = api.clock.now();
     let LoginRequest { identifier, password } = body.value;
-    api.limiter.take(RateClass::Auth, &format!("account:{}", identifier.trim().to_lowercase())).await?;
     let user = store::find_by_identifier(&api.db, &identifier).await?;
+    // An account is one, by whichever of its names it is tried.
+    let tried = user.as_ref().map_or_else(|| identifier.trim().to_lowercase(), |user| user.id.to_string());
+    api.limiter.take(RateClass::Auth, &format!("account:{tried}")).await?;
     let hash = user.as_ref().map(|user| user.password_hash.as_str());
     let verdict = api.passwords.verify(&password, hash).await.map_err(AccountError::from)?;
     let user = user.filter(|_| verdict != PasswordCheck::Wrong).ok_or(AccountError::WrongPassword)?;
@@ -285,26 +302,49 @@ pub async fn me(api: web::Data<AccountsApi>, Customer(account): Customer) -> Api
     Ok(web::Json(MeResponse::of(account.user, standing)))
 }
 
-/// `PATCH /api/auth/me`.
+/// `PATCH /api/auth/me`. The password is checked before it is known whether a new address or name is free.
 pub async fn update_me(
     api: web::Data<AccountsApi>,
     Customer(account): Customer,
+    name: ClientRequestId,
     body: Json<ProfileRequest>,
 ) -> ApiResult<web::Json<MeResponse>> {
-    let ProfileRequest { email, username, display_name, first_name, last_name } = body.value;
-    let mut user = account.user;
-    user.email = email.map_or(user.email, |email| email.to_string());
-    if let Some(username) = username {
-        user.username_key = username.key();
-        user.username = username.to_string();
+    let now = api.clock.now();
+    let ProfileRequest { email, username, current_password, display_name, first_name, last_name } = body.value;
+    let old = account.user;
+    let email = email.filter(|email| email.as_str() != old.email);
+    let username = username.filter(|username| username.as_str() != old.username);
+    if email.is_some() || username.is_some() {
+        api.limiter.take(RateClass::Identity, &old.id.to_string()).await?;
+        let password = current_password
+            .ok_or_else(|| refused("/currentPassword", "is required with a new email address or username"))?;
+        prove(&api, &old, &password).await?;
     }
-    user.display_name = display_name.apply(user.display_name);
-    user.first_name = first_name.apply(user.first_name);
-    user.last_name = last_name.apply(user.last_name);
-    user.updated_at = api.clock.now();
-    let user = store::update_profile(&api.db, user).await?;
+    let entry = email.as_ref().map(|email| Entry {
+        actor: old.id.to_string(),
+        action: "user.change_email",
+        subject: old.id.to_string(),
+        outcome: AuditOutcome::Done,
+        request: Some(name),
+        detail: json!({ "from": old.email, "to": email.as_str() }),
+    });
+    let change = ProfileChange { email, username, display_name, first_name, last_name };
+    let tx = db::begin(&api.db).await?;
+    let user = store::update_profile(&tx, old.id, change, now).await?;
+    if let Some(entry) = entry {
+        audit::record(&tx, entry, now).await?;
+    }
+    tx.commit().await?;
     let standing = store::find_standing(&api.db, user.id).await?;
     Ok(web::Json(MeResponse::of(user, standing)))
+}
+
+/// Refuses a `password` that is not the one of `user`.
+async fn prove(api: &AccountsApi, user: &user::Model, password: &Secret) -> ApiResult<()> {
+    match api.passwords.verify(password, Some(&user.password_hash)).await.map_err(AccountError::from)? {
+        PasswordCheck::Right | PasswordCheck::RightButOld => Ok(()),
+        PasswordCheck::Wrong => Err(refused("/currentPassword", "is not the password of this account")),
+    }
 }
 
 /// `POST /api/auth/password`. Revokes all tokens of the account and answers with a new one.
@@ -319,11 +359,7 @@ pub async fn change_password(
     if let Err(error) = check_password(new_password.expose(), &user.email, &user.username) {
         return Err(refused("/newPassword", &error.to_string()));
     }
-    let verdict =
-        api.passwords.verify(&current_password, Some(&user.password_hash)).await.map_err(AccountError::from)?;
-    if verdict == PasswordCheck::Wrong {
-        return Err(refused("/currentPassword", "is not the password of this account"));
-    }
+    prove(&api, &user, &current_password).await?;
     let new = api.passwords.hash(&new_password).await.map_err(AccountError::from)?;
     if !store::change_password(&api.db, &user, &new, now).await? {
         return Err(ApiError::new(Code::StateConflict, "The password was changed by another request meanwhile."));

@@ -49,6 +49,10 @@ pub enum PasswordCheck {
 const WAITING: usize = 8;
 /// The cost of bcrypt doubles with each step; above this one, an imported hash would block a thread for seconds.
 const MOST_BCRYPT_COST: u32 = 14;
+/// What bcrypt reads of a password: beyond it any text would do.
+const MOST_BCRYPT_BYTES: usize = 72;
+/// The most memory in KiB, passes and lanes of a stored argon2 hash; one beyond them matches nothing.
+const MOST_ARGON2: (u32, u32, u32) = (128 * 1024, 16, 8);
 
 impl Passwords {
     /// At most `parallel` hashes at once, and eight times as many waiting.
@@ -98,11 +102,12 @@ fn hash_now(password: &str) -> Result<String, PasswordError> {
 fn verify_now(password: &str, hash: &str) -> PasswordCheck {
     if let Ok(parts) = hash.parse::<bcrypt::HashParts>() {
         let cheap = parts.get_cost() <= MOST_BCRYPT_COST;
-        let right = cheap && bcrypt::verify(password, hash).unwrap_or(false);
+        let right = cheap && bcrypt::verify(password, hash).unwrap_or(false) && password.len() <= MOST_BCRYPT_BYTES;
         return if right { PasswordCheck::RightButOld } else { PasswordCheck::Wrong };
     }
     let argon2 = Argon2::default();
     match PasswordHash::new(hash) {
+        Ok(hash) if !is_affordable(&hash) => PasswordCheck::Wrong,
         Ok(hash) if argon2.verify_password(password.as_bytes(), &hash).is_ok() => {
             let current = argon2::Params::try_from(&hash).is_ok_and(|params| {
                 let ours = argon2.params();
@@ -114,6 +119,13 @@ fn verify_now(password: &str, hash: &str) -> PasswordCheck {
         }
         _ => PasswordCheck::Wrong,
     }
+}
+
+/// Whether verifying `hash` costs no more than [`MOST_ARGON2`].
+fn is_affordable(hash: &PasswordHash) -> bool {
+    let (memory, passes, lanes) = MOST_ARGON2;
+    argon2::Params::try_from(hash)
+        .is_ok_and(|params| params.m_cost() <= memory && params.t_cost() <= passes && params.p_cost() <= lanes)
 }
 
 #[cfg(test)]
@@ -140,6 +152,37 @@ mod tests {
         assert_eq!(passwords.verify(&Secret::new("wrong"), Some(&old)).await.unwrap(), PasswordCheck::Wrong);
         let costly = old.replacen("$04$", "$31$", 1);
         assert_eq!(passwords.verify(&Secret::new("correct horse"), Some(&costly)).await.unwrap(), PasswordCheck::Wrong);
+    }
+
+    #[tokio::test]
+    async fn what_bcrypt_does_not_read_is_not_ignored() {
+        let passwords = Passwords::new(2).unwrap();
+        let longest = "a1".repeat(36);
+        let old = bcrypt::hash(&longest, 4).unwrap();
+        assert_eq!(
+            passwords.verify(&Secret::new(longest.as_str()), Some(&old)).await.unwrap(),
+            PasswordCheck::RightButOld
+        );
+        let longer = format!("{longest} and garbage");
+        assert_eq!(passwords.verify(&Secret::new(longer), Some(&old)).await.unwrap(), PasswordCheck::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_costs_too_much_is_not_computed() {
+        let passwords = Passwords::new(2).unwrap();
+        let with = |memory, passes, lanes| {
+            let params = argon2::Params::new(memory, passes, lanes, None).unwrap();
+            let argon2 = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+            argon2.hash_password(b"correct horse").unwrap().to_string()
+        };
+        for (hash, verdict) in [
+            (with(19_456, 2, 1), PasswordCheck::Right),
+            (with(64, 17, 1), PasswordCheck::Wrong),
+            (with(72, 1, 9), PasswordCheck::Wrong),
+            (with(128 * 1024 + 8, 1, 1), PasswordCheck::Wrong),
+        ] {
+            assert_eq!(passwords.verify(&Secret::new("correct horse"), Some(&hash)).await.unwrap(), verdict, "{hash}");
+        }
     }
 
     #[tokio::test]

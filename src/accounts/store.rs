@@ -2,8 +2,8 @@
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, Set,
+    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, Set,
 };
 
 use super::error::AccountError;
@@ -14,6 +14,7 @@ use crate::db::entities::revoked_token;
 use crate::db::entities::standing::{self, StandingState};
 use crate::db::entities::user::{self, Role};
 use crate::kernel::{Timestamp, TokenId, UserId};
+use crate::web::FieldUpdate;
 
 /// The data of a new account.
 #[derive(Clone, Debug)]
@@ -146,17 +147,38 @@ pub async fn change_password(
     Ok(update.exec(db).await?.rows_affected == 1)
 }
 
-/// Writes the profile fields of `user`.
-pub async fn update_profile(db: &impl ConnectionTrait, user: user::Model) -> Result<user::Model, AccountError> {
+/// What to change of an account; the rest stays as it is, whatever other requests write meanwhile.
+#[derive(Clone, Debug)]
+pub struct ProfileChange {
+    /// A new address.
+    pub email: Option<EmailAddress>,
+    /// A new name.
+    pub username: Option<Username>,
+    /// Shown name.
+    pub display_name: FieldUpdate<String>,
+    /// Given name.
+    pub first_name: FieldUpdate<String>,
+    /// Family name.
+    pub last_name: FieldUpdate<String>,
+}
+
+/// Writes the columns of `change` and returns the whole account.
+pub async fn update_profile(
+    db: &impl ConnectionTrait,
+    id: UserId,
+    change: ProfileChange,
+    now: Timestamp,
+) -> Result<user::Model, AccountError> {
+    let ProfileChange { email, username, display_name, first_name, last_name } = change;
     let changed = user::ActiveModel {
-        id: Set(user.id),
-        email: Set(user.email),
-        username: Set(user.username),
-        username_key: Set(user.username_key),
-        display_name: Set(user.display_name),
-        first_name: Set(user.first_name),
-        last_name: Set(user.last_name),
-        updated_at: Set(user.updated_at),
+        id: Set(id),
+        email: written(email.map(|email| email.to_string())),
+        username_key: written(username.as_ref().map(Username::key)),
+        username: written(username.map(|username| username.to_string())),
+        display_name: written(display_name.write()),
+        first_name: written(first_name.write()),
+        last_name: written(last_name.write()),
+        updated_at: Set(now),
         ..Default::default()
     };
     match changed.update(db).await {
@@ -164,6 +186,10 @@ pub async fn update_profile(db: &impl ConnectionTrait, user: user::Model) -> Res
         Err(error) if db::is_duplicate(&error) => Err(AccountError::Exists),
         Err(error) => Err(error.into()),
     }
+}
+
+fn written<T: Into<sea_orm::Value>>(value: Option<T>) -> ActiveValue<T> {
+    value.map_or(ActiveValue::NotSet, Set)
 }
 
 /// Sets the role of an account; false if there is no such account.

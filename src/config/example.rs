@@ -44,7 +44,7 @@ fn describe(text: &mut String, key: &Key) {
     let is_address = key.example.contains("://");
     if ready && key.secret && !is_address {
         // A secret that anyone can read here is none: it is left out, so that the file cannot be installed as it is.
-        let _ = write!(text, "# For example: {}{}=\n", env_line(key.name, key.example), key.name);
+        let _ = writeln!(text, "# For example: {}{}=", env_line(key.name, key.example), key.name);
         return;
     }
     let comment = if ready { "" } else { "#" };

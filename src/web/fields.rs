@@ -39,7 +39,21 @@ pub enum FieldUpdate<T> {
 }
 
 impl<T> FieldUpdate<T> {
-    /// The new value after the `old` one.
+    /// The new value of a field that cannot be cleared.
+    pub fn value(self) -> Option<T> {
+        self.apply(None)
+    }
+
+    /// What to write to a column, if anything.
+    pub fn write(self) -> Option<Option<T>> {
+        match self {
+            Self::Keep => None,
+            Self::Clear => Some(None),
+            Self::Set(value) => Some(Some(value)),
+        }
+    }
+
+    /// The new value, given the `old` one.
     pub fn apply(self, old: Option<T>) -> Option<T> {
         match self {
             Self::Keep => old,

@@ -11,6 +11,8 @@ text_enum! {
         Free = "free",
         /// Requests that prove or change an identity.
         Auth = "auth",
+        /// A new email address or username, whose refusal reveals that another account has it.
+        Identity = "identity",
         /// Requests that only read.
         Read = "read",
         /// Requests that change something.
@@ -34,6 +36,7 @@ impl RateClass {
         match self {
             Self::Free => None,
             Self::Auth => Some(Allowance { requests: 20, window: minute }),
+            Self::Identity => Some(Allowance { requests: 10, window: Duration::from_secs(3600) }),
             Self::Read => Some(Allowance { requests: 600, window: minute }),
             Self::Write => Some(Allowance { requests: 120, window: minute }),
         }
@@ -42,7 +45,7 @@ impl RateClass {
     /// Whether all API processes share one count. Reads are cheap and not worth a Redis round trip each.
     pub const fn counts_together(self) -> bool {
         match self {
-            Self::Auth | Self::Write => true,
+            Self::Auth | Self::Identity | Self::Write => true,
             Self::Free | Self::Read => false,
         }
     }

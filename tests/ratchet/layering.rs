@@ -14,7 +14,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("1", "background, config, db, ports, saga", "-"),
     ("1", "jobs, lease, web", "db"),
     ("2", "audit, standing", "db, web"),
-    ("2", "accounts", "db, ports, web"),
+    ("2", "accounts", "audit, db, ports, web"),
     ("2", "catalog", "background, db, ports, web"),
     ("2", "servers", "db, ports"),
     ("2", "operations", "accounts, audit, db, jobs, saga, web"),

@@ -9,7 +9,7 @@ use zpack::db::entities::standing::{self, StandingState};
 use zpack::db::entities::user;
 use zpack::kernel::UserId;
 
-use crate::support::app::{PASSWORD, TestApp, problem, token_of};
+use crate::support::app::{AppOptions, PASSWORD, TestApp, problem, token_of};
 
 impl TestApp {
     async fn me(&self, token: &str) -> Value {
@@ -64,9 +64,92 @@ async fn a_profile_changes_field_by_field() {
     patch(json!({ "displayName": null })).await.unwrap();
     let me = app.me(&token).await;
     assert_eq!((&me["user"]["displayName"], &me["user"]["lastName"]), (&Value::Null, &json!("Lovelace")));
-    assert_eq!(problem(patch(json!({ "username": "BOB" })).await.unwrap()).await["code"], "account_exists");
+    assert_eq!(
+        problem(patch(json!({ "username": "BOB", "currentPassword": PASSWORD })).await.unwrap()).await["code"],
+        "account_exists"
+    );
     let refused = problem(patch(json!({ "role": "admin", "email": "x" })).await.unwrap()).await;
     assert_eq!(refused["errors"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_new_address_or_name_needs_the_password() {
+    let app = TestApp::start().await;
+    let token = app.register("ada").await;
+    let patch = |body: Value| app.request(Method::PATCH, "/api/auth/me").bearer_auth(&token).json(&body).send();
+    for (change, pointer) in [
+        (json!({ "email": "new@example.com" }), "/currentPassword"),
+        (json!({ "username": "new" }), "/currentPassword"),
+        (json!({ "email": "new@example.com", "currentPassword": "wrong" }), "/currentPassword"),
+        (json!({ "email": null }), "/email"),
+        (json!({ "username": null }), "/username"),
+    ] {
+        let refused = problem(patch(change.clone()).await.unwrap()).await;
+        assert_eq!(refused["errors"][0]["pointer"], pointer, "{change}");
+    }
+    let same = patch(json!({ "email": "ADA@example.com", "username": "ada" })).await.unwrap();
+    assert_eq!(same.status(), StatusCode::OK, "nothing changes");
+    let change = json!({ "email": "new@example.com", "username": "Countess", "currentPassword": PASSWORD });
+    assert_eq!(patch(change).await.unwrap().status(), StatusCode::OK);
+    let me = app.me(&token).await;
+    assert_eq!((&me["user"]["email"], &me["user"]["username"]), (&json!("new@example.com"), &json!("Countess")));
+
+    let id = me["user"]["id"].as_str().unwrap();
+    let admin = app.admin("root").await;
+    let audit = app.get(&format!("/api/audit?subject={id}")).bearer_auth(&admin).send().await.unwrap();
+    let events: Value = audit.json().await.unwrap();
+    assert_eq!(events["events"].as_array().unwrap().len(), 1, "{events}");
+    assert_eq!(events["events"][0]["action"], "user.change_email");
+    assert_eq!(events["events"][0]["detail"], json!({ "from": "ada@example.com", "to": "new@example.com" }));
+}
+
+#[tokio::test]
+async fn addresses_of_others_are_tried_a_few_times_an_hour() {
+    let app = TestApp::start().await;
+    let (token, _) = (app.register("ada").await, app.register("bob").await);
+    let probe = || {
+        let body = json!({ "email": "bob@example.com", "currentPassword": PASSWORD });
+        app.request(Method::PATCH, "/api/auth/me").bearer_auth(&token).json(&body).send()
+    };
+    let mut found = 0;
+    while problem(probe().await.unwrap()).await["code"] == "account_exists" {
+        found += 1;
+        assert!(found < 30, "no bound");
+    }
+    assert_eq!(found, 10);
+    let name = json!({ "displayName": "Ada" });
+    let other = app.request(Method::PATCH, "/api/auth/me").bearer_auth(&token).json(&name).send().await.unwrap();
+    assert_eq!(other.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn fields_that_change_at_once_are_both_kept() {
+    let app = TestApp::start().await;
+    let token = app.register("ada").await;
+    let patch = |body: Value| app.request(Method::PATCH, "/api/auth/me").bearer_auth(&token).json(&body).send();
+    for round in 0..20 {
+        let name = format!("name {round}");
+        let (one, other) = tokio::join!(patch(json!({ "firstName": name })), patch(json!({ "lastName": name })));
+        assert!(one.unwrap().status().is_success() && other.unwrap().status().is_success());
+        let me = app.me(&token).await;
+        assert_eq!((&me["user"]["firstName"], &me["user"]["lastName"]), (&json!(name), &json!(name)));
+    }
+}
+
+#[tokio::test]
+async fn logins_of_one_account_are_counted_together() {
+    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let app = TestApp::start_with(AppOptions { trusted_proxies, ..AppOptions::default() }).await;
+    app.register("ada").await;
+    let mut checked = 0;
+    for n in 0..25 {
+        // Each attempt has an address and a spelling of its own.
+        let identifier = ["ada", "ADA", " ada ", "ada@example.com", "Ada@Example.com"][n % 5];
+        let body = json!({ "identifier": identifier, "password": "a wrong password" });
+        let login = app.post("/api/auth/login", &body).header("x-forwarded-for", format!("192.0.2.{n}"));
+        checked += usize::from(login.send().await.unwrap().status() == StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(checked, 20);
 }
 
 #[tokio::test]
