@@ -17,6 +17,7 @@ mod m0007_teardown;
 mod m0008_unrouted_ports;
 mod m0009_operation_requests;
 mod m0010_runtime;
+mod m0011_committed;
 
 /// Runs the migrations of this folder in order.
 pub struct Migrator;
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_unrouted_ports::Migration),
             Box::new(m0009_operation_requests::Migration),
             Box::new(m0010_runtime::Migration),
+            Box::new(m0011_committed::Migration),
         ]
     }
 }

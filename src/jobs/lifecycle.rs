@@ -83,6 +83,8 @@ pub struct OperationFacts {
     pub crashes: i32,
     /// Whether it was asked to stop.
     pub cancel_requested: bool,
+    /// Whether it has committed: it is never undone.
+    pub committed: bool,
 }
 
 impl OperationFacts {
@@ -105,6 +107,7 @@ impl OperationFacts {
             max_starts: row.max_starts,
             crashes: row.crashes,
             cancel_requested: row.cancel_requested,
+            committed: row.committed,
         }
     }
 
@@ -214,9 +217,12 @@ impl OperationFacts {
         }
     }
 
-    /// The facts after a request to cancel; `None` if it has ended already. A queued operation ends immediately, and
-    /// what it has begun is undone.
+    /// The facts after a request to cancel; `None` if it has ended already or committed. A queued operation ends
+    /// immediately, and what it has begun is undone.
     pub fn cancelled(self, footprint: Footprint) -> Option<Self> {
+        if self.committed {
+            return None;
+        }
         let asked = Self { cancel_requested: true, ..self };
         match self.state {
             OperationState::Queued => {
@@ -272,6 +278,8 @@ pub fn decide(facts: &OperationFacts, policy: CrashPolicy, footprint: Footprint)
         return if crashes >= UNDO_ATTEMPTS { Recovery::Hold } else { Recovery::UndoAgain };
     }
     match policy {
+        _ if facts.committed && crashes >= MAX_CRASHES => Recovery::Fail,
+        _ if facts.committed => Recovery::Requeue,
         _ if crashes >= MAX_CRASHES => Recovery::Stale,
         CrashPolicy::UndoExternalEffects if footprint == Footprint::External => Recovery::Stale,
         CrashPolicy::Resume | CrashPolicy::UndoExternalEffects => Recovery::Requeue,
@@ -284,6 +292,9 @@ pub fn decide(facts: &OperationFacts, policy: CrashPolicy, footprint: Footprint)
 pub fn decide_panic(facts: &OperationFacts, policy: CrashPolicy, footprint: Footprint) -> Recovery {
     if facts.unwind == UndoState::Running {
         return decide(facts, policy, footprint);
+    }
+    if facts.committed {
+        return Recovery::Fail;
     }
     match (policy, footprint) {
         (CrashPolicy::Resume, _) | (CrashPolicy::UndoExternalEffects, Footprint::None) => Recovery::Fail,
@@ -337,6 +348,7 @@ mod tests {
             max_starts: 1,
             crashes,
             cancel_requested: false,
+            committed: false,
         }
     }
 
@@ -346,6 +358,18 @@ mod tests {
         let lost = running(UndoState::None, 0);
         assert_eq!(decide(&lost, policy, Footprint::External), Recovery::Stale);
         assert_eq!(decide(&lost, policy, Footprint::Internal), Recovery::Requeue);
+    }
+
+    #[test]
+    fn an_operation_that_has_committed_continues_and_is_never_undone() {
+        let policy = CrashPolicy::UndoExternalEffects;
+        for footprint in [Footprint::Internal, Footprint::External] {
+            let committed = |crashes| OperationFacts { committed: true, ..running(UndoState::None, crashes) };
+            assert_eq!(decide(&committed(0), policy, footprint), Recovery::Requeue);
+            assert_eq!(decide(&committed(MAX_CRASHES - 1), policy, footprint), Recovery::Fail);
+            assert_eq!(decide_panic(&committed(0), policy, footprint), Recovery::Fail);
+            assert_eq!(committed(0).cancelled(footprint), None);
+        }
     }
 
     #[test]

@@ -118,6 +118,7 @@ fn row<W: Work>(
         offered_at: None,
         offer_count: 0,
         cancel_requested: false,
+        committed: false,
         dedup_key,
         user_id: order.owner,
         vmid,

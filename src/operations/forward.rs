@@ -75,6 +75,7 @@ pub fn stop_of(cx: &JobContext) -> Stop {
         cancelled: cx.cancelled.clone(),
         overdue: cx.overdue.clone(),
         draining: cx.draining.clone(),
+        committed: cx.committed.clone(),
     }
 }
 

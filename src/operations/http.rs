@@ -93,6 +93,9 @@ pub async fn stop(
         CancelOutcome::Refused(CancelRefusal::Started) => {
             Some((Code::StateConflict, "This operation has begun and runs to its end; it cannot be stopped half-way."))
         }
+        CancelOutcome::Refused(CancelRefusal::Committed) => {
+            Some((Code::StateConflict, "The server exists already. Delete the server if you do not need it."))
+        }
         CancelOutcome::Refused(CancelRefusal::BegunByAnother) => Some((
             Code::Forbidden,
             "You did not start this operation, so you cannot cancel it. Please contact support.",
@@ -113,6 +116,7 @@ pub async fn stop(
 fn audited(outcome: CancelOutcome, by: Requester, row: &operation::Model) -> Option<audit::Entry> {
     let (outcome, why) = match (outcome, by.actor) {
         (CancelOutcome::Refused(CancelRefusal::Started), _) => (audit::AuditOutcome::Refused, "started"),
+        (CancelOutcome::Refused(CancelRefusal::Committed), _) => (audit::AuditOutcome::Refused, "committed"),
         (CancelOutcome::Refused(CancelRefusal::BegunByAnother), _) => {
             (audit::AuditOutcome::Refused, "begun_by_another")
         }

@@ -13,7 +13,7 @@ use crate::db::entities::operation_step::StepStatus;
 use crate::db::entities::{operation, operation_step};
 use crate::jobs::{JobContext, OwnerError};
 use crate::kernel::{Clock, Timestamp, VmId, short_span};
-use crate::saga::{Effect, Journal, OwnershipLost, Record, RecordStatus, StepRef};
+use crate::saga::{Effect, Journal, JournalError, Record, RecordStatus, StepRef};
 
 use super::events::{self, EventKind};
 
@@ -40,19 +40,19 @@ impl StepJournal {
         Self { cx, clock, step_started: AtomicI64::new(0) }
     }
 
-    /// What the database will never take ends the run as a lost lease does: others recover the operation, three times
-    /// at most.
-    fn written<T>(&self, what: &str, outcome: Result<T, OwnerError>) -> Result<T, OwnershipLost> {
-        outcome.map_err(|error| {
-            if let OwnerError::Database(error) = error {
+    /// A write that the database refuses fails the run: its lease is valid, and no other owner could write it either.
+    fn written<T>(&self, what: &str, outcome: Result<T, OwnerError>) -> Result<T, JournalError> {
+        outcome.map_err(|error| match error {
+            OwnerError::LeaseLost(_) => JournalError::OwnershipLost,
+            OwnerError::Database(error) => {
                 let id = self.cx.id();
-                tracing::error!(operation.id = %id, %error, "`{what}` of {id} cannot be written");
+                tracing::error!(operation.id = %id, %error, "the database refused `{what}` of {id}");
+                JournalError::Refused(error.to_string())
             }
-            OwnershipLost
         })
     }
 
-    async fn write(&self, change: &StepWrite<'_>) -> Result<(), OwnershipLost> {
+    async fn write(&self, change: &StepWrite<'_>) -> Result<(), JournalError> {
         let what = change.step.name;
         let put = || async {
             let tx = self.cx.begin().await?;
@@ -160,7 +160,7 @@ impl StepJournal {
 
 #[async_trait]
 impl Journal for StepJournal {
-    async fn history(&self) -> Result<Vec<Record>, OwnershipLost> {
+    async fn history(&self) -> Result<Vec<Record>, JournalError> {
         let read = || async {
             let rows = operation_step::Entity::find()
                 .filter(operation_step::Column::OperationId.eq(self.cx.id()))
@@ -180,15 +180,15 @@ impl Journal for StepJournal {
         self.written("history", self.cx.read("history", read).await)
     }
 
-    async fn start(&self, step: StepRef, state: &Value) -> Result<(), OwnershipLost> {
+    async fn start(&self, step: StepRef, state: &Value) -> Result<(), JournalError> {
         self.hit(step, "before").await;
         let event = Some(EventKind::StepStarted);
         self.write(&StepWrite { step, status: StepStatus::Started, state: Some(state), detail: None, event }).await?;
         self.hit(step, "started").await;
-        if self.cx.is_held() { Ok(()) } else { Err(OwnershipLost) }
+        if self.cx.is_held() { Ok(()) } else { Err(JournalError::OwnershipLost) }
     }
 
-    async fn checkpoint(&self, state: &Value) -> Result<(), OwnershipLost> {
+    async fn checkpoint(&self, state: &Value) -> Result<(), JournalError> {
         let put = || async {
             let tx = self.cx.begin().await?;
             self.put_operation(&*tx, Some(state), None).await?;
@@ -197,7 +197,7 @@ impl Journal for StepJournal {
         self.written("checkpoint", self.cx.write("checkpoint", put).await)
     }
 
-    async fn done(&self, step: StepRef, state: &Value, detail: Option<&str>) -> Result<(), OwnershipLost> {
+    async fn done(&self, step: StepRef, state: &Value, detail: Option<&str>) -> Result<(), JournalError> {
         self.hit(step, "effect").await;
         let event = Some(EventKind::StepDone);
         self.write(&StepWrite { step, status: StepStatus::Done, state: Some(state), detail, event }).await?;
@@ -205,13 +205,13 @@ impl Journal for StepJournal {
         Ok(())
     }
 
-    async fn fail(&self, step: StepRef, state: &Value, detail: &str) -> Result<(), OwnershipLost> {
+    async fn fail(&self, step: StepRef, state: &Value, detail: &str) -> Result<(), JournalError> {
         let event = Some(EventKind::StepFailed);
         let detail = Some(detail);
         self.write(&StepWrite { step, status: StepStatus::Failed, state: Some(state), detail, event }).await
     }
 
-    async fn undone(&self, step: StepRef, state: &Value) -> Result<(), OwnershipLost> {
+    async fn undone(&self, step: StepRef, state: &Value) -> Result<(), JournalError> {
         self.hit(step, "undo_effect").await;
         let event = Some(EventKind::StepUndone);
         self.write(&StepWrite { step, status: StepStatus::Undone, state: Some(state), detail: None, event }).await?;
@@ -219,7 +219,7 @@ impl Journal for StepJournal {
         Ok(())
     }
 
-    async fn undo_failed(&self, step: StepRef, detail: &str) -> Result<(), OwnershipLost> {
+    async fn undo_failed(&self, step: StepRef, detail: &str) -> Result<(), JournalError> {
         let detail = Some(detail);
         self.write(&StepWrite { step, status: StepStatus::UndoFailed, state: None, detail, event: None }).await
     }

@@ -9,6 +9,8 @@ pub enum CancelRefusal {
     BegunByAnother,
     /// It has started, and its kind cannot be cancelled after that.
     Started,
+    /// It has committed: its result belongs to the customer already.
+    Committed,
 }
 
 /// The outcome of a request to cancel.
@@ -35,13 +37,15 @@ pub struct CancelFacts {
     pub state: OperationState,
     /// Whether it was ever started.
     pub started: bool,
+    /// Whether it has committed.
+    pub committed: bool,
 }
 
 impl CancelFacts {
     /// The facts of `row`.
     pub const fn of(row: &operation::Model) -> Self {
         let started = row.started_at.is_some();
-        Self { begun_by: row.begun_by, rule: row.cancel_rule, state: row.state, started }
+        Self { begun_by: row.begun_by, rule: row.cancel_rule, state: row.state, started, committed: row.committed }
     }
 }
 
@@ -73,6 +77,9 @@ pub const fn may_cancel(actor: Actor, facts: CancelFacts) -> CancelOutcome {
     if !may_reverse(actor, facts.begun_by) {
         return CancelOutcome::Refused(CancelRefusal::BegunByAnother);
     }
+    if facts.committed {
+        return CancelOutcome::Refused(CancelRefusal::Committed);
+    }
     match (facts.rule, facts.started) {
         (CancelRule::Anytime, _) | (CancelRule::BeforeStart, false) => outcome,
         (CancelRule::BeforeStart, true) => CancelOutcome::Refused(CancelRefusal::Started),
@@ -88,6 +95,7 @@ mod tests {
         rule: CancelRule::Anytime,
         state: OperationState::Queued,
         started: false,
+        committed: false,
     };
 
     /// The actors whose operations `actor` may cancel.
@@ -134,6 +142,15 @@ mod tests {
                 refused,
                 "{state}, even when its worker has handed it back"
             );
+        }
+    }
+
+    #[test]
+    fn work_that_has_committed_is_not_cancelled() {
+        for state in [OperationState::Running, OperationState::Queued] {
+            let committed = CancelFacts { state, started: true, committed: true, ..WAITING };
+            let refused = CancelOutcome::Refused(CancelRefusal::Committed);
+            assert_eq!(may_cancel(Actor::Operator, committed), refused, "{state}");
         }
     }
 

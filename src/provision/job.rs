@@ -9,13 +9,11 @@ use sea_orm::EntityTrait;
 
 use crate::db::entities::debt::DebtKind;
 use crate::db::entities::{operation, user};
-use crate::edge::Target;
 use crate::jobs::{
     CrashPolicy, Deadlines, Job, JobContext, JobEnd, JobFailure, LeaseLost, NewDebt, OwnerError, UndoEnd, WorkSpec,
 };
 use crate::kernel::UserId;
 use crate::operations::{StepJournal, stop_of};
-use crate::publishing::Targets;
 use crate::saga::{self, SagaEnd, UndoResult};
 use crate::standing::{self, Action, Decision, gate};
 
@@ -24,7 +22,7 @@ use super::policy::Timings;
 use super::request::ProvisionPayload;
 use super::run::{ProvisionDeps, Run};
 use super::state::Provisioning;
-use super::steps::{PUBLISH_EDGE, steps};
+use super::steps::steps;
 
 /// Time of a run beside waiting for hypervisor and agent: the edge, our database, and waiting for other clones of the
 /// same template.
@@ -113,7 +111,7 @@ impl Job for ProvisionJob {
 
     fn possible_debts(&self, operation: &operation::Model) -> Vec<NewDebt> {
         let state = operation.saga_state.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        debts_of(&state.unwrap_or_default(), operation.phase.as_deref(), &self.deps.publisher.targets)
+        debts_of(&state.unwrap_or_default())
     }
 
     async fn run(&self, cx: &JobContext) -> JobEnd {
@@ -121,7 +119,8 @@ impl Job for ProvisionJob {
             Ok(rebuilt) => rebuilt,
             Err(failure) => return JobEnd::Failed { failure, undo: UndoEnd::Nothing },
         };
-        let Ok(passed) = self.pass_gate(cx, run.user_id).await else { return JobEnd::LeaseLost };
+        let passed = if cx.committed.is_cancelled() { Ok(Ok(())) } else { self.pass_gate(cx, run.user_id).await };
+        let Ok(passed) = passed else { return JobEnd::LeaseLost };
         if let Err(failure) = passed {
             let undo = saga::undo(&steps(), &run, &self.journal(cx), &stop_of(cx).undoing(), &mut state).await;
             return JobEnd::Failed { failure, undo: self.unwound(undo, &state) };
@@ -156,29 +155,24 @@ impl ProvisionJob {
             UndoResult::Nothing => UndoEnd::Nothing,
             UndoResult::Complete => UndoEnd::Complete,
             UndoResult::Interrupted => UndoEnd::Interrupted,
-            UndoResult::Incomplete { step, reason } => UndoEnd::Incomplete {
-                reason: format!("{step}: {reason}"),
-                debts: debts_of(state, Some(step), &self.deps.publisher.targets),
-            },
+            UndoResult::Incomplete { step, reason } => {
+                UndoEnd::Incomplete { reason: format!("{step}: {reason}"), debts: debts_of(state) }
+            }
         }
     }
 }
 
-/// The debts that may remain of a run in `state` whose last step was `phase`.
-fn debts_of(state: &Provisioning, phase: Option<&str>, targets: &Targets) -> Vec<NewDebt> {
+/// The debts that may remain of a run in `state`. Nothing is published before the operation has committed, and after that
+/// nothing is undone.
+fn debts_of(state: &Provisioning) -> Vec<NewDebt> {
     let Some(vmid) = state.vmid else { return Vec::new() };
     let node = state.node.as_ref().map(ToString::to_string);
     let name = state.hostname.as_ref().map_or_else(|| vmid.to_string(), ToString::to_string);
     let debt = |kind, detail| NewDebt { kind, vmid: Some(vmid), node: node.clone(), detail };
-    let mut left = vec![
+    vec![
         debt(DebtKind::Container, format!("container {vmid} may exist and carry this operation's nonce")),
         debt(DebtKind::Reservation, format!("VMID {vmid} and host name {name} are still reserved")),
-    ];
-    if phase == Some(PUBLISH_EDGE) {
-        let kinds = Target::peers().filter(|target| targets.get(*target).is_some()).map(DebtKind::Edge);
-        left.extend(kinds.map(|kind| debt(kind, format!("{kind} may still have entries of {name}"))));
-    }
-    left
+    ]
 }
 
 #[cfg(test)]
@@ -189,10 +183,5 @@ mod tests {
     #[test]
     fn progress_counts_every_step() {
         assert_eq!(steps().len(), STEP_COUNT);
-    }
-
-    #[test]
-    fn the_last_step_publishes() {
-        assert_eq!(steps().last().unwrap().name(), PUBLISH_EDGE);
     }
 }

@@ -24,7 +24,10 @@ pub struct Provisioning {
     pub template: Option<VmId>,
     /// The MAC address of its interface.
     pub mac: Option<String>,
-    /// The task that is waited for.
+    /// Whether the hypervisor was asked for a clone and its outcome is not known yet.
+    #[serde(default)]
+    pub clone_requested: bool,
+    /// The task of that clone, once the hypervisor has returned it.
     pub task: Option<Task>,
     /// The address of its agent.
     pub address: Option<IpAddr>,

@@ -17,7 +17,7 @@ use crate::ports::RecordId;
 use crate::servers::payload::{self, PayloadError, PayloadUpdate};
 
 /// After how long other processes may continue work that was begun and has not stored its outcome.
-pub(super) const CLAIM_TIMEOUT: Duration = Duration::from_secs(120);
+pub const CLAIM_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What came of the work at each target.
 pub(super) type Outcomes = BTreeMap<Target, Result<Vec<RecordId>, EdgeError>>;

@@ -18,7 +18,7 @@ mod verify;
 
 pub use blocked::blocked;
 pub use error::PublishError;
-pub use generation::TargetSelection;
+pub use generation::{CLAIM_TIMEOUT, TargetSelection};
 pub use job::{PublishJob, PublishPayload};
 pub use publisher::{Publisher, TARGET_TIMEOUT};
 pub use reconciler::Reconciler;

@@ -61,7 +61,8 @@ impl Reconciler {
     /// Claims one server and works on it; false when another process was faster.
     async fn reconcile_one(&self, row: instance::Model) -> bool {
         let vmid = row.vmid;
-        match self.claim(&row).await {
+        let until = self.publisher.clock.now().after(CLAIM_TIMEOUT);
+        match store::mark_due(&self.publisher.db, &row, Some(until)).await {
             Ok(true) => {}
             Ok(false) => return false,
             Err(error) => {
@@ -70,6 +71,12 @@ impl Reconciler {
             }
         }
         match self.finish(vmid, &row).await {
+            Ok(None) => {
+                let claimed = instance::Model { edge_due_at: Some(until), ..row };
+                if let Err(error) = store::mark_due(&self.publisher.db, &claimed, None).await {
+                    tracing::debug!(%vmid, %error, "{vmid}, which has nothing to publish, stays due");
+                }
+            }
             Ok(Some(record)) if !record.problems().is_empty() => {
                 tracing::warn!(%vmid, state = %record.state(), "the edge of {vmid} has not converged: {}", record.problems());
             }
@@ -78,11 +85,6 @@ impl Reconciler {
             Err(error) => tracing::error!(%vmid, %error, "reconciling the edge of {vmid} failed: {error}"),
         }
         true
-    }
-
-    async fn claim(&self, row: &instance::Model) -> Result<bool, DbErr> {
-        let until = self.publisher.clock.now().after(CLAIM_TIMEOUT);
-        store::mark_due(&self.publisher.db, row, until).await
     }
 
     async fn finish(&self, vmid: VmId, row: &instance::Model) -> Result<Option<EdgeRecord>, PublishError> {

@@ -17,5 +17,5 @@ mod step;
 pub use context::{StepContext, Stop, Stopped};
 pub use effect::Effect;
 pub use engine::{SagaEnd, UndoResult, run, run_forward, undo};
-pub use journal::{Journal, OwnershipLost, Record, RecordStatus, StepRef};
+pub use journal::{Journal, JournalError, Record, RecordStatus, StepRef};
 pub use step::{Step, StepError, StepResult, Steps, UndoError};

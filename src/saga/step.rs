@@ -4,6 +4,10 @@ use async_trait::async_trait;
 
 use super::context::{StepContext, Stopped};
 use super::effect::Effect;
+use super::journal::JournalError;
+
+/// The error code of a run whose journal the store refuses.
+pub(super) const NOT_JOURNALED: &str = "internal_error";
 
 /// Why a step did not complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +36,15 @@ impl From<Stopped> for StepError {
     }
 }
 
+impl From<JournalError> for StepError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::OwnershipLost => Self::Stopped(Stopped::OwnershipLost),
+            JournalError::Refused(_) => Self::failed(NOT_JOURNALED, error.to_string()),
+        }
+    }
+}
+
 /// Why an undo did not complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UndoError {
@@ -47,14 +60,24 @@ impl From<Stopped> for UndoError {
     }
 }
 
+impl From<JournalError> for UndoError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::OwnershipLost => Self::Stopped(Stopped::OwnershipLost),
+            JournalError::Refused(_) => Self::Remains(error.to_string()),
+        }
+    }
+}
+
 /// What happened, as text for the journal, or why the step did not complete.
 pub type StepResult = Result<Option<String>, StepError>;
 
 /// A step with access to the world `W` and the saga's state `S`.
 ///
 /// `run` must derive its effect from `state` alone, so that `undo` can find the effect even if `run` never returned; it
-/// saves what it learns with [`StepContext::checkpoint`]. `undo` must be safe if there is no effect. A step without an
-/// `undo` changes nothing, or only what the undo of an earlier step removes.
+/// saves what it learns with [`StepContext::checkpoint`]. A run that a draining worker interrupted in a wait begins again
+/// with the state of that moment, so `run` must find an effect that it had before. `undo` must be safe if there is no
+/// effect. A step without an `undo` changes nothing, or only what the undo of an earlier step removes.
 #[async_trait]
 pub trait Step<W: Sync, S: Send>: Send + Sync {
     /// Its name, snake_case.

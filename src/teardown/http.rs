@@ -294,12 +294,12 @@ impl TeardownApi {
         self.acceptor.accept(by, None, decide).await
     }
 
-    /// A server whose create is still running or being undone is not deleted at the same time.
+    /// A server is not deleted while the operation that creates it may still be undone, or is being undone.
     async fn pass_maker(&self, tx: &DatabaseTransaction, vmid: VmId) -> ApiResult<()> {
         let Some(row) = servers::store::find(tx, vmid).await? else { return Ok(()) };
         let maker = operation_of(tx, row.operation_id).await?;
         match maker {
-            Some(maker) if !maker.state.is_ended() => {
+            Some(maker) if !maker.state.is_ended() && !maker.committed => {
                 let detail =
                     format!("Server {vmid} is still being created. Cancel that operation, or wait for its end.");
                 Err(ApiError::new(Code::OperationInProgress, detail).operation(maker.id))

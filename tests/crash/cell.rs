@@ -21,7 +21,7 @@ use super::check::{self, Facts, Lists, Sampler, Violation, violation};
 use super::fault::{Fault, Server};
 use super::point::CrashPoint;
 use super::process::WorkerProcess;
-use crate::support::company::{Company, node};
+use crate::support::company::{Company, node, valheim};
 use crate::support::proxy::{Proxy, Upstream};
 use crate::support::{TestDb, free_port};
 
@@ -166,7 +166,7 @@ impl Cell {
             scene.ask(port);
             (doomed, None)
         } else {
-            let order = company.order(node()).keyed(false);
+            let order = company.order(valheim()).keyed(false);
             let id = company.begin_new(order).await.operation.id;
             if self.point != CrashPoint::MidSweep {
                 company.lists.offer_new(Queue::Provision, id).await.unwrap();

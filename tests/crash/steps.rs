@@ -53,6 +53,12 @@ async fn a_worker_killed_during_the_undo_leaves_nothing_behind() {
     each(backward(), |point| survive(point, true)).await;
 }
 
+/// Whether the row of the server was there when the worker was killed.
+fn after_the_commitment(point: &str) -> bool {
+    point.starts_with("publish_edge")
+        || ["record_server.effect", "record_server.done", "ending", "finished"].contains(&point)
+}
+
 async fn survive(point: String, agent_fails: bool) {
     let company = Company::start().await;
     if agent_fails {
@@ -89,6 +95,9 @@ async fn survive(point: String, agent_fails: bool) {
             assert!(matches!(row.cleanup, Cleanup::Done | Cleanup::None), "{case}: {:?}", row.cleanup);
         }
         OperationState::Queued | OperationState::Running | OperationState::Cancelled => panic!("{case}"),
+    }
+    if after_the_commitment(&point) {
+        assert_eq!(row.state, OperationState::Succeeded, "{case}: its owner has seen the server as ready");
     }
     assert_eq!(row.state == OperationState::Succeeded, row.error_code.is_none(), "{case}");
     for (vmid, clones) in company.effects("clone").await {

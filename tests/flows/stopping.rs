@@ -5,12 +5,14 @@ use std::process::Stdio;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sea_orm::EntityTrait;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
-use zpack::db::entities::operation::{Cleanup, OperationState};
+use zpack::db;
+use zpack::db::entities::operation::{Actor, Cleanup, OperationState};
 use zpack::db::entities::reservation::{self, ReservationState};
-use zpack::kernel::OperationId;
+use zpack::kernel::{Clock, OperationId};
+use zpack::operations::{CancelOutcome, cancel};
 
 use crate::support::company::{Company, node};
 
@@ -82,6 +84,51 @@ async fn the_first_signal_hands_the_work_back() {
     new_owner.stop().await;
     assert_eq!(row.starts, 1);
     assert_eq!(company.effects("clone").await.into_values().collect::<Vec<_>>(), [1]);
+}
+
+/// A worker is replaced while the hypervisor clones. Returns the operation, which was handed back.
+async fn replaced_during_the_clone(company: &Company) -> OperationId {
+    let unreadable = json!({ "peer": "proxmox", "method": "GET", "path": "*/tasks/*/status", "when": "before", "action": "status",
+        "status": 595, "times": 100_000 });
+    company.control("/sim/faults", unreadable).await;
+    let worker = Worker::start(company);
+    let id = company.begin(node()).await;
+    company
+        .wait("the task of the clone to be stored", || async {
+            let state: Value = serde_json::from_str(&company.operation(id).await.saga_state?).unwrap();
+            (!state["task"].is_null()).then_some(())
+        })
+        .await;
+    worker.terminate();
+    assert_eq!(worker.ended().await, Some(0));
+    let row = company.operation(id).await;
+    assert_eq!((row.state, row.starts), (OperationState::Queued, 0));
+    company.forget_faults().await;
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_in_progress_is_handed_back_and_not_repeated() {
+    let company = Company::start().await;
+    let id = replaced_during_the_clone(&company).await;
+    let new_owner = company.worker(Company::settings());
+    company.succeeded(id).await;
+    new_owner.stop().await;
+    assert_eq!(company.effects("clone").await.into_values().collect::<Vec<_>>(), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_that_was_handed_back_during_its_clone_can_be_cancelled() {
+    let company = Company::start().await;
+    let id = replaced_during_the_clone(&company).await;
+    let tx = db::begin(&company.db.db).await.unwrap();
+    assert_eq!(cancel(&tx, id, Actor::Customer, Clock::System.now()).await.unwrap(), CancelOutcome::Cancelled);
+    tx.commit().await.unwrap();
+    let new_owner = company.worker(Company::settings());
+    let row = company.settled(id).await;
+    new_owner.stop().await;
+    assert_eq!((row.state, row.cleanup), (OperationState::Cancelled, Cleanup::Done));
+    assert!(company.containers().await.is_empty());
 }
 
 /// Configuring the agent is an external effect, so the first signal waits for its end; the second does not.

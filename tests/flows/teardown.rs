@@ -207,7 +207,7 @@ async fn a_server_that_is_still_being_created_and_a_foreign_container_are_not_de
     let made = company.begin(paper()).await;
     company.succeeded(made).await;
     let vmid = vmid_of(&company, made).await;
-    // The operation that created it is running again, by its row.
+    // The operation that created it runs and has not committed, by its row.
     set_state(&company, made, OperationState::Running).await;
     let (status, problem) = delete(&door, vmid).await.unwrap_err();
     assert_eq!((status, &problem["operation"]), (StatusCode::CONFLICT, &json!(made.to_string())), "{problem}");
@@ -237,9 +237,11 @@ async fn a_server_that_is_still_being_created_and_a_foreign_container_are_not_de
     door.close().await;
 }
 
+/// Sets the state of operation `id`, as if it had not committed.
 async fn set_state(company: &Company, id: OperationId, state: OperationState) {
     operation::Entity::update_many()
         .col_expr(operation::Column::State, Expr::value(state))
+        .col_expr(operation::Column::Committed, Expr::value(false))
         .filter(operation::Column::Id.eq(id))
         .exec(&company.db.db)
         .await

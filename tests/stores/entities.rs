@@ -66,6 +66,7 @@ fn operation(id: OperationId, state: OperationState, dedup_key: Option<&str>) ->
         offered_at: None,
         offer_count: 0,
         cancel_requested: true,
+        committed: true,
         dedup_key: dedup_key.map(str::to_owned),
         user_id: Some(UserId::generate()),
         vmid: Some(vmid(999_999_999)),

@@ -32,6 +32,7 @@ pub fn queued(queue: Queue, kind: &str, at: Timestamp) -> operation::Model {
         offered_at: None,
         offer_count: 0,
         cancel_requested: false,
+        committed: false,
         dedup_key: None,
         user_id: None,
         vmid: None,

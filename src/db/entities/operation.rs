@@ -142,6 +142,8 @@ pub struct Model {
     pub offer_count: i32,
     /// Whether it was asked to stop at the next step boundary.
     pub cancel_requested: bool,
+    /// Whether its result belongs to the customer: it is continued after a crash and never undone.
+    pub committed: bool,
     /// The deduplication key: at most one unfinished operation has it.
     pub dedup_key: Option<String>,
     /// The customer it belongs to.

@@ -1,5 +1,6 @@
 //! The actions that are possible in a state. Every action is one atomic step of a process, of a store, or of time.
 
+use crate::jobs::job::CrashPolicy;
 use crate::jobs::lifecycle::{Elapsed, LeaseState};
 
 use super::world::{At, OPERATIONS, Phase, WORKERS, Why, World, is_outside};
@@ -23,6 +24,8 @@ pub(super) enum Action {
     Intend(usize),
     /// The job ends its run as "again".
     Again(usize),
+    /// The result of the job becomes the customer's.
+    Commit(usize),
     CommitIntent(usize),
     Effect(usize),
     StepDone(usize),
@@ -91,8 +94,10 @@ impl Action {
 
     /// Whether it happens eventually wherever it stays possible: it is neither a fault nor a free decision of a client.
     pub(super) fn is_fair(self) -> bool {
-        let decision =
-            matches!(self, Self::Insert(_) | Self::RingLost(_) | Self::Cancel(_) | Self::Pause | Self::Again(_));
+        let decision = matches!(
+            self,
+            Self::Insert(_) | Self::RingLost(_) | Self::Cancel(_) | Self::Pause | Self::Again(_) | Self::Commit(_)
+        );
         !self.is_fault() && !decision
     }
 
@@ -105,7 +110,7 @@ impl Action {
 /// Adds every action that is possible in `world`.
 pub(super) fn possible(scope: &ModelSize, world: &World, actions: &mut Vec<Action>) {
     (0..OPERATIONS).for_each(|operation| of_operation(scope, world, operation, actions));
-    (0..WORKERS).for_each(|worker| of_worker(world, worker, actions));
+    (0..WORKERS).for_each(|worker| of_worker(scope, world, worker, actions));
     if world.paused {
         actions.push(Action::Resume);
     } else if world.pauses > 0 {
@@ -165,7 +170,7 @@ fn of_operation(scope: &ModelSize, world: &World, index: usize, actions: &mut Ve
     }
 }
 
-fn of_worker(world: &World, index: usize, actions: &mut Vec<Action>) {
+fn of_worker(scope: &ModelSize, world: &World, index: usize, actions: &mut Vec<Action>) {
     let worker = &world.workers[index];
     let faults = world.faults > 0;
     let mut add = |action: Action| {
@@ -205,13 +210,20 @@ fn of_worker(world: &World, index: usize, actions: &mut Vec<Action>) {
             add(Action::HandBack(index));
             add(Action::HandBackLost(index));
         }
-        At::Owner { operation, fence, phase } => of_owner(world, index, (operation, fence, phase), &mut add),
+        At::Owner { operation, fence, phase } => of_owner(scope, world, index, (operation, fence, phase), &mut add),
     }
 }
 
-fn of_owner(world: &World, index: usize, (operation, fence, phase): (usize, i64, Phase), add: &mut impl FnMut(Action)) {
+fn of_owner(
+    scope: &ModelSize,
+    world: &World,
+    index: usize,
+    (operation, fence, phase): (usize, i64, Phase),
+    add: &mut impl FnMut(Action),
+) {
     let row = world.operations[operation].row;
     let cancelled = row.is_some_and(|row| row.cancel_requested);
+    let committed = row.is_some_and(|row| row.committed);
     let expired = row.is_some_and(|row| row.lease == LeaseState::Expired);
     let owned = world.operations[operation].is_owned_by(fence);
     if let Phase::Writing(_) = phase {
@@ -244,15 +256,22 @@ fn of_owner(world: &World, index: usize, (operation, fence, phase): (usize, i64,
             if world.agains > 0 && world.operations[operation].is_at_a_boundary() {
                 add(Action::Again(index));
             }
+            // One operation that commits is enough to search.
+            let commits = operation == 0 && scope.policies[operation] == CrashPolicy::UndoExternalEffects && !committed;
+            if commits && world.operations[operation].next_step().is_none() {
+                add(Action::Commit(index));
+            }
         }
         Phase::Begun(step) if is_outside(step) => {
             add(Action::Effect(index));
             add(Action::StepFails(index));
+            add(Action::Drain(index));
         }
         Phase::Begun(_) => add(Action::StepDone(index)),
         Phase::Effected(_) => {
             add(Action::StepDone(index));
             add(Action::StepFails(index));
+            add(Action::Drain(index));
         }
         Phase::Undoing(_) => {
             add(Action::UndoEffect(index));
@@ -269,10 +288,10 @@ fn of_owner(world: &World, index: usize, (operation, fence, phase): (usize, i64,
     let overdue = row.is_some_and(|row| row.is_overdue());
     let at_boundary =
         matches!(phase, Phase::Between | Phase::Begun(_) | Phase::Effected(_) | Phase::Undoing(Why::UndoState));
-    if overdue && at_boundary {
+    if overdue && at_boundary && !committed {
         add(Action::ObserveDeadline(index));
     }
-    if cancelled && matches!(phase, Phase::Between | Phase::Begun(_) | Phase::Effected(_)) {
+    if cancelled && !committed && matches!(phase, Phase::Between | Phase::Begun(_) | Phase::Effected(_)) {
         add(Action::ObserveCancel(index));
     }
 }

@@ -14,6 +14,7 @@ pub(super) const I4: u16 = 1 << 4;
 pub(super) const I5: u16 = 1 << 5;
 pub(super) const I6: u16 = 1 << 6;
 pub(super) const I12: u16 = 1 << 12;
+pub(super) const I16: u16 = 1;
 
 /// The invariants that this transition breaks, as bits.
 pub(super) fn broken(scope: &ModelSize, before: &World, after: &World, action: Action) -> u16 {
@@ -22,6 +23,9 @@ pub(super) fn broken(scope: &ModelSize, before: &World, after: &World, action: A
         let (old, new) = (&before.operations[index], &after.operations[index]);
         if regresses(old, new) {
             broken |= I4;
+        }
+        if undoes_what_has_committed(old, new) {
+            broken |= I16;
         }
         if let Action::Claim(_) | Action::ClaimReplyLost(_) = action
             && old.row != new.row
@@ -60,6 +64,15 @@ fn regresses(old: &Operation, new: &Operation) -> bool {
     new.fence < old.fence || (old.state.is_ended() && new.state != old.state)
 }
 
+/// Whether an operation that has committed ends as one that is undone.
+fn undoes_what_has_committed(old: &Operation, new: &Operation) -> bool {
+    let committed = old.row.is_some_and(|row| row.committed);
+    committed
+        && new.row.is_none_or(|row| {
+            row.unwind != UndoState::None || matches!(row.state, OperationState::Stale | OperationState::Cancelled)
+        })
+}
+
 /// The invariants that a successful claim breaks.
 fn claim(policy: CrashPolicy, world: &World, old: &Operation, new: &Operation) -> u16 {
     let (Some(row), Some(won)) = (old.row, new.row) else { return I4 };
@@ -76,7 +89,12 @@ fn claim(policy: CrashPolicy, world: &World, old: &Operation, new: &Operation) -
             && matches!(status, Some(StepStatus::Started | StepStatus::Failed | StepStatus::UndoFailed))
     };
     let unresolved = old.steps.iter().enumerate().any(unresolved);
-    if policy == CrashPolicy::UndoExternalEffects && runs && unresolved && won.unwind != UndoState::Running {
+    if policy == CrashPolicy::UndoExternalEffects
+        && runs
+        && unresolved
+        && !old.handed_back
+        && won.unwind != UndoState::Running
+    {
         broken |= I6;
     }
     broken
@@ -87,6 +105,7 @@ fn actor(action: Action) -> Option<usize> {
     match action {
         Action::Intend(worker)
         | Action::Again(worker)
+        | Action::Commit(worker)
         | Action::CommitIntent(worker)
         | Action::IntentReplyLost(worker)
         | Action::Effect(worker)

@@ -60,6 +60,8 @@ enum Weakness {
     RequeuePanicked,
     /// The recovery reads the journal before it has locked the row.
     JudgeBeforeLock,
+    /// The recovery ignores that an operation has committed.
+    UndoCommitted,
     /// The slot stays taken when the operation ends.
     KeepSlot,
     /// A run that ends as "again" counts as a start.

@@ -33,6 +33,7 @@ impl Model for ModelSize {
             Property::always(I6, |_, world: &World| world.broken & audit::I6 == 0),
             Property::always(I8, slots_are_those_of_running_operations),
             Property::always(I12, |_, world: &World| world.broken & audit::I12 == 0),
+            Property::always(I16, |_, world: &World| world.broken & audit::I16 == 0),
         ]
     }
 }
@@ -41,9 +42,12 @@ pub(super) const I2: &str = "I2: an id without a claimable row never runs code";
 pub(super) const I3: &str = "I3: one owner at a time, and an older fence writes nothing";
 pub(super) const I4: &str = "I4: the fence increases, ended states stay, starts stay within the limit";
 pub(super) const I5: &str = "I5: an id leaves the list only after the commit";
-pub(super) const I6: &str = "I6: a provision with an unresolved outside step never runs again";
+pub(super) const I6: &str =
+    "I6: a provision with an unresolved outside step runs again only where its owner handed it back";
 pub(super) const I8: &str = "I8: slots are as many as operations in progress, and never too many";
 pub(super) const I12: &str = "I12: what is paused, or was cancelled while it waited, is not claimed";
+
+pub(super) const I16: &str = "I16: what has committed is never undone";
 
 /// The fences of the workers that believe to own an operation.
 fn at_work(world: &World) -> impl Iterator<Item = (usize, i64)> + '_ {

@@ -4,7 +4,7 @@ use stateright::{Checker, Model};
 
 use crate::jobs::job::CrashPolicy::{self, Resume, UndoExternalEffects};
 
-use super::properties::{I2, I3, I4, I5, I6, I8, I12};
+use super::properties::{I2, I3, I4, I5, I6, I8, I12, I16};
 use super::{ModelSize, Weakness, fairness};
 
 /// With `faults`, there is no pause, no cancellation and no end as "again"; without, there are all of them. `make
@@ -113,6 +113,11 @@ fn a_recovery_that_decides_before_it_locks_the_row_is_found() {
 #[test]
 fn a_slot_that_outlives_its_operation_is_found() {
     finds(Weakness::KeepSlot, [Resume, Resume], 0, I8);
+}
+
+#[test]
+fn an_undo_of_what_has_committed_is_found() {
+    finds(Weakness::UndoCommitted, [UndoExternalEffects, Resume], 1, I16);
 }
 
 #[test]

@@ -82,6 +82,7 @@ fn apply(scope: &ModelSize, world: &mut World, action: Action) {
         | Action::ClaimReplyLost(worker)
         | Action::Intend(worker)
         | Action::Again(worker)
+        | Action::Commit(worker)
         | Action::CommitIntent(worker)
         | Action::IntentReplyLost(worker)
         | Action::Effect(worker)
@@ -144,6 +145,7 @@ fn claim(scope: &ModelSize, world: &mut World, index: usize, action: Action) -> 
     }
     operation.row = Some(claimed);
     operation.slot = true;
+    operation.handed_back = false;
     if let Action::Claim(_) = action {
         let phase = match purpose {
             ClaimPurpose::Run => Phase::Between,
@@ -163,7 +165,8 @@ fn recover(scope: &ModelSize, operation: &mut Operation, policy: CrashPolicy) {
         Some(true) => Footprint::External,
         Some(false) => Footprint::Internal,
     };
-    let mut recovery = decide(&row, policy, footprint);
+    let facts = OperationFacts { committed: row.committed && scope.weakness != Some(Weakness::UndoCommitted), ..row };
+    let mut recovery = decide(&facts, policy, footprint);
     if scope.weakness == Some(Weakness::RequeueAfterOutside) && recovery == Recovery::Stale && row.crashes < 2 {
         recovery = Recovery::Requeue;
     }
@@ -219,7 +222,19 @@ fn own(
         }
         (Action::ObserveDeadline(_), _) => undo(Why::Failed),
         (Action::Drain(_), Phase::Undoing(why)) => at(Phase::Ending(Ending::Undone(why, UndoResult::Interrupted))),
+        // The state that the owner checkpoints says that the effect was requested.
+        (Action::Drain(_), Phase::Effected(_)) => {
+            if !may_write {
+                return gone;
+            }
+            operation.requested = true;
+            at(Phase::Ending(Ending::HandedBack))
+        }
         (Action::Drain(_), _) => at(Phase::Ending(Ending::HandedBack)),
+        (Action::Commit(_), _) if may_write => {
+            change(world, index, |row| row.committed = true);
+            at(phase)
+        }
         (Action::Panics(_), _) => at(Phase::Ending(Ending::Panicked)),
         (Action::Again(_), _) => {
             world.agains -= 1;
@@ -236,7 +251,7 @@ fn own(
         },
         (Action::CommitIntent(_), Phase::Writing(step)) => {
             operation.steps[step] = Some(StepStatus::Started);
-            at(Phase::Begun(step))
+            at(if operation.requested { Phase::Effected(step) } else { Phase::Begun(step) })
         }
         // Committed, and then written again.
         (Action::IntentReplyLost(_), Phase::Writing(step)) => {
@@ -312,6 +327,7 @@ fn finish(
         finished.starts = row.starts;
     }
     operation.row = Some(finished);
+    operation.handed_back = ending == Ending::HandedBack;
     operation.slot = scope.weakness == Some(Weakness::KeepSlot);
     debug_assert!(row.state == OperationState::Running || row.state.is_ended());
     if let Action::Finish(_) = action {

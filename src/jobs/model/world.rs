@@ -52,6 +52,10 @@ pub(super) struct Operation {
     pub(super) steps: [Option<StepStatus>; STEPS],
     /// How often the external step of a run had its effect.
     pub(super) effects: u8,
+    /// The journal says that the external step had its effect: its owner handed the operation back in the middle of it.
+    pub(super) requested: bool,
+    /// Its last owner handed it back.
+    pub(super) handed_back: bool,
     /// Only with [`super::Weakness::JudgeBeforeLock`]: whether an external step was found.
     pub(super) judged: Option<bool>,
 }
@@ -203,6 +207,8 @@ impl World {
             slot: false,
             steps: [None; STEPS],
             effects: 0,
+            requested: false,
+            handed_back: false,
             judged: None,
         };
         Self {
@@ -262,5 +268,6 @@ pub(super) fn fresh(policy: CrashPolicy) -> OperationFacts {
         },
         crashes: 0,
         cancel_requested: false,
+        committed: false,
     }
 }

@@ -110,6 +110,12 @@ pub async fn renew(
     Ok(if renewed.rows_affected == 1 { Ok(()) } else { Err(LeaseLost) })
 }
 
+/// Records that an operation has committed. For its owner, in an [`OwnedTransaction`].
+pub(in crate::jobs) async fn set_committed(tx: &impl ConnectionTrait, id: OperationId) -> Result<(), DbErr> {
+    let update = operation::Entity::update_many().col_expr(operation::Column::Committed, Expr::value(true));
+    update.filter(operation::Column::Id.eq(id)).exec(tx).await.map(drop)
+}
+
 /// Records the server of an operation. For its owner, in an [`OwnedTransaction`].
 pub(in crate::jobs) async fn set_server(tx: &impl ConnectionTrait, id: OperationId, vmid: VmId) -> Result<(), DbErr> {
     let update = operation::Entity::update_many().col_expr(operation::Column::Vmid, Expr::value(vmid));

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::db::entities::operation;
 use crate::db::{self, AsDbErr};
 use crate::jobs::failpoint::Failpoints;
-use crate::jobs::rows::owner::{LeaseLost, OwnedTransaction, OwnerError, set_server};
+use crate::jobs::rows::owner::{LeaseLost, OwnedTransaction, OwnerError, set_committed, set_server};
 use crate::kernel::{Backoff, Failure, OperationId, VmId};
 
 use super::inflight::InFlight;
@@ -31,8 +31,10 @@ pub struct JobContext {
     /// Fires when the deadline of the kind has passed: stop between two steps, end as failed, and undo. An undo ends as
     /// incomplete.
     pub overdue: CancellationToken,
-    /// Fires when the worker stops: hand back between two steps.
+    /// Fires when the worker stops: hand back.
     pub draining: CancellationToken,
+    /// Fires when the result belongs to the customer: nothing undoes the operation any more.
+    pub committed: CancellationToken,
     /// Places where tests kill, stop or hold the process.
     pub failpoints: Failpoints,
     pub(super) server: Arc<Mutex<Option<VmId>>>,
@@ -61,6 +63,12 @@ impl JobContext {
         set_server(&**tx, self.id(), vmid).await?;
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(vmid);
         Ok(())
+    }
+
+    /// Records that the result belongs to the customer. The caller fires [`committed`](Self::committed) once `tx` is
+    /// committed.
+    pub async fn set_committed(&self, tx: &OwnedTransaction) -> Result<(), DbErr> {
+        set_committed(&**tx, self.id()).await
     }
 
     /// Whether no other worker can own the operation yet, by the clock of this machine. Check this between a wait for

@@ -111,6 +111,10 @@ impl ClaimHandler {
         if operation.cancel_requested {
             owned.cancelled.cancel();
         }
+        let committed = CancellationToken::new();
+        if operation.committed {
+            committed.cancel();
+        }
         JobContext {
             server: Arc::new(Mutex::new(operation.vmid)),
             operation,
@@ -119,6 +123,7 @@ impl ClaimHandler {
             cancelled: owned.cancelled,
             overdue: owned.overdue,
             draining: self.draining.clone(),
+            committed,
             failpoints: self.deps.failpoints.clone(),
             inflight: self.inflight.clone(),
             self_fence: self.deps.settings.self_fence(),

@@ -42,9 +42,14 @@ impl Step<Run, Provisioning> for CloneContainer {
         loop {
             // Proxmox runs one clone of a template at a time (docs/contracts/proxmox.md 5.4 and 14.3).
             let lock = run.lock(cx, Resource::new(format!("template:{template}"), "clone_container.locked")).await?;
-            let attempt = attempt(run, cx, state, template).await;
+            let attempt = match state.clone_requested {
+                false => request(run, cx, state, template).await,
+                true => resume(run, cx, state, template).await,
+            };
             lock.release().await;
-            match attempt? {
+            let attempt = attempt?;
+            state.clone_requested = false;
+            match attempt {
                 Attempt::Made => return Ok(Some(format!("cloned from {template}"))),
                 Attempt::Taken => {
                     identity::burn_vmid(run, state).await?;
@@ -70,7 +75,8 @@ impl Step<Run, Provisioning> for CloneContainer {
     }
 }
 
-async fn attempt(
+/// Asks for the clone, and waits until its outcome is known.
+async fn request(
     run: &Run,
     cx: &StepContext<'_>,
     state: &mut Provisioning,
@@ -86,20 +92,13 @@ async fn attempt(
         description: description(run.operation()),
         pool: run.deps.policy.pool.clone(),
     };
+    state.clone_requested = true;
     match run.deps.hypervisor.clone_container(&request).await {
         Ok(task) => {
             run.hit("clone_container.accepted").await;
-            state.task = Some(task.clone());
+            state.task = Some(task);
             cx.checkpoint(state).await?;
-            let end = run.container(vmid).wait_for(cx, &task).await?;
-            state.task = None;
-            match end {
-                Some(TaskEnd::Failed { failure, message }) if !is_retryable(failure) => {
-                    Err(StepError::failed("clone_failed", message))
-                }
-                Some(TaskEnd::Succeeded | TaskEnd::Warned(_) | TaskEnd::Unknown { .. } | TaskEnd::Failed { .. })
-                | None => settle(run, cx, &node, vmid, template).await,
-            }
+            resume(run, cx, state, template).await
         }
         Err(HypervisorError::AlreadyExists { .. }) => settle(run, cx, &node, vmid, template).await,
         Err(error) => match error.failure() {
@@ -110,7 +109,29 @@ async fn attempt(
     }
 }
 
-/// Finds out by observation whether our container exists (docs/contracts/proxmox.md 14.2).
+/// Waits until the outcome of a clone is known that was asked for, here or by the worker that handed the operation back.
+async fn resume(
+    run: &Run,
+    cx: &StepContext<'_>,
+    state: &mut Provisioning,
+    template: VmId,
+) -> Result<Attempt, StepError> {
+    let (vmid, node) = state.decided_place()?;
+    if let Some(task) = state.task.clone() {
+        let end = run.container(vmid).wait_for(cx, &task).await?;
+        state.task = None;
+        match end {
+            Some(TaskEnd::Failed { failure, message }) if !is_retryable(failure) => {
+                return Err(StepError::failed("clone_failed", message));
+            }
+            Some(TaskEnd::Succeeded | TaskEnd::Warned(_) | TaskEnd::Unknown { .. } | TaskEnd::Failed { .. }) | None => {
+            }
+        }
+    }
+    settle(run, cx, &node, vmid, template).await
+}
+
+/// Determines by observation whether our container exists (docs/contracts/proxmox.md 14.2).
 async fn settle(
     run: &Run,
     cx: &StepContext<'_>,

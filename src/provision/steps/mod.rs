@@ -13,7 +13,6 @@ mod start_container;
 
 use crate::saga::Step;
 
-pub(super) use self::publish_edge::PUBLISH_EDGE;
 use super::run::Run;
 use super::state::Provisioning;
 

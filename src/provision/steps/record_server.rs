@@ -1,11 +1,12 @@
-//! Inserts the server's row; from here on the server belongs to the customer.
+//! Inserts the server's row and commits the operation: from here on the server belongs to the customer.
 
 use async_trait::async_trait;
 
 use crate::db::entities::instance::{self, Lifecycle};
 use crate::jobs::OwnerError;
 use crate::kernel::InstanceId;
-use crate::saga::{Effect, Step, StepContext, StepError, StepResult, UndoError};
+use crate::publishing::CLAIM_TIMEOUT;
+use crate::saga::{Effect, Step, StepContext, StepError, StepResult};
 use crate::servers::{payload, store};
 
 use super::super::request::Workload;
@@ -30,24 +31,18 @@ impl Step<Run, Provisioning> for RecordServer {
         };
         state.admin_password = None;
         run.cx.write("server", || record(run, row.clone())).await?;
+        run.cx.committed.cancel();
         Ok(None)
-    }
-
-    async fn undo(&self, run: &Run, _: &StepContext<'_>, _: &mut Provisioning) -> Result<(), UndoError> {
-        let remove = || async {
-            let tx = run.cx.begin().await?;
-            store::delete_by_operation(&tx, run.operation()).await?;
-            Ok(tx.commit().await?)
-        };
-        Ok(run.cx.write("server", remove).await?)
     }
 }
 
-/// Inserts the row, once per operation.
+/// Inserts the row and commits the operation. A later owner finds it committed and inserts nothing: the customer may have
+/// deleted the server.
 async fn record(run: &Run, row: instance::Model) -> Result<(), OwnerError> {
     let tx = run.cx.begin().await?;
-    if store::find_by_operation(&*tx, run.operation()).await?.is_none() {
+    if !run.cx.committed.is_cancelled() && store::find_by_operation(&*tx, run.operation()).await?.is_none() {
         store::insert(&tx, row).await?;
+        run.cx.set_committed(&tx).await?;
     }
     Ok(tx.commit().await?)
 }
@@ -79,7 +74,8 @@ fn row(run: &Run, state: &Provisioning) -> Option<instance::Model> {
         lifecycle: Lifecycle::Active,
         generation: 1,
         payload: payload::EMPTY.to_owned(),
-        edge_due_at: None,
+        // If this run ends before it has published the server, the reconciler publishes it.
+        edge_due_at: Some(now.after(CLAIM_TIMEOUT)),
         revision: 0,
         created_at: now,
         updated_at: now,

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::context::{Direction, StepContext, Stop, Stopped, to_value};
 use super::effect::Effect;
-use super::journal::{Journal, OwnershipLost, Record, RecordStatus, StepRef};
-use super::step::{Step, StepError, Steps, UndoError};
+use super::journal::{Journal, JournalError, Record, RecordStatus, StepRef};
+use super::step::{NOT_JOURNALED, Step, StepError, Steps, UndoError};
 
 /// The error code of a run that exceeded its deadline.
 const DEADLINE_EXCEEDED: &str = "deadline_exceeded";
@@ -57,7 +57,7 @@ pub enum UndoResult {
     Interrupted,
 }
 
-/// Runs the steps that are not done according to the journal, and undoes all steps on a failure.
+/// Runs the steps that are not done according to the journal, and undoes all steps on a failure before the commitment.
 pub async fn run<W: Sync, S: Serialize + Send + Sync>(
     steps: &Steps<W, S>,
     world: &W,
@@ -65,18 +65,14 @@ pub async fn run<W: Sync, S: Serialize + Send + Sync>(
     stop: &Stop,
     state: &mut S,
 ) -> SagaEnd {
-    match forward(steps, world, journal, stop, state).await {
-        Ok(None) => SagaEnd::Completed,
-        Ok(Some(Halt::Failed { step, code, message })) => {
-            let undo = undo(steps, world, journal, &stop.undoing(), state).await;
-            SagaEnd::Failed { step, code, message, undo }
+    let halt = forward(steps, world, journal, stop, state).await;
+    let undo = match halt {
+        Halt::Failed { .. } | Halt::Cancelled if stop.may_undo() => {
+            undo(steps, world, journal, &stop.undoing(), state).await
         }
-        Ok(Some(Halt::Cancelled)) => {
-            SagaEnd::Cancelled { undo: undo(steps, world, journal, &stop.undoing(), state).await }
-        }
-        Ok(Some(Halt::Draining)) => SagaEnd::HandedBack,
-        Err(OwnershipLost) => SagaEnd::OwnershipLost,
-    }
+        _ => UndoResult::Nothing,
+    };
+    halt.end(undo)
 }
 
 /// Runs the steps that are not done according to the journal, without an undo: for sagas whose steps are idempotent and
@@ -88,31 +84,44 @@ pub async fn run_forward<W: Sync, S: Serialize + Send + Sync>(
     stop: &Stop,
     state: &mut S,
 ) -> SagaEnd {
-    match forward(steps, world, journal, stop, state).await {
-        Ok(None) => SagaEnd::Completed,
-        Ok(Some(Halt::Failed { step, code, message })) => {
-            SagaEnd::Failed { step, code, message, undo: UndoResult::Nothing }
-        }
-        Ok(Some(Halt::Cancelled)) => SagaEnd::Cancelled { undo: UndoResult::Nothing },
-        Ok(Some(Halt::Draining)) => SagaEnd::HandedBack,
-        Err(OwnershipLost) => SagaEnd::OwnershipLost,
-    }
+    forward(steps, world, journal, stop, state).await.end(UndoResult::Nothing)
 }
 
+/// Where the steps ended.
 enum Halt {
+    Completed,
     Failed { step: &'static str, code: &'static str, message: String },
     Cancelled,
     Draining,
+    OwnershipLost,
 }
 
 impl Halt {
-    /// How a run ends that `stopped` before or in `step`.
-    fn at(step: &'static str, stopped: Stopped) -> Result<Self, OwnershipLost> {
+    /// Where the steps end when `stopped` before or in `step`.
+    fn at(step: &'static str, stopped: Stopped) -> Self {
         match stopped {
-            Stopped::OwnershipLost => Err(OwnershipLost),
-            Stopped::Cancelled => Ok(Self::Cancelled),
-            Stopped::Overdue => Ok(Self::Failed { step, code: DEADLINE_EXCEEDED, message: OVERDUE.to_owned() }),
-            Stopped::Draining => Ok(Self::Draining),
+            Stopped::OwnershipLost => Self::OwnershipLost,
+            Stopped::Cancelled => Self::Cancelled,
+            Stopped::Overdue => Self::Failed { step, code: DEADLINE_EXCEEDED, message: OVERDUE.to_owned() },
+            Stopped::Draining => Self::Draining,
+        }
+    }
+
+    /// Where the steps end when the journal of `step` is not written.
+    fn unwritten(step: &'static str, error: &JournalError) -> Self {
+        match error {
+            JournalError::OwnershipLost => Self::OwnershipLost,
+            JournalError::Refused(_) => Self::Failed { step, code: NOT_JOURNALED, message: error.to_string() },
+        }
+    }
+
+    fn end(self, undo: UndoResult) -> SagaEnd {
+        match self {
+            Self::Completed => SagaEnd::Completed,
+            Self::Failed { step, code, message } => SagaEnd::Failed { step, code, message, undo },
+            Self::Cancelled => SagaEnd::Cancelled { undo },
+            Self::Draining => SagaEnd::HandedBack,
+            Self::OwnershipLost => SagaEnd::OwnershipLost,
         }
     }
 }
@@ -123,33 +132,57 @@ async fn forward<W: Sync, S: Serialize + Send + Sync>(
     journal: &dyn Journal,
     stop: &Stop,
     state: &mut S,
-) -> Result<Option<Halt>, OwnershipLost> {
-    let history = journal.history().await?;
+) -> Halt {
+    let history = match journal.history().await {
+        Ok(history) => history,
+        Err(error) => return Halt::unwritten(steps.first().map_or("", |step| step.name()), &error),
+    };
     for (seq, step) in steps.iter().enumerate() {
         if status(&history, seq) == Some(RecordStatus::Done) {
             continue;
         }
         let named = name(seq, step.as_ref());
         if let Some(stopped) = stopped(stop) {
-            return Halt::at(named.name, stopped).map(Some);
+            return Halt::at(named.name, stopped);
         }
-        journal.start(named, &to_value(state)).await?;
-        let cx = StepContext { journal, stop, effect: named.effect, direction: Direction::Forward };
-        match step.run(world, &cx, state).await {
-            Ok(detail) => journal.done(named, &to_value(state), detail.as_deref()).await?,
-            Err(StepError::Failed { code, message }) => {
-                journal.fail(named, &to_value(state), &message).await?;
-                return Ok(Some(Halt::Failed { step: named.name, code, message }));
-            }
-            Err(StepError::Stopped(stopped)) => {
-                if stopped == Stopped::Overdue {
-                    journal.fail(named, &to_value(state), OVERDUE).await?;
-                }
-                return Halt::at(named.name, stopped).map(Some);
-            }
+        match one_step(step.as_ref(), named, world, journal, stop, state).await {
+            Ok(None) => {}
+            Ok(Some(halt)) => return halt,
+            Err(error) => return Halt::unwritten(named.name, &error),
         }
     }
-    Ok(None)
+    Halt::Completed
+}
+
+/// Runs one step. Returns where the steps end if this is the last that runs.
+async fn one_step<W: Sync, S: Serialize + Send + Sync>(
+    step: &dyn Step<W, S>,
+    named: StepRef,
+    world: &W,
+    journal: &dyn Journal,
+    stop: &Stop,
+    state: &mut S,
+) -> Result<Option<Halt>, JournalError> {
+    journal.start(named, &to_value(state)).await?;
+    let cx = StepContext { journal, stop, direction: Direction::Forward };
+    match step.run(world, &cx, state).await {
+        Ok(detail) => {
+            journal.done(named, &to_value(state), detail.as_deref()).await?;
+            Ok(None)
+        }
+        Err(StepError::Failed { code, message }) => {
+            journal.fail(named, &to_value(state), &message).await?;
+            Ok(Some(Halt::Failed { step: named.name, code, message }))
+        }
+        Err(StepError::Stopped(stopped)) => {
+            match stopped {
+                Stopped::Overdue => journal.fail(named, &to_value(state), OVERDUE).await?,
+                Stopped::Draining => journal.checkpoint(&to_value(state)).await?,
+                Stopped::OwnershipLost | Stopped::Cancelled => {}
+            }
+            Ok(Some(Halt::at(named.name, stopped)))
+        }
+    }
 }
 
 /// Undoes, last first, every step that has begun and is not undone according to the journal, including a failed one.
@@ -161,7 +194,10 @@ pub async fn undo<W: Sync, S: Serialize + Send + Sync>(
     stop: &Stop,
     state: &mut S,
 ) -> UndoResult {
-    let Ok(history) = journal.history().await else { return UndoResult::Interrupted };
+    let history = match journal.history().await {
+        Ok(history) => history,
+        Err(error) => return unwritten(steps.first().map_or("", |step| step.name()), &error),
+    };
     let mut external = false;
     for (seq, step) in steps.iter().enumerate().rev() {
         let named = name(seq, step.as_ref());
@@ -180,16 +216,16 @@ pub async fn undo<W: Sync, S: Serialize + Send + Sync>(
         if stop.overdue.is_cancelled() {
             return overdue();
         }
-        let cx = StepContext { journal, stop, effect: named.effect, direction: Direction::Undo };
+        let cx = StepContext { journal, stop, direction: Direction::Undo };
         match step.undo(world, &cx, state).await {
             Ok(()) => {
-                if journal.undone(named, &to_value(state)).await.is_err() {
-                    return UndoResult::Interrupted;
+                if let Err(error) = journal.undone(named, &to_value(state)).await {
+                    return unwritten(named.name, &error);
                 }
                 external |= named.effect == Effect::External;
             }
             Err(UndoError::Remains(reason)) => {
-                if journal.undo_failed(named, &reason).await.is_err() {
+                if let Err(JournalError::OwnershipLost) = journal.undo_failed(named, &reason).await {
                     return UndoResult::Interrupted;
                 }
                 return UndoResult::Incomplete { step: named.name, reason };
@@ -203,6 +239,14 @@ pub async fn undo<W: Sync, S: Serialize + Send + Sync>(
     if external { UndoResult::Complete } else { UndoResult::Nothing }
 }
 
+/// How an undo ends when the journal of `step` is not written.
+fn unwritten(step: &'static str, error: &JournalError) -> UndoResult {
+    match error {
+        JournalError::OwnershipLost => UndoResult::Interrupted,
+        JournalError::Refused(_) => UndoResult::Incomplete { step, reason: error.to_string() },
+    }
+}
+
 fn name<W: Sync, S: Send>(seq: usize, step: &dyn Step<W, S>) -> StepRef {
     StepRef { seq, name: step.name(), effect: step.effect() }
 }
@@ -214,9 +258,9 @@ fn status(history: &[Record], seq: usize) -> Option<RecordStatus> {
 fn stopped(stop: &Stop) -> Option<Stopped> {
     if stop.lost.is_cancelled() {
         Some(Stopped::OwnershipLost)
-    } else if stop.cancelled.is_cancelled() {
+    } else if stop.cancelled.is_cancelled() && stop.may_undo() {
         Some(Stopped::Cancelled)
-    } else if stop.overdue.is_cancelled() {
+    } else if stop.overdue.is_cancelled() && stop.may_undo() {
         Some(Stopped::Overdue)
     } else if stop.draining.is_cancelled() {
         Some(Stopped::Draining)

@@ -12,12 +12,18 @@ struct Memory {
     records: Mutex<Vec<Record>>,
     /// The number of writes before the right to write is lost.
     writes: Mutex<Option<u32>>,
+    /// Whether it is the store that refuses writes then.
+    refuses: Mutex<bool>,
 }
 
 impl Memory {
-    fn put(&self, seq: usize, status: RecordStatus) -> Result<(), OwnershipLost> {
+    fn put(&self, seq: usize, status: RecordStatus) -> Result<(), JournalError> {
         if let Some(left) = self.writes.lock().unwrap().as_mut() {
-            *left = left.checked_sub(1).ok_or(OwnershipLost)?;
+            let refused = || match *self.refuses.lock().unwrap() {
+                true => JournalError::Refused("invalid text".to_owned()),
+                false => JournalError::OwnershipLost,
+            };
+            *left = left.checked_sub(1).ok_or_else(refused)?;
         }
         let mut records = self.records.lock().unwrap();
         records.retain(|record| record.seq != seq);
@@ -28,25 +34,25 @@ impl Memory {
 
 #[async_trait]
 impl Journal for Memory {
-    async fn history(&self) -> Result<Vec<Record>, OwnershipLost> {
+    async fn history(&self) -> Result<Vec<Record>, JournalError> {
         Ok(self.records.lock().unwrap().clone())
     }
-    async fn start(&self, step: StepRef, _: &Value) -> Result<(), OwnershipLost> {
+    async fn start(&self, step: StepRef, _: &Value) -> Result<(), JournalError> {
         self.put(step.seq, RecordStatus::Open)
     }
-    async fn checkpoint(&self, _: &Value) -> Result<(), OwnershipLost> {
+    async fn checkpoint(&self, _: &Value) -> Result<(), JournalError> {
         Ok(())
     }
-    async fn done(&self, step: StepRef, _: &Value, _: Option<&str>) -> Result<(), OwnershipLost> {
+    async fn done(&self, step: StepRef, _: &Value, _: Option<&str>) -> Result<(), JournalError> {
         self.put(step.seq, RecordStatus::Done)
     }
-    async fn fail(&self, step: StepRef, _: &Value, _: &str) -> Result<(), OwnershipLost> {
+    async fn fail(&self, step: StepRef, _: &Value, _: &str) -> Result<(), JournalError> {
         self.put(step.seq, RecordStatus::Open)
     }
-    async fn undone(&self, step: StepRef, _: &Value) -> Result<(), OwnershipLost> {
+    async fn undone(&self, step: StepRef, _: &Value) -> Result<(), JournalError> {
         self.put(step.seq, RecordStatus::Undone)
     }
-    async fn undo_failed(&self, step: StepRef, _: &str) -> Result<(), OwnershipLost> {
+    async fn undo_failed(&self, step: StepRef, _: &str) -> Result<(), JournalError> {
         self.put(step.seq, RecordStatus::Open)
     }
 }
@@ -244,4 +250,68 @@ async fn an_undo_whose_deadline_passed_is_incomplete() {
     assert!(matches!(end, UndoResult::Incomplete { step: "wait", .. }), "{end:?}");
     let again = undo(&waiting(), &world, &journal, &stop, &mut ()).await;
     assert!(matches!(again, UndoResult::Incomplete { step: "wait", .. }), "the undo is not retried: {again:?}");
+}
+
+/// A step that commits the saga.
+struct Commit;
+
+#[async_trait]
+impl Step<World, ()> for Commit {
+    fn name(&self) -> &'static str {
+        "commit"
+    }
+    fn effect(&self) -> Effect {
+        Effect::None
+    }
+    async fn run(&self, _: &World, cx: &StepContext<'_>, (): &mut ()) -> Result<Option<String>, StepError> {
+        cx.stop.committed.cancel();
+        Ok(None)
+    }
+}
+
+#[tokio::test]
+async fn nothing_undoes_a_saga_that_has_committed() {
+    let steps = |last: Fault| -> Vec<Box<dyn Step<World, ()>>> {
+        vec![Box::new(Make("a", Fault::None)), Box::new(Commit), Box::new(Make("b", last))]
+    };
+    let fresh = || (World::default(), Memory::default(), Stop::default());
+
+    let (world, journal, stop) = fresh();
+    let end = run(&steps(Fault::Before), &world, &journal, &stop, &mut ()).await;
+    assert!(matches!(end, SagaEnd::Failed { step: "b", undo: UndoResult::Nothing, .. }), "{end:?}");
+    assert_eq!(*world.things.lock().unwrap(), ["a"]);
+
+    // The deadline passes and the customer cancels after the commitment.
+    let (world, journal, stop) = fresh();
+    for (seq, status) in [(0, RecordStatus::Done), (1, RecordStatus::Done)] {
+        journal.put(seq, status).unwrap();
+    }
+    stop.committed.cancel();
+    stop.overdue.cancel();
+    stop.cancelled.cancel();
+    let end = run(&steps(Fault::None), &world, &journal, &stop, &mut ()).await;
+    assert_eq!(end, SagaEnd::Completed);
+}
+
+#[tokio::test]
+async fn a_drain_hands_back_in_the_middle_of_a_step_that_waits() {
+    let (world, journal, stop) = (World::default(), Memory::default(), Stop::default());
+    let (steps, mut state) = (waiting(), ());
+    let (end, ()) = tokio::join!(run(&steps, &world, &journal, &stop, &mut state), async {
+        tokio::task::yield_now().await;
+        stop.draining.cancel();
+    });
+    assert_eq!(end, SagaEnd::HandedBack);
+    assert_eq!(*world.things.lock().unwrap(), ["a"], "nothing is undone");
+}
+
+#[tokio::test]
+async fn a_journal_that_the_store_refuses_fails_the_run_and_is_no_lost_right() {
+    for writes in 0..8 {
+        let (world, journal) = (World::default(), Memory::default());
+        *journal.writes.lock().unwrap() = Some(writes);
+        *journal.refuses.lock().unwrap() = true;
+        let end = run(&steps(0, Fault::None), &world, &journal, &Stop::default(), &mut ()).await;
+        let SagaEnd::Failed { code: "internal_error", .. } = end else { panic!("after {writes} writes: {end:?}") };
+    }
 }

@@ -39,11 +39,15 @@ pub async fn mark_node(db: &impl ConnectionTrait, vmid: VmId, node: &NodeName) -
         .map(drop)
 }
 
-/// Moves the time at which the public side of `row` is due to `until`; false when that time has changed since `row` was
+/// Moves the time at which the public side of `row` is due to `due_at`; false when that time has changed since `row` was
 /// read.
-pub async fn mark_due(db: &impl ConnectionTrait, row: &instance::Model, until: Timestamp) -> Result<bool, DbErr> {
+pub async fn mark_due(
+    db: &impl ConnectionTrait,
+    row: &instance::Model,
+    due_at: Option<Timestamp>,
+) -> Result<bool, DbErr> {
     let marked = instance::Entity::update_many()
-        .col_expr(instance::Column::EdgeDueAt, Expr::value(until))
+        .col_expr(instance::Column::EdgeDueAt, Expr::value(due_at))
         .filter(instance::Column::Id.eq(row.id))
         .filter(instance::Column::EdgeDueAt.eq(row.edge_due_at))
         .exec(db)
@@ -73,15 +77,6 @@ pub(in crate::servers) async fn mark_payload(
 pub async fn delete(authority: &impl Authority, vmid: VmId, operation: OperationId) -> Result<(), DbErr> {
     instance::Entity::delete_many()
         .filter(instance::Column::Vmid.eq(vmid))
-        .filter(instance::Column::OperationId.eq(operation))
-        .exec(authority.connection())
-        .await
-        .map(drop)
-}
-
-/// Removes the row of the server that `operation` made.
-pub async fn delete_by_operation(authority: &impl Authority, operation: OperationId) -> Result<(), DbErr> {
-    instance::Entity::delete_many()
         .filter(instance::Column::OperationId.eq(operation))
         .exec(authority.connection())
         .await

@@ -26,7 +26,7 @@ use super::check::{self, Facts, Lists, Sampler, Violation, violation};
 use super::matrix::{asked_for, seed};
 use super::process::WorkerProcess;
 use crate::support::TestDb;
-use crate::support::company::{Company, node, paper};
+use crate::support::company::{Company, node, paper, valheim};
 use crate::support::proxy::{Proxy, Upstream};
 
 /// Operations that run at a time, in all workers together.
@@ -99,6 +99,8 @@ struct Place {
 struct Campaign {
     company: Company,
     places: Vec<Place>,
+    /// Workers that were asked to stop.
+    draining: Vec<WorkerProcess>,
     sampler: Sampler,
     facts: Facts,
     /// In the order in which they were accepted.
@@ -129,6 +131,7 @@ impl Campaign {
         Self {
             company,
             places,
+            draining: Vec::new(),
             sampler,
             facts: Facts::default(),
             begun: Vec::new(),
@@ -165,7 +168,7 @@ impl Campaign {
         *self.counts.entry(name(what)).or_default() += 1;
         match what {
             What::Begin | What::BeginSilently => {
-                let request = if self.begun.len().is_multiple_of(2) { node() } else { paper() };
+                let request = [node, paper, valheim][self.begun.len() % 3]();
                 // Small enough for the simulated nodes to hold a thousand.
                 let request = ServerRequest { memory_mib: 128, ..request };
                 let Ok(begun) = self.company.try_begin(self.company.order(request)).await else {
@@ -183,7 +186,13 @@ impl Campaign {
             What::Cancel(number) => self.cancel(number).await,
             What::Kill(place) => {
                 self.places[place].worker.signal(Signal::SIGKILL);
-                self.respawn(place);
+                drop(self.respawn(place));
+            }
+            What::Drain(place) => {
+                self.places[place].worker.signal(Signal::SIGTERM);
+                self.facts.drained = true;
+                let drained = self.respawn(place);
+                self.draining.push(drained);
             }
             What::Stop(place) => self.places[place].worker.signal(Signal::SIGSTOP),
             What::Continue(place) => self.places[place].worker.signal(Signal::SIGCONT),
@@ -220,9 +229,11 @@ impl Campaign {
         }
     }
 
-    fn respawn(&mut self, place: usize) {
+    /// Starts another worker in this place, and returns the one that was there.
+    fn respawn(&mut self, place: usize) -> WorkerProcess {
         let place = &mut self.places[place];
-        place.worker = spawn(&self.company, &place.redis, place.database.as_ref(), &place.log);
+        let next = spawn(&self.company, &place.redis, place.database.as_ref(), &place.log);
+        std::mem::replace(&mut place.worker, next)
     }
 
     fn redis_up(&mut self) {
@@ -254,8 +265,9 @@ impl Campaign {
                 broken.push(violation("I1", format!("worker {number} ended unexpectedly")));
             }
             *self.counts.entry("workers that did not come up").or_default() += 1;
-            self.respawn(number);
+            drop(self.respawn(number));
         }
+        self.draining.retain_mut(WorkerProcess::is_alive);
         self.facts.read_rows(&self.company).await;
         broken.extend(check::i7_effects_are_single(&self.facts));
         broken.extend(self.make_room().await);
@@ -375,6 +387,7 @@ const fn name(what: What) -> &'static str {
         What::BeginSilently => "operations begun without offering",
         What::Cancel(_) => "cancellations",
         What::Kill(_) => "kills",
+        What::Drain(_) => "drains",
         What::Stop(_) => "stops",
         What::Continue(_) => "stops that ended",
         What::RedisDown => "kills of Redis",

@@ -13,6 +13,7 @@ pub enum What {
     /// Cancels the n-th operation, if there are so many.
     Cancel(usize),
     Kill(usize),
+    Drain(usize),
     Stop(usize),
     Continue(usize),
     RedisDown,
@@ -82,6 +83,7 @@ fn mishap(luck: &mut impl Rng, workers: usize, network: bool) -> Vec<(u64, What)
         15..18 => vec![(0, What::RedisStill(worker)), (still, What::RedisPass(worker))],
         18..24 if network => vec![(0, What::DatabaseReset(worker))],
         24..27 if network => vec![(0, What::DatabaseStill(worker)), (still, What::DatabasePass(worker))],
+        33..41 => vec![(0, What::Drain(worker))],
         27..33 => vec![(0, What::Stop(worker)), (still, What::Continue(worker))],
         _ => vec![(0, What::Kill(worker))],
     }

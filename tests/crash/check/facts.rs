@@ -6,7 +6,7 @@ use redis::{AsyncCommands, RedisError};
 use sea_orm::EntityTrait;
 use serde_json::Value;
 use zpack::db::RedisPool;
-use zpack::db::entities::{debt, instance, operation, operation_step, queue_slot, reservation};
+use zpack::db::entities::{debt, instance, operation, operation_step, port, queue_slot, reservation};
 use zpack::jobs::Queue;
 use zpack::kernel::OperationId;
 
@@ -93,6 +93,7 @@ pub struct Facts {
     pub debts: Vec<debt::Model>,
     pub servers: Vec<instance::Model>,
     pub reservations: Vec<reservation::Model>,
+    pub ports: Vec<port::Model>,
     pub containers: Vec<Effect>,
     pub ledger: Vec<Effect>,
     pub lists: Lists,
@@ -115,6 +116,7 @@ impl Facts {
         self.debts = debt::Entity::find().all(db).await.unwrap();
         self.servers = instance::Entity::find().all(db).await.unwrap();
         self.reservations = reservation::Entity::find().all(db).await.unwrap();
+        self.ports = port::Entity::find().all(db).await.unwrap();
         let state = company.state().await;
         let ledger = state["proxmox"]["ledger"].as_array().unwrap();
         self.ledger = ledger.iter().map(|entry| Effect::of(entry, "effect")).collect();

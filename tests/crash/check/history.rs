@@ -19,7 +19,7 @@ use super::{Violation, violation};
 const UNHANDLED: Duration = Duration::from_secs(60);
 
 /// Operations with their slots and their oldest unresolved effect, from one statement.
-const SNAPSHOT: &str = "SELECT o.id, o.state, o.unwind, o.fence, o.worker, o.starts, o.max_starts, o.dedup_key, \
+const SNAPSHOT: &str = "SELECT o.id, o.state, o.unwind, o.committed, o.fence, o.worker, o.starts, o.max_starts, o.dedup_key, \
     s.slot, s.fence AS slot_fence, \
     (SELECT MIN(t.fence) FROM operation_steps t \
      WHERE t.operation_id = o.id AND t.outside = TRUE AND t.status = 'started') AS open_fence \
@@ -31,6 +31,7 @@ pub struct Moment {
     id: OperationId,
     state: OperationState,
     unwind: UndoState,
+    committed: bool,
     fence: i64,
     worker: Option<String>,
     starts: i32,
@@ -86,6 +87,7 @@ impl History {
             self.i3_one_owner(&row);
             self.i4_fences_and_states(&row);
             self.i6_no_blind_retry(&row);
+            self.i16_no_undo_of_what_has_committed(&row);
             self.i8_slots(&row);
             self.last.insert(row.id, row);
         }
@@ -107,9 +109,17 @@ impl History {
         self.note(reborn, "I4", || format!("{} was {} and is {}", row.id, before.state, row.state));
     }
 
+    /// A claim after a hand-back raises the fence by one, a claim after a recovery by two.
     fn i6_no_blind_retry(&mut self, row: &Moment) {
-        let again = row.state == OperationState::Running && row.open_fence.is_some_and(|fence| fence < row.fence);
+        let recovered = row.open_fence.is_some_and(|fence| row.fence - fence > 1);
+        let again = row.state == OperationState::Running && recovered && !row.committed;
         self.note(again, "I6", || format!("{} runs again over an unresolved effect: {row:?}", row.id));
+    }
+
+    fn i16_no_undo_of_what_has_committed(&mut self, row: &Moment) {
+        let undone =
+            row.unwind != UndoState::None || matches!(row.state, OperationState::Stale | OperationState::Cancelled);
+        self.note(row.committed && undone, "I16", || format!("{} has committed and is undone: {row:?}", row.id));
     }
 
     fn i8_slots(&mut self, row: &Moment) {

@@ -5,7 +5,7 @@
 //!   I14, I15. I10 and I1 mean "eventually": no time is asserted, because the machine may be slow. I12, I14 and I15 are
 //!   checked with operations added for them.
 //! - During the run, from snapshots of one SQL statement and the lists, some 20 a second ([`History`]): I3, I4, I6, I8,
-//!   I9, I13. A violation shorter than the time between two snapshots may be missed; the model in `src/jobs` has no
+//!   I9, I13, I16. A violation shorter than the time between two snapshots may be missed; the model in `src/jobs` has no
 //!   such gap. I6 is also checked at the end, from the fences in the journal.
 //! - At the point itself, while the process is dead, stopped or held there: I5 ([`acknowledged_after_commit`]).
 
@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 
 use zpack::db::entities::debt::DebtState;
 use zpack::db::entities::operation::{self, OperationState, UndoState};
+use zpack::db::entities::port::PortState;
 use zpack::db::entities::reservation::ReservationState;
+use zpack::edge::needs_port;
 use zpack::kernel::{OperationId, Timestamp};
 
 pub use facts::{Facts, Lists};
@@ -26,6 +28,9 @@ use super::point::CrashPoint;
 
 /// The lease of `Company::environment`.
 const LEASE_MS: i64 = 2000;
+
+/// The step of a provision that follows its commitment.
+const AFTER_THE_COMMITMENT: &str = "publish_edge";
 
 /// A violated invariant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +61,7 @@ pub fn everything(facts: &Facts) -> Vec<Violation> {
         i6_no_blind_retry,
         i7_effects_are_single,
         i7_effects_are_named,
+        s2_ports_are_held_for_servers,
         i8_slots_are_free,
         i10_everything_due_was_started,
         i11_the_lists_are_empty,
@@ -135,12 +141,17 @@ fn i4_starts_are_bounded(facts: &Facts) -> Vec<Violation> {
     over.map(|row| violation("I4", format!("{} has {} starts of {}", row.id, row.starts, row.max_starts))).collect()
 }
 
-/// A successful operation whose external steps have two owners was started again after an effect.
+/// A successful operation whose external steps have two owners was started again after an effect. Once it has committed,
+/// its last step may be run again.
 fn i6_no_blind_retry(facts: &Facts) -> Vec<Violation> {
     let mut broken = Vec::new();
     for row in facts.operations.values().filter(|row| row.state == OperationState::Succeeded) {
-        let mut fences: Vec<_> =
-            facts.steps.iter().filter(|s| s.operation_id == row.id && s.outside).map(|s| s.fence).collect();
+        let mut fences: Vec<_> = facts
+            .steps
+            .iter()
+            .filter(|s| s.operation_id == row.id && s.outside && s.name != AFTER_THE_COMMITMENT)
+            .map(|s| s.fence)
+            .collect();
         fences.dedup();
         if fences.len() > 1 && !facts.drained {
             broken.push(violation("I6", format!("{} reached outside under the fences {fences:?}", row.id)));
@@ -185,11 +196,31 @@ pub fn i7_effects_of(facts: &Facts, row: &operation::Model) -> Vec<Violation> {
         if counts != (usize::from(!facts.removed.contains(&id)), 1, 1) || !same {
             broken.push(violation("I7", format!("{id} succeeded with {counts:?} containers, servers, numbers")));
         }
+        let port = facts.ports.iter().filter(|port| port.operation_id == id && port.state == PortState::Held).count();
+        let needed = servers.iter().filter(|server| needs_port(&server.software)).count();
+        if port != needed {
+            broken.push(violation("S2", format!("{id} succeeded with {port} public ports, and needs {needed}")));
+        }
     } else if counts != (0, 0, 0) {
         let has_debt = facts.debts.iter().any(|debt| debt.operation_id == id && debt.state == DebtState::Open);
         if !has_debt || !servers.is_empty() {
             let what = format!("{id} is {} and left {counts:?} containers, servers, numbers", row.state);
             broken.push(violation("I7", what));
+        }
+    }
+    broken
+}
+
+/// A public port is held for a server, or for an operation that still has a debt.
+fn s2_ports_are_held_for_servers(facts: &Facts) -> Vec<Violation> {
+    let mut broken = Vec::new();
+    for port in facts.ports.iter().filter(|port| port.state == PortState::Held) {
+        let id = port.operation_id;
+        let server = facts.servers.iter().any(|server| server.operation_id == id);
+        let debt = facts.debts.iter().any(|debt| debt.operation_id == id && debt.state == DebtState::Open);
+        if !server && !debt {
+            broken
+                .push(violation("S2", format!("port {} is held for {id}, which has no server and no debt", port.port)));
         }
     }
     broken

@@ -220,6 +220,13 @@ pub fn paper() -> ServerRequest {
     }
 }
 
+/// A game server whose players connect through a public port.
+pub fn valheim() -> ServerRequest {
+    let (game, variant) = ("valheim".to_owned(), "vanilla".to_owned());
+    let workload = Workload::Game { game, variant, version: "0.220.5".to_owned(), world: "world".to_owned() };
+    ServerRequest { workload, ..paper() }
+}
+
 /// A dev container.
 pub fn node() -> ServerRequest {
     ServerRequest {
