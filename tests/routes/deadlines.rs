@@ -136,6 +136,13 @@ async fn every_head_has_a_deadline() {
         assert_eq!(client.rest().await, "");
         assert!(begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
     }
+    // A head that begins in the packet of the one before has the same deadline.
+    for before in ["\r\n", "content-length: 4\r\n\r\nbody"] {
+        let mut client = Client::connect(&app).await;
+        client.send(&format!("{HEALTH}\r\n{HEALTH}{before}GET /heal")).await;
+        let answers = client.rest().await;
+        assert_eq!(answers.matches("HTTP/1.1 200").count(), 2, "{answers}");
+    }
     app.stop().await;
 }
 

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
+use actix_web::http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage};
 use bytes::Bytes;
@@ -17,10 +18,19 @@ use super::exchange::{Exchange, Running};
 
 /// Lets the connection know that a request runs, until its answer was sent.
 pub async fn attend(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
-    let running = request.conn_data::<Exchange>().map(Exchange::begin);
     let received = Received::of(&mut request);
+    let body = received.as_ref().map_or(0, |_| announced_length(request.headers()));
+    let running = request.conn_data::<Exchange>().map(|exchange| exchange.begin(body));
     let answer = next.call(request).await?;
     Ok(answer.map_body(|_, body| BoxBody::new(Attended { body, _running: running, _received: received })))
+}
+
+/// The length of a body; that of a chunked one, which ends itself, is not known.
+fn announced_length(headers: &HeaderMap) -> u64 {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return u64::MAX;
+    }
+    headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.trim().parse().ok()).unwrap_or(u64::MAX)
 }
 
 /// The body of a request, which its reader shares with the answer. Nothing is left of it once it was read to its end.

@@ -12,13 +12,19 @@ pub struct Exchange(Rc<State>);
 struct State {
     running: Cell<u32>,
     ended: Cell<u64>,
+    /// How many bytes of the body of the running request may still be read from the socket.
+    body: Cell<u64>,
     socket: RefCell<Option<Waker>>,
 }
 
 impl Exchange {
-    /// Counts a request as running until the answer of this call is dropped.
-    pub(super) fn begin(&self) -> Running {
+    /// Counts a request as running until the answer of this call is dropped. It has a body of at most `body` bytes.
+    pub(super) fn begin(&self, body: u64) -> Running {
         self.0.running.set(self.0.running.get().saturating_add(1));
+        self.0.body.set(body);
+        if body > 0 {
+            self.0.wake();
+        }
         Running(self.clone())
     }
 
@@ -27,12 +33,30 @@ impl Exchange {
         (self.0.running.get() == 0).then(|| self.0.ended.get())
     }
 
-    /// Remembers what to wake when the last request ends.
+    /// How many bytes of the body of the running request are still to be read.
+    pub(super) fn body(&self) -> u64 {
+        self.0.body.get()
+    }
+
+    /// Counts bytes of the body as read.
+    pub(super) fn read(&self, bytes: usize) {
+        self.0.body.set(self.0.body.get().saturating_sub(bytes as u64));
+    }
+
+    /// Remembers what to wake when more of the body may be read, or the last request ends.
     pub(super) fn wake_later(&self, waker: &Waker) {
         let mut socket = self.0.socket.borrow_mut();
         match socket.as_mut() {
             Some(known) => known.clone_from(waker),
             None => *socket = Some(waker.clone()),
+        }
+    }
+}
+
+impl State {
+    fn wake(&self) {
+        if let Some(waker) = self.socket.borrow_mut().take() {
+            waker.wake();
         }
     }
 }
@@ -46,8 +70,7 @@ impl Drop for Running {
         let state = &self.0.0;
         state.running.set(state.running.get().saturating_sub(1));
         state.ended.set(state.ended.get().wrapping_add(1));
-        if let Some(waker) = state.socket.borrow_mut().take() {
-            waker.wake();
-        }
+        state.body.set(0);
+        state.wake();
     }
 }
