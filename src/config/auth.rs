@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::key::{Key, keys};
-use super::reader::{Noted, Reader, Settings};
+use super::reader::{Reader, Reported, Settings};
 use crate::kernel::Secret;
 
 keys! { "Accounts";
-    /// Signs the access tokens of customers and admins. Changing it logs everyone out.
+    /// The key that signs the access tokens of customers and admins. Changing it signs everyone out.
     API_AUTH_SECRET = Key::required("API_AUTH_SECRET")
         .secret()
         .expects("at least 32 characters, such as the output of `openssl rand -hex 32`")
@@ -26,7 +26,7 @@ pub struct AuthConfig {
 }
 
 impl Settings for AuthConfig {
-    fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
+    fn read(env: &mut Reader<'_>) -> Result<Self, Reported> {
         let secret = env.secret(&API_AUTH_SECRET, 32);
         let token_ttl = env.seconds(&API_AUTH_TTL_SECONDS);
         Ok(Self { secret: secret?, token_ttl: token_ttl? })

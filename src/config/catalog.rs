@@ -1,4 +1,4 @@
-//! Where the catalog of games and runtimes is served.
+//! Where the catalog of games and runtimes is served from.
 
 use std::time::Duration;
 
@@ -6,28 +6,28 @@ use url::Url;
 
 use super::key::{Key, keys};
 use super::parse::base_url;
-use super::reader::{Noted, Reader, Settings};
+use super::reader::{Reader, Reported, Settings};
 
 keys! { "Catalog";
-    /// The artifact server: what may be provisioned, and the files agents install.
+    /// The artifact server, which serves the catalog and the files that agents install.
     ARTIFACT_BASE_URL = Key::required("ARTIFACT_BASE_URL")
         .expects("an http or https URL")
         .example("https://artifacts.example.com/");
-    /// How old the catalog may be before it is asked for again.
+    /// The age at which the cached catalog is fetched again.
     CATALOG_REFRESH_SECONDS = Key::default("CATALOG_REFRESH_SECONDS", "60").number(1..=86_400).in_unit(" seconds");
 }
 
-/// Where the catalog is served.
+/// Where the catalog is served from.
 #[derive(Clone, Debug)]
 pub struct CatalogConfig {
     /// The artifact server.
     pub base_url: Url,
-    /// How old a copy may be before it is asked for again.
+    /// The age at which a cached copy is fetched again.
     pub refresh: Duration,
 }
 
 impl Settings for CatalogConfig {
-    fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
+    fn read(env: &mut Reader<'_>) -> Result<Self, Reported> {
         let base_url = env.get(&ARTIFACT_BASE_URL, base_url);
         let refresh = env.seconds(&CATALOG_REFRESH_SECONDS);
         Ok(Self { base_url: base_url?, refresh: refresh? })

@@ -1,25 +1,25 @@
-//! Where the rows are.
+//! The database.
 
 use url::Url;
 
 use super::key::{Key, keys};
-use super::reader::{Noted, Reader, Settings};
+use super::reader::{Reader, Reported, Settings};
 use crate::kernel::Secret;
 
 keys! { "Database";
-    /// The database all roles share. SQLite suits one machine; several machines share PostgreSQL or MariaDB.
+    /// The database that all roles share. SQLite suits a single machine; several machines need PostgreSQL or MariaDB.
     DATABASE_URL = Key::required("DATABASE_URL")
         .secret()
         .expects("sqlite://<path>, postgres://<user>:<password>@<host>/<name> or mysql://…")
         .example("sqlite:///var/lib/zpack/zpack.db");
-    /// The largest number of connections of one process.
+    /// The maximum number of connections of one process.
     DATABASE_MAX_CONNECTIONS = Key::default("DATABASE_MAX_CONNECTIONS", "10").number(1..=200);
 }
 
-/// Which kind of database.
+/// The kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatabaseKind {
-    /// A file.
+    /// A local file.
     Sqlite,
     /// PostgreSQL.
     Postgres,
@@ -27,19 +27,19 @@ pub enum DatabaseKind {
     MariaDb,
 }
 
-/// Where the rows are.
+/// The database and the connections to it.
 #[derive(Clone, Debug)]
 pub struct DatabaseConfig {
-    /// Which kind of database.
+    /// The kind of database.
     pub kind: DatabaseKind,
-    /// Its address with credentials; the scheme is `sqlite`, `postgres` or `mysql`.
+    /// The URL with credentials; its scheme is `sqlite`, `postgres` or `mysql`.
     pub url: Secret,
-    /// The largest number of connections of one process.
+    /// The maximum number of connections of one process.
     pub max_connections: u32,
 }
 
 impl Settings for DatabaseConfig {
-    fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
+    fn read(env: &mut Reader<'_>) -> Result<Self, Reported> {
         let target = env.get(&DATABASE_URL, target);
         let max_connections = env.number(&DATABASE_MAX_CONNECTIONS);
         let (kind, url) = target?;
@@ -47,7 +47,7 @@ impl Settings for DatabaseConfig {
     }
 }
 
-/// The kind and the address, spelled as the driver wants it.
+/// The kind of database, and its URL with the scheme that the driver expects.
 fn target(text: &str) -> Result<(DatabaseKind, Secret), &'static str> {
     let (scheme, rest) = text.split_once(':').ok_or("no scheme")?;
     let (kind, scheme) = match scheme {
@@ -60,7 +60,7 @@ fn target(text: &str) -> Result<(DatabaseKind, Secret), &'static str> {
     match kind {
         DatabaseKind::Sqlite => {
             let path = rest.trim_start_matches("//").split('?').next().unwrap_or_default();
-            // Every connection of a pool would see an empty database of its own.
+            // With a database in memory, each connection of the pool would get an empty one of its own.
             if path.is_empty() || path.contains(":memory:") || rest.contains("mode=memory") {
                 return Err("no file");
             }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schemes_are_spelled_as_the_driver_wants_them() {
+    fn schemes_become_those_the_driver_expects() {
         let (kind, url) = target("mariadb://zpack:pw@db/zpack").unwrap();
         assert_eq!((kind, url.expose()), (DatabaseKind::MariaDb, "mysql://zpack:pw@db/zpack"));
         let (kind, url) = target("postgresql://db/zpack").unwrap();
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_without_a_database_are_refused() {
+    fn urls_without_a_database_are_refused() {
         for text in ["postgres://db", "postgres://db/", "sqlite://", "sqlite::memory:", "redis://db/0", "zpack.db"] {
             assert!(target(text).is_err(), "{text}");
         }

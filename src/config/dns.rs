@@ -1,4 +1,5 @@
-//! The two DNS servers that name the servers: Cloudflare for the world, Technitium for the house.
+//! The two DNS providers that hold the records of servers: Cloudflare for the public zone, Technitium for the internal
+//! one.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -7,43 +8,43 @@ use url::Url;
 
 use super::key::{Key, keys};
 use super::parse::{base_url, clip};
-use super::reader::{Noted, Reader, Settings};
+use super::reader::{Reader, Reported, Settings};
 use super::zone::ZPACK_ZONE;
 use crate::kernel::StoredSecret;
 
 keys! { "DNS";
-    /// The API of Cloudflare.
+    /// The Cloudflare API.
     CLOUDFLARE_API_URL =
         Key::default("CLOUDFLARE_API_URL", "https://api.cloudflare.com/client/v4").expects("an http or https URL");
-    /// A token that may change the records of the zone. Without it nothing is published at Cloudflare. One in a file is read
-    /// again when it is refused.
+    /// A token that may edit the records of the zone. Without it, nothing is published at Cloudflare. A token from a
+    /// file is read again when it is rejected.
     CLOUDFLARE_API_TOKEN = Key::optional("CLOUDFLARE_API_TOKEN")
         .secret()
         .expects("a token with DNS Write on the zone")
         .example("change-me-cloudflare-token");
-    /// The id of the zone, not its name. Demanded with `CLOUDFLARE_API_TOKEN`.
+    /// The id of the zone, not its name. Required with `CLOUDFLARE_API_TOKEN`.
     CLOUDFLARE_ZONE_ID = Key::optional("CLOUDFLARE_ZONE_ID")
         .expects("32 hexadecimal digits")
         .example("0123456789abcdef0123456789abcdef");
-    /// Where the world reaches us; the address records at Cloudflare point there.
+    /// The public IPv4 address of the edge; the address records at Cloudflare point to it.
     CLOUDFLARE_EDGE_IP = Key::optional("CLOUDFLARE_EDGE_IP").expects("an IPv4 address").example("203.0.113.10");
-    /// The root of the Technitium server. Without it nothing is published there.
+    /// The root URL of the Technitium server. Without it, nothing is published there.
     TECHNITIUM_API_URL =
-        Key::optional("TECHNITIUM_API_URL").expects("an http or https URL").example("http://10.70.0.53:5380/");
-    /// A token with the rights View, Modify and Delete on the zone. Demanded with `TECHNITIUM_API_URL`. One in a file is read
-    /// again when it is refused.
+        Key::optional("TECHNITIUM_API_URL").expects("an http or https URL").example("http://technitium.example.com:5380/");
+    /// A token with the permissions View, Modify and Delete on the zone. Required with `TECHNITIUM_API_URL`. A token
+    /// from a file is read again when it is rejected.
     TECHNITIUM_API_TOKEN = Key::optional("TECHNITIUM_API_TOKEN")
         .secret()
         .expects("a token")
         .example("change-me-technitium-token");
-    /// How long a request to a DNS server may take.
+    /// The timeout of a request to a DNS provider.
     DNS_REQUEST_TIMEOUT_MS = Key::default("DNS_REQUEST_TIMEOUT_MS", "10000").number(100..=60_000);
 }
 
-/// The zone at Cloudflare.
+/// The public zone, at Cloudflare.
 #[derive(Clone, Debug)]
 pub struct CloudflareConfig {
-    /// The base of the API.
+    /// The base URL of the API.
     pub url: Url,
     /// The token.
     pub token: StoredSecret,
@@ -51,38 +52,38 @@ pub struct CloudflareConfig {
     pub zone_id: String,
 }
 
-/// The zone at Technitium.
+/// The internal zone, at Technitium.
 #[derive(Clone, Debug)]
 pub struct TechnitiumConfig {
-    /// The root of the server.
+    /// The root URL of the server.
     pub url: Url,
     /// The token.
     pub token: StoredSecret,
 }
 
-/// The DNS servers that are configured. Either demands `ZPACK_ZONE`.
+/// The configured DNS providers. Each of them requires `ZPACK_ZONE`.
 #[derive(Clone, Debug)]
 pub struct DnsConfig {
-    /// The public one.
+    /// Public DNS.
     pub cloudflare: Option<CloudflareConfig>,
-    /// The one of the house.
+    /// Internal DNS.
     pub technitium: Option<TechnitiumConfig>,
-    /// Where the world reaches us.
+    /// The public address of the edge.
     pub public_ip: Option<Ipv4Addr>,
-    /// How long a request may take.
+    /// The timeout of a request.
     pub request_timeout: Duration,
 }
 
 impl Settings for DnsConfig {
-    fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
+    fn read(env: &mut Reader<'_>) -> Result<Self, Reported> {
         let url = env.get(&CLOUDFLARE_API_URL, base_url);
         let token = env.optional_stored_secret(&CLOUDFLARE_API_TOKEN, 1);
         let zone_id = env.optional(&CLOUDFLARE_ZONE_ID, zone_id);
         let public_ip = env.optional(&CLOUDFLARE_EDGE_IP, |text| {
             text.parse::<Ipv4Addr>().map_err(|_| format!("`{}` is not an IPv4 address", clip(text)))
         });
-        let house = env.optional(&TECHNITIUM_API_URL, base_url);
-        let house_token = env.optional_stored_secret(&TECHNITIUM_API_TOKEN, 1);
+        let technitium_url = env.optional(&TECHNITIUM_API_URL, base_url);
+        let technitium_token = env.optional_stored_secret(&TECHNITIUM_API_TOKEN, 1);
         let request_timeout = env.millis(&DNS_REQUEST_TIMEOUT_MS);
         let zone = super::ZoneConfig::read(env);
         let cloudflare = match (token?, zone_id?) {
@@ -90,7 +91,7 @@ impl Settings for DnsConfig {
             (Some(_), None) => return Err(env.missing(&CLOUDFLARE_ZONE_ID)),
             (None, _) => None,
         };
-        let technitium = match (house?, house_token?) {
+        let technitium = match (technitium_url?, technitium_token?) {
             (Some(url), Some(token)) => Some(TechnitiumConfig { url, token }),
             (Some(_), None) => return Err(env.missing(&TECHNITIUM_API_TOKEN)),
             (None, _) => None,
@@ -104,7 +105,7 @@ impl Settings for DnsConfig {
 
 fn zone_id(text: &str) -> Result<String, String> {
     let is_id = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_id { Ok(text.to_ascii_lowercase()) } else { Err(format!("`{}` is not the id of a zone", clip(text))) }
+    if is_id { Ok(text.to_ascii_lowercase()) } else { Err(format!("`{}` is not a zone id", clip(text))) }
 }
 
 #[cfg(test)]
@@ -115,7 +116,7 @@ mod tests {
     const ID: &str = "0123456789abcdef0123456789abcdef";
 
     #[test]
-    fn a_server_is_configured_whole_or_not_at_all() {
+    fn a_provider_is_configured_completely_or_not_at_all() {
         let load = |source: &MapSource| DnsConfig::load(source);
         let nothing = load(&MapSource::default()).unwrap();
         assert!(nothing.cloudflare.is_none() && nothing.technitium.is_none());

@@ -1,11 +1,11 @@
-//! Files of `NAME=value` lines, in the dialect of a systemd `EnvironmentFile`: one file serves the unit, `--env-file`
-//! and the shell of a developer. Nothing is expanded, so a `$` in a password is just a `$`.
+//! Files of `NAME=value` lines in the syntax of a systemd `EnvironmentFile`, so that one file serves the unit,
+//! `--env-file` and a developer's shell. Nothing is expanded: a `$` in a password stays a `$`.
 
 use std::path::{Path, PathBuf};
 
 use super::source::MapSource;
 
-/// A file of settings cannot be used.
+/// A settings file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvFileError {
     /// It cannot be read.
@@ -13,26 +13,26 @@ pub enum EnvFileError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A line is not `NAME=value`. The line itself is not shown, it may hold a secret.
+    /// A line is not `NAME=value`. The error does not show the line, which may contain a secret.
     #[error("line {line} of the settings file {} is not NAME=value: {why}", path.display())]
     Line {
         /// The file.
         path: PathBuf,
-        /// Its number, from 1.
+        /// The line number, counted from 1.
         line: usize,
         /// What is wrong.
         why: &'static str,
     },
 }
 
-/// Reads files of settings.
+/// Reads settings files.
 pub struct EnvFile;
 
 impl EnvFile {
-    /// The settings of the file at `path`.
+    /// The settings in the file at `path`.
     pub fn read(path: &Path) -> Result<MapSource, EnvFileError> {
         let text = std::fs::read_to_string(path);
         let text = text.map_err(|source| EnvFileError::Read { path: path.to_owned(), source })?;
@@ -54,7 +54,7 @@ fn parse_line(line: &str) -> Result<Option<(String, String)>, &'static str> {
     let name = name.trim_end();
     let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
     if !first || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return Err("the name has other characters than letters, digits and _");
+        return Err("the name may contain only letters, digits and _");
     }
     Ok(Some((name.to_owned(), unquote(value.trim())?)))
 }
@@ -79,7 +79,7 @@ fn unquote(value: &str) -> Result<String, &'static str> {
     if quoted.is_some() { Err("the quote is not closed") } else { Ok(text) }
 }
 
-/// The line that gives `name` the value `value`, with its line end.
+/// The line that sets `name` to `value`, with its line break.
 pub fn env_line(name: &str, value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/@%+=!?&".contains(c);
     if value.chars().all(plain) {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_read_as_systemd_reads_them() {
+    fn lines_are_read_as_systemd_reads_them() {
         assert_eq!(value("# a comment"), None);
         assert_eq!(value("export A = \t b c "), Some("b c".into()));
         assert_eq!(value("A='$x \"y\"'"), Some("$x \"y\"".into()));

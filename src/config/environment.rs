@@ -1,41 +1,41 @@
-//! Whether this is production.
+//! Whether this is a production installation.
 
 use super::key::{Key, keys};
-use super::reader::{Noted, Reader, Settings};
+use super::reader::{Reader, Reported, Settings};
 use crate::kernel::text_enum;
 
 keys! { "Environment";
-    /// `production` makes zpack refuse what only a development machine may do, such as `zpack dev`, and secrets that are
-    /// easily guessed: the published examples, one repeated character, two secrets alike.
+    /// In `production`, zpack refuses what is meant for development, such as `zpack dev`, and secrets that are easy to
+    /// guess: the published examples, a single repeated character, and the same secret in two settings.
     ZPACK_ENV = Key::default("ZPACK_ENV", "development").expects("development or production");
-    /// A place at which the process kills itself, stops, panics, or holds until a file is removed; for tests of
-    /// recovery. `@n` means the n-th time.
+    /// For recovery tests: a place in the code at which the process kills itself, stops, panics, or waits until a file
+    /// is removed. `@n` means the n-th time it is reached.
     ZPACK_FAILPOINT = Key::optional("ZPACK_FAILPOINT")
         .expects("<place>[@n][=kill|stop|panic|wait:<file>]")
         .example("claimed@2=stop");
 }
 
 text_enum! {
-    /// What kind of machine this is.
+    /// The kind of installation.
     pub enum Environment {
-        /// A laptop or a test.
+        /// A developer's machine or a test.
         Development = "development",
         /// Customers depend on it.
         Production = "production",
     }
 }
 
-/// Whether this is production.
+/// Whether this is a production installation.
 #[derive(Clone, Debug)]
 pub struct EnvironmentConfig {
-    /// What kind of machine this is.
+    /// The kind of installation.
     pub environment: Environment,
-    /// Where the process kills, stops or holds itself.
+    /// Where the process kills itself, stops, panics or waits.
     pub failpoint: Option<String>,
 }
 
 impl Settings for EnvironmentConfig {
-    fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
+    fn read(env: &mut Reader<'_>) -> Result<Self, Reported> {
         let environment = env.get(&ZPACK_ENV, str::parse);
         let failpoint = env.optional(&ZPACK_FAILPOINT, |text| Ok::<_, std::convert::Infallible>(text.to_owned()));
         if environment == Ok(Environment::Production) {
@@ -43,7 +43,7 @@ impl Settings for EnvironmentConfig {
         }
         let (environment, failpoint) = (environment?, failpoint?);
         if environment == Environment::Production && failpoint.is_some() {
-            return Err(env.impossible(&[&ZPACK_ENV, &ZPACK_FAILPOINT], "production does not kill itself"));
+            return Err(env.impossible(&[&ZPACK_ENV, &ZPACK_FAILPOINT], "failpoints are not available in production"));
         }
         Ok(Self { environment, failpoint })
     }

@@ -1,4 +1,4 @@
-//! The text of `.env.example`, written from the keys.
+//! The text of `.env.example`, generated from the keys.
 
 use std::fmt::Write;
 
@@ -39,11 +39,12 @@ fn describe(text: &mut String, key: &Key) {
     if !demanding.is_empty() {
         let _ = writeln!(text, "# Required by zpack {}.", demanding.join(", zpack "));
     }
-    // What a role demands stands ready to be filled in; the rest shows its default or an example.
+    // A setting that some role requires is left uncommented, ready to be filled in; every other one shows its default
+    // or an example.
     let ready = !demanding.is_empty() || matches!(key.presence, Presence::Required);
     let is_address = key.example.contains("://");
     if ready && key.secret && !is_address {
-        // A secret that anyone can read here is none: it is left out, so that the file cannot be installed as it is.
+        // A published secret protects nothing, so the value stays empty and the file cannot be installed unchanged.
         let _ = writeln!(text, "# For example: {}{}=", env_line(key.name, key.example), key.name);
         return;
     }

@@ -1,4 +1,4 @@
-//! All settings: the groups of every section.
+//! Every setting of zpack, grouped by section.
 
 use super::key::Group;
 use super::{
@@ -6,7 +6,7 @@ use super::{
     proxmox, redis, tokens, velocity, zone,
 };
 
-/// Every setting zpack knows, by concern.
+/// Every setting of zpack, in the order of `.env.example`.
 pub fn groups() -> Vec<Group> {
     vec![
         environment::GROUP,

@@ -1,31 +1,31 @@
-//! What is known about a setting: the one table behind parsing help, `.env.example` and the tests of both.
+//! The description of a setting, from which parsing, error messages and `.env.example` are derived.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// Whether a setting must be given.
+/// Whether a setting has to be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// The roles that read it do not start without it.
+    /// The roles that read it refuse to start without it.
     Required,
-    /// Without it, what it configures is off.
+    /// Without it, the feature it configures is off.
     Optional,
-    /// Without it, this value counts.
+    /// Without it, this value is used.
     Default(&'static str),
 }
 
-/// What a value looks like.
+/// What a valid value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expects {
-    /// As these words say.
+    /// Described in words.
     Words(&'static str),
     /// A whole number.
     Number {
-        /// The least.
+        /// The minimum.
         least: u64,
-        /// The most.
+        /// The maximum.
         most: u64,
-        /// What comes behind the range when it is shown.
+        /// Text shown after the range.
         unit: &'static str,
     },
 }
@@ -44,48 +44,50 @@ impl fmt::Display for Expects {
 pub struct Key {
     /// Its name.
     pub name: &'static str,
-    /// Older names that mean the same.
+    /// Older names of the same setting.
     pub aliases: &'static [&'static str],
-    /// Whether it must be given.
+    /// Whether it has to be given.
     pub presence: Presence,
-    /// What a value looks like.
+    /// What a valid value looks like.
     pub expects: Expects,
-    /// A value that is safe to publish.
+    /// A sample value that is safe to publish.
     pub example: &'static str,
-    /// What it is for.
+    /// Its documentation.
     pub doc: &'static str,
-    /// Whether its value must never be shown; secrets may also come from `NAME_FILE` or a systemd credential.
+    /// Whether its value must never be shown. A secret may also come from the file in `NAME_FILE` or from a systemd
+    /// credential.
     pub secret: bool,
 }
 
 impl Key {
-    /// A setting without which its roles do not start.
+    /// A setting without which its roles refuse to start.
     pub(super) const fn required(name: &'static str) -> Self {
         let (presence, secret) = (Presence::Required, false);
         Self { name, aliases: &[], presence, expects: Expects::Words("text"), example: "", doc: "", secret }
     }
 
-    /// A setting whose absence switches something off.
+    /// A setting whose absence turns a feature off.
     pub(super) const fn optional(name: &'static str) -> Self {
         Self { presence: Presence::Optional, ..Self::required(name) }
     }
 
-    /// A setting with a value to start from, which is also its example.
+    /// A setting with a default, which is also its example.
     pub(super) const fn default(name: &'static str, value: &'static str) -> Self {
         Self { presence: Presence::Default(value), example: value, ..Self::required(name) }
     }
 
-    /// What a value looks like, in words.
+    /// What a valid value looks like, in words.
     pub(super) const fn expects(self, words: &'static str) -> Self {
         Self { expects: Expects::Words(words), ..self }
     }
 
-    /// A whole number within `range`; [`Reader::number`](super::Reader::number) and its like read it.
+    /// A whole number within `range`, read by [`Reader::number`](super::Reader::number),
+    /// [`Reader::millis`](super::Reader::millis) or [`Reader::seconds`](super::Reader::seconds).
     pub(super) const fn number(self, range: RangeInclusive<u64>) -> Self {
         Self { expects: Expects::Number { least: *range.start(), most: *range.end(), unit: "" }, ..self }
     }
 
-    /// What a reader has to know of the number beside its range, such as its unit.
+    /// Text shown after the range, such as a unit.
     pub(super) const fn in_unit(self, unit: &'static str) -> Self {
         match self.expects {
             Expects::Number { least, most, .. } => Self { expects: Expects::Number { least, most, unit }, ..self },
@@ -93,7 +95,7 @@ impl Key {
         }
     }
 
-    /// The range of the number. All numbers, when it is none.
+    /// The range of the number; every number if the setting is not one.
     pub(super) const fn range(&self) -> RangeInclusive<u64> {
         match self.expects {
             Expects::Number { least, most, .. } => least..=most,
@@ -101,17 +103,17 @@ impl Key {
         }
     }
 
-    /// A value that is safe to publish.
+    /// A sample value that is safe to publish.
     pub(super) const fn example(self, example: &'static str) -> Self {
         Self { example, ..self }
     }
 
-    /// Older names that mean the same.
+    /// Older names of the same setting.
     pub(super) const fn aliases(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
     }
 
-    /// Never shown, and readable from a file.
+    /// The value is never shown, and may be read from a file.
     pub(super) const fn secret(self) -> Self {
         Self { secret: true, ..self }
     }
@@ -121,13 +123,13 @@ impl Key {
     }
 }
 
-/// What the examples of secrets contain, and no secret may.
+/// The example of each secret contains this, and no secret in production may.
 pub(super) const PLACEHOLDER: &str = "change-me";
 
-/// The settings of one concern, in the order they are read.
+/// The settings of one section, in the order in which they are read.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
-    /// What they are about.
+    /// The heading of the section.
     pub title: &'static str,
     /// The settings.
     pub keys: &'static [Key],
@@ -144,7 +146,7 @@ macro_rules! keys {
 }
 pub(super) use keys;
 
-/// `key` with the text of its doc comment.
+/// `key` with `doc` as its documentation.
 pub(super) const fn documented(key: Key, doc: &'static str) -> Key {
     key.doc(doc)
 }

@@ -1,35 +1,36 @@
-//! Where a role without an API shows what it counts.
+//! Where a role without an API serves its metrics.
 
 use std::net::SocketAddr;
 
 use super::key::{Key, keys};
-use super::reader::{Noted, Reader, Settings};
+use super::reader::{Reader, Reported, Settings};
 use super::tokens::PROM_SD_TOKEN;
 use crate::kernel::Secret;
 
 keys! { "Metrics";
-    /// Where a worker serves `/metrics`; each worker of a machine needs a port of its own. Without it, nowhere; the API
-    /// always does on its own port. Off the loopback interface Prometheus must send `PROM_SD_TOKEN`.
+    /// The address on which a worker serves `/metrics`; each worker of a machine needs a port of its own. Without it, a
+    /// worker serves no metrics; the API serves its own on its own port. Outside the loopback interface,
+    /// `PROM_SD_TOKEN` is required and Prometheus must send it.
     METRICS_LISTEN = Key::optional("METRICS_LISTEN").expects("an IP address and a port").example("127.0.0.1:9464");
 }
 
-/// Where a role without an API shows what it counts.
+/// Where a role without an API serves its metrics.
 #[derive(Clone, Debug)]
 pub struct MetricsConfig {
-    /// Where to listen; absent means nowhere.
+    /// The address to listen on, if any.
     pub listen: Option<SocketAddr>,
-    /// What must be sent, unless only this machine can connect.
+    /// The token Prometheus must send, unless only this machine can connect.
     pub token: Option<Secret>,
 }
 
 impl Settings for MetricsConfig {
-    fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
+    fn read(env: &mut Reader<'_>) -> Result<Self, Reported> {
         let listen = env.optional(&METRICS_LISTEN, str::parse::<SocketAddr>);
         let token = env.optional_secret(&PROM_SD_TOKEN, 16);
         let (listen, token) = (listen?, token?);
         let open = listen.is_some_and(|address| !address.ip().is_loopback());
         if open && token.is_none() {
-            let why = "metrics are shown off the loopback interface only to whoever proves to be Prometheus";
+            let why = "outside the loopback interface, metrics are served only to requests that carry this token";
             return Err(env.impossible(&[&METRICS_LISTEN, &PROM_SD_TOKEN], why));
         }
         Ok(Self { listen, token: token.filter(|_| open) })
@@ -42,7 +43,7 @@ mod tests {
     use crate::config::MapSource;
 
     #[test]
-    fn other_machines_must_prove_who_they_are() {
+    fn metrics_for_other_machines_need_a_token() {
         let listen = |address: &str| MapSource::default().with("METRICS_LISTEN", address);
         let load = |source: &MapSource| MetricsConfig::load(source);
         assert!(load(&MapSource::default()).unwrap().listen.is_none());

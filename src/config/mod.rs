@@ -1,10 +1,11 @@
-//! Settings: one struct per concern, read once from an injectable source, all problems reported together by name.
+//! Settings: one struct for each concern, read once from an injectable source. All problems are reported together, by
+//! name.
 //!
-//! A section declares its keys beside its struct ([`Key`] tells name, default, meaning and a safe example) and reads
-//! them in [`Settings::read`]. A role is a struct of sections, so it demands exactly what it uses:
-//! `ServeConfig::load(&source)?`. `.env.example` is written from the same keys.
+//! A section declares its keys beside its struct and reads them in [`Settings::read`]; a [`Key`] has a name, a default,
+//! documentation and a safe example. A role is a struct of sections and therefore requires exactly what it uses:
+//! `ServeConfig::load(&source)?`. `.env.example` is generated from the same keys.
 //!
-//! Not here: what the settings are used for; nothing outside this module reads an environment variable.
+//! Elsewhere: what the settings are used for. Nothing outside this module reads an environment variable.
 
 mod agent;
 mod auth;
@@ -52,10 +53,10 @@ pub use limits::LimitsConfig;
 pub use log::LogConfig;
 pub use metrics::MetricsConfig;
 pub use poller::PollerConfig;
-pub use problem::{ConfigProblems, Problem};
+pub use problem::{ConfigProblems, SettingProblem};
 pub use provision::ProvisionConfig;
 pub use proxmox::{ProxmoxConfig, TlsTrust};
-pub use reader::{Noted, Reader, Settings};
+pub use reader::{Reader, Reported, Settings};
 pub use redis::{RedisConfig, RedisTarget};
 pub use role::{CandidateConfig, DoctorConfig, OperatorConfig, Role, ServeConfig, StoreConfig, WorkerConfig};
 pub use source::{Layers, MapSource, ProcessEnv, Source, SourceError};

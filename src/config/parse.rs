@@ -1,4 +1,4 @@
-//! Parsers that several sections share. Their errors complete the sentence "NAME is malformed (…)".
+//! Parsers shared by several sections. An error completes the sentence "NAME is malformed (…)".
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -14,7 +14,7 @@ pub(super) fn number<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl FnOnce
     }
 }
 
-/// Yes or no, in the spellings of systemd.
+/// On or off, in the spellings that systemd accepts.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "on" | "true" | "yes" | "1" => Ok(true),
@@ -23,13 +23,13 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A comma separated list; empty places are skipped, the first wrong item is reported.
+/// A comma-separated list. Empty items are skipped; the first invalid one is reported.
 pub(super) fn list<T, E: Display>(text: &str, item: impl Fn(&str) -> Result<T, E>) -> Result<Vec<T>, String> {
     let items = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     items.map(|part| item(part).map_err(|error| error.to_string())).collect()
 }
 
-/// An address a client can call: `http` or `https`, a host, neither credentials nor query.
+/// The base URL of a service: `http` or `https` with a host, and without credentials, query or fragment.
 pub(super) fn base_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
@@ -43,10 +43,10 @@ pub(super) fn base_url(text: &str) -> Result<Url, String> {
 /// A name made of letters, digits, `-`, `_` and `.`.
 pub(super) fn name(text: &str) -> Result<String, String> {
     let fits = text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-    if fits && !text.is_empty() { Ok(text.to_owned()) } else { Err(format!("`{}` is not a name", clip(text))) }
+    if fits && !text.is_empty() { Ok(text.to_owned()) } else { Err(format!("`{}` is not a valid name", clip(text))) }
 }
 
-/// Enough of `text` to recognise it.
+/// The beginning of `text`, enough to recognise it.
 pub(super) fn clip(text: &str) -> String {
     text.chars().take(64).collect()
 }
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn base_urls_carry_nothing_but_an_address() {
+    fn a_base_url_has_no_credentials_query_or_fragment() {
         assert!(base_url("https://artifacts.example.com/zpack/").is_ok());
         for text in ["ftp://a", "example.com", "http://u:p@a", "http://a/?q", "http://a#f", "https://"] {
             assert!(base_url(text).is_err(), "{text}");

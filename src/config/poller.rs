@@ -1,32 +1,32 @@
-//! How often the API looks at the agents.
+//! How the API polls the agents.
 
 use std::time::Duration;
 
 use super::key::{Key, keys};
-use super::reader::{Noted, Reader, Settings};
+use super::reader::{Reader, Reported, Settings};
 
 keys! { "Agent poller";
-    /// How often every agent is asked for its state.
+    /// How often each agent is asked for its state.
     POLLER_INTERVAL_MS = Key::default("POLLER_INTERVAL_MS", "5000").number(50..=600_000);
-    /// How long an agent may take to answer.
+    /// The timeout of a request to an agent.
     POLLER_TIMEOUT_MS = Key::default("POLLER_TIMEOUT_MS", "2000").number(50..=60_000);
-    /// How many agents are asked at a time.
+    /// The maximum number of agents that are asked at the same time.
     POLLER_CONCURRENCY = Key::default("POLLER_CONCURRENCY", "64").number(1..=1024);
 }
 
-/// How often the API looks at the agents.
+/// How the API polls the agents.
 #[derive(Clone, Copy, Debug)]
 pub struct PollerConfig {
-    /// From one look at an agent to the next.
+    /// The time between two requests to the same agent.
     pub interval: Duration,
-    /// How long an agent may take to answer.
+    /// The timeout of a request to an agent.
     pub timeout: Duration,
-    /// How many agents are asked at a time.
+    /// The maximum number of agents that are asked at the same time.
     pub concurrency: usize,
 }
 
 impl Settings for PollerConfig {
-    fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
+    fn read(env: &mut Reader<'_>) -> Result<Self, Reported> {
         let interval = env.millis(&POLLER_INTERVAL_MS);
         let timeout = env.millis(&POLLER_TIMEOUT_MS);
         let concurrency = env.number(&POLLER_CONCURRENCY);

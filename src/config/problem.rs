@@ -1,71 +1,71 @@
-//! What is wrong with the settings, said so that an operator can mend all of it in one go.
+//! Problems with the settings, described so that an operator can fix all of them in one pass.
 
 use std::fmt;
 
 use super::key::Expects;
 use super::source::SourceError;
 
-/// One thing wrong. No variant carries the value of a setting.
+/// One problem. No variant contains the value of a setting that is a secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    /// A required setting is not there.
+pub enum SettingProblem {
+    /// A required setting is missing.
     #[error("{name} is missing; expected {expects}, for example {name}={example}")]
     Missing {
         /// The setting.
         name: &'static str,
-        /// What a value looks like.
+        /// What a valid value looks like.
         expects: Expects,
-        /// A value.
+        /// A sample value.
         example: &'static str,
     },
-    /// A setting cannot be understood.
+    /// A value cannot be parsed.
     #[error("{name} {why}; expected {expects}, for example {name}={example}")]
     Malformed {
         /// Where the value came from.
         name: String,
         /// What is wrong with it.
         why: String,
-        /// What a value looks like.
+        /// What a valid value looks like.
         expects: Expects,
-        /// A value.
+        /// A sample value.
         example: &'static str,
     },
-    /// Two places give the same setting.
+    /// A setting is given in two places.
     #[error("{first} and {second} both set {name} {how}; keep one of them")]
     Conflict {
         /// The setting.
         name: &'static str,
-        /// One place.
+        /// The first place.
         first: String,
-        /// The other place.
+        /// The second place.
         second: String,
-        /// Why both cannot stand.
+        /// Why the two exclude each other.
         how: &'static str,
     },
-    /// A setting is there but cannot be read.
+    /// A setting exists but cannot be read.
     #[error("{0}")]
     Unreadable(SourceError),
-    /// Settings that are well formed but cannot work together.
+    /// Well-formed settings that cannot be used together.
     #[error("{names}: {why}")]
     Impossible {
         /// The settings.
         names: String,
-        /// Why they cannot work.
+        /// Why they cannot be used together.
         why: String,
     },
 }
 
 /// Everything that is wrong with the settings of a role.
 #[derive(Debug, thiserror::Error)]
-pub struct ConfigProblems(Vec<Problem>);
+pub struct ConfigProblems(Vec<SettingProblem>);
 
 impl ConfigProblems {
-    pub(super) fn new(problems: Vec<Problem>) -> Self {
+    pub(super) fn new(problems: Vec<SettingProblem>) -> Self {
         Self(problems)
     }
 
     /// The problems, in the order of the settings.
-    pub fn list(&self) -> &[Problem] {
+    pub fn list(&self) -> &[SettingProblem] {
         &self.0
     }
 }

@@ -1,4 +1,4 @@
-//! How servers are made: numbers, networks, deadlines.
+//! How servers are created: VMIDs, ports, networks, concurrency and timeouts.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -6,83 +6,86 @@ use std::time::Duration;
 use super::key::{Key, keys};
 use super::parse::{clip, name, switch};
 use super::proxmox::{self, AGENT_TEMPLATE_VMID};
-use super::reader::{Noted, Reader, Settings};
+use super::reader::{Reader, Reported, Settings};
 use crate::kernel::VmIdRange;
 
 keys! { "Provisioning";
-    /// The VMIDs of game servers.
+    /// The VMIDs for game servers.
     GAME_VMID_RANGE = Key::default("GAME_VMID_RANGE", "5000-5999").expects("<first>-<last>");
-    /// The VMIDs of dev containers.
+    /// The VMIDs for dev containers.
     DEV_VMID_RANGE = Key::default("DEV_VMID_RANGE", "6000-6999").expects("<first>-<last>");
-    /// The public ports of games without a proxy; the router has an entry point for TCP and UDP on each.
+    /// The public ports for games without a proxy. Traefik needs a TCP and a UDP entry point for each of them.
     PUBLIC_PORT_RANGE = Key::default("PUBLIC_PORT_RANGE", "50000-50999").expects("<first>-<last>");
-    /// The bridge of game servers.
-    GAME_BRIDGE = Key::default("GAME_BRIDGE", "vmbr3").expects("the name of a bridge");
-    /// The bridge of dev containers.
-    DEV_BRIDGE = Key::default("DEV_BRIDGE", "vmbr2").expects("the name of a bridge");
-    /// How many provisioning jobs run at a time, over all workers.
+    /// The network bridge of game servers.
+    GAME_BRIDGE = Key::default("GAME_BRIDGE", "vmbr3").expects("the name of a network bridge");
+    /// The network bridge of dev containers.
+    DEV_BRIDGE = Key::default("DEV_BRIDGE", "vmbr2").expects("the name of a network bridge");
+    /// The maximum number of provisioning jobs at the same time, over all workers.
     PROVISION_SLOTS = Key::default("PROVISION_SLOTS", "1").number(1..=64);
-    /// How many jobs of the host queue (power, publishing, teardown) one worker runs at a time.
+    /// The maximum number of jobs of the host queue (power, publishing, teardown) that one worker runs at the same
+    /// time.
     HOST_CONCURRENCY = Key::default("HOST_CONCURRENCY", "8").number(1..=64);
-    /// How long a game may take to save its world when its host is switched off, and then the container to end by itself.
+    /// How long a game may take to save its world when its server is stopped, and how long its container may then take
+    /// to shut down.
     HOST_STOP_GRACE_SECONDS = Key::default("HOST_STOP_GRACE_SECONDS", "60").number(1..=86_400);
-    /// Whether a worker removes what an interrupted job left behind. When off, it is listed for an operator.
+    /// Whether a worker undoes the external effects of an interrupted job. If off, they are recorded for an operator.
     PROVISION_UNWIND_STALE = Key::default("PROVISION_UNWIND_STALE", "on").expects("on or off");
-    /// How often a running Proxmox task is looked at.
+    /// How often a running Proxmox task is polled.
     PROXMOX_TASK_POLL_MS = Key::default("PROXMOX_TASK_POLL_MS", "1000").number(10..=60_000);
-    /// How long a Proxmox task may run.
+    /// The timeout of a Proxmox task.
     PROXMOX_TASK_TIMEOUT_SECONDS = Key::default("PROXMOX_TASK_TIMEOUT_SECONDS", "900").number(1..=86_400);
-    /// How long a container must stay unseen after a lost answer before it counts as never made.
+    /// After a lost response to a clone request: how long the container must stay absent before it counts as never
+    /// created.
     CLONE_ABSENCE_MS = Key::default("CLONE_ABSENCE_MS", "15000").number(0..=600_000);
-    /// How often a starting container is asked for its address.
+    /// How often a starting container is polled for its IP address.
     ADDRESS_POLL_MS = Key::default("ADDRESS_POLL_MS", "2000").number(10..=60_000);
-    /// How long a started container may be without an address.
+    /// How long a started container may take to get an IP address.
     ADDRESS_TIMEOUT_SECONDS = Key::default("ADDRESS_TIMEOUT_SECONDS", "120").number(1..=86_400);
-    /// How often an installing agent is asked for its state.
+    /// How often an installing agent is polled.
     AGENT_POLL_MS = Key::default("AGENT_POLL_MS", "3000").number(10..=60_000);
-    /// How long an agent may take until its server is ready.
+    /// How long an agent may take to get its server ready.
     AGENT_READY_TIMEOUT_SECONDS = Key::default("AGENT_READY_TIMEOUT_SECONDS", "600").number(1..=86_400);
 }
 
-/// How servers are made.
+/// How servers are created.
 #[derive(Clone, Debug)]
 pub struct ProvisionConfig {
-    /// The VMIDs of game servers.
+    /// The VMIDs for game servers.
     pub game_vmids: VmIdRange,
-    /// The VMIDs of dev containers.
+    /// The VMIDs for dev containers.
     pub dev_vmids: VmIdRange,
-    /// The public ports of games without a proxy.
+    /// The public ports for games without a proxy.
     pub public_ports: RangeInclusive<u16>,
-    /// The bridge of game servers.
+    /// The network bridge of game servers.
     pub game_bridge: String,
-    /// The bridge of dev containers.
+    /// The network bridge of dev containers.
     pub dev_bridge: String,
-    /// How many jobs run at a time, over all workers.
+    /// The maximum number of provisioning jobs at the same time, over all workers.
     pub slots: u32,
-    /// How many jobs of the host queue one worker runs at a time.
+    /// The maximum number of jobs of the host queue that one worker runs at the same time.
     pub host_concurrency: u32,
-    /// How long a game may take to end, and then its container.
+    /// How long a game may take to stop, and its container after that.
     pub stop_grace: Duration,
-    /// Whether leftovers of an interrupted job are removed.
+    /// Whether the external effects of an interrupted job are undone.
     pub unwind_stale: bool,
-    /// From one look at a task to the next.
+    /// The time between two polls of a task.
     pub task_poll: Duration,
-    /// How long a task may run.
+    /// The timeout of a task.
     pub task_timeout: Duration,
-    /// How long a container must stay unseen after a lost answer before it counts as never made.
+    /// How long a container must stay absent after a lost response before it counts as never created.
     pub clone_absence: Duration,
-    /// From one look for an address to the next.
+    /// The time between two polls for an address.
     pub address_poll: Duration,
-    /// How long a container may be without an address.
+    /// How long a container may take to get an address.
     pub address_timeout: Duration,
-    /// From one look at an installing agent to the next.
+    /// The time between two polls of an installing agent.
     pub agent_poll: Duration,
-    /// How long an agent may take until its server is ready.
+    /// How long an agent may take to get its server ready.
     pub ready_timeout: Duration,
 }
 
 impl Settings for ProvisionConfig {
-    fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
+    fn read(env: &mut Reader<'_>) -> Result<Self, Reported> {
         let game_vmids = env.get(&GAME_VMID_RANGE, str::parse::<VmIdRange>);
         let dev_vmids = env.get(&DEV_VMID_RANGE, str::parse::<VmIdRange>);
         let public_ports = env.get(&PUBLIC_PORT_RANGE, ports);
@@ -102,12 +105,12 @@ impl Settings for ProvisionConfig {
         let templates = proxmox::templates(env);
         let (game_vmids, dev_vmids) = (game_vmids?, dev_vmids?);
         if game_vmids.overlaps(&dev_vmids) {
-            env.impossible(&[&GAME_VMID_RANGE, &DEV_VMID_RANGE], "the two ranges overlap");
+            env.impossible(&[&GAME_VMID_RANGE, &DEV_VMID_RANGE], "the ranges overlap");
         }
         if let Some(vmid) = templates?.into_iter().find(|vmid| game_vmids.contains(*vmid) || dev_vmids.contains(*vmid))
         {
             let keys = [&AGENT_TEMPLATE_VMID, &GAME_VMID_RANGE, &DEV_VMID_RANGE];
-            env.impossible(&keys, format!("template {vmid} lies in a range that servers are made in"));
+            env.impossible(&keys, format!("template {vmid} lies in a range for new servers"));
         }
         Ok(Self {
             game_vmids,
@@ -134,7 +137,7 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let range =
         text.split_once('-').and_then(|(first, last)| Some(first.trim().parse().ok()?..=last.trim().parse().ok()?));
     let range = range.filter(|range| *range.start() >= 1024 && !range.is_empty());
-    range.ok_or_else(|| format!("`{}` is not a range of ports from 1024 to 65535", clip(text)))
+    range.ok_or_else(|| format!("`{}` is not a range within the ports 1024 to 65535", clip(text)))
 }
 
 #[cfg(test)]
@@ -142,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_of_ports_is_in_order_and_above_those_of_the_system() {
+    fn a_port_range_is_ordered_and_excludes_system_ports() {
         assert_eq!(ports("50000-50999"), Ok(50_000..=50_999));
         for text in ["", "50000", "50999-50000", "80-90", "50000-70000", "a-b", "1024-"] {
             assert!(ports(text).is_err(), "{text}");

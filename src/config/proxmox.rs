@@ -1,4 +1,4 @@
-//! The Proxmox VE cluster that carries the containers.
+//! The Proxmox VE cluster that runs the containers.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,23 +7,23 @@ use url::Url;
 
 use super::key::{Key, keys};
 use super::parse::{base_url, clip, list, name};
-use super::reader::{Noted, Reader, Settings};
+use super::reader::{Reader, Reported, Settings};
 use crate::kernel::{Secret, StoredSecret, VmId};
 
 /// The port of the Proxmox API.
 const DEFAULT_PORT: u16 = 8006;
-/// What a token begins with where it was copied from a header.
+/// What precedes a token that was copied from an `Authorization` header.
 const SCHEME: &str = "PVEAPIToken=";
 
 keys! { "Proxmox";
-    /// One or more nodes of the cluster; the next is asked when one does not answer.
+    /// One or more nodes of the cluster. If one does not answer, the next is asked.
     PROXMOX_HOST = Key::required("PROXMOX_HOST")
         .expects("hosts, host:port pairs or URLs, comma separated")
         .example("pve1.example.com,pve2.example.com");
-    /// Restricts new containers to this node. Without it the whole cluster is used.
+    /// The only node for new containers. Without it, all nodes of the cluster are used.
     PROXMOX_NODE = Key::optional("PROXMOX_NODE").expects("the name of a node").example("pve1");
-    /// An API token with its secret; or give the three parts that follow instead. One in a file is read again when it is
-    /// refused.
+    /// An API token with its secret, as an alternative to the three settings that follow. A token from a file is read
+    /// again when it is rejected.
     PROXMOX_API_TOKEN = Key::optional("PROXMOX_API_TOKEN")
         .secret()
         .expects("<user>@<realm>!<token id>=<secret>")
@@ -32,33 +32,33 @@ keys! { "Proxmox";
     PROXMOX_USER = Key::optional("PROXMOX_USER").expects("<user>@<realm>").example("zpack@pve");
     /// The id of the token.
     PROXMOX_API_TOKEN_ID = Key::optional("PROXMOX_API_TOKEN_ID").expects("the id of a token").example("control");
-    /// The secret of the token. One in a file is read again when it is refused.
+    /// The secret of the token. A secret from a file is read again when it is rejected.
     PROXMOX_API_TOKEN_SECRET = Key::optional("PROXMOX_API_TOKEN_SECRET")
         .secret()
         .expects("the secret of a token")
         .example("00000000-0000-0000-0000-000000000000");
-    /// How the certificates of the nodes are checked: by public authorities, by the cluster's own (a file), by pinned
-    /// SHA-256 fingerprints, or not at all.
+    /// How the certificates of the nodes are verified: by public authorities (`true`), by the cluster's own authority
+    /// (a file), by pinned SHA-256 fingerprints, or not at all (`false`).
     PROXMOX_VERIFY_TLS = Key::default("PROXMOX_VERIFY_TLS", "true")
         .expects("true, false, the path of a CA file, or SHA-256 fingerprints, comma separated");
-    /// The storage of full clones. Without it containers are linked clones on the storage of their template.
+    /// The storage for full clones. Without it, containers are linked clones on the storage of their template.
     PROXMOX_STORAGE = Key::optional("PROXMOX_STORAGE").expects("the name of a storage").example("local-zfs");
-    /// The resource pool new containers join. Needed when the token has rights on a pool only.
+    /// The Proxmox resource pool that new containers join. Required if the token has permissions on a pool only.
     PROXMOX_POOL = Key::optional("PROXMOX_POOL").expects("the name of a pool").example("customers");
-    /// The container templates to clone, one on each node that takes containers.
+    /// The container templates to clone: one on each node that runs containers.
     AGENT_TEMPLATE_VMID = Key::required("AGENT_TEMPLATE_VMID").expects("VMIDs, comma separated").example("9000");
-    /// How long a request may take. Proxmox itself gives up after 30 seconds and then says why.
+    /// The timeout of a request. Proxmox itself gives up after 30 seconds and then reports the reason.
     PROXMOX_REQUEST_TIMEOUT_MS = Key::default("PROXMOX_REQUEST_TIMEOUT_MS", "40000").number(100..=600_000);
 }
 
-/// How the certificate of a node is checked.
+/// How the certificate of a node is verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsTrust {
-    /// By the certificate authorities every browser knows.
+    /// By the public certificate authorities.
     PublicAuthorities,
     /// By the authority in this file, such as the cluster's own.
     Authority(PathBuf),
-    /// By the SHA-256 of the certificate; the name in it does not matter.
+    /// By the SHA-256 fingerprint of the certificate; the name in it is ignored.
     Fingerprints(Vec<[u8; 32]>),
     /// Not at all.
     Unchecked,
@@ -67,26 +67,26 @@ pub enum TlsTrust {
 /// The Proxmox VE cluster.
 #[derive(Clone, Debug)]
 pub struct ProxmoxConfig {
-    /// The nodes to ask, in order.
+    /// The nodes, in the order in which they are tried.
     pub endpoints: Vec<Url>,
-    /// The only node that takes new containers.
+    /// The only node for new containers.
     pub node: Option<String>,
     /// `user@realm!id=secret`.
     pub api_token: StoredSecret,
-    /// How certificates are checked.
+    /// How certificates are verified.
     pub tls: TlsTrust,
-    /// The storage of full clones.
+    /// The storage for full clones.
     pub storage: Option<String>,
-    /// The resource pool of new containers.
+    /// The resource pool that new containers join.
     pub pool: Option<String>,
     /// The templates to clone.
     pub templates: Vec<VmId>,
-    /// How long a request may take.
+    /// The timeout of a request.
     pub request_timeout: Duration,
 }
 
 impl Settings for ProxmoxConfig {
-    fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
+    fn read(env: &mut Reader<'_>) -> Result<Self, Reported> {
         let endpoints = env.get(&PROXMOX_HOST, |text| some(list(text, endpoint)?));
         let node = env.optional(&PROXMOX_NODE, name);
         let api_token = api_token(env);
@@ -108,8 +108,8 @@ impl Settings for ProxmoxConfig {
     }
 }
 
-/// The templates, which the VMID ranges must leave alone.
-pub(super) fn templates(env: &mut Reader<'_>) -> Result<Vec<VmId>, Noted> {
+/// The VMIDs of the templates, which the ranges for new servers must not contain.
+pub(super) fn templates(env: &mut Reader<'_>) -> Result<Vec<VmId>, Reported> {
     env.get(&AGENT_TEMPLATE_VMID, |text| {
         let mut templates = some(list(text, str::parse::<VmId>)?)?;
         templates.sort_unstable();
@@ -122,8 +122,8 @@ fn some<T>(items: Vec<T>) -> Result<Vec<T>, String> {
     if items.is_empty() { Err("the list is empty".to_owned()) } else { Ok(items) }
 }
 
-/// The token in one piece, or put together from its parts.
-fn api_token(env: &mut Reader<'_>) -> Result<StoredSecret, Noted> {
+/// The token, given whole or in parts.
+fn api_token(env: &mut Reader<'_>) -> Result<StoredSecret, Reported> {
     let whole = env.optional_parsed_secret(&PROXMOX_API_TOKEN, whole_token);
     let user = env.optional(&PROXMOX_USER, user);
     let id =
@@ -134,10 +134,10 @@ fn api_token(env: &mut Reader<'_>) -> Result<StoredSecret, Noted> {
     let secret = env.optional_stored_secret(&PROXMOX_API_TOKEN_SECRET, 8);
     match (whole?, user?, id?, secret?) {
         (Some(whole), _, _, None) => Ok(whole.dropping(SCHEME)),
-        (Some(_), _, _, Some(_)) => {
-            Err(env.impossible(&[&PROXMOX_API_TOKEN, &PROXMOX_API_TOKEN_SECRET], "give the token whole or in parts"))
-        }
-        // The web interface shows the id together with its user.
+        (Some(_), _, _, Some(_)) => Err(
+            env.impossible(&[&PROXMOX_API_TOKEN, &PROXMOX_API_TOKEN_SECRET], "give the token either whole or in parts")
+        ),
+        // The web interface shows the token id with its user.
         (None, _, Some(id), Some(secret)) if id.contains('!') => Ok(secret.after(&format!("{id}="))),
         (None, Some(user), Some(id), Some(secret)) => Ok(secret.after(&format!("{user}!{id}="))),
         (None, None, None, None) => Err(env.missing(&PROXMOX_API_TOKEN)),
@@ -150,7 +150,7 @@ fn api_token(env: &mut Reader<'_>) -> Result<StoredSecret, Noted> {
             for (_, key) in parts.iter().filter(|(absent, _)| *absent) {
                 env.missing(key);
             }
-            Err(Noted)
+            Err(Reported)
         }
     }
 }
@@ -160,7 +160,7 @@ fn user(text: &str) -> Result<String, &'static str> {
         Some((user, realm)) if !user.is_empty() && !realm.is_empty() && !text.contains(['!', '=', ' ']) => {
             Ok(text.to_owned())
         }
-        _ => Err("it is not <user>@<realm>"),
+        _ => Err("not <user>@<realm>"),
     }
 }
 
@@ -178,7 +178,7 @@ fn endpoint(text: &str) -> Result<Url, String> {
         return base_url(text);
     }
     let mut url = base_url(&format!("https://{text}"))?;
-    // A port of 443 disappears in a URL, so the text tells whether one was given.
+    // A parsed URL drops the default port 443, so the text shows whether a port was given.
     let given = text.rsplit_once(':').is_some_and(|(host, port)| port.parse::<u16>().is_ok() && !host.ends_with(':'));
     if !given && url.set_port(Some(DEFAULT_PORT)).is_err() {
         return Err(format!("`{}` has no host", clip(text)));
@@ -198,7 +198,7 @@ fn tls_trust(text: &str) -> Result<TlsTrust, String> {
         let mut bytes = [0; 32];
         hex::decode_to_slice(&digits, &mut bytes)
             .map(|()| bytes)
-            .map_err(|_| format!("`{}` is none of them", clip(pin)))
+            .map_err(|_| format!("`{}` is not one of them", clip(pin)))
     });
     Ok(TlsTrust::Fingerprints(some(pins?)?))
 }
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_gets_scheme_and_port() {
+    fn a_host_gets_a_scheme_and_a_port() {
         for (text, url) in [
             ("pve1", "https://pve1:8006/"),
             ("pve1:9443", "https://pve1:9443/"),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_in_parts_is_put_together() {
+    fn a_token_in_parts_is_assembled() {
         let source = settings()
             .with("PROXMOX_USER", "zpack@pve")
             .with("PROXMOX_API_TOKEN_ID", "control")
@@ -248,7 +248,7 @@ mod tests {
         let token = ProxmoxConfig::load(&parts.with("PROXMOX_API_TOKEN_SECRET_FILE", path)).unwrap().api_token;
         assert_eq!((token.secret().expose(), token.file()), ("zpack@pve!control=secret-secret", Some(file.as_path())));
         assert_eq!(token.read("another-secret\n").unwrap().expose(), "zpack@pve!control=another-secret");
-        assert!(token.read("short").is_none(), "no token that a restart would refuse");
+        assert!(token.read("short").is_none(), "a token that a restart would reject");
         std::fs::write(&file, "PVEAPIToken=zpack@pve!control=first").unwrap();
         let token = ProxmoxConfig::load(&settings().with("PROXMOX_API_TOKEN_FILE", path)).unwrap().api_token;
         assert_eq!((token.secret().expose(), token.file()), ("zpack@pve!control=first", Some(file.as_path())));
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_checked_as_told() {
+    fn certificates_are_verified_as_configured() {
         let pin = "AB:".repeat(31) + "AB";
         assert_eq!(tls_trust("false"), Ok(TlsTrust::Unchecked));
         assert_eq!(tls_trust("/etc/pve/root.pem"), Ok(TlsTrust::Authority("/etc/pve/root.pem".into())));

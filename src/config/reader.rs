@@ -1,4 +1,4 @@
-//! Reads settings and notes every problem instead of stopping at the first.
+//! Reads settings, and reports every problem instead of stopping at the first.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use super::key::{Key, PLACEHOLDER, Presence};
 use super::parse::number;
-use super::problem::{ConfigProblems, Problem};
+use super::problem::{ConfigProblems, SettingProblem};
 use super::source::{Source, SourceError};
 use crate::kernel::{Secret, StoredSecret};
 
-/// The reader holds a note of what went wrong.
+/// A problem was added to the reader's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Noted;
+pub struct Reported;
 
 /// A group of settings that is read together.
 pub trait Settings: Sized {
-    /// Reads them. An implementation reads all its keys before it returns, so that all problems are noted.
-    fn read(env: &mut Reader<'_>) -> Result<Self, Noted>;
+    /// Reads them. An implementation reads all its keys before it returns, so that all problems are reported.
+    fn read(env: &mut Reader<'_>) -> Result<Self, Reported>;
 
-    /// Reads them from `source`, or tells everything that is wrong.
+    /// Reads them from `source`, or returns everything that is wrong.
     fn load(source: &dyn Source) -> Result<Self, ConfigProblems> {
         let mut env = Reader { source, problems: Vec::new(), secrets: Vec::new(), production: false };
         let settings = Self::read(&mut env);
@@ -36,17 +36,17 @@ pub trait Settings: Sized {
 /// Reads keys from a source.
 pub struct Reader<'a> {
     source: &'a dyn Source,
-    problems: Vec<Problem>,
-    /// Every secret that was read, by its setting.
+    problems: Vec<SettingProblem>,
+    /// Every secret that was read, with its setting.
     secrets: Vec<(Key, Secret)>,
     production: bool,
 }
 
-/// A value and the name of the place it was found in.
+/// A value and the place it was found in.
 struct Found {
     place: String,
     value: String,
-    /// The file it stands in, if it does.
+    /// The file that contains it, if any.
     file: Option<PathBuf>,
 }
 
@@ -59,7 +59,11 @@ fn stored(secret: Secret, file: Option<PathBuf>) -> StoredSecret {
 
 impl Reader<'_> {
     /// The value of a key that is required or has a default.
-    pub fn get<T, E: fmt::Display>(&mut self, key: &Key, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, Noted> {
+    pub fn get<T, E: fmt::Display>(
+        &mut self,
+        key: &Key,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<T, Reported> {
         match self.optional(key, parse)? {
             Some(value) => Ok(value),
             None => Err(self.missing(key)),
@@ -67,26 +71,26 @@ impl Reader<'_> {
     }
 
     /// The number of a key, within its range.
-    pub fn number<T: TryFrom<u64>>(&mut self, key: &Key) -> Result<T, Noted> {
+    pub fn number<T: TryFrom<u64>>(&mut self, key: &Key) -> Result<T, Reported> {
         self.get(key, number(key.range()))
     }
 
-    /// The time of a key that is given in milliseconds.
-    pub fn millis(&mut self, key: &Key) -> Result<Duration, Noted> {
+    /// The duration of a key that is given in milliseconds.
+    pub fn millis(&mut self, key: &Key) -> Result<Duration, Reported> {
         self.number(key).map(Duration::from_millis)
     }
 
-    /// The time of a key that is given in seconds.
-    pub fn seconds(&mut self, key: &Key) -> Result<Duration, Noted> {
+    /// The duration of a key that is given in seconds.
+    pub fn seconds(&mut self, key: &Key) -> Result<Duration, Reported> {
         self.number(key).map(Duration::from_secs)
     }
 
-    /// The value of a key that may be absent.
+    /// The value of an optional key.
     pub fn optional<T, E: fmt::Display>(
         &mut self,
         key: &Key,
         parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Result<Option<T>, Noted> {
+    ) -> Result<Option<T>, Reported> {
         let found = match (self.find(key)?, key.presence) {
             (Some(found), _) => found,
             (None, Presence::Default(value)) => {
@@ -96,27 +100,27 @@ impl Reader<'_> {
         };
         match parse(&found.value) {
             Ok(value) => Ok(Some(value)),
-            // What a parser says may quote the value.
+            // The error of a parser may quote the value.
             Err(_) if key.secret => Err(self.malformed(key, found.place, "is malformed".to_owned())),
             Err(error) => Err(self.malformed(key, found.place, format!("is malformed ({error})"))),
         }
     }
 
     /// A required secret of at least `min_chars` characters.
-    pub fn secret(&mut self, key: &Key, min_chars: usize) -> Result<Secret, Noted> {
+    pub fn secret(&mut self, key: &Key, min_chars: usize) -> Result<Secret, Reported> {
         match self.optional_secret(key, min_chars)? {
             Some(secret) => Ok(secret),
             None => Err(self.missing(key)),
         }
     }
 
-    /// A secret that may be absent, and has at least `min_chars` characters when it is there.
-    pub fn optional_secret(&mut self, key: &Key, min_chars: usize) -> Result<Option<Secret>, Noted> {
+    /// An optional secret of at least `min_chars` characters.
+    pub fn optional_secret(&mut self, key: &Key, min_chars: usize) -> Result<Option<Secret>, Reported> {
         Ok(self.optional_stored_secret(key, min_chars)?.map(|stored| stored.secret().clone()))
     }
 
     /// The same with its file, for clients that read it again.
-    pub fn optional_stored_secret(&mut self, key: &Key, min_chars: usize) -> Result<Option<StoredSecret>, Noted> {
+    pub fn optional_stored_secret(&mut self, key: &Key, min_chars: usize) -> Result<Option<StoredSecret>, Reported> {
         let found = self.find(key)?;
         if let Some(found) = &found {
             self.remember(key, &found.value);
@@ -133,12 +137,12 @@ impl Reader<'_> {
         }
     }
 
-    /// A secret of a form of its own, with its file.
+    /// An optional secret with a format of its own, and its file.
     pub fn optional_parsed_secret<E>(
         &mut self,
         key: &Key,
         parse: impl FnOnce(&str) -> Result<Secret, E>,
-    ) -> Result<Option<StoredSecret>, Noted> {
+    ) -> Result<Option<StoredSecret>, Reported> {
         let Some(found) = self.find(key)? else { return Ok(None) };
         self.remember(key, &found.value);
         match parse(&found.value) {
@@ -147,12 +151,12 @@ impl Reader<'_> {
         }
     }
 
-    /// Refuses weak secrets once everything is read.
+    /// Refuses weak secrets, once all settings are read.
     pub fn demand_strong_secrets(&mut self) {
         self.production = true;
     }
 
-    /// Notes every secret that anyone can guess, and those that stand in for each other.
+    /// Reports each secret that is easy to guess, and secrets that are equal.
     fn check_secrets(&mut self) {
         let secrets = std::mem::take(&mut self.secrets);
         for (index, (key, secret)) in secrets.iter().enumerate() {
@@ -171,31 +175,32 @@ impl Reader<'_> {
         }
     }
 
-    /// Notes that `key` must be given.
-    pub fn missing(&mut self, key: &Key) -> Noted {
-        self.note(Problem::Missing { name: key.name, expects: key.expects, example: key.example })
+    /// Reports that `key` is missing.
+    pub fn missing(&mut self, key: &Key) -> Reported {
+        self.report(SettingProblem::Missing { name: key.name, expects: key.expects, example: key.example })
     }
 
-    /// Notes that the values of `keys` cannot work together.
-    pub fn impossible(&mut self, keys: &[&Key], why: impl Into<String>) -> Noted {
+    /// Reports that the values of `keys` cannot be used together.
+    pub fn impossible(&mut self, keys: &[&Key], why: impl Into<String>) -> Reported {
         let names: Vec<_> = keys.iter().map(|key| key.name).collect();
-        self.note(Problem::Impossible { names: names.join(", "), why: why.into() })
+        self.report(SettingProblem::Impossible { names: names.join(", "), why: why.into() })
     }
 
-    fn malformed(&mut self, key: &Key, name: String, why: String) -> Noted {
-        self.note(Problem::Malformed { name, why, expects: key.expects, example: key.example })
+    fn malformed(&mut self, key: &Key, name: String, why: String) -> Reported {
+        self.report(SettingProblem::Malformed { name, why, expects: key.expects, example: key.example })
     }
 
-    /// Two sections may read the same key; one note is enough.
-    fn note(&mut self, problem: Problem) -> Noted {
+    /// Two sections may read the same key; its problem is reported once.
+    fn report(&mut self, problem: SettingProblem) -> Reported {
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
-        Noted
+        Reported
     }
 
-    /// The value of `key`, wherever it is set. Empty means unset, as operators blank lines of an `EnvironmentFile`.
-    fn find(&mut self, key: &Key) -> Result<Option<Found>, Noted> {
+    /// The value of `key`, wherever it is set. An empty value counts as unset, because operators blank out lines of an
+    /// `EnvironmentFile`.
+    fn find(&mut self, key: &Key) -> Result<Option<Found>, Reported> {
         let mut found: Option<Found> = None;
         for name in std::iter::once(&key.name).chain(key.aliases) {
             let direct = self.var(name)?;
@@ -211,7 +216,7 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    fn compare(&mut self, key: &Key, earlier: &Found, later: &Found) -> Result<(), Noted> {
+    fn compare(&mut self, key: &Key, earlier: &Found, later: &Found) -> Result<(), Reported> {
         let same_name_twice = later.place == format!("{}_FILE", earlier.place);
         let how = match (same_name_twice, earlier.value == later.value) {
             (true, _) => "at once",
@@ -219,21 +224,21 @@ impl Reader<'_> {
             (false, true) => return Ok(()),
         };
         let (first, second) = (earlier.place.clone(), later.place.clone());
-        Err(self.note(Problem::Conflict { name: key.name, first, second, how }))
+        Err(self.report(SettingProblem::Conflict { name: key.name, first, second, how }))
     }
 
-    fn var(&mut self, name: &str) -> Result<Option<Found>, Noted> {
+    fn var(&mut self, name: &str) -> Result<Option<Found>, Reported> {
         match self.source.var(name) {
             Ok(value) => {
                 let value = value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
                 Ok(value.map(|value| Found { place: name.to_owned(), value, file: None }))
             }
-            Err(error) => Err(self.note(Problem::Unreadable(error))),
+            Err(error) => Err(self.report(SettingProblem::Unreadable(error))),
         }
     }
 
-    /// `NAME_FILE` and the systemd credential `NAME`.
-    fn in_files(&mut self, name: &str) -> Result<Vec<Found>, Noted> {
+    /// The values in the file of `NAME_FILE` and in the systemd credential `NAME`.
+    fn in_files(&mut self, name: &str) -> Result<Vec<Found>, Reported> {
         let mut found = Vec::new();
         let place = format!("{name}_FILE");
         if let Some(path) = self.var(&place)? {
@@ -246,7 +251,7 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    fn file(&mut self, place: String, path: PathBuf, must_exist: bool) -> Result<Option<Found>, Noted> {
+    fn file(&mut self, place: String, path: PathBuf, must_exist: bool) -> Result<Option<Found>, Reported> {
         match self.source.file(&path) {
             Ok(text) => {
                 let value = text.trim().to_owned();
@@ -255,13 +260,13 @@ impl Reader<'_> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => Ok(None),
             Err(error) => {
                 let error = SourceError::File { name: place, path, why: error.to_string() };
-                Err(self.note(Problem::Unreadable(error)))
+                Err(self.report(SettingProblem::Unreadable(error)))
             }
         }
     }
 }
 
-/// Why `secret` protects nothing, if it does not.
+/// Why `secret` protects nothing, if so.
 fn weakness(key: &Key, secret: &str) -> Option<&'static str> {
     let mut characters = secret.chars();
     let first = characters.next();

@@ -1,38 +1,39 @@
-//! Where the queues and the live state are.
+//! The Redis of queues and live state.
 
 use std::time::Duration;
 
 use url::Url;
 
 use super::key::{Key, keys};
-use super::reader::{Noted, Reader, Settings};
+use super::reader::{Reader, Reported, Settings};
 use crate::kernel::Secret;
 
 keys! { "Redis";
-    /// The Redis (or Valkey) all roles share; `noeviction` is demanded. Several Sentinels are separated by commas.
+    /// The Redis (or Valkey) that all roles share. Its `maxmemory-policy` must be `noeviction`. Separate several
+    /// Sentinels by commas.
     REDIS_URL = Key::required("REDIS_URL")
         .secret()
         .expects("redis://, rediss:// or redis+unix:// URL, or redis+sentinel://<host>:<port>,…/<service>[/<db>]")
         .example("redis://127.0.0.1:6379/0");
-    /// How long a short command may take before it counts as failed. Not less than `JOB_BLOCK_MS`.
+    /// The timeout of a command that does not block. It must not be less than `JOB_BLOCK_MS`.
     REDIS_RESPONSE_TIMEOUT_MS = Key::default("REDIS_RESPONSE_TIMEOUT_MS", "2000").number(100..=60_000);
 }
 
-/// How to find the Redis to talk to.
+/// How to find the Redis server.
 #[derive(Clone, Debug)]
 pub enum RedisTarget {
-    /// At one address.
+    /// At a fixed address.
     Direct {
-        /// With credentials.
+        /// The URL with credentials.
         url: Secret,
     },
-    /// Wherever the Sentinels say the master is.
+    /// At the address of the master that the Sentinels report.
     Sentinel {
-        /// One URL a Sentinel.
+        /// One URL for each Sentinel.
         sentinels: Vec<String>,
         /// The name of the monitored master.
         service: String,
-        /// Whose rights to use at the master.
+        /// The user name at the master.
         username: Option<String>,
         /// The password at the master.
         password: Option<Secret>,
@@ -41,17 +42,17 @@ pub enum RedisTarget {
     },
 }
 
-/// Where the queues and the live state are.
+/// The Redis of queues and live state.
 #[derive(Clone, Debug)]
 pub struct RedisConfig {
-    /// How to find it.
+    /// How to find the server.
     pub target: RedisTarget,
-    /// How long a short command may take.
+    /// The timeout of a command that does not block.
     pub response_timeout: Duration,
 }
 
 impl Settings for RedisConfig {
-    fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
+    fn read(env: &mut Reader<'_>) -> Result<Self, Reported> {
         let target = env.get(&REDIS_URL, target);
         let response_timeout = env.millis(&REDIS_RESPONSE_TIMEOUT_MS);
         Ok(Self { target: target?, response_timeout: response_timeout? })
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sentinel_urls_are_taken_apart() {
+    fn a_sentinel_url_is_split_into_its_parts() {
         let RedisTarget::Sentinel { sentinels, service, username, password, db } =
             target("redis+sentinel://zpack:p%40ss+1@s1:26379,s2:26379/mymaster/3").unwrap()
         else {
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn other_addresses_are_refused() {
+    fn other_urls_are_refused() {
         assert!(target("redis://127.0.0.1:6379/0").is_ok());
         assert!(target("redis+unix:///run/redis.sock").is_ok());
         for text in ["http://a", "redis://", "redis://a/b", "redis+sentinel://a:1", "redis+sentinel:///m", "localhost"]

@@ -1,15 +1,15 @@
-//! What each role needs: a struct of sections, nothing more.
+//! What each role requires: a struct of sections, nothing more.
 
-use super::reader::{Noted, Reader, Settings};
+use super::reader::{Reader, Reported, Settings};
 use super::source::MapSource;
 use super::{
     AgentConfig, AuthConfig, CatalogConfig, DatabaseConfig, DnsConfig, EnvironmentConfig, HttpConfig, JobsConfig, Key,
-    LeaseConfig, LimitsConfig, LogConfig, MetricsConfig, PollerConfig, Problem, ProvisionConfig, ProxmoxConfig,
-    RedisConfig, TokensConfig, VelocityConfig, ZoneConfig,
+    LeaseConfig, LimitsConfig, LogConfig, MetricsConfig, PollerConfig, ProvisionConfig, ProxmoxConfig, RedisConfig,
+    SettingProblem, TokensConfig, VelocityConfig, ZoneConfig,
 };
 use crate::kernel::text_enum;
 
-/// Defines a role as its sections. All of them are read before the first failure ends it.
+/// Defines a role by its sections. All of them are read before the first failure is returned.
 macro_rules! role {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $section:ty),+ $(,)? }) => {
         $(#[$doc])*
@@ -17,7 +17,7 @@ macro_rules! role {
         pub struct $name { $($(#[$field_doc])* pub $field: $section),+ }
 
         impl Settings for $name {
-            fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
+            fn read(env: &mut Reader<'_>) -> Result<Self, Reported> {
                 $(let $field = <$section>::read(env);)+
                 Ok(Self { $($field: $field?),+ })
             }
@@ -28,33 +28,33 @@ macro_rules! role {
 role! {
     /// `zpack serve`.
     ServeConfig {
-        /// Whether this is production.
+        /// Whether this is a production installation.
         environment: EnvironmentConfig,
-        /// Where the rows are.
+        /// The database.
         database: DatabaseConfig,
-        /// Where the queues and the live state are.
+        /// The Redis of queues and live state.
         redis: RedisConfig,
-        /// The API's door.
+        /// The HTTP listener.
         http: HttpConfig,
         /// How access tokens are signed.
         auth: AuthConfig,
-        /// What other services prove themselves with.
+        /// The tokens of other services.
         tokens: TokensConfig,
-        /// Where the catalog is served.
+        /// Where the catalog is served from.
         catalog: CatalogConfig,
-        /// What one customer may ask for.
+        /// Quotas and limits.
         limits: LimitsConfig,
         /// The DNS zone of the servers.
         zone: ZoneConfig,
         /// The game proxy.
         velocity: VelocityConfig,
-        /// The DNS servers.
+        /// The DNS providers.
         dns: DnsConfig,
         /// How agents are reached.
         agent: AgentConfig,
-        /// How often agents are looked at.
+        /// How agents are polled.
         poller: PollerConfig,
-        /// Where the power of containers is observed.
+        /// The cluster, where the power state of containers is observed.
         proxmox: ProxmoxConfig,
     }
 }
@@ -62,13 +62,13 @@ role! {
 role! {
     /// `zpack worker provision`.
     WorkerConfig {
-        /// Whether this is production.
+        /// Whether this is a production installation.
         environment: EnvironmentConfig,
-        /// Where the rows are.
+        /// The database.
         database: DatabaseConfig,
-        /// Where the queues are.
+        /// The Redis of queues and live state.
         redis: RedisConfig,
-        /// Where the catalog is served.
+        /// Where the catalog is served from.
         catalog: CatalogConfig,
         /// The cluster.
         proxmox: ProxmoxConfig,
@@ -78,13 +78,13 @@ role! {
         zone: ZoneConfig,
         /// The game proxy.
         velocity: VelocityConfig,
-        /// The DNS servers.
+        /// The DNS providers.
         dns: DnsConfig,
-        /// How servers are made.
+        /// How servers are created.
         provision: ProvisionConfig,
-        /// The times of the job runtime.
+        /// The timing of the job runtime.
         jobs: JobsConfig,
-        /// Where it shows what it counts.
+        /// Where metrics are served.
         metrics: MetricsConfig,
     }
 }
@@ -92,17 +92,17 @@ role! {
 role! {
     /// Commands that only need the database: `zpack migrate`, `zpack user`.
     StoreConfig {
-        /// Where the rows are.
+        /// The database.
         database: DatabaseConfig,
     }
 }
 
 role! {
-    /// Commands of the operator on operations, queues and leases: `zpack ops`, `zpack queue`, `zpack lease`.
+    /// An operator's commands on operations, queues and leases: `zpack ops`, `zpack queue`, `zpack lease`.
     OperatorConfig {
-        /// Where the rows are.
+        /// The database.
         database: DatabaseConfig,
-        /// Where the queues are.
+        /// The Redis of queues and live state.
         redis: RedisConfig,
     }
 }
@@ -110,27 +110,27 @@ role! {
 role! {
     /// A candidate for a lease.
     CandidateConfig {
-        /// Whether this is production.
+        /// Whether this is a production installation.
         environment: EnvironmentConfig,
-        /// Where the rows are.
+        /// The database.
         database: DatabaseConfig,
-        /// Where the locks are.
+        /// The Redis of the leader's lock.
         redis: RedisConfig,
-        /// The times of the lease.
+        /// The timing of the lease.
         lease: LeaseConfig,
     }
 }
 
 role! {
-    /// `zpack doctor`, which looks at everything.
+    /// `zpack doctor`, which checks all of them.
     DoctorConfig {
-        /// What is logged.
+        /// What is logged, and in which format.
         log: LogConfig,
-        /// What the API needs.
+        /// The settings of the API.
         serve: ServeConfig,
-        /// What the worker needs.
+        /// The settings of the worker.
         worker: WorkerConfig,
-        /// How leaders are elected.
+        /// The timing of leader election.
         lease: LeaseConfig,
     }
 }
@@ -142,7 +142,7 @@ text_enum! {
         Serve = "serve",
         /// The provisioning worker.
         WorkerProvision = "worker provision",
-        /// Everything that only needs the database.
+        /// Everything that needs only the database.
         Migrate = "migrate",
         /// Accounts.
         User = "user",
@@ -156,7 +156,7 @@ text_enum! {
 }
 
 impl Role {
-    /// Whether the role does not start without `key`.
+    /// Whether the role refuses to start without `key`.
     pub fn demands(self, key: &Key) -> bool {
         let nothing = MapSource::default();
         let problems = match self {
@@ -166,7 +166,10 @@ impl Role {
             Self::Ops | Self::Queue | Self::Lease => OperatorConfig::load(&nothing).err(),
         };
         problems.is_some_and(|problems| {
-            problems.list().iter().any(|problem| matches!(problem, Problem::Missing { name, .. } if *name == key.name))
+            problems
+                .list()
+                .iter()
+                .any(|problem| matches!(problem, SettingProblem::Missing { name, .. } if *name == key.name))
         })
     }
 }

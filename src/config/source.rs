@@ -1,16 +1,16 @@
-//! Where settings come from: the process environment, files, a map in a test.
+//! Where settings come from: the process environment, files, or a map in a test.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// A file that holds one setting is never larger than this.
+/// The maximum size of a file that contains one setting.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-/// A setting is there but cannot be read.
+/// A setting exists but cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// The value is not text.
+    /// The value is not UTF-8.
     #[error("{name} is not valid UTF-8")]
     NotText {
         /// The variable.
@@ -23,17 +23,17 @@ pub enum SourceError {
         name: String,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         why: String,
     },
 }
 
-/// Something that knows settings by name.
+/// A source of settings by name.
 pub trait Source {
     /// The value of the variable `name`, if it is set.
     fn var(&self, name: &str) -> Result<Option<String>, SourceError>;
 
-    /// The text of a file that holds one setting.
+    /// The text of a file that contains one setting.
     fn file(&self, path: &Path) -> io::Result<String> {
         let mut text = String::new();
         std::fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
@@ -79,12 +79,12 @@ impl Source for MapSource {
     }
 }
 
-/// Several sources, the first that knows a name wins.
+/// Several sources in order: the first that has a name wins.
 #[derive(Default)]
 pub struct Layers(Vec<Box<dyn Source>>);
 
 impl Layers {
-    /// The same layers with `source` below them.
+    /// The same layers, with `source` below them.
     pub fn over(mut self, source: impl Source + 'static) -> Self {
         self.0.push(Box::new(source));
         self

@@ -1,22 +1,22 @@
-//! The DNS zone servers are published in.
+//! The DNS zone in which servers are published.
 
 use super::key::{Key, keys};
 use super::parse::clip;
-use super::reader::{Noted, Reader, Settings};
+use super::reader::{Reader, Reported, Settings};
 use crate::kernel::{DnsName, Hostname};
 
 keys! { "Zone";
-    /// The DNS zone of the servers; the address of a server is its host name in this zone.
+    /// The DNS zone of the servers. The address of a server is its host name in this zone.
     ZPACK_ZONE = Key::optional("ZPACK_ZONE")
         .aliases(&["CLOUDFLARE_ZONE_NAME", "TECHNITIUM_ZONE", "CF_ZONE_NAME", "DNS_ZONE"])
         .expects("a domain name")
         .example("play.example.com");
-    /// The domain of the browser IDEs: a dev container has the host `dev-<vmid>` in it. It must not be a domain of the
-    /// portal's, whose cookies the IDEs could read then.
+    /// The domain of the browser IDEs: a dev container gets the host name `dev-<vmid>` in it. It must not share a
+    /// domain with the portal, whose cookies the IDEs could then read.
     IDE_HOST_SUFFIX = Key::optional("IDE_HOST_SUFFIX").expects("a domain name").example("ide.example.net");
 }
 
-/// The DNS zone servers are published in.
+/// The DNS zone in which servers are published.
 #[derive(Clone, Debug)]
 pub struct ZoneConfig {
     /// Its name.
@@ -26,7 +26,7 @@ pub struct ZoneConfig {
 }
 
 impl Settings for ZoneConfig {
-    fn read(env: &mut Reader<'_>) -> Result<Self, Noted> {
+    fn read(env: &mut Reader<'_>) -> Result<Self, Reported> {
         let zone = env.optional(&ZPACK_ZONE, domain);
         let ide_suffix = env.optional(&IDE_HOST_SUFFIX, domain);
         Ok(Self { zone: zone?, ide_suffix: ide_suffix? })

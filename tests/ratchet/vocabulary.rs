@@ -23,6 +23,7 @@ const ROOMS: &[&str] = &[
     "src/catalog/",
     "src/cli/",
     "src/cluster/",
+    "src/config/",
     "src/containers/",
     "src/db/",
     "src/discovery/",

@@ -35,7 +35,7 @@ const MAX_BODY: usize = 4 << 20;
 /// Settings of the client.
 #[derive(Clone, Debug)]
 pub struct VelocitySettings {
-    /// The root address of the bridge, for example `http://10.70.0.241:8081`.
+    /// The root address of the bridge, for example `http://velocity.example.com:8081`.
     pub base_url: Url,
     /// The shared secret; if it is in a file, the file is read again when the secret is refused.
     pub secret: StoredSecret,
