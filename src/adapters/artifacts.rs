@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use url::Url;
 
-use super::http::{Answer, Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
+use super::answer::Answer;
+use super::http::{Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
 use super::tls::TlsVerify;
 use crate::ports::{CatalogError, CatalogSource, Fetched};
 

@@ -13,8 +13,13 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderV
 use tokio::time::Instant;
 use url::Url;
 
+use super::answer::Answer;
 use super::tls::{self, TlsVerify};
 use crate::kernel::Secret;
+use crate::kernel::text::clean;
+
+/// The longest reason phrase that is read, in characters.
+const LONGEST_REASON: usize = 1000;
 
 /// How connections to one peer are made.
 #[derive(Clone, Debug)]
@@ -84,28 +89,6 @@ enum Body {
     Empty,
     Form(Vec<(&'static str, String)>),
     Json(Vec<u8>),
-}
-
-/// A complete answer.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The reason phrase of the status line, if it is not the standard one.
-    pub reason: Option<String>,
-    /// The entity tag.
-    pub etag: Option<String>,
-    /// The `Retry-After` header.
-    pub retry_after: Option<String>,
-    /// The body, decompressed.
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    /// Whether the status is one of the 200s.
-    pub fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
 }
 
 /// Why a call has no complete answer.
@@ -269,7 +252,7 @@ impl HttpClient {
         let reason = response
             .extensions()
             .get::<ReasonPhrase>()
-            .map(|phrase| String::from_utf8_lossy(phrase.as_bytes()).trim().to_owned())
+            .map(|phrase| clean(String::from_utf8_lossy(phrase.as_bytes()).trim(), LONGEST_REASON))
             .filter(|words| !words.is_empty());
         let header = |name| response.headers().get(name)?.to_str().ok().map(str::to_owned);
         let (etag, retry_after) = (header(ETAG), header(RETRY_AFTER));

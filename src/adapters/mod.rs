@@ -1,6 +1,8 @@
-//! Implementations of the ports: one folder a peer, and `http`, the only user of the HTTP client library.
+//! Implementations of the ports: one folder a peer, and `http`, the only user of the HTTP client library. `answer` cleans
+//! the text of what the peers return.
 
 pub mod agent;
+pub mod answer;
 pub mod artifacts;
 mod breaker;
 pub mod cloudflare;

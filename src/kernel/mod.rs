@@ -11,6 +11,7 @@ mod id;
 mod retry;
 mod secret;
 mod target;
+pub mod text;
 mod text_enum;
 mod vmid;
 

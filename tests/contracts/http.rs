@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use base64::Engine as _;
-use zpack::adapters::http::{Answer, Call, ClientSettings, HttpClient, Method, TransportError};
+use zpack::adapters::answer::Answer;
+use zpack::adapters::http::{Call, ClientSettings, HttpClient, Method, TransportError};
 use zpack::adapters::tls::TlsVerify;
 use zpack::kernel::Secret;
 

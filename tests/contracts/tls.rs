@@ -9,7 +9,8 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use zpack::adapters::http::{Answer, Call, ClientSettings, HttpClient, Method, TransportError};
+use zpack::adapters::answer::Answer;
+use zpack::adapters::http::{Call, ClientSettings, HttpClient, Method, TransportError};
 use zpack::adapters::tls::{Fingerprint, TlsVerify};
 
 const CERTIFICATE: &str = include_str!("../data/tls-test-cert.pem");

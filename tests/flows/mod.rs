@@ -13,6 +13,7 @@ pub mod process;
 mod progress;
 mod provisioning;
 mod reach;
+mod refused_writes;
 mod roles;
 mod stopping;
 mod supervision;

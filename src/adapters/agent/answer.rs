@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use crate::adapters::http::Answer;
+use crate::adapters::answer::Answer;
 use crate::ports::{AgentError, AgentReport, AgentState};
 
 const MAX_DETAIL: usize = 300;
 
 /// Parses a status document. It must be an object; every field may be missing.
-pub(super) fn report(body: &[u8]) -> Result<AgentReport, String> {
-    let document: Value = serde_json::from_slice(body).map_err(|error| format!("the status is not JSON: {error}"))?;
+pub(super) fn report(answer: &Answer) -> Result<AgentReport, String> {
+    let document = answer.document().map_err(|error| format!("the status is not JSON: {error}"))?;
     if !document.is_object() {
         return Err("the status is not a JSON object".to_owned());
     }
@@ -50,7 +50,7 @@ struct Said {
 
 impl Said {
     fn of(answer: &Answer) -> Self {
-        let document: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        let document = answer.document().unwrap_or(Value::Null);
         let error = document.get("error");
         let member = |key: &str| error.and_then(|error| error.get(key)).and_then(Value::as_str);
         let code = member("code");
@@ -58,7 +58,7 @@ impl Said {
             .or_else(|| error.and_then(Value::as_str))
             .or_else(|| document.get("message").and_then(Value::as_str))
             .or(code)
-            .map_or_else(|| String::from_utf8_lossy(&answer.body).into_owned(), str::to_owned);
+            .map_or_else(|| answer.text(MAX_DETAIL), str::to_owned);
         let detail = if message.trim().is_empty() {
             answer.reason.clone().unwrap_or_else(|| "no explanation".to_owned())
         } else {
@@ -89,6 +89,10 @@ mod tests {
 
     fn answer(status: u16, body: &str) -> Answer {
         Answer { status, reason: None, etag: None, retry_after: None, body: body.as_bytes().to_vec() }
+    }
+
+    fn report(body: &[u8]) -> Result<AgentReport, String> {
+        super::report(&Answer { body: body.to_vec(), ..answer(200, "") })
     }
 
     fn refusal(status: u16, body: &str) -> AgentError {

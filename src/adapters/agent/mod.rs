@@ -16,8 +16,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use url::Url;
 
+use super::answer::Answer;
 use super::held_secret::HeldSecret;
-use super::http::{Answer, Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
+use super::http::{Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
 use super::tls::TlsVerify;
 use super::token::{self, Token};
 use crate::kernel::{Clock, Secret, StoredSecret};
@@ -179,7 +180,7 @@ impl Agent for Agents {
         if !answer.is_success() {
             return Err(answer::refused(operation, &answer));
         }
-        answer::report(&answer.body).map_err(|detail| AgentError::Protocol { operation, detail })
+        answer::report(&answer).map_err(|detail| AgentError::Protocol { operation, detail })
     }
 
     async fn configure(&self, at: IpAddr, config: &AgentAssignment) -> Result<(), AgentError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::adapters::http::Answer;
+use crate::adapters::answer::Answer;
 use crate::kernel::Timestamp;
 use crate::ports::ZoneError;
 
@@ -18,7 +18,7 @@ const MAX_DETAIL: usize = 300;
 
 /// The document of a successful answer.
 pub(super) fn read(operation: &str, answer: &Answer, now: Timestamp) -> Result<Value, ZoneError> {
-    let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let document = answer.document().ok();
     let succeeded = document.as_ref().and_then(|document| document.get("success")).and_then(Value::as_bool);
     match (answer.is_success(), succeeded, document) {
         (true, Some(true), Some(document)) => Ok(document),

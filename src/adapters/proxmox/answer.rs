@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::loose::{field, filled, flag, scalar, small, text, whole};
 use super::refusal::Refusal;
-use crate::adapters::http::Answer;
+use crate::adapters::answer::Answer;
 use crate::kernel::VmId;
 use crate::ports::{ContainerConfig, ContainerSummary, HypervisorVersion, Node, NodeName, PowerState};
 
@@ -18,7 +18,7 @@ pub(super) fn open(answer: &Answer) -> Result<Result<Value, Unreadable>, Refusal
     if !answer.is_success() {
         return Err(refusal(answer));
     }
-    let envelope: Result<Value, _> = serde_json::from_slice(&answer.body);
+    let envelope = answer.document();
     Ok(match envelope {
         Ok(Value::Object(mut envelope)) => envelope.remove("data").ok_or_else(|| "the answer has no `data`".to_owned()),
         Ok(_) => Err("the answer is not a JSON object".to_owned()),
@@ -29,7 +29,7 @@ pub(super) fn open(answer: &Answer) -> Result<Result<Value, Unreadable>, Refusal
 /// The message of a refusal: from the body, or else from the status line. Releases before http-server 5.2.0 send it in
 /// the status line only.
 fn refusal(answer: &Answer) -> Refusal {
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+    let body = answer.document().unwrap_or(Value::Null);
     let message = text(&body, "message").map(|message| tidy(&message)).filter(|message| !message.is_empty());
     let errors = field(&body, "errors").and_then(Value::as_object);
     let fields = errors.into_iter().flatten().map(|(name, words)| {

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::adapters::http::Answer;
+use crate::adapters::answer::Answer;
 use crate::ports::ZoneError;
 
 const MAX_DETAIL: usize = 300;
@@ -23,7 +23,7 @@ pub(super) enum Refusal {
 /// The `response` of a successful answer.
 pub(super) fn read(operation: &str, answer: &Answer) -> Result<Value, Refusal> {
     let owned = || operation.to_owned();
-    let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let document = answer.document().ok();
     let text = |key: &str| {
         let text = document.as_ref().and_then(|document| document.get(key)).and_then(Value::as_str);
         text.map(|text| text.chars().take(MAX_DETAIL).collect::<String>())

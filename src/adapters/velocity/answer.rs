@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::adapters::http::Answer;
+use crate::adapters::answer::Answer;
 use crate::ports::{ProxyEntry, ProxyError, ProxyListing};
 
 const MAX_DETAIL: usize = 300;
@@ -14,8 +14,8 @@ const MAX_NAME: usize = 1024;
 
 /// Parses a listing: `{boot_id?, uptime_s?, servers:[{name, address?, port?, …}]}`. One unreadable server makes the
 /// whole listing an error; otherwise it would count as not registered.
-pub(super) fn listing(body: &[u8]) -> Result<ProxyListing, String> {
-    let document: Value = serde_json::from_slice(body).map_err(|error| format!("it is not JSON: {error}"))?;
+pub(super) fn listing(answer: &Answer) -> Result<ProxyListing, String> {
+    let document = answer.document().map_err(|error| format!("it is not JSON: {error}"))?;
     let servers = document.get("servers").and_then(Value::as_array).ok_or("it has no list of servers")?;
     let servers: Result<Vec<_>, String> = servers.iter().map(entry).collect();
     let boot_id = document.get("boot_id").and_then(Value::as_str).filter(|id| !id.is_empty());
@@ -34,8 +34,8 @@ fn entry(server: &Value) -> Result<ProxyEntry, String> {
 
 /// The error for an answer that is not a success.
 pub(super) fn refused(operation: String, answer: &Answer) -> ProxyError {
-    let body = String::from_utf8_lossy(&answer.body);
-    let words = body.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = answer.text(MAX_DETAIL);
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
     let detail = cut(&if words.is_empty() { answer.reason.clone().unwrap_or_default() } else { words });
     match answer.status {
         status @ (401 | 403) if detail.is_empty() => {
@@ -56,6 +56,10 @@ mod tests {
 
     use super::*;
 
+    fn listing(body: &[u8]) -> Result<ProxyListing, String> {
+        super::listing(&Answer { status: 200, reason: None, etag: None, retry_after: None, body: body.to_vec() })
+    }
+
     #[test]
     fn listings_of_both_bridges_are_read() {
         let body = br#"{"boot_id":"b1","uptime_s":12.5,"servers":[
@@ -68,7 +72,7 @@ mod tests {
         let expected =
             [("mc-1.zone.tld", address("10.0.0.1:25565")), ("mc-2", address("10.0.0.2:25566")), ("lobby", None)];
         assert_eq!(seen, expected);
-        let older = super::listing(br#"{"servers":[{"name":"a"}]}"#).unwrap();
+        let older = super::tests::listing(br#"{"servers":[{"name":"a"}]}"#).unwrap();
         assert_eq!((older.boot_id, older.uptime, older.servers[0].address), (None, None, None));
     }
 

@@ -21,8 +21,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 pub use self::proof::BridgeProof;
+use super::answer::Answer;
 use super::held_secret::HeldSecret;
-use super::http::{Answer, Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
+use super::http::{Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
 use super::tls::TlsVerify;
 use super::token::{self, Token};
 use crate::kernel::{Clock, DnsName, Secret, StoredSecret};
@@ -154,7 +155,7 @@ impl Velocity {
         let operation = format!("list the servers of the proxy ({route})");
         let answer = self.send(&operation, Method::Get, route, None).await?;
         match answer.status {
-            200 => match answer::listing(&answer.body) {
+            200 => match answer::listing(&answer) {
                 Ok(listing) => {
                     self.is_bridge.store(true, Ordering::Relaxed);
                     Ok(Some(listing))
