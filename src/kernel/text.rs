@@ -1,4 +1,4 @@
-//! Text that somebody else wrote and that is stored, logged and shown.
+//! Text from outside that is stored, logged and shown.
 
 /// Replaces what a database, a terminal or a page cannot take as text by U+FFFD, and cuts it to `most` characters. Line breaks
 /// and tabs stay.

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::accounts::SignedIn;
+use crate::db;
 use crate::db::entities::operation::Actor;
 use crate::db::entities::user::Role;
 use crate::db::entities::{debt, operation, operation_step};
+use crate::jobs;
 use crate::kernel::{OperationId, UserId};
 
 use super::view::OperationView;
@@ -78,11 +80,14 @@ pub async fn list(
     before: Option<OperationId>,
     limit: u64,
 ) -> Result<Vec<OperationView>, DbErr> {
-    let mut query = visible(operation::Entity::find(), viewer).order_by_desc(operation::Column::Id).limit(limit);
+    let mut query = visible(operation::Entity::find(), viewer)
+        .filter(jobs::readable())
+        .order_by_desc(operation::Column::Id)
+        .limit(limit);
     if let Some(before) = before {
         query = query.filter(operation::Column::Id.lt(before));
     }
-    let rows = query.all(db).await?;
+    let rows = db::readable(query, db).await?;
     views(db, rows, viewer.actor()).await
 }
 
@@ -102,15 +107,13 @@ async fn views(
     let mut steps: BTreeMap<OperationId, Vec<operation_step::Model>> = BTreeMap::new();
     let found = operation_step::Entity::find()
         .filter(operation_step::Column::OperationId.is_in(ids.iter().copied()))
-        .order_by_asc(operation_step::Column::Seq)
-        .all(db)
-        .await?;
-    for step in found {
+        .order_by_asc(operation_step::Column::Seq);
+    for step in db::readable(found, db).await? {
         steps.entry(step.operation_id).or_default().push(step);
     }
     let mut debts: BTreeMap<OperationId, Vec<debt::Model>> = BTreeMap::new();
-    let found = debt::Entity::find().filter(debt::Column::OperationId.is_in(ids)).all(db).await?;
-    for debt in found {
+    let found = debt::Entity::find().filter(debt::Column::OperationId.is_in(ids));
+    for debt in db::readable(found, db).await? {
         debts.entry(debt.operation_id).or_default().push(debt);
     }
     let view = |row: operation::Model| {

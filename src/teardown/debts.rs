@@ -8,9 +8,9 @@ use sea_orm::{
     QueryOrder, QuerySelect,
 };
 
-use crate::db::Authority;
 use crate::db::entities::debt::{self, DebtKind, DebtState};
 use crate::db::entities::operation::{self, Cleanup, UndoState};
+use crate::db::{self, Authority};
 use crate::kernel::{Backoff, DebtId, OperationId, Target, Timestamp, VmId};
 use crate::servers::{self, ports, vmids};
 
@@ -71,14 +71,14 @@ fn in_words(kind: DebtKind, subject: &TeardownSubject) -> String {
 
 /// Up to `limit` debts that are due.
 pub(super) async fn due(db: &DatabaseConnection, now: Timestamp, limit: u64) -> Result<Vec<debt::Model>, DbErr> {
-    debt::Entity::find()
+    let due = debt::Entity::find()
         .filter(debt::Column::State.eq(DebtState::Open))
+        .filter(debt::Column::Kind.is_in(DebtKind::all()))
         .filter(debt::Column::NextAttemptAt.lte(now))
         .filter(debt::Column::Subject.is_not_null())
         .order_by_asc(debt::Column::NextAttemptAt)
-        .limit(limit)
-        .all(db)
-        .await
+        .limit(limit);
+    db::readable(due, db).await
 }
 
 /// Claims `row` for one attempt; false when another process has.
@@ -191,7 +191,7 @@ async fn settle(
         let ours = Condition::any().add(debt::Column::OperationId.eq(id));
         ours.add_option(vmid.map(|vmid| debt::Column::Vmid.eq(vmid)))
     };
-    let open = debt::Entity::find().filter(about()).filter(is_open()).all(tx).await?;
+    let open = db::readable(debt::Entity::find().filter(about()).filter(is_open()), tx).await?;
     // Names and numbers are no work of their own: they are released with the last of the other debts.
     let left = open.iter().filter(|debt| debt.kind != DebtKind::Reservation).count();
     if left == 0 {
@@ -251,7 +251,7 @@ pub struct OpenDebts {
 
 /// The open debts by kind; a kind without one is left out.
 pub async fn open_debts(db: &DatabaseConnection) -> Result<Vec<OpenDebts>, DbErr> {
-    let rows: Vec<(DebtKind, i64, Timestamp)> = debt::Entity::find()
+    let rows: Vec<(String, i64, Timestamp)> = debt::Entity::find()
         .select_only()
         .column(debt::Column::Kind)
         .column_as(debt::Column::Id.count(), "count")
@@ -261,7 +261,10 @@ pub async fn open_debts(db: &DatabaseConnection) -> Result<Vec<OpenDebts>, DbErr
         .into_tuple()
         .all(db)
         .await?;
-    Ok(rows.into_iter().map(|(kind, count, since)| OpenDebts { kind, count: count.unsigned_abs(), since }).collect())
+    let known = |(kind, count, since): (String, i64, Timestamp)| {
+        Some(OpenDebts { kind: kind.parse().ok()?, count: count.unsigned_abs(), since })
+    };
+    Ok(rows.into_iter().filter_map(known).collect())
 }
 
 /// Releases VMID, host name and port that the operation `nonce` took for its server.

@@ -14,6 +14,7 @@ use super::subject::TeardownSubject;
 use crate::accounts::{Admin, Caller, Customer};
 use crate::audit::{self, AuditOutcome};
 use crate::containers::{NotListed, list_all, nonce_of};
+use crate::db;
 use crate::db::entities::debt::{self, DebtKind, DebtState};
 use crate::db::entities::operation::{self, OperationState, UndoState};
 use crate::db::entities::reservation;
@@ -193,14 +194,15 @@ pub struct DebtPage {
 /// `GET /api/admin/debts`
 pub async fn debts(_: Admin, query: Query, api: web::Data<TeardownApi>) -> ApiResult<web::Json<DebtPage>> {
     let page = query.page::<DebtId>()?;
-    let mut rows = debt::Entity::find().order_by_desc(debt::Column::Id).limit(page.rows_to_read());
+    let known = debt::Entity::find().filter(debt::Column::Kind.is_in(DebtKind::all()));
+    let mut rows = known.order_by_desc(debt::Column::Id).limit(page.rows_to_read());
     if let Some(state) = query.get::<DebtState>("state")? {
         rows = rows.filter(debt::Column::State.eq(state));
     }
     if let Some(after) = page.after {
         rows = rows.filter(debt::Column::Id.lt(after));
     }
-    let mut rows = rows.all(&api.acceptor.db).await?;
+    let mut rows = db::readable(rows, &api.acceptor.db).await?;
     let next = page.cut(&mut rows, |row| row.id);
     let view = |row: debt::Model| DebtView {
         id: row.id,

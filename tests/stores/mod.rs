@@ -11,6 +11,7 @@ pub mod lease;
 mod lifecycle;
 mod migrate;
 mod new_debts;
+mod newer_release;
 mod payload;
 mod proxy_watch;
 mod queues;

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+};
 
 use crate::db;
-use crate::db::entities::operation::{self, OperationState, UndoState};
+use crate::db::entities::operation::{self, Actor, CancelRule, Cleanup, OperationState, UndoState};
 use crate::db::entities::queue;
 use crate::jobs::ClaimPurpose;
 use crate::jobs::queue::Queue;
@@ -118,18 +120,31 @@ pub(super) fn paused(name: Queue) -> sea_orm::sea_query::SelectStatement {
         .take()
 }
 
-/// The rows whose kind and payload version `registry` has a job for.
-pub(super) fn known_kinds(registry: &Registry) -> Condition {
-    registry.kinds().fold(Condition::any().add(Expr::value(1).eq(0)), |any, (kind, newest)| {
-        any.add(operation::Column::Kind.eq(kind).and(operation::Column::SchemaVersion.between(1, newest)))
-    })
+/// The rows whose columns this release can read: during a deploy a newer one may have written the others.
+pub fn readable() -> Condition {
+    Condition::all()
+        .add(operation::Column::State.is_in(OperationState::ALL.iter().copied()))
+        .add(operation::Column::Unwind.is_in(UndoState::ALL.iter().copied()))
+        .add(operation::Column::Cleanup.is_in(Cleanup::ALL.iter().copied()))
+        .add(operation::Column::BegunBy.is_in(Actor::ALL.iter().copied()))
+        .add(operation::Column::CancelRule.is_in(CancelRule::ALL.iter().copied()))
 }
 
-/// Why the claim failed: it distinguishes only a queued row of an unknown kind.
-async fn diagnose(db: &DatabaseConnection, id: OperationId, registry: &Registry) -> Result<ClaimOutcome, DbErr> {
-    let row = operation::Entity::find_by_id(id).one(db).await?;
-    let unknown = row.is_some_and(|row| {
-        row.state == OperationState::Queued && registry.find(&row.kind, row.schema_version).is_none()
+/// The readable rows whose kind and payload version `registry` has a job for.
+pub(super) fn known_kinds(registry: &Registry) -> Condition {
+    let kinds = registry.kinds().fold(Condition::any().add(Expr::value(1).eq(0)), |any, (kind, newest)| {
+        any.add(operation::Column::Kind.eq(kind).and(operation::Column::SchemaVersion.between(1, newest)))
     });
+    Condition::all().add(kinds).add(readable())
+}
+
+/// Why the claim failed: it distinguishes only a queued row that this worker does not know.
+async fn diagnose(db: &DatabaseConnection, id: OperationId, registry: &Registry) -> Result<ClaimOutcome, DbErr> {
+    let unknown = operation::Entity::find_by_id(id)
+        .filter(operation::Column::State.eq(OperationState::Queued))
+        .filter(known_kinds(registry).not())
+        .count(db)
+        .await?
+        > 0;
     Ok(if unknown { ClaimOutcome::Unknown } else { ClaimOutcome::NotDue })
 }

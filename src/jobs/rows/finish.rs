@@ -2,7 +2,8 @@
 
 use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder,
 };
 
 use crate::db;
@@ -126,7 +127,7 @@ pub(super) async fn record_debts(
     reason: Option<&str>,
     now: Timestamp,
 ) -> Result<(), DbErr> {
-    let known = debt::Entity::find().filter(debt::Column::OperationId.eq(id)).all(tx).await?;
+    let known = db::readable(debt::Entity::find().filter(debt::Column::OperationId.eq(id)), tx).await?;
     for new in debts {
         if known.iter().any(|debt| debt.kind == new.kind && debt.vmid == new.vmid) {
             continue;
@@ -171,7 +172,7 @@ async fn note_debts(tx: &impl ConnectionTrait, id: OperationId) -> Result<(), Db
     let open = debt::Entity::find()
         .filter(debt::Column::OperationId.eq(id))
         .filter(debt::Column::State.eq(debt::DebtState::Open));
-    if open.one(tx).await?.is_none() {
+    if open.count(tx).await? == 0 {
         return Ok(());
     }
     operation::Entity::update_many()

@@ -19,6 +19,7 @@ use crate::jobs::registry::Registry;
 use crate::jobs::settings::JobSettings;
 use crate::kernel::Timestamp;
 
+use super::claim::readable;
 use super::finish::footprint;
 use super::owner::{in_progress, owned_by};
 use super::settle::{Cause, Settlement};
@@ -37,9 +38,8 @@ pub async fn recover_expired(
         .filter(operation::Column::Queue.eq(name.as_str()))
         .filter(abandoned(registry.jobs(), settings.grace, &db::now_expr(db)))
         .order_by_asc(operation::Column::LeaseUntil)
-        .limit(50)
-        .all(db)
-        .await?;
+        .limit(50);
+    let expired = db::readable(expired, db).await?;
     let mut recovered = 0;
     for row in expired {
         let Some(job) = registry.find(&row.kind, row.schema_version) else { continue };
@@ -97,6 +97,7 @@ fn abandoned<'a>(jobs: impl IntoIterator<Item = &'a dyn Job>, grace: Duration, n
             Condition::all()
                 .add(operation::Column::Kind.eq(spec.kind))
                 .add(operation::Column::SchemaVersion.between(1, spec.version))
+                .add(readable())
                 .add(in_progress())
                 .add(
                     Condition::any()

@@ -104,7 +104,7 @@ pub async fn queue_statuses(db: &DatabaseConnection) -> Result<Vec<QueueStatus>,
 
 /// The number of operations that ended since `since`, by queue.
 pub async fn ended_since(db: &DatabaseConnection, since: Timestamp) -> Result<BTreeMap<String, EndedCounts>, DbErr> {
-    let counts: Vec<(String, i64, OperationState)> =
+    let counts: Vec<(String, i64, String)> =
         of_known_queues(Condition::all().add(operation::Column::FinishedAt.gte(since)))
             .column(operation::Column::State)
             .group_by(operation::Column::State)
@@ -115,6 +115,7 @@ pub async fn ended_since(db: &DatabaseConnection, since: Timestamp) -> Result<BT
     for (queue, count, state) in counts {
         let of_queue = ended.entry(queue).or_default();
         let count = count.unsigned_abs();
+        let Ok(state) = state.parse() else { continue };
         match state {
             OperationState::Succeeded => of_queue.succeeded = count,
             OperationState::Failed => of_queue.failed = count,

@@ -26,10 +26,8 @@ pub(super) async fn list(
         .filter(debt::Column::State.eq(state))
         .order_by_asc(debt::Column::CreatedAt)
         .order_by_asc(debt::Column::Id)
-        .limit(limit)
-        .all(db)
-        .await
-        .context("debts could not be listed")?;
+        .limit(limit);
+    let rows = db::readable(rows, db).await.context("debts could not be listed")?;
     let debts: Vec<DebtView> = rows.into_iter().map(DebtView::from).collect();
     output.print(&json!({"debts": debts}), |_| {
         let rows = debts.iter().map(|debt| {
@@ -77,7 +75,7 @@ pub(super) async fn release(
 
 /// The debts of one operation, the oldest first.
 pub(super) async fn of(db: &impl ConnectionTrait, id: OperationId) -> Result<Vec<DebtView>, DbErr> {
-    let rows =
-        debt::Entity::find().filter(debt::Column::OperationId.eq(id)).order_by_asc(debt::Column::Id).all(db).await?;
+    let rows = debt::Entity::find().filter(debt::Column::OperationId.eq(id)).order_by_asc(debt::Column::Id);
+    let rows = db::readable(rows, db).await?;
     Ok(rows.into_iter().map(DebtView::from).collect())
 }

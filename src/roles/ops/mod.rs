@@ -64,10 +64,8 @@ async fn list(
         .filter(wanted)
         .order_by_desc(operation::Column::CreatedAt)
         .order_by_desc(operation::Column::Id)
-        .limit(limit)
-        .all(db)
-        .await
-        .context("operations could not be listed")?;
+        .limit(limit);
+    let rows = db::readable(rows, db).await.context("operations could not be listed")?;
     let operations: Vec<OperationView> = rows.into_iter().map(OperationView::from).collect();
     output.print(&json!({"operations": operations}), |_| rows_text(&operations, now))
 }

@@ -80,10 +80,8 @@ async fn find(db: &DatabaseConnection, queue: Option<Queue>, which: Condition) -
         .filter(Condition::all().add_option(of_queue))
         .order_by_asc(operation::Column::RunAfter)
         .order_by_asc(operation::Column::Id)
-        .limit(PAGE)
-        .all(db)
-        .await
-        .context("operations could not be listed")?;
+        .limit(PAGE);
+    let rows = db::readable(rows, db).await.context("operations could not be listed")?;
     Ok(rows.into_iter().map(OperationView::from).collect())
 }
 

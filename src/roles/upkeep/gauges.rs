@@ -85,6 +85,9 @@ pub async fn read_database(db: &DatabaseConnection, metrics: &StoreMetrics) -> R
         set(QueueGauge::Dead, status.dead);
         set(QueueGauge::Debts, status.debts);
     }
+    for (table, count) in db::skipped_rows() {
+        metrics.skipped(table, count);
+    }
     let open = open_debts(db).await?;
     for kind in DebtKind::all() {
         let of_kind = open.iter().find(|open| open.kind == kind);

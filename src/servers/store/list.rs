@@ -6,6 +6,7 @@ use sea_orm::{
     QuerySelect,
 };
 
+use crate::db;
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
 use crate::db::entities::operation::{self, OperationState};
 use crate::kernel::{InstanceId, OperationId, Timestamp, UserId, VmId};
@@ -17,7 +18,7 @@ pub async fn list_owned(
     after: Option<VmId>,
     limit: u64,
 ) -> Result<Vec<instance::Model>, DbErr> {
-    page(after, limit).filter(instance::Column::UserId.eq(owner)).all(db).await
+    db::readable(readable_page(after, limit).filter(instance::Column::UserId.eq(owner)), db).await
 }
 
 /// At most `limit` servers of all owners behind `after`, by VMID.
@@ -26,7 +27,7 @@ pub async fn list_all(
     after: Option<VmId>,
     limit: u64,
 ) -> Result<Vec<instance::Model>, DbErr> {
-    page(after, limit).all(db).await
+    db::readable(readable_page(after, limit), db).await
 }
 
 fn page(after: Option<VmId>, limit: u64) -> sea_orm::Select<instance::Entity> {
@@ -35,6 +36,13 @@ fn page(after: Option<VmId>, limit: u64) -> sea_orm::Select<instance::Entity> {
         Some(vmid) => rows.filter(instance::Column::Vmid.gt(vmid)),
         None => rows,
     }
+}
+
+/// A page without the rows whose columns this release cannot read, so that a short page is the last one.
+fn readable_page(after: Option<VmId>, limit: u64) -> sea_orm::Select<instance::Entity> {
+    page(after, limit)
+        .filter(instance::Column::Lifecycle.is_in(Lifecycle::ALL.iter().copied()))
+        .filter(instance::Column::Kind.is_in(InstanceKind::ALL.iter().copied()))
 }
 
 /// Where the agent of a server listens.
@@ -82,19 +90,19 @@ pub async fn list_places(db: &impl ConnectionTrait) -> Result<Vec<(VmId, String)
 
 /// At most `limit` servers in service.
 pub async fn list_active(db: &impl ConnectionTrait, limit: u64) -> Result<Vec<instance::Model>, DbErr> {
-    active().limit(limit).all(db).await
+    db::readable(active().limit(limit), db).await
 }
 
 /// Every game server in service, by number.
 pub async fn list_active_games(db: &impl ConnectionTrait) -> Result<Vec<instance::Model>, DbErr> {
     let games = active().filter(instance::Column::Kind.eq(InstanceKind::Game));
-    games.order_by_asc(instance::Column::Vmid).all(db).await
+    db::readable(games.order_by_asc(instance::Column::Vmid), db).await
 }
 
 /// At most `limit` servers in service whose public side is due at `now`, the longest due first.
 pub async fn list_due(db: &impl ConnectionTrait, now: Timestamp, limit: u64) -> Result<Vec<instance::Model>, DbErr> {
     let due = active().filter(instance::Column::EdgeDueAt.lte(now));
-    due.order_by_asc(instance::Column::EdgeDueAt).limit(limit).all(db).await
+    db::readable(due.order_by_asc(instance::Column::EdgeDueAt).limit(limit), db).await
 }
 
 /// How many servers in service have work left at their edge.
@@ -104,11 +112,13 @@ pub async fn count_unsettled(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
 
 /// At most `limit` servers that have something left to do at their public side, those being deleted included.
 pub async fn list_unsettled(db: &impl ConnectionTrait, limit: u64) -> Result<Vec<instance::Model>, DbErr> {
-    instance::Entity::find().filter(instance::Column::EdgeDueAt.is_not_null()).limit(limit).all(db).await
+    db::readable(instance::Entity::find().filter(instance::Column::EdgeDueAt.is_not_null()).limit(limit), db).await
 }
 
 fn active() -> sea_orm::Select<instance::Entity> {
-    instance::Entity::find().filter(instance::Column::Lifecycle.eq(Lifecycle::Active))
+    instance::Entity::find()
+        .filter(instance::Column::Lifecycle.eq(Lifecycle::Active))
+        .filter(instance::Column::Kind.is_in(InstanceKind::ALL.iter().copied()))
 }
 
 /// A server of an owner, or an operation that is making one.

@@ -63,6 +63,7 @@ pub struct StoreMetrics {
     redis_limit: Gauges<0>,
     redis_fit: Gauges<0>,
     purged: Counters<1>,
+    skipped: Gauges<1>,
     debts: Gauges<1>,
     debt_age: Gauges<1>,
     blocked: Gauges<1>,
@@ -98,6 +99,12 @@ impl StoreMetrics {
                 Family::default(),
             ),
             purged: book.counter("rows_purged", &["table"], "Expired rows that were deleted", Family::default()),
+            skipped: book.gauge(
+                "rows_skipped",
+                &["table"],
+                "Rows that this process could not read and skipped since it started",
+                Family::default(),
+            ),
             debts: book.gauge("debts_open", &["kind"], "Open debts", Family::default()),
             debt_age: book.gauge(
                 "debts_oldest_age_seconds",
@@ -138,6 +145,11 @@ impl StoreMetrics {
         self.redis_used.get_or_create(&[]).set(whole(used));
         self.redis_limit.get_or_create(&[]).set(whole(limit));
         self.redis_fit.get_or_create(&[]).set(i64::from(noeviction));
+    }
+
+    /// Records that this process has skipped `count` rows of `table`.
+    pub fn skipped(&self, table: &'static str, count: u64) {
+        self.skipped.get_or_create(&[("table", table)]).set(whole(count));
     }
 
     /// Records that `count` debts of a kind are open, the oldest of them for `age` seconds.
