@@ -82,8 +82,10 @@ fn earlier(now: Timestamp) -> Timestamp {
 
 async fn operations_of_a_newer_release_stop_no_recovery_and_no_sweep(test: TestDb) {
     let db = &test.db;
-    let (registry, settings) =
-        (Registry::for_queue(Queue::Provision).with(Arc::new(Idle)).unwrap(), JobSettings { slots: None, ..JobSettings::default() });
+    let (registry, settings) = (
+        Registry::for_queue(Queue::Provision).with(Arc::new(Idle)).unwrap(),
+        JobSettings { slots: None, ..JobSettings::default() },
+    );
     let now = db::now(db).await.unwrap();
     let queued = rows::queued(Queue::Provision, "repair", earlier(now));
     let running = operation::Model {
