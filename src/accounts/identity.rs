@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use sea_orm::DeriveValueType;
 
+use super::password_hash::normalized;
+
 /// Why a text is not a valid email address, username or password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
@@ -104,13 +106,14 @@ impl fmt::Display for Username {
 
 /// Checks whether `password` is acceptable for the account of `email` and `username`.
 pub fn check_password(password: &str, email: &str, username: &str) -> Result<(), IdentityError> {
+    let password = normalized(password);
     if !(10..=128).contains(&password.chars().count()) {
         return Err(IdentityError::PasswordLength);
     }
     let mut characters = password.chars();
     let first = characters.next();
     let repeated = characters.all(|c| Some(c) == first);
-    let named = [email, username].iter().any(|name| name.eq_ignore_ascii_case(password));
+    let named = [email, username].iter().any(|name| name.eq_ignore_ascii_case(&password));
     if repeated || named { Err(IdentityError::PasswordGuessable) } else { Ok(()) }
 }
 
@@ -155,6 +158,7 @@ mod tests {
         assert_eq!(check("short"), Err(IdentityError::PasswordLength));
         assert_eq!(check(&"x1".repeat(65)), Err(IdentityError::PasswordLength));
         assert_eq!(check("aaaaaaaaaaaa"), Err(IdentityError::PasswordGuessable));
+        assert_eq!(check("a\u{ff41}a\u{ff41}a\u{ff41}a\u{ff41}a\u{ff41}"), Err(IdentityError::PasswordGuessable));
         assert_eq!(check("Ada-Lovelace"), Err(IdentityError::PasswordGuessable));
     }
 }

@@ -9,14 +9,17 @@
 pub mod admin;
 mod caller;
 mod error;
+mod hash_threads;
 pub mod http;
 mod identity;
 mod password;
+mod password_hash;
 pub mod store;
 mod token;
 
 pub use caller::{Admin, Authenticator, Caller, Customer, Proofs, SignedIn, unauthenticated};
 pub use error::AccountError;
 pub use identity::{EmailAddress, IdentityError, Username, check_password};
-pub use password::{PasswordCheck, PasswordError, Passwords};
+pub use password::{PasswordError, Passwords};
+pub use password_hash::PasswordCheck;
 pub use token::{TokenClaims, TokenError, TokenSigner};

@@ -27,8 +27,8 @@ use crate::router::{self, Allowances, Apis, Credentials, DatabaseProbe, Parts, P
 use crate::telemetry::Metrics;
 use crate::web::{AllowedOrigins, ClientPolicy, RateLimiter, TrustedProxies};
 
-/// Passwords hashed at one time; each takes a processor and 19 MiB for a moment.
-const PARALLEL_PASSWORDS: usize = 4;
+/// Passwords hashed at one time; each takes a processor and 19 MiB, some 40 a second.
+const PARALLEL_PASSWORDS: usize = 2;
 
 /// Event streams that may be open at one time.
 const MOST_STREAMS: usize = 1000;

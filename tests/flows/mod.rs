@@ -3,6 +3,7 @@
 mod customer;
 mod debts;
 mod live;
+mod login_memory;
 mod metrics;
 mod new_job;
 mod operator;
