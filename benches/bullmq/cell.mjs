@@ -1,5 +1,5 @@
-// One measured piece of work with BullMQ, in a process of its own: cell.mjs <work> <redis port> <jobs> <at a time>.
-// The last line it prints is its result as JSON. benches/jobs/cell.rs does the same with zpack.
+// One measured workload of BullMQ, in a process of its own: cell.mjs <work> <redis port> <jobs> <at a time>.
+// The last line of its output is the result as JSON. benches/jobs/cell.rs does the same with zpack.
 import { Queue, Worker } from 'bullmq';
 
 const [work, port, jobs, width] = [process.argv[2], ...process.argv.slice(3).map(Number)];
@@ -11,7 +11,7 @@ const now = () => Number(process.hrtime.bigint());
 const payload = () => ({ sent: now(), padding });
 const say = (line) => process.stdout.write(`${line}\n`);
 
-// Runs `done`, which counts, and tells the time and the processor time of this process until then.
+// Runs `done`, which counts, and returns the wall-clock and processor time of this process until it resolves.
 async function measured(done) {
   const [began, cpu] = [now(), process.cpuUsage()];
   await done();
@@ -34,7 +34,7 @@ async function enqueue() {
   return result;
 }
 
-// Handles `jobs` jobs. Calls `ready` before the first may be received.
+// Handles `jobs` jobs. Calls `ready` before the first one can be received.
 async function handle(ready) {
   const latencies = [];
   let finish;
@@ -62,7 +62,7 @@ async function consume() {
   return { latencies };
 }
 
-// `width` jobs a second, on time whatever the answers.
+// Enqueues `width` jobs a second, on schedule whatever the responses.
 async function produce() {
   const queue = new Queue(name, { connection, defaultJobOptions });
   await queue.waitUntilReady();
@@ -78,7 +78,7 @@ async function produce() {
   return {};
 }
 
-// Tells when a job starts, and never ends it.
+// Runs a job that reports its start and never ends.
 async function hold() {
   const worker = new Worker(name, () => (say('started'), new Promise(() => {})), { connection });
   await worker.waitUntilReady();

@@ -1,8 +1,8 @@
-//! One measured piece of work with zpack, in a process of its own. The last line it prints is its result as JSON.
+//! One measured workload of zpack, in a process of its own. The last line of its output is the result as JSON.
 //! benches/bullmq/cell.mjs does the same with BullMQ.
 //!
-//! With a database it is the worker as it ships. Without one, the ids are received and dropped by the worker's own
-//! [`Intake`], and handling is counting.
+//! With a database, this is the worker as it ships. Without one, the worker's own [`Intake`] receives and acknowledges
+//! the ids, and a handler only counts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ use zpack::telemetry::Metrics;
 const QUEUE: Queue = Queue::Provision;
 const KIND: &str = "bench";
 
-/// What a cell is told on its command line.
+/// The command line arguments of a cell.
 pub struct Cell {
     pub work: String,
     pub port: u16,
@@ -38,7 +38,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// Reads `<work> <redis port> <jobs> <at a time> [database]`.
+    /// Parses `<work> <redis port> <jobs> <at a time> [database]`.
     pub fn parse(arguments: &[String]) -> Self {
         Self {
             work: arguments[0].clone(),
@@ -49,7 +49,7 @@ impl Cell {
         }
     }
 
-    /// Does the work and prints the result.
+    /// Runs the workload and prints the result.
     pub async fn run(&self) {
         let result = match self.work.as_str() {
             "enqueue" => self.enqueue().await,
@@ -104,7 +104,7 @@ impl Cell {
                 "cpu": ended.1.saturating_sub(watch.cpu).as_secs_f64() })
     }
 
-    /// Tells when each id was started.
+    /// Runs jobs, and returns when each id was started.
     async fn consume(&self) -> Value {
         let counter = Counter::new(self.jobs);
         self.handle(&counter, || {
@@ -119,7 +119,8 @@ impl Cell {
         json!({ "started": started })
     }
 
-    /// `width` ids a second, on time whatever the answers. Tells when each was begun and when its row was committed.
+    /// Enqueues `width` ids a second, on schedule whatever the responses. Returns when each enqueue began and when its
+    /// row was committed.
     async fn produce(&self) -> Value {
         let enqueuer = Enqueuer { lists: self.lists(), db: self.db().await };
         enqueuer.lists.ready(QUEUE).await.unwrap();
@@ -141,7 +142,7 @@ impl Cell {
         json!({ "sent": sent })
     }
 
-    /// Tells when a job starts, and never ends it.
+    /// Runs a job that reports its start and never ends.
     async fn hold(&self) -> Value {
         let worker = self.worker(Arc::new(Holder), JobSettings::default(), self.db().await.unwrap());
         tokio::spawn(async {
@@ -152,7 +153,7 @@ impl Cell {
         Value::Null
     }
 
-    /// Handles as many ids as `counter` wants. Calls `ready` before the first may be received.
+    /// Handles as many ids as `counter` expects. Calls `ready` before the first one can be received.
     async fn handle(&self, counter: &Counter, ready: impl FnOnce()) {
         let Some(db) = self.db().await else {
             let intake = Intake {
@@ -207,7 +208,7 @@ fn elapsed(clock: ClockId) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Time and processor time of this process since a moment.
+/// Wall-clock time and processor time of this process since a moment.
 struct Watch {
     began: Duration,
     cpu: Duration,
@@ -224,7 +225,7 @@ impl Watch {
     }
 }
 
-/// Work of a usual size that is nothing to do.
+/// A payload of a usual size for a job that does nothing.
 #[derive(Serialize, Deserialize)]
 struct Padding {
     padding: String,
@@ -253,7 +254,7 @@ impl Work for Padding {
     }
 }
 
-/// Enqueues as the API does: the row first, when there is a database, then the ring.
+/// Enqueues as the API does: the row first, if there is a database, then the offer.
 #[derive(Clone)]
 struct Enqueuer {
     lists: Lists,
@@ -279,12 +280,12 @@ impl Enqueuer {
     }
 }
 
-/// Counts ids down and notes when each was started; stops the worker after the last.
+/// Counts ids down and records when each was started; stops the worker after the last one.
 #[derive(Clone)]
 struct Counter {
     left: Arc<AtomicUsize>,
     started: Arc<Mutex<Vec<(OperationId, Duration)>>>,
-    /// Time and processor time after the last.
+    /// Wall-clock time and processor time after the last id.
     ended: Arc<Mutex<Option<(Duration, Duration)>>>,
     stop: CancellationToken,
 }
@@ -320,7 +321,7 @@ impl Handler for Counter {
     }
 }
 
-/// Never ends.
+/// A job that never ends.
 struct Holder;
 
 macro_rules! bench_job {

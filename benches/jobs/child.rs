@@ -1,4 +1,4 @@
-//! The processes that do the measured work.
+//! The processes that run the measured workloads.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
-/// Who does the work.
+/// The system under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum System {
     /// zpack without the claim in SQL.
@@ -28,13 +28,13 @@ impl System {
     }
 }
 
-/// A process at work. It is killed when this is dropped.
+/// A running process. It is killed when this is dropped.
 pub struct Work {
     child: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
 }
 
-/// What to start: the work, the Redis, the number of jobs, and how many at a time or a second.
+/// What to run: the workload, the Redis, the number of jobs, and how many at a time or a second.
 #[derive(Clone, Copy)]
 pub struct Order<'a> {
     pub system: System,
@@ -46,7 +46,7 @@ pub struct Order<'a> {
 }
 
 impl Order<'_> {
-    /// The command line that does it.
+    /// The command line of the process.
     pub fn command(&self) -> Vec<String> {
         let mut command = match self.system {
             System::BullMq => {
@@ -71,17 +71,17 @@ impl Order<'_> {
         Work { child, lines }
     }
 
-    /// Does it and returns its result.
+    /// Runs it to the end and returns its result.
     pub fn finish(&self) -> Value {
         self.start().result()
     }
 }
 
 impl Work {
-    /// Waits until it says `word`.
+    /// Waits until the process prints `word`.
     pub fn says(&mut self, word: &str) {
         loop {
-            let line = self.lines.next().expect("the process goes on").unwrap();
+            let line = self.lines.next().expect("the process is still running").unwrap();
             if line == word {
                 return;
             }
@@ -89,7 +89,7 @@ impl Work {
         }
     }
 
-    /// Its last line.
+    /// The result on its last line.
     pub fn result(mut self) -> Value {
         let last = self.lines.by_ref().map(Result::unwrap).last().expect("a result");
         assert!(self.child.wait().unwrap().success(), "a cell failed: {last}");
@@ -104,7 +104,7 @@ impl Drop for Work {
     }
 }
 
-/// The folder of BullMQ's side.
+/// The directory with the cells of BullMQ.
 pub fn bullmq() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/bullmq")
 }

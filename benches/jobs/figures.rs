@@ -1,4 +1,4 @@
-//! Samples of one figure over the repetitions, and the figures of a run.
+//! Samples of each figure over the repetitions of a run.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use crate::child::System;
 
-/// All samples, by what was measured and for whom.
+/// All samples, by figure and system.
 #[derive(Default)]
 pub struct Figures(BTreeMap<(String, System), Vec<f64>>);
 
-/// A median with the least and the most.
+/// A median with its minimum and maximum.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread {
     pub median: f64,
@@ -48,7 +48,7 @@ impl Figures {
     }
 }
 
-/// The value below which `share` of the samples are.
+/// The percentile of `samples` at `share`, from 0 to 1.
 pub fn percentile(samples: &mut [f64], share: f64) -> f64 {
     assert!(!samples.is_empty(), "no job was started");
     samples.sort_by(f64::total_cmp);

@@ -1,15 +1,15 @@
-//! On what, and of what, the figures are.
+//! The machine and the versions that the figures depend on.
 
 use std::process::Command;
 
-/// The first line a program prints; "unknown" when it cannot be asked.
+/// The first line that a program prints, or "unknown" if it cannot be run.
 pub fn ask(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     text.lines().next().filter(|line| !line.is_empty()).unwrap_or("unknown").to_owned()
 }
 
-/// The version of a package of BullMQ's side.
+/// The version of a package of the BullMQ cells.
 pub fn node_package(name: &str) -> String {
     let path = crate::child::bullmq().join("node_modules").join(name).join("package.json");
     let text = std::fs::read_to_string(path).unwrap_or_default();

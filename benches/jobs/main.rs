@@ -1,14 +1,14 @@
-//! Measures the job runtime beside BullMQ on one private Redis, and writes docs/benchmarks/jobs.md. Run by `make bench`;
-//! docs/benchmarks/README.md tells how to read it.
+//! Benchmarks the job runtime against BullMQ on one private Redis, and writes docs/benchmarks/jobs.md. `make bench`
+//! runs it; docs/benchmarks/README.md explains how to read the report.
 //!
-//! Every measured piece of work ([`cell`]) runs in a process of its own, this program again or `cell.mjs` of BullMQ,
-//! because the processor time and the memory of one must not be those of the other.
+//! Every measured workload ([`cell`]) runs in a process of its own, this program again or BullMQ's `cell.mjs`, so that
+//! the processor time and the memory of each are measured separately.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a benchmark that cannot go on fails"
+    reason = "a benchmark that cannot continue fails"
 )]
 
 mod cell;

@@ -1,4 +1,4 @@
-//! What is measured, in which order.
+//! What is measured, and in which order.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,20 +11,21 @@ use crate::report::{Facts, write};
 use crate::stores::{Postgres, Redis};
 use crate::{machine, recovery};
 
-/// How much is measured. A smaller run is asked for by the environment and writes no report unless told where.
+/// The size of a run. Environment variables can make it smaller; a smaller run writes a report only to an explicit
+/// directory.
 pub struct Size {
     pub repeats: usize,
-    /// Jobs of a drain at 10 and 100 at a time, and of an enqueue.
+    /// The number of jobs of a drain at 10 and 100 at a time, and of an enqueue.
     pub jobs: usize,
     /// The same where each job is a row.
     pub rows: usize,
-    /// Seconds of start latency.
+    /// How many seconds start latency is measured for.
     pub seconds: usize,
-    /// Whether workers are killed.
+    /// Whether recovery from killed workers is measured.
     pub recovery: bool,
 }
 
-/// Jobs a second while the start latency is measured.
+/// The number of jobs a second while start latency is measured.
 pub const RATE: u32 = 200;
 
 impl Size {
@@ -66,7 +67,7 @@ pub async fn run() {
     let mut loads = vec![load];
     for turn in 0..bench.size.repeats {
         println!("bench: repetition {} of {}", turn + 1, bench.size.repeats);
-        // Each is first as often as it is last, so that no one always runs on a warmer machine.
+        // Each system runs first as often as it runs last, so that none always finds a warmer machine.
         let mut systems = System::ALL;
         if turn % 2 == 1 {
             systems.reverse();
@@ -109,12 +110,12 @@ impl Bench {
         }
     }
 
-    /// Fills the queue, and empties it `width` at a time.
+    /// Fills the queue, then drains it `width` at a time.
     async fn enqueue_and_drain(&mut self, system: System, width: u32) {
         let jobs = self.size.of(system, width);
         self.clear(system).await;
         let empty = self.redis.reset().await;
-        // What is enqueued for the drain at 100 tells nothing new.
+        // The enqueue before the drain at 100 would repeat the one at 10.
         let writers = if width == 1 { 1 } else { 50 };
         let enqueued = self.order(system, "enqueue", jobs, writers).finish();
         let full = self.redis.work().await;
@@ -136,7 +137,7 @@ impl Bench {
         }
     }
 
-    /// Start latency at [`RATE`], ten places free.
+    /// Start latency at [`RATE`], with ten free slots.
     async fn start_latency(&mut self, system: System) {
         self.clear(system).await;
         let jobs = self.size.seconds * RATE as usize;
@@ -147,7 +148,7 @@ impl Bench {
         let consumed = consumer.result();
         let after = self.redis.work().await;
         let latencies = latencies(&sent, &consumed);
-        // The first second is for warming up.
+        // The first second is warm-up.
         for (from, mut samples) in latencies {
             let mut samples = samples.split_off(samples.len().min(RATE as usize));
             for (name, share) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)] {
@@ -163,7 +164,8 @@ fn seconds(result: &Value) -> f64 {
     result["seconds"].as_f64().unwrap()
 }
 
-/// Milliseconds to the start, in the order of sending: from the call that enqueues, and from the commit of the row.
+/// Milliseconds to the start of each job, in the order of sending: from the enqueue call, and from the commit of the
+/// row.
 fn latencies(sent: &Value, consumed: &Value) -> Vec<(&'static str, Vec<f64>)> {
     let millis = |nanos: f64| nanos / 1e6;
     if let Some(latencies) = consumed["latencies"].as_array() {
@@ -180,7 +182,7 @@ fn latencies(sent: &Value, consumed: &Value) -> Vec<(&'static str, Vec<f64>)> {
     vec![("start", from(1)), ("start after commit", from(2))]
 }
 
-/// Where a drain at 10 spends its time, when `perf` can tell.
+/// Where a drain at 10 spends its time, if `perf` is available.
 fn profiled(system: System, port: u16, database: &str) -> Option<String> {
     let jobs = if system == System::Sql { 1_500 } else { 20_000 };
     let order = |work| Order { system, work, port, jobs, width: if work == "enqueue" { 50 } else { 10 }, database };

@@ -1,11 +1,12 @@
-//! How long a job waits for another worker after `kill -9` of the one that ran it, with the settings both ship with.
+//! How long a job waits for another worker after `kill -9` of its own, with the default settings of both systems.
 
 use std::time::Instant;
 
 use crate::child::{Order, System};
 use crate::stores::{Postgres, Redis};
 
-/// Seconds from the kill to the second start, for `times` workers of each system, all at the same time: they mostly wait.
+/// Seconds from the kill to the second start, for `times` workers of each system. They run at the same time, because
+/// they mostly wait.
 pub async fn measure(postgres: &Postgres, times: usize) -> Vec<(System, f64)> {
     let mut cases = Vec::new();
     for turn in 0..times {
@@ -16,7 +17,7 @@ pub async fn measure(postgres: &Postgres, times: usize) -> Vec<(System, f64)> {
     }
     let mut waits = Vec::new();
     for (system, database) in cases {
-        // A Redis for each, because only one of them may see the job.
+        // One Redis for each worker, because only one worker may receive the job.
         let redis = Redis::start().await;
         waits.push(tokio::task::spawn_blocking(move || {
             let seconds = kill_and_wait(system, redis.port, &database);

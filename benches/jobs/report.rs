@@ -1,4 +1,4 @@
-//! The report: docs/benchmarks/jobs.md, and every sample beside it.
+//! The report, docs/benchmarks/jobs.md, and a file with every sample beside it.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,16 +10,16 @@ use crate::figures::{Figures, Spread};
 use crate::machine;
 use crate::plan::{RATE, Size};
 
-/// What the figures depend on.
+/// The circumstances of the run.
 pub struct Facts {
     pub redis: String,
     pub postgres: String,
-    /// Load average before the run and after each repetition.
+    /// The load average before the run and after each repetition.
     pub loads: Vec<f64>,
     pub size: Size,
 }
 
-/// A row of a table: title, figure, digits after the point, and whether a larger one is better.
+/// A row of a table: title, figure, decimal places, and whether a larger value is better.
 type Row = (&'static str, &'static str, usize, bool);
 
 const THROUGHPUT: &[Row] = &[
@@ -50,7 +50,7 @@ const COST: &[Row] = &[
 
 const RECOVERY: &[Row] = &[("seconds to the second start", "recovery", 1, false)];
 
-/// What is to be reached.
+/// A bound that a figure has to meet.
 struct Gate {
     what: &'static str,
     system: System,
@@ -83,7 +83,7 @@ fn gates(figures: &Figures) -> Vec<Gate> {
     ]
 }
 
-/// Writes the report and the samples to `folder`. `profile` is asked about the systems that miss a gate.
+/// Writes the report and the samples to `folder`. Calls `profile` for each system that misses a gate.
 pub fn write(folder: &Path, figures: &Figures, facts: &Facts, profile: impl Fn(System) -> Option<String>) {
     let mut text = String::new();
     head(&mut text, facts);

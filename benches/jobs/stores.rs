@@ -1,4 +1,4 @@
-//! The Redis and the PostgreSQL of a run, and what they tell of themselves.
+//! The Redis and the PostgreSQL of a run, and their statistics.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use zpack::kernel::Secret;
 use crate::support::postgres::PrivatePostgres;
 use crate::support::redis::PrivateRedis;
 
-/// Commands of the connection itself and of this program.
+/// Commands of the connection and of this program, which are not counted.
 const NOT_COUNTED: &[&str] =
     &["info", "config|resetstat", "config|get", "flushall", "client", "hello", "auth", "select"];
 
@@ -21,14 +21,14 @@ pub struct Redis {
     _server: PrivateRedis,
 }
 
-/// What Redis did since the last [`Redis::reset`].
+/// The work of Redis since the last [`Redis::reset`].
 #[derive(Clone, Debug, Default)]
 pub struct RedisWork {
-    /// Calls by command, those inside scripts too.
+    /// Calls by command, including those from scripts.
     pub calls: BTreeMap<String, u64>,
-    /// Seconds of processor time since its start.
+    /// Seconds of processor time since Redis started.
     pub cpu: f64,
-    /// Bytes in use.
+    /// Bytes of memory in use.
     pub memory: f64,
 }
 
@@ -46,12 +46,12 @@ impl Redis {
         Self { port: server.port(), connection, _server: server }
     }
 
-    /// Forgets everything.
+    /// Deletes everything.
     pub async fn flush(&self) {
         redis::cmd("FLUSHALL").exec_async(&mut self.connection.clone()).await.unwrap();
     }
 
-    /// Starts to count.
+    /// Resets the statistics, and returns the baseline.
     pub async fn reset(&self) -> RedisWork {
         redis::cmd("CONFIG").arg("RESETSTAT").exec_async(&mut self.connection.clone()).await.unwrap();
         self.work().await
@@ -91,7 +91,7 @@ fn number(info: &BTreeMap<String, String>, name: &str) -> f64 {
     info[name].parse().unwrap()
 }
 
-/// A private PostgreSQL with its default durability: a commit waits for the disk.
+/// A private PostgreSQL with the default durability: a commit waits for the disk.
 pub struct Postgres(PrivatePostgres);
 
 impl Postgres {
@@ -111,7 +111,7 @@ impl Postgres {
         url
     }
 
-    /// Forgets all operations.
+    /// Deletes all operations.
     pub async fn clear(&self, url: &str) {
         let db = db::connect(&Secret::new(url), 1).await.unwrap();
         db.execute_unprepared("TRUNCATE operations, operation_events, operation_steps, queue_slots").await.unwrap();

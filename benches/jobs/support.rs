@@ -1,5 +1,5 @@
-//! The private servers of the tests.
-#![allow(dead_code, reason = "the tests use more of it")]
+//! The private servers that the tests use.
+#![allow(dead_code, reason = "only the tests use all of it")]
 
 #[path = "../../tests/support/guardian.rs"]
 pub mod guardian;

@@ -1,4 +1,4 @@
-//! Writes what an operator did on the command line to the audit log.
+//! Records an operator's command in the audit log.
 
 use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::audit::{self, AuditOutcome, Entry};
 use crate::kernel::Timestamp;
 
-/// Records that the operator did `action` to `subject`, in the transaction that does it.
+/// Records that the operator performed `action` on `subject`, in the transaction that performs it.
 pub async fn record(
     tx: &impl ConnectionTrait,
     action: &'static str,

@@ -1,4 +1,4 @@
-//! The tasks of a role under its runner, each with a place where a test may break it.
+//! The background tasks of a role, each with a failpoint for tests.
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use crate::background::{PassError, Report, Runner, Schedule, Task, TaskName};
 use crate::jobs::Failpoints;
 
-/// Adds `tasks` to `runner`. Before each pass of a task the place `task.<name>` is reached.
+/// Adds `tasks` to `runner`. Before each pass of a task, the failpoint `task.<name>` is reached.
 pub(super) fn add_all(runner: &mut Runner, tasks: Vec<Box<dyn Task>>, failpoints: &Failpoints) {
     for task in tasks {
         let place = format!("task.{}", task.name().task);
@@ -14,7 +14,7 @@ pub(super) fn add_all(runner: &mut Runner, tasks: Vec<Box<dyn Task>>, failpoints
     }
 }
 
-/// A task that a test may break.
+/// A task with a failpoint before each pass.
 struct Breakable {
     task: Box<dyn Task>,
     failpoints: Failpoints,

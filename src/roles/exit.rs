@@ -1,4 +1,4 @@
-//! How a command ends: its exit status, and an error as a chain on standard error.
+//! How a command ends: with an exit status, and with its error and all causes on standard error.
 
 use std::process::ExitCode;
 
@@ -8,16 +8,16 @@ use crate::db::ConnectError;
 use crate::db::migrate::MigrateError;
 use crate::kernel::{Classify, Failure};
 
-/// It cannot be done as it was asked for.
+/// The command cannot be carried out.
 const FAILED: u8 = 1;
 
-/// `EX_TEMPFAIL` of sysexits: a peer is away, the same command may work later.
+/// `EX_TEMPFAIL` of sysexits: a peer does not answer; the same command may succeed later.
 const TEMPORARY: u8 = 75;
 
-/// `EX_SOFTWARE` of sysexits: a part of a role panicked or ended, which only a restart brings back.
+/// `EX_SOFTWARE` of sysexits: a part of a role panicked or ended, and only a restart brings it back.
 const DEFECT: u8 = 70;
 
-/// Writes `error` and its causes to standard error and says how to exit.
+/// Prints `error` and its causes to standard error, and returns the exit status.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("zpack: {error}");
     for cause in error.chain().skip(1) {
@@ -29,28 +29,33 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     status(error)
 }
 
-/// What the operator can do about it, where we know.
+/// What the operator can do about it, if known.
 fn next_step(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| {
         if cause.is::<ConfigProblems>() {
             return Some("set them in the environment, in .env or in a file named by --env-file; see .env.example");
         }
         if cause.downcast_ref::<TaskEnded>().is_some_and(TaskEnded::is_defect) {
-            return Some("systemd restarts the role; please report the defect with this line and the log before it");
+            return Some(
+                "systemd restarts the role; please report this as a bug, with this line and the log before it",
+            );
         }
         if cause.is::<ConnectError>() {
-            return Some("see that the database runs and DATABASE_URL is right; `zpack doctor` looks at every peer");
+            return Some(
+                "check that the database is running and that DATABASE_URL is correct; `zpack doctor` checks every peer",
+            );
         }
         match cause.downcast_ref::<MigrateError>()? {
             MigrateError::Pending { .. } => Some("run `zpack migrate up`"),
-            MigrateError::Newer { .. } => Some("install the zpack that migrated it, or a newer one"),
-            MigrateError::Locked => Some("wait for the other process, or end it, and try again"),
+            MigrateError::Newer { .. } => Some("install the zpack version that migrated it, or a newer one"),
+            MigrateError::Locked => Some("wait for the other process or stop it, then try again"),
             MigrateError::Database { .. } => None,
         }
     })
 }
 
-/// Ends the process with that status and waits for nothing: a thread that never comes back would hold up every other end.
+/// Ends the process with that status without waiting for anything: a thread that never returns would block every other
+/// way to exit.
 pub fn abandon() -> ! {
     std::process::exit(i32::from(TEMPORARY))
 }
@@ -79,7 +84,7 @@ mod tests {
     use crate::background::TaskName;
 
     #[test]
-    fn the_status_of_a_role_says_what_ended_it() {
+    fn the_exit_status_of_a_role_shows_why_it_ended() {
         let task = TaskName::of("retention");
         let panicked = TaskEnded::Panicked { task, message: "a defect".to_owned() };
         let failed = |source| TaskEnded::Failed { task: TaskName::of("role").about("serve"), source };

@@ -1,4 +1,4 @@
-//! `zpack lease`: shows the leader, and runs a candidate for tests of failover.
+//! `zpack lease`: shows the leader of a lease, and runs a candidate for failover tests.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::kernel::{Clock, Timestamp};
 use crate::lease::{CandidacyEnd, Lease, LeaseDeps, LeaseName, LockView, Term, observe_lock};
 use crate::telemetry::{Metrics, Outcome};
 
-/// Carries out one `zpack lease` command.
+/// Runs one `zpack lease` command.
 pub async fn run(source: &dyn Source, command: LeaseCommand, output: Output) -> anyhow::Result<ExitCode> {
     match command {
         LeaseCommand::Show => {
@@ -46,7 +46,7 @@ struct LeaseStatus {
     renewed_at: Option<Timestamp>,
     /// How long ago that was.
     age_seconds: Option<u64>,
-    /// What Redis holds.
+    /// What Redis holds under the key of the lease.
     lock: LockStatus,
 }
 
@@ -54,11 +54,11 @@ struct LeaseStatus {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "state")]
 enum LockStatus {
-    /// Nothing.
+    /// No lock.
     Free,
     /// The lock of the leader.
     Held { holder: String, expires_in_ms: Option<u64> },
-    /// A lock of another candidate than the leader in the database.
+    /// A lock of a candidate that is not the leader in the database.
     Disagrees { holder: String, expires_in_ms: Option<u64> },
     /// Redis did not answer.
     Unknown,
@@ -77,8 +77,8 @@ async fn show(source: &dyn Source, output: Output) -> anyhow::Result<()> {
 
 async fn status(db: &DatabaseConnection, lists: &Lists, name: LeaseName) -> anyhow::Result<LeaseStatus> {
     let row = lease::Entity::find_by_id(name.to_string()).one(db).await;
-    let row = row.with_context(|| format!("the lease {name} could not be read"))?;
-    let now = db::now(db).await.context("the time of the database could not be read")?;
+    let row = row.with_context(|| format!("cannot read the lease {name}"))?;
+    let now = db::now(db).await.context("cannot read the clock of the database")?;
     let lock = observe_lock(&lists.connection(), name).await;
     let (epoch, holder, renewed_at) = row.map_or((0, None, None), |row| (row.epoch, row.holder, row.renewed_at));
     let lock = lock_status(lock, holder.as_deref());
@@ -98,7 +98,7 @@ fn lock_status(lock: Result<Option<LockView>, RedisError>, leader: Option<&str>)
             }
         }
         Err(error) => {
-            tracing::warn!(%error, "Redis did not answer, so the holder of the lock is unknown");
+            tracing::warn!(%error, "Redis did not answer; the holder of the lock is unknown");
             LockStatus::Unknown
         }
     }
@@ -119,14 +119,14 @@ fn table(leases: &[LeaseStatus]) -> String {
             },
         ]
     });
-    output::table(&["lease", "epoch", "leader", "last sign", "lock"], rows, "No leases.")
+    output::table(&["lease", "epoch", "leader", "heartbeat", "lock"], rows, "No leases.")
 }
 
-/// Competes for the lease and writes an entry to the audit log at every tick. Prints each event to standard output.
+/// Competes for the lease and writes an audit entry at every tick as the leader. Prints each event to standard output.
 async fn campaign(source: &dyn Source, every: Duration, stuck: bool, output: Output) -> anyhow::Result<ExitCode> {
     let config = CandidateConfig::load(source)?;
     if config.environment.environment == Environment::Production {
-        bail!("a candidate that does nothing useful is for tests; production has `zpack controller`");
+        bail!("this candidate is for tests and does no work; in production, run `zpack controller`");
     }
     let stop = signals::stop_token()?;
     let lists = wiring::redis(&config.redis)?;
@@ -168,7 +168,7 @@ async fn tick(term: Term, output: Output) -> Outcome {
             Outcome::Succeeded
         }
         Err(error) => {
-            tracing::warn!(error = format!("{error:#}"), epoch = term.epoch(), "wrote nothing");
+            tracing::warn!(error = format!("{error:#}"), epoch = term.epoch(), "the tick was not written");
             Outcome::Failed
         }
     }
@@ -178,11 +178,13 @@ async fn write(term: &Term) -> anyhow::Result<()> {
     let tx = term.begin().await?;
     let detail = json!({"epoch": term.epoch(), "process": std::process::id()});
     let name = LeaseName::Controller.as_str();
-    audited::record(&tx, "lease.tick", name, detail, Clock::System.now()).await.context("the audit log failed")?;
-    tx.commit().await.context("the database did not commit")
+    audited::record(&tx, "lease.tick", name, detail, Clock::System.now())
+        .await
+        .context("cannot write to the audit log")?;
+    tx.commit().await.context("cannot commit the transaction")
 }
 
 fn print_event(output: Output, event: &'static str, epoch: i64) {
-    // The campaign continues when the reader of standard output is gone.
+    // The candidate goes on when standard output is closed.
     let _ = output.print(&json!({"event": event, "epoch": epoch}), |_| format!("{event} {epoch}"));
 }

@@ -1,11 +1,11 @@
-//! Opens the port of a role.
+//! Opens the listening port of a role.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 
 use anyhow::{Context, bail};
 
-/// Listens on `address`; a taken port is answered with the setting or flag that chooses another.
+/// Listens on `address`. If the port is taken, the error names `chosen_by`, the setting or flag that selects another.
 pub(super) fn listen(address: SocketAddr, chosen_by: &str) -> anyhow::Result<TcpListener> {
     match TcpListener::bind(address) {
         Ok(listener) => Ok(listener),

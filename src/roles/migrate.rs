@@ -1,4 +1,4 @@
-//! `zpack migrate`: brings the schema up to date, shows where it stands, compares it with the code.
+//! `zpack migrate`: applies migrations, shows which are applied, and compares the schema with the code.
 
 use std::process::ExitCode;
 
@@ -12,13 +12,13 @@ use crate::config::{Settings, Source, StoreConfig};
 use crate::db::migrate::{self, Difference, MigrationState, MigrationStatus};
 use crate::kernel::Timestamp;
 
-/// Runs the command; `check` fails when this zpack cannot work with the schema.
+/// Runs the command. `check` fails if this version of zpack cannot work with the schema.
 pub async fn run(source: &dyn Source, command: MigrateCommand, output: Output) -> anyhow::Result<ExitCode> {
     let config = StoreConfig::load(source)?;
     let db = wiring::any_database(&config.database).await?;
     match command {
         MigrateCommand::Up => {
-            let applied = migrate::up(&db).await.context("the schema was not brought up to date")?;
+            let applied = migrate::up(&db).await.context("the migrations were not applied")?;
             output.print(&json!({ "applied": applied }), |_| match applied.as_slice() {
                 [] => "the schema is up to date".to_owned(),
                 names => format!("applied {}", names.join(", ")),
@@ -47,7 +47,7 @@ pub async fn run(source: &dyn Source, command: MigrateCommand, output: Output) -
 
 fn explain(differences: &[Difference]) -> String {
     if differences.is_empty() {
-        return "the schema is what this zpack expects".to_owned();
+        return "the schema is the one this version of zpack expects".to_owned();
     }
     let line = |difference: &Difference| {
         let mark = if difference.is_harmful() { "harm" } else { "note" };

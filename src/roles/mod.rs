@@ -1,9 +1,9 @@
-//! Composition roots: one file per command, and what they share.
+//! Composition roots: one file for each command, and what they share.
 //!
-//! `settings` finds the settings, `wiring` makes connections and adapters from them; a role picks what it needs, runs
-//! until a signal comes (`signals`), tells systemd how it is (`notify`) and drains. Operator commands print through
-//! `output` and write what they did to the audit log (`audited`). Only `main.rs` imports this module, and only this
-//! module imports `adapters`, `router` and `sim`.
+//! `settings` finds the settings; `wiring` creates connections and adapters from them. A role takes what it needs, runs
+//! until a signal arrives (`signals`), reports its state to systemd (`notify`) and drains. Operator commands print
+//! through `output` and record their actions in the audit log (`audited`). Only `main.rs` imports this module, and only
+//! this module imports `adapters`, `router` and `sim`.
 
 mod audited;
 mod background;

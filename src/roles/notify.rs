@@ -1,10 +1,10 @@
-//! What systemd is told: ready, stopping, and a sign of life while the runtime turns. Silent outside systemd.
+//! Notifies systemd that the role is ready or stopping, and pings its watchdog. Does nothing outside systemd.
 
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
-/// Says that the role is ready, and that it is stopping once `stop` fires. While the runtime turns, it gives the signs
-/// of life that `WatchdogSec=` asks for, during the drain too.
+/// Reports that the role is ready, and that it is stopping once `stop` fires. Pings the watchdog (`WatchdogSec=`) as
+/// long as the async runtime makes progress, also during the drain.
 pub fn ready(stop: &CancellationToken) {
     tell(NotifyState::Ready);
     let stop = stop.clone();
@@ -25,6 +25,6 @@ pub fn ready(stop: &CancellationToken) {
 
 fn tell(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::warn!(%error, "cannot tell systemd");
+        tracing::warn!(%error, "cannot notify systemd");
     }
 }

@@ -1,4 +1,4 @@
-//! `zpack openapi`: the OpenAPI document of the HTTP API, made of the table of routes.
+//! `zpack openapi`: the OpenAPI document of the HTTP API, generated from the route table.
 
 use super::output;
 use crate::router;

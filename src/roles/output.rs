@@ -1,4 +1,4 @@
-//! What commands print: tables for people, JSON for programs. A reader that goes away early is no error.
+//! Output of commands: tables for people, JSON for programs. A reader that closes the pipe early is no error.
 
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
@@ -9,18 +9,18 @@ use serde::Serialize;
 
 use crate::kernel::Timestamp;
 
-/// Where a command prints to, and in which form.
+/// The output format of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
-    /// Whether programs read it.
+    /// Whether to print JSON.
     pub json: bool,
 }
 
 impl Output {
-    /// Prints `value` as one JSON line, or as the text `human` makes of it.
+    /// Prints `value` as one line of JSON, or the text that `human` makes of it.
     pub fn print<T: Serialize>(self, value: &T, human: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         let text = if self.json {
-            serde_json::to_string(value).context("cannot write the answer as JSON")?
+            serde_json::to_string(value).context("cannot serialise the output as JSON")?
         } else {
             human(value)
         };
@@ -28,12 +28,12 @@ impl Output {
     }
 }
 
-/// Prints `text` and ends the line.
+/// Prints `text` and a line break.
 pub fn line(text: &str) -> anyhow::Result<()> {
     raw(format!("{}\n", text.trim_end()).as_bytes())
 }
 
-/// Prints `bytes` as they are.
+/// Prints `bytes` unchanged.
 pub fn raw(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -42,7 +42,7 @@ pub fn raw(bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-/// A table with a header; `none` when there are no rows.
+/// A table with a header, or `none` if there are no rows.
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>, none: &str) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
@@ -51,17 +51,17 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>, none:
     if table.is_empty() { none.to_owned() } else { table.trim_fmt() }
 }
 
-/// A value, or a dash.
+/// A value, or a dash if there is none.
 pub fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
-/// How long ago `then` was, in the largest unit that fits.
+/// The time since `then`, in the largest unit that fits.
 pub fn age(now: Timestamp, then: Timestamp) -> String {
     span(now.since(then))
 }
 
-/// A span in the largest unit that fits.
+/// A duration in the largest unit that fits.
 pub fn span(span: Duration) -> String {
     match span.as_secs() {
         seconds @ 0..=119 => format!("{seconds}s"),
@@ -76,13 +76,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_short() {
+    fn durations_are_shown_in_one_unit() {
         let shown = |seconds| span(Duration::from_secs(seconds));
         assert_eq!([shown(0), shown(119), shown(120), shown(7200), shown(172_800)], ["0s", "119s", "2m", "2h", "2d"]);
     }
 
     #[test]
-    fn a_table_without_rows_says_so() {
+    fn a_table_without_rows_is_replaced_by_a_sentence() {
         assert_eq!(table(&["id"], [], "nothing"), "nothing");
         assert!(table(&["id"], [vec!["op_1".to_owned()]], "nothing").contains("ID"));
     }

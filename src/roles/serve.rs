@@ -1,4 +1,5 @@
-//! `zpack serve`: the HTTP API and what runs beside it, until a signal comes and what is under way has been answered.
+//! `zpack serve`: runs the HTTP API and its background tasks until a signal arrives, and then finishes the open
+//! requests.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -27,13 +28,13 @@ use crate::router::{self, Allowances, Apis, Credentials, DatabaseProbe, Parts, P
 use crate::telemetry::Metrics;
 use crate::web::{AllowedOrigins, ClientPolicy, RateLimiter, TrustedProxies};
 
-/// Passwords hashed at one time; each takes a processor and 19 MiB, some 40 a second.
+/// Passwords hashed at the same time. Each takes a processor and 19 MiB of memory; one processor hashes some 20 a second.
 const PARALLEL_PASSWORDS: usize = 2;
 
-/// Event streams that may be open at one time.
+/// The maximum number of open event streams.
 const MOST_STREAMS: usize = 1000;
 
-/// Runs the API until a signal comes.
+/// Runs the API until a signal arrives.
 pub async fn run(source: &dyn Source) -> anyhow::Result<()> {
     let config = ServeConfig::load(source)?;
     let stop = signals::stop_token()?;
@@ -43,7 +44,7 @@ pub async fn run(source: &dyn Source) -> anyhow::Result<()> {
     api.run_until(stop).await
 }
 
-/// The API with its connections, ready to answer.
+/// The API with its connections, ready to serve.
 pub(super) struct Api {
     listener: TcpListener,
     apis: Apis,
@@ -56,7 +57,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// Connects to the stores. Clients that connect to `listener` meanwhile wait.
+    /// Connects to the stores. Clients that connect to `listener` in the meantime wait.
     pub(super) async fn connect(
         config: &ServeConfig,
         listener: TcpListener,
@@ -66,13 +67,13 @@ impl Api {
         let db = wiring::database(&config.database).await?;
         let lists = wiring::redis(&config.redis)?;
         let tokens = TokenSigner::new(&config.auth.secret, config.auth.token_ttl)
-            .context("access tokens cannot be signed with API_AUTH_SECRET")?;
-        let passwords = Passwords::new(PARALLEL_PASSWORDS).context("passwords cannot be hashed")?;
+            .context("API_AUTH_SECRET cannot sign access tokens")?;
+        let passwords = Passwords::new(PARALLEL_PASSWORDS).context("cannot set up password hashing")?;
         let bridge = wiring::game_proxy(&config.velocity, &clock)?;
         let poller = poller_settings(config);
         let freshness = Freshness::of_intervals(poller.interval, poller.host_interval);
         let agents = wiring::agents(&config.agent, &clock)?;
-        let poll_agents = agents.within(poller.timeout).context("the client of the poller could not be made")?;
+        let poll_agents = agents.within(poller.timeout).context("cannot create the poller's client")?;
         let hypervisor = wiring::hypervisor(&config.proxmox, &clock)?;
         let (proxy, zone) = (bridge.proxy.clone(), &config.zone);
         let publishers = wiring::publishers(zone, &config.velocity, proxy, &config.dns, db.clone(), &clock)?;
@@ -139,18 +140,18 @@ impl Api {
         Ok(Self { listener, apis, options, tasks, metrics, clock, failpoints, streams_end })
     }
 
-    /// Answers until `stop` fires, then lets requests under way end, up to the drain limit. `stop` fires when a task ends
-    /// before that, and the error names it.
+    /// Serves until `stop` fires, then finishes open requests within the drain timeout. If a task ends before `stop`
+    /// fires, the API stops too, and the error names the task.
     pub(super) async fn run_until(self, stop: CancellationToken) -> anyhow::Result<()> {
         let Self { listener, apis, options, tasks, metrics, clock, failpoints, streams_end } = self;
-        let address = listener.local_addr().context("the listener has no address")?;
+        let address = listener.local_addr().context("cannot read the address of the listener")?;
         tracing::info!(%address, "the API listens on {address}");
         let mut runner = Runner::new(stop.clone(), &metrics, clock);
         background::add_all(&mut runner, tasks, &failpoints);
         let stopped = stop.clone();
         runner.supervise(TaskName::of("event-streams"), async move {
             stopped.cancelled().await;
-            // Open streams would hold up the drain.
+            // Open streams would block the drain.
             streams_end.cancel();
             Ok(())
         });
@@ -166,7 +167,7 @@ fn poller_settings(config: &ServeConfig) -> PollerSettings {
         interval: config.poller.interval,
         timeout: config.poller.timeout,
         concurrency: config.poller.concurrency,
-        // Proxmox refreshes its figures every ten seconds; asking it as often as agents would bring nothing new.
+        // Proxmox refreshes its figures every ten seconds, so asking it as often as the agents would yield nothing new.
         host_interval: config.poller.interval * 2,
     }
 }
@@ -188,7 +189,7 @@ fn allowances(config: &LimitsConfig) -> Allowances {
     }
 }
 
-/// Whether the primary of Redis answers: a replica serves reads, and takes no work.
+/// Whether the Redis primary answers. A replica answers reads but accepts no work.
 struct RedisProbe(Lists);
 
 #[async_trait]
@@ -197,7 +198,7 @@ impl Probe for RedisProbe {
         "redis"
     }
 
-    /// What is accepted stands in the database; without Redis it only starts later.
+    /// Accepted work is in the database; without Redis it only starts later.
     fn is_vital(&self) -> bool {
         false
     }
@@ -205,7 +206,7 @@ impl Probe for RedisProbe {
     async fn answers(&self) -> bool {
         let answer = self.0.connection().require_primary().await;
         if let Err(error) = &answer {
-            tracing::debug!(%error, "Redis is of no use: {error}");
+            tracing::debug!(%error, "Redis is not usable: {error}");
         }
         answer.is_ok()
     }

@@ -1,4 +1,4 @@
-//! Where the settings of a command come from, and the logging they ask for.
+//! Where a command reads its settings from, and the logging they configure.
 
 use std::path::{Path, PathBuf};
 
@@ -9,11 +9,11 @@ use crate::config::{
 };
 use crate::telemetry;
 
-/// The file of settings that is read when none is named.
+/// The settings file that is read if none is named.
 const DOT_ENV: &str = ".env";
 
-/// What the command line says over the environment of the process, over the files `--env-file` names (the last one
-/// first), or over `.env` on a development machine when none is named.
+/// The settings from the command line, which override the environment, which overrides the files of `--env-file` (later
+/// files override earlier ones). If no file is named, a development machine reads `.env`.
 pub fn source(env_files: &[PathBuf], log_level: Option<&str>) -> anyhow::Result<Layers> {
     let flags = log_level.map(|level| MapSource::default().with("LOG_LEVEL", level).with("RUST_LOG", level));
     let mut layers = Layers::default().over(flags.unwrap_or_default()).over(ProcessEnv);
@@ -27,18 +27,18 @@ pub fn source(env_files: &[PathBuf], log_level: Option<&str>) -> anyhow::Result<
     Ok(layers)
 }
 
-/// Whether the settings say that this is production. A malformed word counts as production: nothing is risked on it.
+/// Whether the settings select production. A malformed value counts as production, to be safe.
 pub fn is_production(source: &dyn Source) -> bool {
     EnvironmentConfig::load(source).map_or(true, |config| config.environment == Environment::Production)
 }
 
-/// Starts logging as the settings say.
+/// Starts logging as configured.
 pub fn start_logging(source: &dyn Source) -> anyhow::Result<()> {
     let config = LogConfig::load(source)?;
     telemetry::init(&config.filter, config.format, colours(source)).context("cannot start logging")
 }
 
-/// Whether a terminal may be written to in colours: not when `NO_COLOR` is set (no-color.org) or it has none.
+/// Whether terminal output may be coloured: not if `NO_COLOR` is set (no-color.org) or the terminal is dumb.
 pub fn colours(source: &dyn Source) -> bool {
     let set = |name: &str| source.var(name).ok().flatten().filter(|value| !value.is_empty());
     set("NO_COLOR").is_none() && set("TERM").is_none_or(|terminal| terminal != "dumb")

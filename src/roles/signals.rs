@@ -1,14 +1,14 @@
-//! SIGTERM and SIGINT: the first asks for a graceful stop, the second ends the process at once.
+//! SIGTERM and SIGINT: the first one requests a graceful stop, the second one ends the process immediately.
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// The exit status a shell shows for a process that SIGTERM or SIGINT ended.
+/// The exit status that a shell reports for a process ended by SIGTERM or SIGINT.
 const KILLED_BY_TERM: i32 = 128 + 15;
 const KILLED_BY_INT: i32 = 128 + 2;
 
-/// A token that fires at the first SIGTERM or SIGINT. At the second the process exits, whatever it is doing.
+/// A token that fires at the first SIGTERM or SIGINT. At the second one, the process exits whatever it is doing.
 pub fn stop_token() -> anyhow::Result<CancellationToken> {
     let listen = |kind| signal(kind).context("cannot listen for signals");
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);

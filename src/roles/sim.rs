@@ -1,4 +1,4 @@
-//! `zpack sim`: the simulated world alone, for clients that are developed elsewhere.
+//! `zpack sim`: the simulated world on its own, for the development of clients.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -12,7 +12,7 @@ use crate::cli::SimArgs;
 use crate::config::Source;
 use crate::sim::{SimConfig, SimError, World};
 
-/// Where the peers are and what they accept; nothing here opens a door that is not simulated.
+/// Where the simulated peers listen, and the credentials they accept. These credentials open nothing real.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Ready {
@@ -36,10 +36,10 @@ struct Ready {
     velocity_game: SocketAddr,
 }
 
-/// Runs the world until a signal comes.
+/// Runs the simulated world until a signal arrives.
 pub async fn run(source: &dyn Source, args: SimArgs, output: Output) -> anyhow::Result<()> {
     if is_production(source) {
-        bail!("zpack sim does not run with ZPACK_ENV=production: customers must not meet simulated peers");
+        bail!("zpack sim does not run with ZPACK_ENV=production, because its peers are simulated");
     }
     let stop = signals::stop_token()?;
     let world = start(
@@ -78,7 +78,7 @@ pub async fn run(source: &dyn Source, args: SimArgs, output: Output) -> anyhow::
     world.shutdown().await.context("the simulated world did not stop cleanly")
 }
 
-/// Starts a world; a taken control port is answered with the flag that chooses another.
+/// Starts a simulated world. If the control port is taken, the error names the flag that selects another.
 pub(super) async fn start(config: SimConfig, port_flag: &str) -> anyhow::Result<World> {
     let port = config.control.port();
     World::start(config).await.map_err(|error| match error {

@@ -1,4 +1,4 @@
-//! `zpack user`: accounts made and changed by an operator.
+//! `zpack user`: accounts that an operator creates and changes.
 
 use std::io::BufRead;
 
@@ -18,10 +18,10 @@ use crate::db;
 use crate::db::entities::user::{self, Role};
 use crate::kernel::{Secret, Timestamp, UserId};
 
-/// Length of a password that is made here.
+/// The length of a generated password.
 const PASSWORD_LENGTH: usize = 20;
 
-/// One account, without anything that lets one in.
+/// One account, without its credentials.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct AccountView {
@@ -38,16 +38,16 @@ impl From<user::Model> for AccountView {
     }
 }
 
-/// Carries out one `zpack user` command.
+/// Runs one `zpack user` command.
 pub async fn run(source: &dyn Source, command: UserCommand, output: Output) -> anyhow::Result<()> {
     let db = wiring::database(&DatabaseConfig::load(source)?).await?;
-    let now = db::now(&db).await.context("the database did not tell the time")?;
+    let now = db::now(&db).await.context("cannot read the clock of the database")?;
     match command {
         UserCommand::Create { email, username, role, password_stdin } => {
             create(&db, &email, username, role, password_stdin, now, output).await
         }
         UserCommand::List => {
-            let users = admin::list_users(&db).await.context("accounts could not be listed")?;
+            let users = admin::list_users(&db).await.context("cannot list the accounts")?;
             let users: Vec<AccountView> = users.into_iter().map(AccountView::from).collect();
             output.print(&json!({"users": users}), |_| {
                 let rows = users.iter().map(|user| {
@@ -90,7 +90,7 @@ async fn create(
     let username: Username = name.parse().with_context(|| format!("--username `{name}`"))?;
     let (password, made) = if password_stdin { (first_line()?, false) } else { (secret_text(PASSWORD_LENGTH), true) };
     check_password(&password, email.as_str(), username.as_str()).context("the password")?;
-    let passwords = Passwords::new(1).context("passwords cannot be hashed")?;
+    let passwords = Passwords::new(1).context("cannot set up password hashing")?;
     let invitation = Invitation { email, username, role, password: Secret::new(password.clone()) };
     let user = admin::create_user(db, &passwords, invitation, now).await.context("the account was not created")?;
     audited::record(db, "user.create", &user.id.to_string(), json!({"role": role}), now)
@@ -109,7 +109,7 @@ fn first_line() -> anyhow::Result<String> {
     std::io::stdin().lock().read_line(&mut line).context("cannot read the password from standard input")?;
     let password = line.trim_end_matches(['\n', '\r']);
     if password.is_empty() {
-        bail!("standard input has no password; pipe one in, or leave --password-stdin away to have one made");
+        bail!("standard input contains no password; pipe one in, or omit --password-stdin to have one generated");
     }
     Ok(password.to_owned())
 }

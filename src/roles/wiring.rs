@@ -1,4 +1,4 @@
-//! Makes connections and adapters from settings. Every role takes from here what it needs and nothing more.
+//! Creates connections and adapters from settings. Each role takes what it needs from here and nothing more.
 
 use std::sync::Arc;
 
@@ -25,19 +25,19 @@ use crate::lease::LeaseSettings;
 use crate::ports::{BridgeSecret, CatalogSource, DnsZone, GameProxy, Hypervisor};
 use crate::publishing::{Peers, Publisher, Targets};
 
-/// The pool of the process, on a database whose schema is up to date.
+/// The connection pool of the process, on a database whose schema is up to date.
 pub async fn database(config: &DatabaseConfig) -> anyhow::Result<DatabaseConnection> {
     let db = any_database(config).await?;
     db::migrate::require_current(&db).await?;
     Ok(db)
 }
 
-/// The pool of a process that takes the schema as it is.
+/// The connection pool of a process that accepts the schema as it is.
 pub async fn any_database(config: &DatabaseConfig) -> anyhow::Result<DatabaseConnection> {
-    db::connect(&config.url, config.max_connections).await.context("the database is needed to go on (DATABASE_URL)")
+    db::connect(&config.url, config.max_connections).await.context("cannot connect to the database (DATABASE_URL)")
 }
 
-/// The lists in Redis, over the connections of the process. Nothing connects yet, and Redis need not be there.
+/// The lists in Redis, over the connections of the process. Nothing connects yet, so Redis need not be running.
 pub fn redis(config: &RedisConfig) -> anyhow::Result<Lists> {
     let location = match &config.target {
         RedisTarget::Direct { url } => RedisLocation::at(url.expose()),
@@ -62,9 +62,9 @@ pub fn hypervisor(config: &ProxmoxConfig, clock: &Clock) -> anyhow::Result<Arc<d
         TlsTrust::PublicAuthorities => TlsVerify::SystemRoots,
         TlsTrust::Authority(path) => {
             let pem = std::fs::read_to_string(path);
-            TlsVerify::Authority(pem.with_context(|| {
-                format!("cannot read the authority {} that PROXMOX_VERIFY_TLS names", path.display())
-            })?)
+            TlsVerify::Authority(
+                pem.with_context(|| format!("cannot read the CA file {} (PROXMOX_VERIFY_TLS)", path.display()))?,
+            )
         }
         TlsTrust::Fingerprints(prints) => {
             let prints: Result<_, _> = prints.iter().map(|print| hex::encode(print).parse()).collect();
@@ -90,33 +90,31 @@ pub fn hypervisor(config: &ProxmoxConfig, clock: &Clock) -> anyhow::Result<Arc<d
             ..defaults
         },
     };
-    Ok(Arc::new(
-        Proxmox::new(&settings, clock.clone()).context("the client of Proxmox could not be made (PROXMOX_HOST)")?,
-    ))
+    Ok(Arc::new(Proxmox::new(&settings, clock.clone()).context("cannot create the Proxmox client (PROXMOX_HOST)")?))
 }
 
-/// All agents.
+/// The client of all agents.
 pub fn agents(config: &AgentConfig, clock: &Clock) -> anyhow::Result<Agents> {
     let AgentConfig { port, token, request_timeout: timeout } = config.clone();
     let settings = AgentSettings { port, token, timeout, cool_down: AgentSettings::COOL_DOWN };
-    Agents::new(settings, clock.clone()).context("the client of agents could not be made")
+    Agents::new(settings, clock.clone()).context("cannot create the client of the agents")
 }
 
 /// The artifact server.
 pub fn artifacts(config: &CatalogConfig) -> anyhow::Result<Arc<dyn CatalogSource>> {
     let settings = ArtifactSettings { base_url: config.base_url.clone() };
-    Ok(Arc::new(ArtifactStore::new(&settings).context("the client of the artifact server could not be made")?))
+    Ok(Arc::new(ArtifactStore::new(&settings).context("cannot create the client of the artifact server")?))
 }
 
-/// The bridge in the game proxy, as far as it is configured.
+/// The two sides of the bridge in the game proxy, each if it is configured.
 pub struct Bridge {
-    /// What we call.
+    /// Our calls to it.
     pub proxy: Option<Arc<dyn GameProxy>>,
-    /// What its callbacks are checked with.
+    /// The secret that its callbacks are checked against.
     pub secret: Option<Arc<dyn BridgeSecret>>,
 }
 
-/// The game proxy. Both directions share one secret: another one that either finds in its file is used by both.
+/// The game proxy. Both directions share one secret: when either finds a new one in its file, both use it.
 pub fn game_proxy(config: &VelocityConfig, clock: &Clock) -> anyhow::Result<Bridge> {
     let Some(bridge) = &config.bridge else {
         let proof = |secret| Arc::new(BridgeProof::new(secret, clock.clone())) as Arc<dyn BridgeSecret>;
@@ -129,19 +127,19 @@ pub fn game_proxy(config: &VelocityConfig, clock: &Clock) -> anyhow::Result<Brid
         cool_down: VelocitySettings::COOL_DOWN,
     };
     let client = Velocity::new(&settings, clock.clone());
-    let client = client.context("the client of Velocity could not be made (VELOCITY_URL)")?;
+    let client = client.context("cannot create the Velocity client (VELOCITY_URL)")?;
     Ok(Bridge { secret: Some(Arc::new(client.proof(clock.clone()))), proxy: Some(Arc::new(client)) })
 }
 
-/// Who publishes servers: for those who wait for it, and in the background.
+/// Publishers over the same targets, for jobs and for background tasks.
 pub struct Publishers {
-    /// For those who wait.
+    /// For jobs that a customer waits for.
     pub publisher: Publisher,
-    /// For nobody in particular: it leaves a part of every budget to the other.
+    /// For background tasks: it leaves a part of every rate limit to the other.
     pub background: Publisher,
 }
 
-/// The zone at Cloudflare, when one is configured.
+/// The zone at Cloudflare, if one is configured.
 pub fn cloudflare(zone: &ZoneConfig, dns: &DnsConfig, clock: &Clock) -> anyhow::Result<Option<Cloudflare>> {
     let (Some(config), Some(zone)) = (&dns.cloudflare, &zone.zone) else { return Ok(None) };
     let settings = CloudflareSettings {
@@ -153,10 +151,10 @@ pub fn cloudflare(zone: &ZoneConfig, dns: &DnsConfig, clock: &Clock) -> anyhow::
         cool_down: CloudflareSettings::COOL_DOWN,
     };
     let client = Cloudflare::new(settings, clock.clone());
-    Ok(Some(client.context("the client of Cloudflare could not be made (CLOUDFLARE_API_URL)")?))
+    Ok(Some(client.context("cannot create the Cloudflare client (CLOUDFLARE_API_URL)")?))
 }
 
-/// The zone at Technitium, when one is configured.
+/// The zone at Technitium, if one is configured.
 pub fn technitium(zone: &ZoneConfig, dns: &DnsConfig, clock: &Clock) -> anyhow::Result<Option<Arc<dyn DnsZone>>> {
     let (Some(config), Some(zone)) = (&dns.technitium, &zone.zone) else { return Ok(None) };
     let settings = TechnitiumSettings {
@@ -167,10 +165,10 @@ pub fn technitium(zone: &ZoneConfig, dns: &DnsConfig, clock: &Clock) -> anyhow::
         cool_down: TechnitiumSettings::COOL_DOWN,
     };
     let client = Technitium::new(settings, clock.clone());
-    Ok(Some(Arc::new(client.context("the client of Technitium could not be made (TECHNITIUM_API_URL)")?)))
+    Ok(Some(Arc::new(client.context("cannot create the Technitium client (TECHNITIUM_API_URL)")?)))
 }
 
-/// The edge: those of its peers that are configured, and the policy.
+/// The edge targets that are configured, and the policy.
 pub fn publishers(
     zone: &ZoneConfig,
     velocity: &VelocityConfig,
@@ -200,7 +198,7 @@ pub fn publishers(
     })
 }
 
-/// The times of a lease.
+/// The timing of a lease.
 pub fn lease(config: &LeaseConfig) -> LeaseSettings {
     let LeaseConfig { ttl, renew, retry, takeover } = *config;
     LeaseSettings { ttl, renew, retry, takeover, ..LeaseSettings::default() }

@@ -152,7 +152,7 @@ async fn an_operator_abandons_and_requeues_operations() {
         assert_eq!(refused.status.code(), Some(1), "{command} {id}");
     }
     let refused = dev.join(&["queue", "requeue", &done.to_string()]);
-    assert!(stderr(&refused).contains("nothing to hand out"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("nothing to requeue"), "{}", stderr(&refused));
 
     let shown = String::from_utf8(ok(dev.join(&["ops", "show", &held.to_string()])).stdout).unwrap();
     assert!(shown.contains("clone_container") && shown.contains("the container may exist"), "{shown}");

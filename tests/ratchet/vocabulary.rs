@@ -14,8 +14,9 @@ const PAGE: &str = "docs/vocabulary.md";
 /// Documents that are searched: files, or folders with a final slash. The list only grows.
 const DOCUMENTS: &[&str] = &["CHANGELOG.md", "CONTRIBUTING.md", "README.md", "docs/"];
 
-/// Folders of `src` whose comments and texts (the literals, such as messages and log lines) are searched. The list only grows.
+/// Folders whose comments and texts (the literals, such as messages and log lines) are searched. The list only grows.
 const ROOMS: &[&str] = &[
+    "benches/",
     "src/accounts/",
     "src/adapters/",
     "src/audit/",
@@ -39,7 +40,7 @@ const ROOMS: &[&str] = &[
     "src/power/",
     "src/provision/",
     "src/publishing/",
-    "src/roles/dev/",
+    "src/roles/",
     "src/router/docs/",
     "src/saga/",
     "src/servers/",

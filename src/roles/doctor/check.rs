@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Status {
-    /// In order.
+    /// It works.
     Pass,
-    /// It works, but somebody should know.
+    /// It works, with something an operator should know.
     Warn,
     /// It does not work.
     Fail,
@@ -54,7 +54,7 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let words = error.to_string();
-        // Drivers like to repeat their cause.
+        // Drivers often repeat their cause.
         if !text.contains(&words) {
             text = format!("{text}: {words}");
         }

@@ -1,4 +1,4 @@
-//! `zpack doctor`: every setting and every peer, a line each, with what to do next. Exits 1 when something is wrong.
+//! `zpack doctor`: checks all settings and all peers, and says what to do next. Exits with 1 if anything fails.
 
 mod check;
 mod peers;
@@ -19,7 +19,7 @@ use crate::config::{
     Settings, Source, VelocityConfig, ZoneConfig,
 };
 
-/// No peer may take longer.
+/// The timeout of the checks of one peer.
 const LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
@@ -28,7 +28,7 @@ struct Report {
     checks: Vec<Check>,
 }
 
-/// Checks everything and prints the report.
+/// Runs every check and prints the report.
 pub async fn run(source: &dyn Source, output: Output) -> anyhow::Result<ExitCode> {
     let mut checks = settings(source);
     let peers: Vec<BoxFuture<'static, Vec<Check>>> = vec![
@@ -47,12 +47,12 @@ pub async fn run(source: &dyn Source, output: Output) -> anyhow::Result<ExitCode
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// One line when all is well, else one for each problem.
+/// One line if all settings are valid, else one for each problem.
 fn settings(source: &dyn Source) -> Vec<Check> {
     match DoctorConfig::load(source) {
-        Ok(_) => vec![Check::pass("settings", "every setting of every role is there and well formed")],
+        Ok(_) => vec![Check::pass("settings", "all required settings are present, and all values are valid")],
         Err(problems) => {
-            let advice = "set it in the environment or in the --env-file; .env.example explains every setting";
+            let advice = "set it in the environment or in an --env-file; .env.example documents every setting";
             problems.list().iter().map(|problem| Check::fail("settings", problem.to_string(), advice)).collect()
         }
     }
@@ -62,7 +62,7 @@ fn both<A, B>(a: Result<A, ConfigProblems>, b: Result<B, ConfigProblems>) -> Res
     Ok((a?, b?))
 }
 
-/// Runs the checks of a peer within the limit; without its settings it cannot be asked.
+/// Runs the checks of a peer within the timeout. Without its settings it cannot be checked.
 fn peer<C, F>(
     name: &'static str,
     config: Result<C, ConfigProblems>,
@@ -73,7 +73,7 @@ where
 {
     match config {
         Err(_) => async move {
-            vec![Check::fail(name, "not asked: its settings are not complete", "mend the settings first")]
+            vec![Check::fail(name, "not checked, because its settings are incomplete", "fix the settings first")]
         }
         .boxed(),
         Ok(config) => {
@@ -81,7 +81,11 @@ where
             async move {
                 tokio::time::timeout(LIMIT, checks).await.unwrap_or_else(|_| {
                     let detail = format!("no answer within {} s", LIMIT.as_secs());
-                    vec![Check::fail(name, detail, "see whether it runs and whether a firewall drops the connection")]
+                    vec![Check::fail(
+                        name,
+                        detail,
+                        "check that it is running and that no firewall drops the connection",
+                    )]
                 })
             }
             .boxed()
@@ -96,9 +100,9 @@ fn human(report: &Report) -> String {
     }
     let wrong = report.checks.iter().filter(|check| check.status == Status::Fail).count();
     text.push_str(&match wrong {
-        0 => "\nEverything zpack needs is in order.".to_owned(),
-        1 => "\n1 thing is wrong.".to_owned(),
-        count => format!("\n{count} things are wrong."),
+        0 => "\nNo check failed.".to_owned(),
+        1 => "\n1 check failed.".to_owned(),
+        count => format!("\n{count} checks failed."),
     });
     text
 }

@@ -1,4 +1,4 @@
-//! What is asked of each peer. Nothing here changes anything.
+//! The checks of each peer. They change nothing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::ports::{Agent, CatalogError, Fetched, Hypervisor, HypervisorError};
 use crate::roles::wiring;
 use crate::servers::store;
 
-/// How many agents are asked.
+/// The maximum number of agents that are asked.
 const SAMPLE: u64 = 20;
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
@@ -29,7 +29,7 @@ pub(super) async fn database(config: DatabaseConfig) -> Vec<Check> {
     }
     let db = match connect(&config).await {
         Ok(db) => db,
-        Err(detail) => return vec![Check::fail(NAME, detail, "start it, or correct DATABASE_URL")],
+        Err(detail) => return vec![Check::fail(NAME, detail, "start the database, or correct DATABASE_URL")],
     };
     let kind = match config.kind {
         DatabaseKind::Sqlite => "SQLite",
@@ -60,7 +60,7 @@ async fn schema(db: &DatabaseConnection) -> Check {
     Check::fail(NAME, format!("not applied: {pending}"), "apply them: zpack migrate up")
 }
 
-/// One connection; a driver that tries again and again must not use up the time of the whole check.
+/// Opens one connection. A driver that keeps retrying must not use up the time of the whole check.
 async fn connect(config: &DatabaseConfig) -> Result<DatabaseConnection, String> {
     match tokio::time::timeout(CONNECT_LIMIT, db::connect(&config.url, 1)).await {
         Ok(Ok(db)) => Ok(db),
@@ -85,10 +85,10 @@ pub(super) async fn redis(config: RedisConfig) -> Vec<Check> {
             return vec![Check::fail(NAME, error.to_string(), "set maxmemory-policy noeviction")];
         }
         Err(error @ RequirementError::Unreachable(_)) => {
-            return vec![Check::fail(NAME, chain(&error), "start it, or correct REDIS_URL; a replica will not do")];
+            return vec![Check::fail(NAME, chain(&error), "start Redis, or correct REDIS_URL; it must be the primary")];
         }
     }
-    let mut checks = vec![Check::pass(NAME, "is the primary, and never evicts keys (noeviction)")];
+    let mut checks = vec![Check::pass(NAME, "is the primary and does not evict keys (noeviction)")];
     for queue in Queue::ALL {
         checks.push(workers(&lists, *queue).await);
     }
@@ -98,14 +98,14 @@ pub(super) async fn redis(config: RedisConfig) -> Vec<Check> {
 async fn workers(lists: &Lists, queue: Queue) -> Check {
     match lists.depth(queue).await {
         Ok(depth) if depth.workers > 0 => {
-            Check::pass("worker", format!("{} of {queue} live, {} ids wait", depth.workers, depth.ready))
+            Check::pass("worker", format!("{queue}: {} live, {} ids waiting", depth.workers, depth.ready))
         }
         Ok(depth) => Check::warn(
             "worker",
-            format!("none of {queue} runs, {} ids wait", depth.ready),
+            format!("{queue}: none live, {} ids waiting", depth.ready),
             format!("start one: zpack worker {queue}"),
         ),
-        Err(error) => Check::fail("worker", chain(&error), "see whether Redis is overloaded"),
+        Err(error) => Check::fail("worker", chain(&error), "check whether Redis is overloaded"),
     }
 }
 
@@ -144,13 +144,17 @@ async fn nodes(hypervisor: &dyn Hypervisor, wanted: Option<&str>) -> Check {
         return Check::fail(NAME, format!("PROXMOX_NODE {wanted} is not online; {online} are"), "correct PROXMOX_NODE");
     }
     if online.is_empty() {
-        let advice = "give the token Sys.Audit on /nodes, or bring a node back";
-        return Check::fail(NAME, "the token sees no node that is online", advice);
+        let advice = "grant the token Sys.Audit on /nodes, or bring a node online";
+        return Check::fail(NAME, "the token sees no online node", advice);
     }
     if offline.is_empty() {
         return Check::pass(NAME, format!("online: {online}"));
     }
-    Check::warn(NAME, format!("online: {online}; offline: {offline}"), "servers of an offline node wait for it")
+    Check::warn(
+        NAME,
+        format!("online: {online}; offline: {offline}"),
+        "servers on an offline node are unavailable until it returns",
+    )
 }
 
 async fn templates(hypervisor: &dyn Hypervisor, wanted: &[VmId]) -> Check {
@@ -171,15 +175,15 @@ async fn templates(hypervisor: &dyn Hypervisor, wanted: &[VmId]) -> Check {
     }
     Check::fail(
         NAME,
-        format!("{} of AGENT_TEMPLATE_VMID is no container template that the token sees", missing.join(", ")),
-        "correct AGENT_TEMPLATE_VMID, make the container a template, or give the token VM.Audit and VM.Clone on it",
+        format!("AGENT_TEMPLATE_VMID: the token sees no container template {}", missing.join(", ")),
+        "correct AGENT_TEMPLATE_VMID, convert the container to a template, or grant the token VM.Audit and VM.Clone on it",
     )
 }
 
 fn refused(name: &'static str, error: &HypervisorError) -> Check {
     let advice = match error.failure() {
         Failure::Transient | Failure::Ambiguous => {
-            "see whether pveproxy runs, and check PROXMOX_HOST and PROXMOX_VERIFY_TLS"
+            "check that pveproxy is running, and check PROXMOX_HOST and PROXMOX_VERIFY_TLS"
         }
         Failure::NeedsOperator => "check PROXMOX_API_TOKEN and the permissions of that token",
         Failure::Busy | Failure::Permanent => "see the task log of Proxmox",
@@ -201,24 +205,32 @@ fn document(name: &'static str, what: &str, fetched: Result<Fetched, CatalogErro
     let advice = "start the artifact server, or correct ARTIFACT_BASE_URL";
     match fetched {
         Ok(Fetched::Document { body, .. }) => match serde_json::from_str::<serde_json::Value>(&body) {
-            Ok(_) => Check::pass(name, format!("the catalog of {what} is there")),
+            Ok(_) => Check::pass(name, format!("the catalog of {what} is available")),
             Err(error) => Check::fail(name, format!("the catalog of {what} is not JSON: {error}"), advice),
         },
-        Ok(Fetched::Unchanged) => Check::fail(name, format!("the catalog of {what} was withheld"), advice),
+        Ok(Fetched::Unchanged) => Check::fail(
+            name,
+            format!("the server answered 304 for the catalog of {what}, of which nothing is cached"),
+            advice,
+        ),
         Err(error) => Check::fail(name, chain(&error), advice),
     }
 }
 
-/// Agents come and go with their servers, so a silent one is worth a word but not a failure.
+/// Agents come and go with their servers, so one that does not answer is a warning and no failure.
 pub(super) async fn agents((database, agent): (DatabaseConfig, AgentConfig)) -> Vec<Check> {
     const NAME: &str = "agents";
     let port = agent.port;
     let token = match &agent.token {
         Some(_) => "a token is set",
-        None => "no ZLH_AGENT_TOKEN: agents are asked without proof",
+        None => "no ZLH_AGENT_TOKEN: requests carry no token",
     };
     let unknown = || {
-        vec![Check::warn(NAME, format!("port {port}, {token}; no server is known to ask"), "mend the database first")]
+        vec![Check::warn(
+            NAME,
+            format!("port {port}, {token}; without the database, no server is known"),
+            "fix the database first",
+        )]
     };
     let Ok(db) = connect(&database).await else { return unknown() };
     let quick = AgentConfig { request_timeout: Duration::from_secs(2), ..agent };
@@ -234,8 +246,12 @@ pub(super) async fn agents((database, agent): (DatabaseConfig, AgentConfig)) -> 
         join_all(asked).await.into_iter().filter(|(_, alive)| !alive).map(|(vmid, _)| vmid.to_string()).collect();
     let asked = endpoints.len();
     if silent.is_empty() {
-        return vec![Check::pass(NAME, format!("port {port}, {token}; {asked} asked, all answer"))];
+        return vec![Check::pass(NAME, format!("port {port}, {token}; {asked} asked, all answered"))];
     }
-    let detail = format!("port {port}, {token}; {asked} asked, silent: {}", silent.join(", "));
-    vec![Check::warn(NAME, detail, "a stopped server is silent; otherwise check ZLH_AGENT_PORT and the route to it")]
+    let detail = format!("port {port}, {token}; {asked} asked, no answer: {}", silent.join(", "));
+    vec![Check::warn(
+        NAME,
+        detail,
+        "a stopped server does not answer; for others check ZLH_AGENT_PORT and the route to the server",
+    )]
 }

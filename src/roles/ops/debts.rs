@@ -1,4 +1,5 @@
-//! `zpack ops debts` and `zpack ops release`: what was left outside, and an operator's word that it need not be removed.
+//! `zpack ops debts` and `zpack ops release`: the debts, and an operator's decision to close some without removing
+//! anything.
 
 use anyhow::Context;
 use sea_orm::{
@@ -6,7 +7,7 @@ use sea_orm::{
 };
 use serde_json::json;
 
-use super::view::DebtView;
+use super::view::DebtDetails;
 use crate::db;
 use crate::db::entities::debt::{self, DebtState};
 use crate::kernel::{DebtId, OperationId, Timestamp};
@@ -27,8 +28,8 @@ pub(super) async fn list(
         .order_by_asc(debt::Column::CreatedAt)
         .order_by_asc(debt::Column::Id)
         .limit(limit);
-    let rows = db::readable(rows, db).await.context("debts could not be listed")?;
-    let debts: Vec<DebtView> = rows.into_iter().map(DebtView::from).collect();
+    let rows = db::readable(rows, db).await.context("cannot list the debts")?;
+    let debts: Vec<DebtDetails> = rows.into_iter().map(DebtDetails::from).collect();
     output.print(&json!({"debts": debts}), |_| {
         let rows = debts.iter().map(|debt| {
             vec![
@@ -55,27 +56,29 @@ pub(super) async fn release(
     now: Timestamp,
     output: Output,
 ) -> anyhow::Result<()> {
-    let tx = db::begin(db).await.context("the database did not begin a transaction")?;
+    let tx = db::begin(db).await.context("cannot begin a transaction")?;
     let mut released = Vec::new();
     for id in ids {
         let row = teardown::release(&tx, *id, now).await?;
         let detail = json!({"kind": row.kind, "vmid": row.vmid, "operation": row.operation_id, "reason": reason});
-        audited::record(&tx, "debt.release", &id.to_string(), detail, now).await.context("the audit log failed")?;
-        released.push(DebtView::from(debt::Model { state: DebtState::Released, ..row }));
+        audited::record(&tx, "debt.release", &id.to_string(), detail, now)
+            .await
+            .context("cannot write to the audit log")?;
+        released.push(DebtDetails::from(debt::Model { state: DebtState::Released, ..row }));
     }
-    tx.commit().await.context("the database did not commit")?;
+    tx.commit().await.context("cannot commit the transaction")?;
     output.print(&json!({"ok": true, "released": released}), |_| {
-        let line = |debt: &DebtView| {
+        let line = |debt: &DebtDetails| {
             let server = debt.vmid.map_or_else(String::new, |vmid| format!(" of server {vmid}"));
-            format!("Released {}: {}{server}. Nothing was removed anywhere.", debt.id, debt.kind)
+            format!("Released {}: {}{server}. Nothing was removed.", debt.id, debt.kind)
         };
         released.iter().map(line).collect::<Vec<_>>().join("\n")
     })
 }
 
 /// The debts of one operation, the oldest first.
-pub(super) async fn of(db: &impl ConnectionTrait, id: OperationId) -> Result<Vec<DebtView>, DbErr> {
+pub(super) async fn of(db: &impl ConnectionTrait, id: OperationId) -> Result<Vec<DebtDetails>, DbErr> {
     let rows = debt::Entity::find().filter(debt::Column::OperationId.eq(id)).order_by_asc(debt::Column::Id);
     let rows = db::readable(rows, db).await?;
-    Ok(rows.into_iter().map(DebtView::from).collect())
+    Ok(rows.into_iter().map(DebtDetails::from).collect())
 }

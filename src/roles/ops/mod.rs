@@ -1,4 +1,4 @@
-//! `zpack ops`: what an operator sees of operations, how one is given up, and what they left outside.
+//! `zpack ops`: shows operations and debts to an operator, and lets them abandon or release them.
 
 mod abandon;
 mod debts;
@@ -8,8 +8,8 @@ use anyhow::{Context, bail};
 use sea_orm::{ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::json;
 
-pub(super) use self::view::OperationView;
-use self::view::StepView;
+pub(super) use self::view::OperationDetails;
+use self::view::StepDetails;
 use super::output::{self, Output, age, or_dash};
 use super::wiring;
 use crate::cli::OpsCommand;
@@ -21,10 +21,10 @@ use crate::db::{
 };
 use crate::kernel::{OperationId, Timestamp};
 
-/// Carries out one `zpack ops` command.
+/// Runs one `zpack ops` command.
 pub async fn run(source: &dyn Source, command: OpsCommand, output: Output) -> anyhow::Result<()> {
     let db = wiring::database(&DatabaseConfig::load(source)?).await?;
-    let now = db::now(&db).await.context("the database did not tell the time")?;
+    let now = db::now(&db).await.context("cannot read the clock of the database")?;
     match command {
         OpsCommand::List { state, unsettled, limit } => list(&db, state, unsettled, limit, now, output).await,
         OpsCommand::Show { id } => show(&db, id, now, output).await,
@@ -35,11 +35,13 @@ pub async fn run(source: &dyn Source, command: OpsCommand, output: Output) -> an
             output.print(&json!({"ok": true, "operation": abandoned.operation, "debts": abandoned.debts}), |_| {
                 let debts = abandoned.debts.len();
                 let left = match debts {
-                    0 => "it left nothing behind".to_owned(),
-                    1 => "1 leftover stays listed; remove it by hand, then zpack ops release".to_owned(),
-                    _ => format!("{debts} leftovers stay listed; remove them by hand, then zpack ops release"),
+                    0 => "no debt remains".to_owned(),
+                    1 => "1 debt remains; remove what it stands for by hand, then run zpack ops release".to_owned(),
+                    _ => {
+                        format!("{debts} debts remain; remove what they stand for by hand, then run zpack ops release")
+                    }
                 };
-                format!("Gave up {id}; {left}.")
+                format!("Abandoned {id}; {left}.")
             })
         }
     }
@@ -65,13 +67,13 @@ async fn list(
         .order_by_desc(operation::Column::CreatedAt)
         .order_by_desc(operation::Column::Id)
         .limit(limit);
-    let rows = db::readable(rows, db).await.context("operations could not be listed")?;
-    let operations: Vec<OperationView> = rows.into_iter().map(OperationView::from).collect();
+    let rows = db::readable(rows, db).await.context("cannot list the operations")?;
+    let operations: Vec<OperationDetails> = rows.into_iter().map(OperationDetails::from).collect();
     output.print(&json!({"operations": operations}), |_| rows_text(&operations, now))
 }
 
 /// Operations as a table.
-pub(super) fn rows_text(operations: &[OperationView], now: Timestamp) -> String {
+pub(super) fn rows_text(operations: &[OperationDetails], now: Timestamp) -> String {
     let rows = operations.iter().map(|row| {
         vec![
             row.id.to_string(),
@@ -93,19 +95,19 @@ pub(super) fn rows_text(operations: &[OperationView], now: Timestamp) -> String 
 }
 
 async fn show(db: &DatabaseConnection, id: OperationId, now: Timestamp, output: Output) -> anyhow::Result<()> {
-    let row = operation::Entity::find_by_id(id).one(db).await.context("the operation could not be read")?;
-    let Some(row) = row else { bail!("there is no operation {id}; zpack ops list shows those there are") };
-    let steps: Vec<StepView> = operation_step::Entity::find()
+    let row = operation::Entity::find_by_id(id).one(db).await.context("cannot read the operation")?;
+    let Some(row) = row else { bail!("there is no operation {id}; zpack ops list shows all operations") };
+    let steps: Vec<StepDetails> = operation_step::Entity::find()
         .filter(operation_step::Column::OperationId.eq(id))
         .order_by_asc(operation_step::Column::Seq)
         .all(db)
         .await
-        .context("its steps could not be read")?
+        .context("cannot read its steps")?
         .into_iter()
-        .map(StepView::from)
+        .map(StepDetails::from)
         .collect();
-    let debts = debts::of(db, id).await.context("its leftovers could not be read")?;
-    let view = OperationView::from(row);
+    let debts = debts::of(db, id).await.context("cannot read its debts")?;
+    let view = OperationDetails::from(row);
     output.print(&json!({"operation": view, "steps": steps, "debts": debts}), |_| {
         let mut text = view.details(now);
         text.push_str("\n\n");
@@ -113,7 +115,7 @@ async fn show(db: &DatabaseConnection, id: OperationId, now: Timestamp, output: 
             let took = step.finished_at.map(|end| output::span(end.since(step.started_at)));
             vec![step.name.clone(), step.status.to_string(), or_dash(took), or_dash(step.detail.as_deref())]
         });
-        text.push_str(&output::table(&["step", "status", "took", "detail"], rows, "No step was begun."));
+        text.push_str(&output::table(&["step", "status", "took", "detail"], rows, "No step has started."));
         if !debts.is_empty() {
             let rows = debts.iter().map(|debt| {
                 vec![

@@ -1,4 +1,4 @@
-//! Operations, steps and leftovers as an operator sees them: with worker, lease and undo.
+//! Operations, steps and debts in the detail that operators see, such as worker, lease and undo.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,13 +10,13 @@ use crate::kernel::{DebtId, OperationId, Timestamp, UserId, VmId};
 use crate::operations::shown_request;
 use crate::roles::output::{age, or_dash};
 
-/// How much of a request a table shows.
+/// How much of a request fits in a table.
 const REQUEST_WIDTH: usize = 40;
 
 /// One operation.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::roles) struct OperationView {
+pub(in crate::roles) struct OperationDetails {
     pub(in crate::roles) id: OperationId,
     pub(in crate::roles) kind: String,
     pub(in crate::roles) queue: String,
@@ -35,7 +35,7 @@ pub(in crate::roles) struct OperationView {
     pub(in crate::roles) crashes: i32,
     pub(in crate::roles) run_after: Timestamp,
     pub(in crate::roles) cancel_requested: bool,
-    pub(in crate::roles) error: Option<ErrorView>,
+    pub(in crate::roles) error: Option<ErrorDetails>,
     pub(in crate::roles) created_at: Timestamp,
     pub(in crate::roles) started_at: Option<Timestamp>,
     pub(in crate::roles) finished_at: Option<Timestamp>,
@@ -43,13 +43,13 @@ pub(in crate::roles) struct OperationView {
 
 /// Why an operation failed.
 #[derive(Clone, Debug, Serialize)]
-pub(in crate::roles) struct ErrorView {
+pub(in crate::roles) struct ErrorDetails {
     code: String,
     message: Option<String>,
     phase: Option<String>,
 }
 
-impl From<operation::Model> for OperationView {
+impl From<operation::Model> for OperationDetails {
     fn from(row: operation::Model) -> Self {
         let request = shown_request(&row);
         let (message, phase) = (row.error_message, row.error_phase);
@@ -72,7 +72,7 @@ impl From<operation::Model> for OperationView {
             crashes: row.crashes,
             run_after: row.run_after,
             cancel_requested: row.cancel_requested,
-            error: row.error_code.map(|code| ErrorView { code, message, phase }),
+            error: row.error_code.map(|code| ErrorDetails { code, message, phase }),
             created_at: row.created_at,
             started_at: row.started_at,
             finished_at: row.finished_at,
@@ -80,8 +80,8 @@ impl From<operation::Model> for OperationView {
     }
 }
 
-impl OperationView {
-    /// What was asked for in a few words: the values of its fields, such as `stop` or `game minecraft paper 1.21.1`.
+impl OperationDetails {
+    /// The request in short: the values of its fields, such as `stop` or `game minecraft paper 1.21.1`.
     pub(super) fn request_in_short(&self) -> String {
         let word = |value: &Value| match value {
             Value::String(text) => Some(text.clone()),
@@ -93,7 +93,7 @@ impl OperationView {
         or_dash(Some(short).filter(|short| !short.is_empty()))
     }
 
-    /// A line per fact.
+    /// One fact per line.
     pub(super) fn details(&self, now: Timestamp) -> String {
         let mut lines = vec![
             format!("operation  {}", self.id),
@@ -124,7 +124,7 @@ impl OperationView {
 /// One step.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct StepView {
+pub(super) struct StepDetails {
     pub(super) name: String,
     pub(super) status: StepStatus,
     pub(super) outside: bool,
@@ -133,17 +133,17 @@ pub(super) struct StepView {
     pub(super) detail: Option<String>,
 }
 
-impl From<operation_step::Model> for StepView {
+impl From<operation_step::Model> for StepDetails {
     fn from(row: operation_step::Model) -> Self {
         let operation_step::Model { name, status, outside, started_at, finished_at, detail, .. } = row;
         Self { name, status, outside, started_at, finished_at, detail }
     }
 }
 
-/// One leftover.
+/// One debt.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct DebtView {
+pub(super) struct DebtDetails {
     pub(super) id: DebtId,
     pub(super) kind: DebtKind,
     pub(super) vmid: Option<VmId>,
@@ -156,7 +156,7 @@ pub(super) struct DebtView {
     pub(super) created_at: Timestamp,
 }
 
-impl From<debt::Model> for DebtView {
+impl From<debt::Model> for DebtDetails {
     fn from(row: debt::Model) -> Self {
         let debt::Model {
             id, kind, vmid, node, state, detail, attempts, last_error, next_attempt_at, created_at, ..

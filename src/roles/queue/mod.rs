@@ -1,4 +1,4 @@
-//! `zpack queue`: how the queues stand, and the switches an operator has.
+//! `zpack queue`: the state of the queues, and what an operator can do about it.
 
 mod requeue;
 mod status;
@@ -7,7 +7,7 @@ use anyhow::Context;
 use sea_orm::{ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::json;
 
-use super::ops::{OperationView, rows_text};
+use super::ops::{OperationDetails, rows_text};
 use super::output::Output;
 use super::{audited, wiring};
 use crate::cli::QueueCommand;
@@ -17,15 +17,15 @@ use crate::db::entities::operation::{self, OperationState, UndoState};
 use crate::jobs::{Lists, Queue, is_dead, set_paused};
 use crate::kernel::Timestamp;
 
-/// How many operations are listed at most.
+/// The maximum number of operations in a listing.
 const PAGE: u64 = 200;
 
-/// Carries out one `zpack queue` command.
+/// Runs one `zpack queue` command.
 pub async fn run(source: &dyn Source, command: QueueCommand, output: Output) -> anyhow::Result<()> {
     let config = OperatorConfig::load(source)?;
     let db = wiring::database(&config.database).await?;
     let lists = wiring::redis(&config.redis)?;
-    let now = db::now(&db).await.context("the database did not tell the time")?;
+    let now = db::now(&db).await.context("cannot read the clock of the database")?;
     match command {
         QueueCommand::List => list(&db, &lists, now, output).await,
         QueueCommand::Show { queue } => show(&db, &lists, queue, now, output).await,
@@ -67,13 +67,17 @@ async fn dead(db: &DatabaseConnection, queue: Option<Queue>, now: Timestamp, out
     output.print(&json!({"operations": operations}), |_| match operations.as_slice() {
         [] => "No dead operations.".to_owned(),
         some => format!(
-            "{}\n\nheld: zpack queue requeue <id> lets workers undo it again, zpack ops abandon <id> gives it up.",
+            "{}\n\nTo have a held undo tried again: zpack queue requeue <id>. To abandon the operation: zpack ops abandon <id>.",
             rows_text(some, now)
         ),
     })
 }
 
-async fn find(db: &DatabaseConnection, queue: Option<Queue>, which: Condition) -> anyhow::Result<Vec<OperationView>> {
+async fn find(
+    db: &DatabaseConnection,
+    queue: Option<Queue>,
+    which: Condition,
+) -> anyhow::Result<Vec<OperationDetails>> {
     let of_queue = queue.map(|queue| operation::Column::Queue.eq(queue.as_str()));
     let rows = operation::Entity::find()
         .filter(which)
@@ -81,8 +85,8 @@ async fn find(db: &DatabaseConnection, queue: Option<Queue>, which: Condition) -
         .order_by_asc(operation::Column::RunAfter)
         .order_by_asc(operation::Column::Id)
         .limit(PAGE);
-    let rows = db::readable(rows, db).await.context("operations could not be listed")?;
-    Ok(rows.into_iter().map(OperationView::from).collect())
+    let rows = db::readable(rows, db).await.context("cannot list the operations")?;
+    Ok(rows.into_iter().map(OperationDetails::from).collect())
 }
 
 async fn switch(
@@ -93,15 +97,15 @@ async fn switch(
     output: Output,
 ) -> anyhow::Result<()> {
     let action = if paused { "queue.pause" } else { "queue.resume" };
-    let tx = db::begin(db).await.context("the database did not begin a transaction")?;
-    set_paused(&tx, queue, paused, now).await.context("the switch could not be set")?;
-    audited::record(&tx, action, queue.as_str(), json!({}), now).await.context("the audit log failed")?;
-    tx.commit().await.context("the database did not commit")?;
+    let tx = db::begin(db).await.context("cannot begin a transaction")?;
+    set_paused(&tx, queue, paused, now).await.context("cannot pause or resume the queue")?;
+    audited::record(&tx, action, queue.as_str(), json!({}), now).await.context("cannot write to the audit log")?;
+    tx.commit().await.context("cannot commit the transaction")?;
     output.print(&json!({"ok": true, "queue": queue, "paused": paused}), |_| {
         if paused {
-            format!("{queue} is paused: what runs goes on, nothing new is handed out.")
+            format!("{queue} is paused: running operations continue, no new ones are claimed.")
         } else {
-            format!("{queue} hands out work.")
+            format!("{queue} is open: workers claim its operations.")
         }
     })
 }

@@ -1,5 +1,5 @@
-//! Handing an operation to the workers again by hand. A run is never repeated: only what still waits is offered again,
-//! and only an undo that was held is tried again.
+//! An operator requeues an operation. Nothing runs twice: only an operation that has not started is offered again, and
+//! only a held undo is tried again.
 
 use anyhow::{Context, bail};
 use sea_orm::sea_query::Expr;
@@ -13,13 +13,13 @@ use crate::jobs::{Lists, Queue};
 use crate::kernel::{OperationId, Timestamp};
 use crate::roles::audited;
 
-/// What was handed out.
+/// What was requeued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Requeued {
     /// The operation itself.
     Run,
-    /// The undo of what it left behind.
+    /// Its undo.
     Undo,
 }
 
@@ -27,12 +27,12 @@ impl Requeued {
     pub(super) fn human(self, id: OperationId) -> String {
         match self {
             Self::Run => format!("{id} is offered again."),
-            Self::Undo => format!("Workers try again to undo {id}."),
+            Self::Undo => format!("The undo of {id} is tried again."),
         }
     }
 }
 
-/// What may be handed out of this row; `None` when nothing may.
+/// What of this row can be requeued, if anything.
 fn judge(row: &operation::Model) -> Option<Requeued> {
     match (row.state, row.unwind) {
         (OperationState::Queued, _) if row.starts < row.max_starts && !row.cancel_requested => Some(Requeued::Run),
@@ -47,18 +47,18 @@ fn judge(row: &operation::Model) -> Option<Requeued> {
     }
 }
 
-/// Hands operation `id` out again.
+/// Requeues operation `id`.
 pub(super) async fn requeue(
     db: &DatabaseConnection,
     lists: &Lists,
     id: OperationId,
     now: Timestamp,
 ) -> anyhow::Result<Requeued> {
-    let tx = db::begin(db).await.context("the database did not begin a transaction")?;
-    let row = operation::Entity::find_by_id(id).one(&tx).await.context("the operation could not be read")?;
-    let Some(row) = row else { bail!("there is no operation {id}; zpack ops list shows those there are") };
+    let tx = db::begin(db).await.context("cannot begin a transaction")?;
+    let row = operation::Entity::find_by_id(id).one(&tx).await.context("cannot read the operation")?;
+    let Some(row) = row else { bail!("there is no operation {id}; zpack ops list shows all operations") };
     let Some(requeued) = judge(&row) else {
-        bail!("{id} is {} (undo {}): there is nothing to hand out; see zpack ops show {id}", row.state, row.unwind);
+        bail!("{id} is {} (undo {}): there is nothing to requeue; see zpack ops show {id}", row.state, row.unwind);
     };
     let mut update = operation::Entity::update_many()
         .col_expr(operation::Column::RunAfter, db::now_expr(&tx))
@@ -74,17 +74,19 @@ pub(super) async fn requeue(
             .col_expr(operation::Column::Cleanup, Expr::value(Cleanup::Pending))
             .col_expr(operation::Column::Crashes, Expr::value(0));
     }
-    let written = update.exec(&tx).await.context("the operation could not be changed")?;
+    let written = update.exec(&tx).await.context("cannot requeue the operation")?;
     if written.rows_affected != 1 {
-        bail!("{id} changed meanwhile; look at it again: zpack ops show {id}");
+        bail!("{id} changed in the meantime; check it with zpack ops show {id} and try again");
     }
     let detail = json!({"requeued": requeued, "state": row.state, "unwind": row.unwind});
-    audited::record(&tx, "operation.requeue", &id.to_string(), detail, now).await.context("the audit log failed")?;
-    tx.commit().await.context("the database did not commit")?;
+    audited::record(&tx, "operation.requeue", &id.to_string(), detail, now)
+        .await
+        .context("cannot write to the audit log")?;
+    tx.commit().await.context("cannot commit the transaction")?;
     if let Some(queue) = Queue::ALL.iter().find(|queue| queue.as_str() == row.queue)
         && let Err(error) = lists.offer(*queue, &[id]).await
     {
-        tracing::warn!(operation.id = %id, %error, "could not offer {id}; the sweeper of a worker will");
+        tracing::warn!(operation.id = %id, %error, "cannot offer {id} now; the sweeper will offer it");
     }
     Ok(requeued)
 }

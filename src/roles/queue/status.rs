@@ -1,4 +1,4 @@
-//! How the queues stand: the rows, and what Redis holds. Redis may be away; the rows count.
+//! The state of the queues: their rows, and their lists in Redis. Redis may be unavailable; the rows are authoritative.
 
 use std::time::Duration;
 
@@ -10,26 +10,26 @@ use crate::jobs::{Depth, EndedCounts, Lists, Queue, QueueStatus, ended_since, qu
 use crate::kernel::Timestamp;
 use crate::roles::output::{self, age, or_dash};
 
-/// The time over which ended operations are counted.
+/// The period for which ended operations are counted.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// One queue as it is shown.
+/// One queue.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct QueueView {
     #[serde(flatten)]
     pub(super) rows: QueueStatus,
-    /// How old the oldest due operation is.
+    /// The age of the oldest due operation.
     pub(super) oldest_due_seconds: Option<u64>,
-    /// Ids that wait in Redis, absent while it does not answer.
+    /// Ids that wait in Redis; absent if Redis does not answer.
     pub(super) ready: Option<u64>,
-    /// Ids that workers on record have received, absent while Redis does not answer.
+    /// Ids that registered workers have received; absent if Redis does not answer.
     pub(super) processing: Option<u64>,
-    /// Living workers, absent while Redis does not answer.
+    /// Live workers; absent if Redis does not answer.
     pub(super) workers: Option<u64>,
-    /// Workers past their deadline, absent while Redis does not answer.
+    /// Workers past their deadline; absent if Redis does not answer.
     pub(super) dead_workers: Option<u64>,
-    /// What ended in the last 24 hours.
+    /// Operations that ended in the last 24 hours.
     pub(super) ended_last_day: EndedCounts,
 }
 
@@ -37,12 +37,12 @@ pub(super) struct QueueView {
 pub(super) async fn read(db: &DatabaseConnection, lists: &Lists, now: Timestamp) -> anyhow::Result<Vec<QueueView>> {
     let since = Timestamp::from_millis(now.millis() - i64::try_from(A_DAY.as_millis()).unwrap_or(0));
     let (rows, ended, depths) = tokio::join!(queue_statuses(db), ended_since(db, since), lists.depths(Queue::ALL));
-    let rows = rows.context("the state of the queues could not be read")?;
-    let mut ended = ended.context("the ended operations could not be counted")?;
+    let rows = rows.context("cannot read the state of the queues")?;
+    let mut ended = ended.context("cannot count the ended operations")?;
     let depths: Vec<Option<Depth>> = match depths {
         Ok(depths) => depths.into_iter().map(Some).collect(),
         Err(error) => {
-            tracing::warn!(%error, "Redis did not tell how long the lists are");
+            tracing::warn!(%error, "Redis did not report the lengths of the lists");
             vec![None; rows.len()]
         }
     };

@@ -1,4 +1,4 @@
-//! Reads the stores into the gauges of the process, so that a scrape never waits for anybody.
+//! Reads the stores into the gauges of the process, so that a scrape waits for no store.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::publishing::blocked;
 use crate::teardown::debts::open_debts;
 use crate::telemetry::{QueueGauge, Store, StoreMetrics};
 
-/// Every ten seconds or so, and five seconds for a store to answer.
+/// About every ten seconds, with a timeout of five.
 const SCHEDULE: Schedule = Schedule::every(Duration::from_secs(10)).jitter(0.2).timeout(Duration::from_secs(5));
 
 /// Reads the database into gauges.
@@ -71,7 +71,7 @@ impl Task for RedisGauges {
     }
 }
 
-/// Reads from the database how the queues stand, what is open_debts, and what is blocked.
+/// Reads the state of the queues, the open debts and the blocked targets from the database.
 pub async fn read_database(db: &DatabaseConnection, metrics: &StoreMetrics) -> Result<(), DbErr> {
     let now = db::now(db).await?;
     for status in queue_statuses(db).await? {
@@ -101,7 +101,7 @@ pub async fn read_database(db: &DatabaseConnection, metrics: &StoreMetrics) -> R
     Ok(())
 }
 
-/// Reads what Redis holds of the queues, and its memory.
+/// Reads the queues' lists and the memory usage from Redis.
 pub async fn read_redis(lists: &Lists, metrics: &StoreMetrics) -> Result<(), redis::RedisError> {
     let memory = redis_memory(lists).await?;
     metrics.redis_memory(memory.used, memory.limit, memory.keeps_every_key());

@@ -1,5 +1,5 @@
-//! What `zpack serve` does besides answering: it reads the stores into gauges and removes rows whose time is over. Any
-//! number of processes may do so at once.
+//! Background tasks of `zpack serve`: gauges that are read from the stores, and the removal of expired rows. Any number
+//! of processes may run them at the same time.
 
 mod gauges;
 mod retention;

@@ -1,5 +1,5 @@
-//! Removes rows whose time is over, in small batches on a jittered schedule: first answers to idempotency keys after
-//! seven days, revoked tokens once they would have ended anyway, episodes after 400 days. Everything else is kept.
+//! Removes expired rows in small batches on a jittered schedule: first answers to idempotency keys after seven days,
+//! revoked tokens after they would have expired anyway, episodes after 400 days. Everything else is kept.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use crate::kernel::{Clock, Timestamp};
 use crate::operations::{episodes, idempotency};
 use crate::telemetry::StoreMetrics;
 
-/// From one round to the next, before jitter.
+/// The time between two passes, before jitter.
 const EVERY: Duration = Duration::from_secs(3600);
-/// Rows one statement removes, so that nobody waits long for its locks.
+/// The maximum number of rows of one statement, so that its locks are short.
 const BATCH: u64 = 500;
-/// Batches of one table in one round; what is left waits for the next.
+/// The maximum number of batches of one table in a pass. The rest waits for the next pass.
 const MOST_BATCHES: usize = 1000;
 /// The pause between two batches.
 const BREATH: Duration = Duration::from_millis(20);
-/// How far the clocks of two processes may be apart. No token may come back to life where the clock is behind.
+/// How far the clocks of two processes may differ. No revoked token may become valid again where the clock is slow.
 const SKEW: Duration = Duration::from_secs(3600);
 
-/// How many rows a round removed.
+/// How many rows a pass removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purged {
     /// First answers to idempotency keys.
@@ -36,7 +36,7 @@ pub struct Purged {
     pub episodes: u64,
 }
 
-/// Removes rows whose time is over.
+/// The task that removes expired rows.
 pub(in super::super) struct Retention {
     pub(in super::super) db: DatabaseConnection,
     pub(in super::super) clock: Clock,
@@ -49,7 +49,7 @@ impl Task for Retention {
         TaskName::of("retention")
     }
 
-    /// Processes that were started together do not purge together.
+    /// Jittered, so that processes which started together do not purge together.
     fn schedule(&self) -> Schedule {
         Schedule::every(EVERY).jitter(0.2).first(First::Within(0.2)).timeout(EVERY)
     }
@@ -66,7 +66,7 @@ impl Task for Retention {
     }
 }
 
-/// Deletes rows that expired before `now`. Safe while others do the same, and when it is dropped half way.
+/// Deletes rows that expired before `now`. It is safe to run concurrently, and to drop half way.
 pub async fn purge(db: &DatabaseConnection, now: Timestamp) -> Result<Purged, DbErr> {
     let idempotency_keys = in_batches(|| db::retry_conflicts(|| idempotency::purge(db, now, BATCH))).await?;
     let safely = Timestamp::from_millis(now.millis() - i64::try_from(SKEW.as_millis()).unwrap_or(0));
@@ -75,7 +75,7 @@ pub async fn purge(db: &DatabaseConnection, now: Timestamp) -> Result<Purged, Db
     Ok(Purged { idempotency_keys, revoked_tokens, episodes })
 }
 
-/// Repeats `batch` until it comes back short. When another process took some of it, that process goes on.
+/// Repeats `batch` until one is not full. If another process took some of the rows, that process continues.
 async fn in_batches<F: Future<Output = Result<u64, DbErr>>>(batch: impl Fn() -> F) -> Result<u64, DbErr> {
     let mut total = 0;
     for _ in 0..MOST_BATCHES {

@@ -1,4 +1,5 @@
-//! The queue `host`: works on servers that exist. Beside it tasks finish publications, settle debts and sweep the zones.
+//! The queue `host`, for operations on existing servers. Beside it, tasks finish publications, settle debts and sweep
+//! the zones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +11,9 @@ use crate::power::{PowerDeps, PowerJob};
 use crate::publishing::{PublishJob, Publisher, Reconciler};
 use crate::teardown::{Collector, OrphanSweep, OrphanSweepDeps, TeardownDeps, TeardownJob};
 
-/// How often unfinished publications are looked for: a customer may be waiting.
+/// How often unfinished publications are retried: a customer may be waiting.
 const EDGE_INTERVAL: Duration = Duration::from_secs(1);
-/// How often debts that are due are looked for; the first wait of a debt is half a minute.
+/// How often due debts are looked for. The first wait of a debt is half a minute.
 const DEBT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The jobs of the queue.
@@ -30,7 +31,7 @@ pub fn jobs(parts: &WorkerParts) -> Result<Registry, RegistryError> {
         })))
 }
 
-/// The tasks beside the queue.
+/// The background tasks beside the queue.
 pub fn tasks(parts: &WorkerParts) -> Vec<Box<dyn Task>> {
     vec![
         Box::new(Reconciler { publisher: parts.background.clone(), interval: EDGE_INTERVAL }),
@@ -49,7 +50,7 @@ pub fn collector(parts: &WorkerParts) -> Collector {
     Collector { deps: teardown(parts, &parts.background), interval: DEBT_INTERVAL }
 }
 
-/// What removes servers, over the targets of `publisher`.
+/// How servers are deleted, with the targets of `publisher`.
 fn teardown(parts: &WorkerParts, publisher: &Publisher) -> TeardownDeps {
     TeardownDeps {
         db: parts.db.clone(),

@@ -1,7 +1,7 @@
-//! `zpack worker`: runs the jobs of queues until a signal comes and the drain is over.
+//! `zpack worker`: runs the jobs of queues until a signal arrives and the drain is over.
 //!
-//! One file per queue has its registry and the tasks that run beside it: [`mod@provision`] makes servers, [`host`] works on
-//! servers that exist. A new job adds its line to one of them; a new worker adds a file.
+//! Each queue has a file with its registry and its background tasks: [`mod@provision`] creates servers, [`host`] works
+//! on existing ones. A new job adds its line to one of them; a new worker adds a file.
 
 pub mod host;
 mod parts;
@@ -28,7 +28,7 @@ use crate::kernel::{Clock, Secret, WorkerId};
 use crate::router::{self, MetricsApi};
 use crate::telemetry::Metrics;
 
-/// Runs the worker of one queue until a signal comes.
+/// Runs the worker of one queue until a signal arrives.
 pub async fn run(source: &dyn Source, queue: WorkerCommand) -> anyhow::Result<()> {
     match queue {
         WorkerCommand::Provision => {
@@ -50,7 +50,7 @@ pub async fn run(source: &dyn Source, queue: WorkerCommand) -> anyhow::Result<()
     }
 }
 
-/// Everything `zpack worker provision` does, connected and ready to run.
+/// Everything that `zpack worker provision` runs, connected and ready.
 pub(super) struct ProvisionRole {
     workers: Vec<Worker>,
     tasks: Vec<Box<dyn Task>>,
@@ -92,8 +92,8 @@ pub(super) async fn provision(
     Ok(ProvisionRole { workers, tasks: host::tasks(&parts), failpoints })
 }
 
-/// Works until `stop` fires and the drains of both queues are over. When one part of the role ends before that, the others
-/// end too: a worker that does half of its work is worse than one that is restarted.
+/// Runs until `stop` fires and both queues are drained. When one part of the role ends before that, the others end too:
+/// a worker that does half of its work is worse than one that is restarted.
 pub(super) async fn run_until(role: ProvisionRole, mut runner: Runner, stop: CancellationToken) -> anyhow::Result<()> {
     let ProvisionRole { workers, tasks, failpoints } = role;
     background::add_all(&mut runner, tasks, &failpoints);
@@ -104,19 +104,19 @@ pub(super) async fn run_until(role: ProvisionRole, mut runner: Runner, stop: Can
     Ok(runner.run().await?)
 }
 
-/// Shows what the worker counts.
+/// Serves the metrics of the worker.
 async fn show(
     listener: TcpListener,
     api: MetricsApi,
     token: Option<Secret>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let address = listener.local_addr().context("the listener of the metrics has no address")?;
-    tracing::info!(%address, "metrics are shown on {address}");
-    router::serve_metrics(listener, api, token, stop).await.context("the listener of the metrics failed")
+    let address = listener.local_addr().context("cannot read the address of the metrics listener")?;
+    tracing::info!(%address, "metrics are served on {address}");
+    router::serve_metrics(listener, api, token, stop).await.context("the metrics listener failed")
 }
 
-/// How the thread that renews leases opens its one connection.
+/// How the thread that renews leases opens its single connection.
 fn renewer_connection(
     config: &DatabaseConfig,
 ) -> Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, Result<DatabaseConnection, DbErr>> + Send + Sync> {

@@ -1,5 +1,6 @@
-//! What the jobs of workers are made of. `zpack worker`, `zpack dev` and the tests fill [`WorkerParts`]; the registries of the
-//! queues ([`provision`](mod@super::provision), [`host`](super::host)) are made from it in one way.
+//! What the jobs of workers are built from. `zpack worker`, `zpack dev` and the tests fill in [`WorkerParts`]; the
+//! registries of the queues ([`provision`](mod@super::provision), [`host`](super::host)) are built from it in the same
+//! way.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::provision::ProvisionPolicy;
 use crate::publishing::Publisher;
 use crate::roles::wiring::{self, Publishers};
 
-/// What every job is made of.
+/// What every job is built from.
 #[derive(Clone)]
 pub struct WorkerParts {
     /// The database.
@@ -26,20 +27,20 @@ pub struct WorkerParts {
     pub hypervisor: Arc<dyn Hypervisor>,
     /// The agents.
     pub agent: Arc<dyn Agent>,
-    /// The edge, for jobs that a customer waits for.
+    /// The publisher for jobs that a customer waits for.
     pub publisher: Publisher,
-    /// The edge, for tasks in the background: they leave the larger part of each budget to the jobs.
+    /// The publisher for background tasks, which leaves most of each rate limit to the jobs.
     pub background: Publisher,
-    /// Where and how servers are made.
+    /// Where and how servers are created.
     pub policy: ProvisionPolicy,
-    /// How long a game may take to save its world, and then its container to shut down.
+    /// How long a game may take to save its world, and its container then to shut down.
     pub stop_grace: Duration,
     /// How long a teardown waits for the hypervisor before the container becomes a debt.
     pub teardown_timings: ContainerTimings,
 }
 
 impl WorkerParts {
-    /// Makes the clients that `config` asks for. None of them connects yet.
+    /// Creates the clients that `config` describes. None of them connects yet.
     pub(in crate::roles) fn connect(
         config: &WorkerConfig,
         db: DatabaseConnection,

@@ -1,4 +1,4 @@
-//! The queue `provision`: makes servers, within the slots that all workers share.
+//! The queue `provision`: creates servers, within the slots that all workers share.
 
 use std::sync::Arc;
 

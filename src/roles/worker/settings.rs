@@ -1,4 +1,4 @@
-//! The times, limits and policies of workers, made from settings.
+//! The timing, limits and policies of workers, derived from settings.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::jobs::JobSettings;
 use crate::ports::NodeName;
 use crate::provision::{ProvisionPolicy, Timings};
 
-/// How the workers of the provision queue behave.
+/// The settings of the workers of the provision queue.
 pub fn provision_jobs(jobs: &JobsConfig, provision: &ProvisionConfig) -> JobSettings {
     JobSettings {
         lease: jobs.lease,
@@ -18,7 +18,7 @@ pub fn provision_jobs(jobs: &JobsConfig, provision: &ProvisionConfig) -> JobSett
         worker_ttl: jobs.reap.mul_f64(1.5).max(Duration::from_secs(1)),
         drain: jobs.drain,
         slots: Some(provision.slots),
-        // The slots are what limits the queue; one process may fill them all.
+        // The slots limit the queue; one process may use all of them.
         concurrency: provision.slots,
         // A renewal notices; a step boundary is as near as the longest call to a peer.
         grace: jobs.lease * 2,
@@ -26,15 +26,16 @@ pub fn provision_jobs(jobs: &JobsConfig, provision: &ProvisionConfig) -> JobSett
     }
 }
 
-/// How long a power operation waits for a node that is offline: other operations wait behind it.
+/// How long a power operation waits for an offline node. Other operations on the server wait behind it.
 const AWAY: Duration = Duration::from_secs(120);
 
-/// How the workers of the host queue behave. Nothing limits it over all workers: each job is about one server.
+/// The settings of the workers of the host queue. It has no limit over all workers, because each job concerns a single
+/// server.
 pub fn host_jobs(jobs: &JobsConfig, provision: &ProvisionConfig) -> JobSettings {
     JobSettings { slots: None, concurrency: provision.host_concurrency, ..provision_jobs(jobs, provision) }
 }
 
-/// Where and how servers are made.
+/// Where and how servers are created.
 pub fn provision_policy(config: &WorkerConfig) -> ProvisionPolicy {
     let WorkerConfig { provision, proxmox, .. } = config;
     ProvisionPolicy {
@@ -61,7 +62,7 @@ pub fn provision_policy(config: &WorkerConfig) -> ProvisionPolicy {
     }
 }
 
-/// How long a teardown waits for the hypervisor before it records a debt: a customer does not wait for a node that is offline.
+/// How long a teardown waits for the hypervisor before it records a debt: a customer does not wait for an offline node.
 pub fn teardown_timings(timings: &ContainerTimings) -> ContainerTimings {
     ContainerTimings { task_timeout: timings.task_timeout.min(Duration::from_secs(60)), ..*timings }
 }
