@@ -123,16 +123,16 @@ impl Job for ProvisionJob {
         let Ok(passed) = passed else { return JobEnd::LeaseLost };
         if let Err(failure) = passed {
             let undo = saga::undo(&steps(), &run, &self.journal(cx), &stop_of(cx).undoing(), &mut state).await;
-            return JobEnd::Failed { failure, undo: self.unwound(undo, &state) };
+            return JobEnd::Failed { failure, undo: self.undo_end(undo, &state) };
         }
         let end = saga::run(&steps(), &run, &self.journal(cx), &stop_of(cx), &mut state).await;
         match end {
             SagaEnd::Completed => JobEnd::Succeeded,
             SagaEnd::Failed { step, code, message, undo } => {
                 let failure = JobFailure { code: code.to_owned(), message, phase: Some(step.to_owned()) };
-                JobEnd::Failed { failure, undo: self.unwound(undo, &state) }
+                JobEnd::Failed { failure, undo: self.undo_end(undo, &state) }
             }
-            SagaEnd::Cancelled { undo } => JobEnd::Cancelled { undo: self.unwound(undo, &state) },
+            SagaEnd::Cancelled { undo } => JobEnd::Cancelled { undo: self.undo_end(undo, &state) },
             SagaEnd::HandedBack => JobEnd::HandedBack,
             SagaEnd::OwnershipLost => JobEnd::LeaseLost,
         }
@@ -142,7 +142,7 @@ impl Job for ProvisionJob {
         match self.rebuild(cx) {
             Ok((run, mut state)) => {
                 let undo = saga::undo(&steps(), &run, &self.journal(cx), &stop_of(cx), &mut state).await;
-                self.unwound(undo, &state)
+                self.undo_end(undo, &state)
             }
             Err(failure) => UndoEnd::Incomplete { reason: failure.message, debts: Vec::new() },
         }
@@ -150,7 +150,7 @@ impl Job for ProvisionJob {
 }
 
 impl ProvisionJob {
-    fn unwound(&self, undo: UndoResult, state: &Provisioning) -> UndoEnd {
+    fn undo_end(&self, undo: UndoResult, state: &Provisioning) -> UndoEnd {
         match undo {
             UndoResult::Nothing => UndoEnd::Nothing,
             UndoResult::Complete => UndoEnd::Complete,

@@ -1,4 +1,4 @@
-//! What the handlers work with: one small struct per group of routes, handed to them as `web::Data`.
+//! What the handlers need: one small struct per group of routes, passed to them as `web::Data`.
 
 use actix_web::web::{Data, ServiceConfig};
 
@@ -18,45 +18,46 @@ use crate::publishing::http::EdgeApi;
 use crate::teardown::http::TeardownApi;
 use crate::web::{ClientPolicy, RateLimiter};
 
-/// One struct per group of routes. A new group adds its struct here, and to `parts.rs` what the struct is made of.
+/// One struct per group of routes. A new group adds its struct here, and adds to `parts.rs` what the struct is built
+/// from.
 #[derive(Clone)]
 pub struct Apis {
     /// Trusted proxies and allowed origins.
     pub client_policy: ClientPolicy,
-    /// Finds out who calls.
+    /// Identifies callers.
     pub authenticator: Authenticator,
-    /// Counts requests.
+    /// The rate limits.
     pub limiter: RateLimiter,
     /// Health.
     pub health: HealthApi,
-    /// What the process counts.
+    /// The metrics.
     pub metrics: MetricsApi,
     /// Accounts.
     pub accounts: AccountsApi,
-    /// What may be provisioned.
+    /// The catalog.
     pub catalog: Catalog,
     /// Operations.
     pub operations: OperationsApi,
-    /// Making servers.
+    /// Creating servers.
     pub provision: ProvisionApi,
     /// The edge, for operators.
     pub publishing: EdgeApi,
-    /// What the edge asks of us.
+    /// The desired-state documents for the edge.
     pub discovery: DiscoveryApi,
-    /// Switching servers on and off.
+    /// The power of servers.
     pub power: PowerApi,
     /// The cluster, for operators.
     pub cluster: ClusterApi,
-    /// Removing servers.
+    /// Deleting servers.
     pub teardown: TeardownApi,
     /// The audit log.
     pub audit: AuditApi,
-    /// Servers and what was observed of them.
+    /// Servers and their observed state.
     pub servers: ServersApi,
 }
 
 impl Apis {
-    /// Hands each struct to the handlers that ask for it.
+    /// Passes each struct to the handlers that need it.
     pub(super) fn configure(&self, config: &mut ServiceConfig) {
         config
             .app_data(Data::new(self.client_policy.clone()))

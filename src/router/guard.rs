@@ -1,5 +1,5 @@
-//! What happens before a handler runs: the query is checked, the caller found out and admitted, its allowance drawn on, a body
-//! refused that the route does not take.
+//! What happens before a handler runs: the query is checked, the caller is identified and admitted, the rate limit is
+//! applied, and an unexpected body is refused.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::accounts::{Authenticator, Caller, unauthenticated};
 use crate::web::body::refuse_fields;
 use crate::web::{ApiError, ApiResult, ClientAddress, Code, Query, RateClass, RateLimiter, Remaining, address_key};
 
-/// Lets `request` through to the handler of `route`, or answers in its place.
+/// Passes `request` on to the handler of `route`, or answers it instead.
 pub(super) async fn admit(
     route: Arc<Route>,
     mut request: ServiceRequest,
@@ -44,8 +44,8 @@ async fn check(route: &Route, request: &ServiceRequest) -> ApiResult<(Caller, Op
     let caller = match find_caller(route, request).await {
         Ok(caller) => caller,
         Err(error) => {
-            // Guessing is slowed down, whatever route it is tried on. Not to the class `auth`: a page that goes on polling
-            // with an expired token has to be told so, not that it is too fast.
+            // Slows down the guessing of credentials on every route. The class is not `auth`: a page that keeps polling
+            // with an expired token has to learn that it expired, not that it is too fast.
             limiter.take(RateClass::Write, &address).await?;
             return Err(error);
         }
@@ -57,15 +57,17 @@ async fn check(route: &Route, request: &ServiceRequest) -> ApiResult<(Caller, Op
     };
     match route.principal.admits(&caller) {
         Admission::Admitted => {}
-        Admission::Unauthenticated => return Err(unauthenticated("This needs credentials.")),
-        Admission::Forbidden => return Err(ApiError::new(Code::Forbidden, "This is not for this kind of caller.")),
+        Admission::Unauthenticated => return Err(unauthenticated("This route requires credentials.")),
+        Admission::Forbidden => {
+            return Err(ApiError::new(Code::Forbidden, "This route is not open to this kind of caller."));
+        }
     }
     let declared: Vec<_> = route.query.iter().map(|parameter| parameter.name).collect();
     Query::parse(request.query_string())?.refuse_unknown(&declared)?;
     Ok((caller, left))
 }
 
-/// A body that nobody reads is refused like a field that nobody reads.
+/// A body on a route that takes none is refused, like an unknown field.
 async fn refuse_body(route: &Route, request: &mut ServiceRequest) -> ApiResult<()> {
     if route.request.is_some() || matches!(route.method, Method::GET | Method::OPTIONS) {
         return Ok(());
@@ -81,7 +83,7 @@ async fn find_caller(route: &Route, request: &ServiceRequest) -> ApiResult<Calle
     dependency::<Authenticator>(request)?.authenticate(request.headers(), route.principal.takes()).await
 }
 
-/// Something the server is built with; a server built without it answers nobody.
+/// A dependency that the server is built with. Without it, every request fails.
 fn dependency<T: 'static>(request: &ServiceRequest) -> ApiResult<&web::Data<T>> {
     request.app_data().ok_or_else(|| ApiError::new(Code::Internal, "Something went wrong on our side."))
 }

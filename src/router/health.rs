@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether it can work.
+//! Liveness and readiness of the process.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use utoipa::ToSchema;
 use crate::kernel::{Clock, Timestamp};
 use crate::web::{ApiError, ApiResult, Code};
 
-/// What the health routes ask.
+/// What the health routes need.
 #[derive(Clone)]
 pub struct HealthApi {
     /// The clock.
     pub clock: Clock,
-    /// What must answer before the process can work.
+    /// What readiness depends on.
     pub probes: Vec<Arc<dyn Probe>>,
 }
 
-/// Something the process needs.
+/// Something that the process depends on.
 #[async_trait::async_trait]
 pub trait Probe: Send + Sync {
-    /// Its name, as in `database`.
+    /// Its name, such as `database`.
     fn name(&self) -> &'static str;
 
-    /// Whether nothing can be done without it. Without the others the process works on, degraded.
+    /// Whether the process can do nothing without it. Without any other, the process works on, degraded.
     fn is_vital(&self) -> bool {
         true
     }
@@ -71,14 +71,14 @@ pub struct Health {
 
 /// The readiness of the process.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Ready {
-    /// `ready`, or `degraded` when something is unavailable that accepting requests does not need.
+pub struct Readyz {
+    /// `ready`, or `degraded` if something is unavailable that is not needed to accept requests.
     status: &'static str,
-    /// What was checked, each `ok` or failing.
+    /// The status of each dependency: `ok` or `unreachable`.
     parts: BTreeMap<&'static str, &'static str>,
 }
 
-/// `GET /healthz`, `OPTIONS /healthz` and `OPTIONS /`: asks nothing of anyone.
+/// `GET /healthz`, `OPTIONS /healthz` and `OPTIONS /`: checks no dependency.
 pub async fn alive() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
 }
@@ -88,8 +88,8 @@ pub async fn health(api: web::Data<HealthApi>) -> web::Json<Health> {
     web::Json(Health { status: "ok", service: "zpack", time: api.clock.now() })
 }
 
-/// `GET /readyz`: asks every part at once, each for two seconds at most.
-pub async fn ready(api: web::Data<HealthApi>) -> ApiResult<web::Json<Ready>> {
+/// `GET /readyz`: checks all dependencies concurrently, each for at most two seconds.
+pub async fn ready(api: web::Data<HealthApi>) -> ApiResult<web::Json<Readyz>> {
     let asked = api.probes.iter().map(|probe| async move {
         let answer = tokio::time::timeout(PROBE_TIME, probe.answers()).await;
         (probe, answer.unwrap_or(false))
@@ -100,9 +100,9 @@ pub async fn ready(api: web::Data<HealthApi>) -> ApiResult<web::Json<Ready>> {
     let silent = || answers.iter().filter(|(_, ok)| !ok).map(|(probe, _)| probe);
     if !silent().any(|probe| probe.is_vital()) {
         let status = if silent().next().is_none() { "ready" } else { "degraded" };
-        return Ok(web::Json(Ready { status, parts }));
+        return Ok(web::Json(Readyz { status, parts }));
     }
     let names: Vec<_> = silent().map(|probe| probe.name()).collect();
-    let detail = format!("Not reachable: {}.", names.join(", "));
+    let detail = format!("Unreachable: {}.", names.join(", "));
     Err(ApiError::new(Code::Unavailable, detail).retry_after(PROBE_TIME).member("parts", serde_json::json!(parts)))
 }

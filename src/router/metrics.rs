@@ -1,5 +1,5 @@
-//! `GET /metrics`: what this process counts, on the API's port or, for roles without an API, on a listener of its own.
-//! Nothing is asked of anybody: the gauges about the stores were read before.
+//! `GET /metrics`: the metrics of this process, on the API's port or, for roles without an API, on a listener of its
+//! own. A scrape queries no store: the gauges of the stores were read before.
 
 use std::io;
 use std::net::TcpListener;
@@ -15,12 +15,12 @@ use crate::kernel::Secret;
 use crate::telemetry::{MEDIA_TYPE, Metrics};
 use crate::web::{ApiError, ApiResult, Code};
 
-/// What is shown.
+/// What the metrics route needs.
 #[derive(Clone, Debug)]
 pub struct MetricsApi {
-    /// What the process counts.
+    /// The metrics of the process.
     pub metrics: Metrics,
-    /// The pool whose connections are counted.
+    /// The connection pool, for its gauges.
     pub db: DatabaseConnection,
 }
 
@@ -29,8 +29,8 @@ impl MetricsApi {
         let pool = db::pool_use(&self.db);
         self.metrics.stores.connections(pool.limit, pool.open, pool.idle);
         let text = self.metrics.render().map_err(|error| {
-            tracing::error!(%error, "the metrics cannot be written");
-            ApiError::new(Code::Internal, "The metrics cannot be written.")
+            tracing::error!(%error, "cannot encode the metrics");
+            ApiError::new(Code::Internal, "The metrics cannot be encoded.")
         })?;
         Ok(HttpResponse::Ok().content_type(MEDIA_TYPE).insert_header((CACHE_CONTROL, "no-store")).body(text))
     }
@@ -46,7 +46,7 @@ struct Door {
     token: Option<Secret>,
 }
 
-/// Answers `GET /metrics` from `listener` until `stop`; with a `token` only to whoever sends it as bearer.
+/// Serves `GET /metrics` on `listener` until `stop` fires. With a `token`, requests must carry it as bearer token.
 pub async fn serve_metrics(
     listener: TcpListener,
     api: MetricsApi,
@@ -69,7 +69,7 @@ async fn scrape(door: web::Data<Door>, request: HttpRequest) -> ApiResult<HttpRe
     let sent = sent.and_then(|value| value.strip_prefix("Bearer "));
     match &door.token {
         Some(token) if !sent.is_some_and(|sent| token.matches(sent)) => {
-            Err(unauthenticated("This needs the token of Prometheus."))
+            Err(unauthenticated("This route requires the token of Prometheus."))
         }
         _ => door.api.answer(),
     }

@@ -1,8 +1,9 @@
-//! Every route in one table, and the HTTP server made of it.
+//! All routes in one table, and the HTTP server built from it.
 //!
-//! `table.rs` has one line per route: method, path, principal, rate class, handler. The guard of a route finds out who
-//! calls, refuses whom the principal does not admit, and only then lets the handler run; the OpenAPI document and the
-//! authorization matrix test are made of the same lines. How to add one: `docs/adding-an-endpoint.md`.
+//! `table.rs` has one line per route: method, path, principal, rate class, handler. The guard of a route identifies the
+//! caller, refuses those whom the principal does not admit, and only then runs the handler. The OpenAPI document and
+//! the test of the authorization matrix are built from the same lines. How to add a route:
+//! `docs/adding-an-endpoint.md`.
 
 mod apis;
 mod connection;
@@ -26,7 +27,8 @@ pub use openapi::openapi;
 pub use parts::{Allowances, Credentials, Parts};
 pub use principal::{Admission, Principal};
 pub use route::{
-    Answer, Parameter, Route, SchemaRef, delete, get, options, patch, patch_json, post, post_json, put, put_json,
+    DocumentedResponse, Parameter, Route, SchemaRef, delete, get, options, patch, patch_json, post, post_json, put,
+    put_json,
 };
 pub use server::{ServeOptions, app, serve};
 pub use table::routes;

@@ -1,4 +1,4 @@
-//! A route as the server mounts it: its method before its guard, and its guard before its handler.
+//! How the server mounts a route: its method is checked before its guard runs, and its guard runs before its handler.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use actix_web::middleware::from_fn;
 use super::guard;
 use super::route::Route;
 
-/// Mounts `route`. `GET` answers `HEAD` too.
+/// Mounts `route`. A `GET` route also answers `HEAD`.
 pub(super) fn mounted(route: &Route) -> actix_web::Route {
     let method = match route.method {
         Method::GET => Any(Get()).or(Head()),

@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, made of the table of routes. The same table gives the same bytes.
+//! The OpenAPI 3.1 document, built from the route table. The same table always yields the same bytes.
 
 use serde_json::{Map, Value, json};
 use utoipa::openapi::RefOr;
@@ -10,19 +10,19 @@ use super::route::{Route, SchemaRef};
 use super::table::routes;
 use crate::web::{FieldError, PROBLEM, Problem};
 
-/// The document, as it is served and as `docs/openapi.json` holds it.
+/// The document as it is served and stored in `docs/openapi.json`.
 pub fn openapi() -> String {
     text(&document(&routes()))
 }
 
-/// The document as it is written.
+/// The document as text.
 pub(super) fn text(document: &Value) -> String {
     let mut text = serde_json::to_string_pretty(document).unwrap_or_default();
     text.push('\n');
     text
 }
 
-/// The document about `table`.
+/// The document that describes `table`.
 pub(super) fn document(table: &[Route]) -> Value {
     let mut schemas = vec![
         (Problem::name().into_owned(), Problem::schema()),
@@ -108,7 +108,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         json!({ "name": parameter.name, "in": "query", "description": parameter.description, "schema": text })
     });
     let key = route.idempotent.then(|| {
-        let description = "Repeating a request with the same key and body gives the first answer again.";
+        let description = "A repeated request with the same key and body gets the first response again.";
         let schema = json!({ "type": "string", "minLength": 1, "maxLength": 255 });
         json!({ "name": "Idempotency-Key", "in": "header", "description": description, "schema": schema })
     });
@@ -136,7 +136,7 @@ fn schema_value(schema: &RefOr<Schema>) -> Value {
     serde_json::to_value(schema).unwrap_or_default()
 }
 
-/// `{tail:.*}` of the router is `{tail}` to a reader.
+/// In the document, `{tail:.*}` of the router is `{tail}`.
 fn openapi_path(path: &str) -> String {
     variables(path).fold(path.to_owned(), |text, name| {
         let Some((before, after)) = text.split_once(&format!("{{{name}:")) else { return text };
@@ -149,7 +149,7 @@ fn variables(path: &str) -> impl Iterator<Item = &str> {
     path.split('{').skip(1).filter_map(|part| part.split(['}', ':']).next())
 }
 
-/// The group a reader looks for: `auth` of `/api/auth/me`.
+/// The group of a path: `auth` of `/api/auth/me`.
 fn tag(path: &str) -> &str {
     let mut steps = path.split('/').filter(|step| !step.is_empty());
     match (steps.next(), steps.next()) {
@@ -169,13 +169,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variable_parts_lose_their_patterns() {
+    fn patterns_are_removed_from_variable_parts() {
         assert_eq!(openapi_path("/a/{id}/b/{tail:.*}"), "/a/{id}/b/{tail}");
         assert_eq!(variables("/a/{id}/b/{tail:.*}").collect::<Vec<_>>(), ["id", "tail"]);
     }
 
     #[test]
-    fn every_reference_leads_somewhere() {
+    fn every_reference_has_a_target() {
         fn references(value: &Value, found: &mut Vec<String>) {
             match value {
                 Value::Object(members) => {

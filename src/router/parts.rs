@@ -1,6 +1,6 @@
-//! What the handlers are made of, and the one place that makes them: [`Apis::of`].
+//! What the handlers are built from, and the one place that builds them: [`Apis::of`].
 //!
-//! `zpack serve`, `zpack dev` and the tests fill [`Parts`] in their own ways; everything above is the same in all three.
+//! `zpack serve`, `zpack dev` and the tests each fill in [`Parts`]; everything above it is the same in all three.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,64 +44,64 @@ pub struct Credentials {
     pub passwords: Passwords,
     /// The token of internal callers.
     pub internal: Option<Secret>,
-    /// The token of clients of the discovery documents.
+    /// The token of clients that read the discovery documents.
     pub discovery: Option<Secret>,
     /// The secret of the game proxy's callbacks.
     pub bridge: Option<Arc<dyn BridgeSecret>>,
 }
 
-/// What one customer may ask for.
+/// What one customer may have.
 #[derive(Clone, Copy)]
 pub struct Allowances {
-    /// All servers of a customer together.
+    /// The limits on all servers of a customer together.
     pub quota: Quota,
-    /// One server.
+    /// The limits on one server.
     pub limits: ServerLimits,
 }
 
-/// Everything the HTTP API is made of.
+/// Everything the HTTP API is built from.
 #[derive(Clone)]
 pub struct Parts {
     /// The database.
     pub db: DatabaseConnection,
-    /// The lists of work in Redis.
+    /// The queues' lists in Redis.
     pub lists: Lists,
     /// The clock of the process.
     pub clock: Clock,
-    /// What the process counts.
+    /// The metrics of the process.
     pub metrics: Metrics,
     /// Trusted proxies and allowed origins.
     pub client_policy: ClientPolicy,
     /// What callers authenticate with.
     pub credentials: Credentials,
-    /// Counts the requests of each caller.
+    /// The rate limits of callers.
     pub limiter: RateLimiter,
     /// What readiness depends on.
     pub probes: Vec<Arc<dyn Probe>>,
-    /// Where the catalog comes from.
+    /// The source of the catalog.
     pub source: Arc<dyn CatalogSource>,
-    /// How often the catalog is read.
+    /// How often the catalog is fetched.
     pub catalog_refresh: Duration,
-    /// How long observations count.
+    /// How long observations remain valid.
     pub freshness: Freshness,
-    /// What customers may ask for.
+    /// What one customer may have.
     pub allowances: Allowances,
     /// The cluster.
     pub hypervisor: Arc<dyn Hypervisor>,
     /// The agents.
     pub agent: Arc<dyn Agent>,
-    /// The edge, for work that leaves the larger part of each budget to workers.
+    /// The edge. This publisher leaves most of each rate limit to the workers.
     pub publisher: Publisher,
-    /// How many event streams may be open at one time.
+    /// The maximum number of open event streams.
     pub max_streams: usize,
-    /// Ends the event streams that are open.
+    /// Ends the open event streams.
     pub streams_end: CancellationToken,
-    /// Places where tests stop the process.
+    /// Places where tests can stop the process.
     pub failpoints: Failpoints,
 }
 
 impl Apis {
-    /// The handlers' structs over `parts`.
+    /// Builds the handlers' structs from `parts`.
     pub fn of(parts: Parts) -> Self {
         let Parts {
             db,

@@ -6,25 +6,25 @@ use crate::kernel::text_enum;
 text_enum! {
     /// Who may use a route (docs/contracts/http-api.md 2).
     pub enum Principal {
-        /// Everyone; credentials are not even looked at.
+        /// Anyone. Credentials are ignored.
         Public = "public",
-        /// Everyone; whoever sends credentials is known by them.
+        /// Anyone. Callers with credentials are identified.
         PublicOrCustomer = "public_or_customer",
-        /// Whoever has an account.
+        /// Any user.
         Customer = "customer",
-        /// Whoever has an account and owns the thing; the handler answers 404 to others.
+        /// Any user who owns the resource; the handler answers 404 to others.
         Owner = "owner",
-        /// An account with the role admin.
+        /// A user with the role admin.
         Admin = "admin",
-        /// A part of our own system.
+        /// One of our own services.
         Internal = "internal",
-        /// A part of our own system, or the bridge in the game proxy.
+        /// One of our own services, or the bridge in the game proxy.
         InternalOrBridge = "internal_or_bridge",
-        /// A part of our own system, or an admin.
+        /// One of our own services, or an admin.
         InternalOrAdmin = "internal_or_admin",
-        /// The service discovery of the monitoring.
+        /// The service discovery of Prometheus.
         Discovery = "discovery",
-        /// The monitoring, or a part of our own system.
+        /// Prometheus, or one of our own services.
         InternalOrDiscovery = "internal_or_discovery",
         /// Stripe; its handler verifies the signature of the body.
         Stripe = "stripe",
@@ -33,19 +33,19 @@ text_enum! {
     }
 }
 
-/// What a principal says to a caller.
+/// Whether a principal admits a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// Come in.
+    /// The caller may use the route.
     Admitted,
-    /// Say who you are first.
+    /// The caller has to authenticate first.
     Unauthenticated,
-    /// Not you.
+    /// The caller may not use the route.
     Forbidden,
 }
 
 impl Principal {
-    /// Whether the caller must be found out before the handler runs.
+    /// Whether the caller must be identified before the handler runs.
     pub const fn needs_caller(self) -> bool {
         match self {
             Self::Public | Self::Stripe | Self::Ticket => false,
@@ -61,7 +61,7 @@ impl Principal {
         }
     }
 
-    /// Which credentials count on this route beside the bearer tokens.
+    /// Which credentials are accepted on this route besides bearer tokens.
     pub const fn takes(self) -> Proofs {
         match self {
             Self::InternalOrBridge => Proofs::InternalOrBridge,

@@ -1,4 +1,4 @@
-//! One line of the table of routes: what a route is, apart from where it stands.
+//! One line of the route table: everything about a route except its place in the table.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,35 +19,35 @@ use crate::web::{ApiError, ApiResult, Code, RateClass, TakesJson};
 /// One route.
 #[derive(Clone)]
 pub struct Route {
-    /// The method. `GET` answers `HEAD` too.
+    /// The method. A `GET` route also answers `HEAD`.
     pub method: Method,
     /// The path, with `{name}` for its variable parts.
     pub path: &'static str,
     /// Who may use it.
     pub principal: Principal,
-    /// Which allowance its requests draw on.
+    /// The rate limit that its requests draw on.
     pub rate: RateClass,
     /// What it does, in one line.
     pub summary: &'static str,
-    /// The query parameters it takes; every other one is refused.
+    /// Its query parameters. Any other parameter is refused.
     pub query: Vec<Parameter>,
-    /// Whether it honours `Idempotency-Key`.
+    /// Whether it accepts `Idempotency-Key`.
     pub idempotent: bool,
-    /// The schema of its JSON body; a route without one refuses every field.
+    /// The schema of its JSON body. A route without one refuses every field.
     pub request: Option<SchemaRef>,
-    /// What it answers when all is well.
-    pub answers: Vec<Answer>,
+    /// Its successful responses.
+    pub answers: Vec<DocumentedResponse>,
     mount: Arc<dyn Fn() -> actix_web::Route + Send + Sync>,
 }
 
-/// How long it may take to find out who calls: a read that waits for no lock.
+/// The timeout of identifying the caller, which is a read that waits for no lock.
 pub(super) const ADMISSION: Duration = Duration::from_secs(5);
 
-/// How long a handler may take to begin its answer, once the body is read. Longer than a database lets anyone wait for a
-/// lock; shorter than clients and proxies wait.
+/// The timeout of a handler, from the end of the request body to the beginning of the response. It is longer than a
+/// database waits for a lock, and shorter than clients and proxies wait.
 const HANDLING: Duration = Duration::from_secs(15);
 
-/// Ends `work` after `limit`: what hangs behind us must not hang our client.
+/// Ends `work` after `limit`: a peer of ours that hangs must not make our client hang.
 pub(super) async fn in_time<T>(limit: Duration, work: impl Future<Output = T>) -> ApiResult<T> {
     let late = |_| {
         tracing::warn!("a request took longer than {} s", limit.as_secs());
@@ -57,7 +57,7 @@ pub(super) async fn in_time<T>(limit: Duration, work: impl Future<Output = T>) -
     tokio::time::timeout(limit, work).await.map_err(late)
 }
 
-/// A handler that begins its answer in time or fails.
+/// A handler that begins its response in time or fails.
 #[derive(Clone)]
 struct InTime<F>(F);
 
@@ -84,23 +84,23 @@ pub struct Parameter {
     pub description: &'static str,
 }
 
-/// One answer of a route.
+/// One successful response of a route.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct DocumentedResponse {
     /// The status.
     pub status: StatusCode,
     /// The content type.
     pub content_type: &'static str,
-    /// The schema of the JSON it carries.
+    /// The schema of its JSON body.
     pub schema: Option<SchemaRef>,
 }
 
-/// A named schema and those it refers to.
+/// A named schema, with those it refers to.
 #[derive(Clone)]
 pub struct SchemaRef {
-    /// Its name in the document.
+    /// Its name in the OpenAPI document.
     pub name: Cow<'static, str>,
-    /// Adds it and those it refers to.
+    /// Collects the schema and those it refers to.
     pub collect: fn(&mut Vec<(String, RefOr<Schema>)>),
 }
 
@@ -146,7 +146,7 @@ methods! { get GET, post POST, put PUT, patch PATCH, delete DELETE, options OPTI
 
 macro_rules! methods_with_body {
     ($($name:ident $method:ident),+ $(,)?) => { $(
-        #[doc = concat!("A route for `", stringify!($method), "` requests to `path` whose handler takes a JSON body: its type is the schema.")]
+        #[doc = concat!("A route for `", stringify!($method), "` requests to `path` whose handler takes a JSON body; the type of the body is its schema.")]
         pub fn $name<F, Args>(path: &'static str, principal: Principal, rate: RateClass, handler: F) -> Route
         where
             F: Handler<Args> + Send + Sync,
@@ -184,7 +184,7 @@ impl Route {
         }
     }
 
-    /// Says what it does, in one line.
+    /// Describes the route in one line.
     #[must_use]
     pub fn summary(mut self, summary: &'static str) -> Self {
         self.summary = summary;
@@ -201,32 +201,36 @@ impl Route {
     /// Declares `limit` and `cursor`.
     #[must_use]
     pub fn paged(self) -> Self {
-        self.query("limit", "How many rows to answer with: 1 to 200, 50 when missing.")
-            .query("cursor", "Where to go on: the `next` of the page before.")
+        self.query("limit", "The maximum number of rows: 1 to 200, by default 50.")
+            .query("cursor", "Where to continue: the `next` of the previous page.")
     }
 
-    /// Declares that it honours `Idempotency-Key`.
+    /// Declares that the route accepts `Idempotency-Key`.
     #[must_use]
     pub fn idempotent(mut self) -> Self {
         self.idempotent = true;
         self
     }
 
-    /// Declares an answer that carries JSON.
+    /// Declares a JSON response.
     #[must_use]
     pub fn answers<T: ToSchema>(mut self, status: StatusCode) -> Self {
-        self.answers.push(Answer { status, content_type: "application/json", schema: Some(SchemaRef::of::<T>()) });
+        self.answers.push(DocumentedResponse {
+            status,
+            content_type: "application/json",
+            schema: Some(SchemaRef::of::<T>()),
+        });
         self
     }
 
-    /// Declares an answer that carries something else.
+    /// Declares a response with another content type.
     #[must_use]
     pub fn answers_with(mut self, status: StatusCode, content_type: &'static str) -> Self {
-        self.answers.push(Answer { status, content_type, schema: None });
+        self.answers.push(DocumentedResponse { status, content_type, schema: None });
         self
     }
 
-    /// The route with its handler and nothing before it.
+    /// The route with its handler and without a guard.
     pub(super) fn bare(&self) -> actix_web::Route {
         (self.mount)()
     }

@@ -1,4 +1,4 @@
-//! The HTTP server: the routes mounted behind the outermost layer, with every resource bounded.
+//! The HTTP server: the routes behind the outermost middleware, with a bound on every resource.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -25,18 +25,18 @@ use super::route::Route;
 use super::table::routes;
 use crate::web::{ApiError, ApiResult, ClientAddress, RateClass, RateLimiter, address_key, answer};
 
-/// The bounds of the server.
+/// The limits of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct ServeOptions {
-    /// Threads that answer requests.
+    /// Threads that handle requests.
     pub workers: usize,
-    /// Connections open at once, for each thread.
+    /// The maximum number of open connections per thread.
     pub connections: usize,
-    /// Connections open at once of one peer address, over all threads.
+    /// The maximum number of open connections from one peer address, over all threads.
     pub connections_per_address: u32,
-    /// How long connections may stay silent.
+    /// The deadlines of a connection.
     pub deadlines: ConnectionDeadlines,
-    /// How long running requests may take to end once the server stops.
+    /// How long running requests may take to finish once the server stops.
     pub drain: Duration,
 }
 
@@ -53,7 +53,7 @@ impl Default for ServeOptions {
     }
 }
 
-/// Answers requests from `listener` until `stop`, then lets those that run end.
+/// Serves requests from `listener` until `stop` fires, then lets the running ones finish.
 pub async fn serve(
     listener: TcpListener,
     apis: Apis,
@@ -72,7 +72,7 @@ pub async fn serve(
             .keep_alive(deadlines.idle)
             .client_request_timeout(deadlines.head)
             .client_disconnect_timeout(deadlines.close)
-            // A client that hangs up is not worked for: its handler or its event stream is dropped where it waits.
+            // When a client hangs up, its handler or event stream is dropped at its current await.
             .h1_allow_half_closed(false)
             .on_connect_ext(|socket: &Timed<TcpStream>, data| _ = data.insert(socket.exchange()))
             .finish(app);
@@ -109,7 +109,7 @@ fn begin(
         Some((Ok(place), _)) => place,
         Some((Err(full), address)) => {
             if full.first {
-                tracing::warn!(client.address = %address, "{address} has too many connections open; further ones are closed");
+                tracing::warn!(client.address = %address, "{address} has too many open connections; further ones are closed");
             }
             return None;
         }
@@ -118,7 +118,7 @@ fn begin(
     Some((Timed::new(socket, deadlines, place), peer))
 }
 
-/// The whole API as one actix application.
+/// The whole API as an actix application.
 pub fn app(
     apis: &Apis,
 ) -> App<
@@ -197,7 +197,7 @@ async fn no_such_route(request: HttpRequest, limiter: web::Data<RateLimiter>) ->
     Err(ApiError::not_found(&format!("route: {path}")))
 }
 
-/// Counts a request that no route takes.
+/// Draws on the rate limit for a request that matches no route.
 async fn take_allowance(request: &HttpRequest, limiter: &RateLimiter) -> ApiResult<()> {
     let address = request.extensions().get::<ClientAddress>().map(|address| address_key(address.0));
     limiter.take(RateClass::Read, &address.unwrap_or_default()).await.map(drop)

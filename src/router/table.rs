@@ -1,9 +1,9 @@
-//! The table of routes. One line each; the order matters only where two patterns match the same path.
+//! The route table, with one line per route. The order matters only where two patterns match the same path.
 
 use actix_web::http::StatusCode;
 
 use super::docs;
-use super::health::{self, Health, Ready};
+use super::health::{self, Health, Readyz};
 use super::metrics;
 use super::principal::Principal::{
     Admin, Customer, Internal, InternalOrAdmin, InternalOrBridge, InternalOrDiscovery, Owner, Public, PublicOrCustomer,
@@ -39,8 +39,8 @@ fn system() -> Vec<Route> {
             .answers_with(StatusCode::OK, "text/plain"),
         options("/healthz", Public, Free, health::alive).summary("Liveness of the process"),
         get("/readyz", Public, Free, health::ready)
-            .summary("Readiness: whether the process can work")
-            .answers::<Ready>(StatusCode::OK),
+            .summary("Readiness of the process")
+            .answers::<Readyz>(StatusCode::OK),
         get("/api/health", Public, Free, health::health)
             .summary("Liveness of the process, and its clock")
             .answers::<Health>(StatusCode::OK),
@@ -93,7 +93,7 @@ fn servers() -> Vec<Route> {
             .answers::<instances::Inventory>(StatusCode::OK),
         get("/api/servers", Customer, Read, instances::list)
             .summary("Your servers")
-            .query("limit", "The number of servers in the answer: 1 to 200, 200 when absent.")
+            .query("limit", "The maximum number of servers: 1 to 200, by default 200.")
             .query("cursor", "Where to continue: the `next` of the previous page.")
             .answers::<instances::ServerList>(StatusCode::OK),
         get("/api/servers/{id}", Owner, Read, instances::show)
@@ -103,7 +103,7 @@ fn servers() -> Vec<Route> {
             .summary("Whether players can connect to a server, and why not")
             .answers::<status_view::StatusView>(StatusCode::OK),
         get("/api/servers/{id}/host/status", Owner, Read, status_view::host_status)
-            .summary("The power of a server's container, as last observed")
+            .summary("The power state of a server's container, as last observed")
             .answers::<status_view::PowerView>(StatusCode::OK),
     ]
 }
@@ -219,7 +219,7 @@ fn operations() -> Vec<Route> {
             .summary("Progress of an operation as server-sent events, resumable by Last-Event-ID")
             .answers_with(StatusCode::OK, "text/event-stream"),
         post("/api/operations/{id}/cancel", Customer, Write, operations::stop)
-            .summary("Cancel an operation before it starts or between two steps")
+            .summary("Cancel an operation, before it starts or between two steps")
             .answers::<Accepted>(StatusCode::ACCEPTED),
     ]
 }

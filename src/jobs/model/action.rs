@@ -287,7 +287,7 @@ fn of_owner(
     }
     let overdue = row.is_some_and(|row| row.is_overdue());
     let at_boundary =
-        matches!(phase, Phase::Between | Phase::Begun(_) | Phase::Effected(_) | Phase::Undoing(Why::UndoState));
+        matches!(phase, Phase::Between | Phase::Begun(_) | Phase::Effected(_) | Phase::Undoing(Why::Undo));
     if overdue && at_boundary && !committed {
         add(Action::ObserveDeadline(index));
     }

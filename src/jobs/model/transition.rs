@@ -149,7 +149,7 @@ fn claim(scope: &ModelSize, world: &mut World, index: usize, action: Action) -> 
     if let Action::Claim(_) = action {
         let phase = match purpose {
             ClaimPurpose::Run => Phase::Between,
-            ClaimPurpose::Undo => Phase::Undoing(Why::UndoState),
+            ClaimPurpose::Undo => Phase::Undoing(Why::Undo),
         };
         At::Owner { operation: index, fence: claimed.fence, phase }
     } else {

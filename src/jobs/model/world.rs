@@ -153,7 +153,7 @@ pub(super) enum Why {
     Failed,
     Cancelled,
     /// The operation had ended before.
-    UndoState,
+    Undo,
 }
 
 /// How an undo ended.
@@ -192,7 +192,7 @@ impl Ending {
             Self::Again => End::Again { after: Duration::from_secs(1) },
             Self::Undone(Why::Failed, result) => ended(OperationState::Failed, undo(result)),
             Self::Undone(Why::Cancelled, result) => ended(OperationState::Cancelled, undo(result)),
-            Self::Undone(Why::UndoState, result) => End::Undone(undo(result)),
+            Self::Undone(Why::Undo, result) => End::Undone(undo(result)),
         })
     }
 }

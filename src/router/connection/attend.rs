@@ -1,4 +1,4 @@
-//! What the connection has to know of each request.
+//! What a connection has to know about each of its requests.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use futures_util::Stream;
 
 use super::exchange::{Exchange, Running};
 
-/// Lets the connection know that a request runs, until its answer was sent.
+/// Reports to the connection that a request runs, until its response is sent.
 pub async fn attend(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, Error> {
     let received = Received::of(&mut request);
     let body = received.as_ref().map_or(0, |_| announced_length(request.headers()));
@@ -25,7 +25,7 @@ pub async fn attend(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<
     Ok(answer.map_body(|_, body| BoxBody::new(Attended { body, _running: running, _received: received })))
 }
 
-/// The length of a body; that of a chunked one, which ends itself, is not known.
+/// The length of a body. That of a chunked one, which marks its own end, is not known.
 fn announced_length(headers: &HeaderMap) -> u64 {
     if headers.contains_key(TRANSFER_ENCODING) {
         return u64::MAX;
@@ -33,7 +33,7 @@ fn announced_length(headers: &HeaderMap) -> u64 {
     headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.trim().parse().ok()).unwrap_or(u64::MAX)
 }
 
-/// The body of a request, which its reader shares with the answer. Nothing is left of it once it was read to its end.
+/// The body of a request, shared by its reader and the response. It holds nothing once it was read to its end.
 #[derive(Clone)]
 struct Received(Rc<RefCell<Option<Payload>>>);
 
@@ -65,7 +65,7 @@ impl Stream for Received {
     }
 }
 
-/// The body of an answer, with what ends when it was sent.
+/// The body of a response, with what has to end when it is sent.
 struct Attended {
     body: BoxBody,
     _running: Option<Running>,

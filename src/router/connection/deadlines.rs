@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-/// How long a connection may stay silent.
+/// How long each phase of a connection may take.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionDeadlines {
-    /// For a request head to arrive after its first byte; for the first head, after the connection was accepted.
+    /// For the rest of a request head to arrive after its first byte; for the first head, counted from the accepted
+    /// connection.
     pub head: Duration,
     /// Between two requests.
     pub idle: Duration,
-    /// For a client to take in more of an answer.
+    /// For a client to read more of a response.
     pub write: Duration,
-    /// For a client to close a connection that is finished.
+    /// For a client to close a finished connection.
     pub close: Duration,
 }
 
@@ -19,7 +20,7 @@ impl Default for ConnectionDeadlines {
     fn default() -> Self {
         Self {
             head: Duration::from_secs(10),
-            // Longer than the proxies in front keep idle connections, so that it is they who close them.
+            // Longer than reverse proxies keep idle connections, so that the proxy closes them first.
             idle: Duration::from_secs(75),
             write: Duration::from_secs(30),
             close: Duration::from_secs(2),

@@ -1,10 +1,10 @@
-//! Whether requests of a connection are running, shared between its socket and its requests.
+//! The running requests of a connection, a state shared by its socket and its requests.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
-/// The requests of one connection. It stays on the thread of the connection.
+/// The requests of one connection. It stays on the thread of its connection.
 #[derive(Clone, Debug, Default)]
 pub struct Exchange(Rc<State>);
 
@@ -18,7 +18,7 @@ struct State {
 }
 
 impl Exchange {
-    /// Counts a request as running until the answer of this call is dropped. It has a body of at most `body` bytes.
+    /// Counts a request as running until the returned value is dropped. The request has a body of at most `body` bytes.
     pub(super) fn begin(&self, body: u64) -> Running {
         self.0.running.set(self.0.running.get().saturating_add(1));
         self.0.body.set(body);
@@ -28,7 +28,7 @@ impl Exchange {
         Running(self.clone())
     }
 
-    /// How many requests have ended; `None` while one is running.
+    /// How many requests have ended, or `None` while one is running.
     pub(super) fn ended(&self) -> Option<u64> {
         (self.0.running.get() == 0).then(|| self.0.ended.get())
     }
@@ -38,12 +38,12 @@ impl Exchange {
         self.0.body.get()
     }
 
-    /// Counts bytes of the body as read.
+    /// Records that `bytes` of the body were read.
     pub(super) fn read(&self, bytes: usize) {
         self.0.body.set(self.0.body.get().saturating_sub(bytes as u64));
     }
 
-    /// Remembers what to wake when more of the body may be read, or the last request ends.
+    /// Remembers the task to wake when more of the body may be read or the last request ends.
     pub(super) fn wake_later(&self, waker: &Waker) {
         let mut socket = self.0.socket.borrow_mut();
         match socket.as_mut() {

@@ -1,16 +1,16 @@
 //! Where a request head ends (pure).
 
-/// Finds the end of a head in bytes that arrive in parts.
+/// Finds the end of a head in bytes that arrive in pieces.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeadEnd {
-    /// Whether the present line has characters.
+    /// Whether the current line has characters.
     in_line: bool,
-    /// Whether a line before had some: empty lines before a head are no part of it.
+    /// Whether an earlier line had some. Empty lines before a head are not part of it.
     begun: bool,
 }
 
 impl HeadEnd {
-    /// How many of `bytes` belong to the head, if it ends among them. After that, a new head begins.
+    /// How many of `bytes` belong to the head, if it ends within them. After that, a new head begins.
     pub fn find(&mut self, bytes: &[u8]) -> Option<usize> {
         for (index, byte) in bytes.iter().enumerate() {
             match byte {
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_ends_with_its_first_empty_line_however_it_arrives() {
+    fn a_head_ends_at_its_first_empty_line_however_it_arrives() {
         for head in
             ["GET / HTTP/1.1\r\nhost: x\r\n\r\n", "\r\n\r\nGET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\nhost: x\n\n"]
         {

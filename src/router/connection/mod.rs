@@ -1,11 +1,11 @@
-//! What one TCP connection may cost: how long it may stay silent, and how many of them one address may open.
+//! Limits of a TCP connection: how long it may be silent, and how many one address may open.
 //!
-//! [`Places`] counts the open connections of each peer address. [`Timed`] is the socket with its deadlines: on every request
-//! head after the first one (whose deadline actix sets), on an idle connection, and on writes that make no progress; it passes on
-//! one request at a time. [`attend()`]
-//! reports to the socket when a request runs, and keeps what was not read of a body until the answer was sent: actix closes a
-//! connection whose body is still held, and would wait for the rest of a body that was dropped.
-//! The deadline on bodies is in `src/web/body.rs`, those on handlers in the table of routes.
+//! [`Places`] counts the open connections of each peer address. [`Timed`] is the socket with deadlines: for every
+//! request head after the first one (whose deadline actix sets), for an idle connection, and for a write that makes no
+//! progress. It passes on one request at a time. [`attend()`] reports to the socket that a request runs, and keeps the
+//! unread rest of its body until the response is sent: actix closes a connection whose body is still held, but would
+//! wait for the rest of a body that was dropped. The deadline of bodies is in `src/web/body.rs`, that of handlers in
+//! `src/router/route.rs`.
 
 mod attend;
 mod deadlines;

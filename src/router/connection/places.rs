@@ -1,4 +1,4 @@
-//! How many connections each peer address has open.
+//! The number of open connections of each peer address.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::web::{TrustedProxies, address_key};
 
-/// The open connections of every address, counted over all threads of the server. Trusted proxies, which speak for many
-/// clients, are not counted.
+/// The open connections of each address, counted over all threads of the server. Trusted proxies connect for many
+/// clients and are not counted.
 #[derive(Clone)]
 pub struct Places(Arc<Inner>);
 
@@ -22,17 +22,17 @@ struct Inner {
 #[derive(Default)]
 struct Open {
     count: u32,
-    /// Whether the log has a line about connections refused to it.
+    /// Whether a refused connection was logged.
     reported: bool,
 }
 
 impl Places {
-    /// At most `most` connections of one address, or of one IPv6 network of 64 bits.
+    /// At most `most` connections from one IPv4 address or from one IPv6 network of 64 bits.
     pub fn new(most: u32, trusted: TrustedProxies) -> Self {
         Self(Arc::new(Inner { most, trusted, open: Mutex::default() }))
     }
 
-    /// Whether a connection of `peer` is accepted, and its place where it is counted.
+    /// Accepts or refuses a connection of `peer`, and returns its place if it is counted.
     pub fn admit(&self, peer: IpAddr) -> Result<Option<Place>, Full> {
         let peer = peer.to_canonical();
         if self.0.trusted.trusts(peer) {
@@ -62,7 +62,7 @@ impl fmt::Debug for Places {
     }
 }
 
-/// An address has as many connections open as it may.
+/// An address has as many open connections as it may have.
 #[derive(Debug)]
 pub struct Full {
     /// Whether it is the first refusal since the address had no connection open.
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_its_bound_and_a_trusted_proxy_has_none() {
+    fn addresses_are_limited_and_trusted_proxies_are_not() {
         let trusted: Vec<ipnet::IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
         let places = Places::new(2, TrustedProxies::from(trusted));
         let admit = |peer: &str| places.admit(peer.parse().unwrap());

@@ -1,4 +1,4 @@
-//! The socket of a connection with its deadlines.
+//! The socket of a connection, with deadlines.
 
 use std::io;
 use std::pin::Pin;
@@ -13,35 +13,36 @@ use super::exchange::Exchange;
 use super::head_end::HeadEnd;
 use super::places::Place;
 
-/// The most bytes that are read before it is their turn.
+/// The maximum number of bytes that are read ahead of their turn.
 const READ_AHEAD: usize = 4096;
 
 /// A socket that reads as closed when the next request head is late, and fails when a write makes no progress.
 ///
-/// It passes on one request at a time. What a client sends after it is held, and beyond [`READ_AHEAD`] left in the socket:
-/// so the deadline of the next head begins when it is its turn, and actix, which does not rest while its own buffer is full,
-/// never has a full one.
+/// It passes on one request at a time. Bytes that follow a request are held, and beyond [`READ_AHEAD`] they stay in the
+/// socket. The deadline of the next head therefore begins when it is its turn, and actix, which spins while its own
+/// buffer is full, never has a full one.
 pub struct Timed<S> {
     socket: S,
     deadlines: ConnectionDeadlines,
     exchange: Exchange,
     /// Its place among the connections of its address.
     _place: Option<Place>,
-    /// When the next head is late.
+    /// The deadline of the next head.
     head: Pin<Box<Sleep>>,
-    /// The requests that had ended when `head` was set, and whether bytes of the head have arrived since, and all of them.
+    /// How many requests had ended when `head` was set; and whether bytes of the head have arrived since, and all of
+    /// them.
     silent_since: Option<u64>,
     head_begun: bool,
     head_complete: bool,
     head_end: HeadEnd,
-    /// What was read before its turn.
+    /// Bytes that were read ahead of their turn.
     held: BytesMut,
-    /// When the pending write is late.
+    /// The deadline of the pending write.
     write: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Timed<S> {
-    /// `socket`, accepted now.
+    /// A connection on `socket`, accepted now.
     pub fn new(socket: S, deadlines: ConnectionDeadlines, place: Option<Place>) -> Self {
         Self {
             socket,
@@ -77,7 +78,7 @@ impl<S> Timed<S> {
         self.head.as_mut().poll(cx).is_ready()
     }
 
-    /// Sets the deadline of a head whose first bytes have arrived.
+    /// Sets the deadline for the rest of a head whose first bytes have arrived.
     fn begin_head(&mut self) {
         if !std::mem::replace(&mut self.head_begun, true) {
             let deadline = self.head.deadline().min(Instant::now() + self.deadlines.head);
@@ -85,7 +86,7 @@ impl<S> Timed<S> {
         }
     }
 
-    /// `outcome` of a write, or a failure when it has been pending for too long.
+    /// The `outcome` of a write, or an error if the write has been pending for too long.
     fn in_time<T>(&mut self, outcome: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.write = None;
@@ -94,12 +95,12 @@ impl<S> Timed<S> {
         let limit = self.deadlines.write;
         let deadline = self.write.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
         ready!(deadline.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes in nothing more")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
     }
 }
 
 impl<S: AsyncRead + Unpin> Timed<S> {
-    /// Reads at most `most` bytes of what is held, or else of the socket. Returns how many.
+    /// Reads at most `most` bytes, from the held ones or else from the socket. Returns how many.
     fn poll_some(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>, most: usize) -> Poll<io::Result<usize>> {
         let most = most.min(buffer.remaining());
         if !self.held.is_empty() {
@@ -118,7 +119,7 @@ impl<S: AsyncRead + Unpin> Timed<S> {
         Poll::Ready(Ok(count))
     }
 
-    /// Reads more of the head, and holds what comes after it.
+    /// Reads more of the head, and holds the bytes that follow it.
     fn poll_head(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let count = ready!(self.poll_some(cx, buffer, usize::MAX))?;
@@ -138,7 +139,7 @@ impl<S: AsyncRead + Unpin> Timed<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads ahead, only to see whether the client hangs up.
+    /// Reads ahead only to detect that the client hangs up.
     fn poll_hang_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut space = [0; 1024];
         while self.held.len() < READ_AHEAD {
@@ -205,7 +206,7 @@ mod tests {
         (client, Timed::new(socket, ConnectionDeadlines::default(), None))
     }
 
-    /// What can be read without waiting; `None` when nothing can.
+    /// What can be read without waiting, if anything.
     async fn read(connection: &mut Timed<DuplexStream>) -> Option<Vec<u8>> {
         let mut space = vec![0; 64 * 1024];
         poll_fn(|cx| {
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_sent_beside_a_running_request_stays_in_the_socket() {
+    async fn bytes_beyond_the_read_ahead_stay_in_the_socket_while_a_request_runs() {
         let (mut client, mut connection) = connection(1024);
         let _running = connection.exchange().begin(0);
         let mut sent = 0;
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_hangs_up_beside_a_running_request_is_noticed() {
+    async fn a_hang_up_while_a_request_runs_is_noticed() {
         let (mut client, mut connection) = connection(1024);
         let _running = connection.exchange().begin(0);
         client.write_all(HEAD).await.unwrap();
