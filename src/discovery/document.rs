@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db::entities::instance;
-use crate::edge::{Collision, EDGE_KEY, EdgeRecord, Intent, TraefikDocument, TraefikRoute};
+use crate::edge::{EDGE_KEY, EdgeRecord, Intent, TraefikDocument, TraefikRoute};
 use crate::servers::payload::{self, PayloadError};
 use crate::servers::store;
 
@@ -54,9 +54,8 @@ pub(super) async fn desired(db: &impl ConnectionTrait) -> Result<DesiredServers,
     Ok(DesiredServers { servers })
 }
 
-/// The routes of games without a proxy. If two servers claim one port, the whole document is refused: Traefik then
-/// keeps its last copy.
-pub(super) async fn routes(db: &impl ConnectionTrait) -> Result<Result<TraefikDocument, Collision>, PayloadError> {
+/// The routes of games without a proxy. Servers that claim one port are left out.
+pub(super) async fn routes(db: &impl ConnectionTrait) -> Result<TraefikDocument, PayloadError> {
     let mut routes = Vec::new();
     for (row, record) in published(db).await? {
         let Some(route) = record.publication.route else { continue };

@@ -1,5 +1,7 @@
 //! `/internal/velocity/*` and `/internal/traefik/config`.
 
+use std::sync::Arc;
+
 use actix_web::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use actix_web::{HttpRequest, HttpResponse, web};
 use sea_orm::DatabaseConnection;
@@ -13,6 +15,7 @@ use super::document;
 use crate::accounts::Caller;
 use crate::kernel::{Classify, Clock, Failure};
 use crate::servers::payload::PayloadError;
+use crate::telemetry::Outage;
 use crate::web::{ApiError, ApiResult, Code, Json};
 
 /// State shared by the handlers.
@@ -22,6 +25,15 @@ pub struct DiscoveryApi {
     pub db: DatabaseConnection,
     /// The clock of the process.
     pub clock: Clock,
+    /// Whether the last document for Traefik had to leave servers out.
+    pub collisions: Arc<Outage>,
+}
+
+impl DiscoveryApi {
+    /// The handlers over `db`.
+    pub fn new(db: DatabaseConnection, clock: Clock) -> Self {
+        Self { db, clock, collisions: Arc::new(Outage::of("public ports of servers")) }
+    }
 }
 
 /// The answer to a callback.
@@ -57,7 +69,11 @@ pub async fn desired(request: HttpRequest, _: Caller, api: web::Data<DiscoveryAp
 
 /// `GET /internal/traefik/config`
 pub async fn traefik(request: HttpRequest, _: Caller, api: web::Data<DiscoveryApi>) -> ApiResult<HttpResponse> {
-    let document = document::routes(&api.db).await.map_err(unreadable)?.map_err(ApiError::internal)?;
+    let document = document::routes(&api.db).await.map_err(unreadable)?;
+    match document.collisions() {
+        [] => api.collisions.works(),
+        collisions => api.collisions.failed(collisions.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+    }
     Ok(tagged(&request, &document.etag(), document.text().to_owned()))
 }
 

@@ -4,7 +4,7 @@
 //! every allocated port is an entry point with exactly one router. The same routes make the same bytes in any order,
 //! because Traefik applies a document whenever its bytes change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use serde::Serialize;
@@ -50,44 +50,59 @@ impl TraefikRoute {
     }
 }
 
-/// Two servers share an entry point, so that one would get the players of the other.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the entry point {entry_point} is allocated to both {first} and {second}")]
+/// Several servers claim one entry point, where one would get the players of the other. None of them is routed.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collision {
     /// The entry point.
     pub entry_point: String,
-    /// One server.
-    pub first: Hostname,
-    /// The other.
-    pub second: Hostname,
+    /// The servers, sorted.
+    pub hosts: Vec<Hostname>,
+}
+
+impl std::fmt::Display for Collision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hosts: Vec<&str> = self.hosts.iter().map(Hostname::as_str).collect();
+        write!(
+            f,
+            "the entry point {} is allocated to {}; none of them is routed",
+            self.entry_point,
+            hosts.join(" and ")
+        )
+    }
 }
 
 /// The document, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraefikDocument {
     text: String,
+    collisions: Vec<Collision>,
 }
 
 impl TraefikDocument {
-    /// The document for `routes`; there is none in which servers collide.
-    pub fn of(routes: &[TraefikRoute]) -> Result<Self, Collision> {
-        let mut by_entry_point: BTreeMap<(Transport, u16), &TraefikRoute> = BTreeMap::new();
-        // Sorted, so that a collision is reported in the same way each time.
-        let mut sorted: Vec<&TraefikRoute> = routes.iter().collect();
-        sorted.sort_unstable();
-        sorted.dedup();
-        for route in sorted {
-            if let Some(first) = by_entry_point.insert((route.transport, route.port), route) {
-                let (first, second) = (first.host.clone(), route.host.clone());
-                return Err(Collision { entry_point: route.entry_point(), first, second });
+    /// The document for `routes`, without those that collide.
+    pub fn of(routes: &[TraefikRoute]) -> Self {
+        let mut by_entry_point: BTreeMap<(Transport, u16), BTreeSet<&TraefikRoute>> = BTreeMap::new();
+        for route in routes {
+            by_entry_point.entry((route.transport, route.port)).or_default().insert(route);
+        }
+        let (mut document, mut collisions) = (Document::default(), Vec::new());
+        for claims in by_entry_point.into_values() {
+            match claims.iter().copied().collect::<Vec<_>>().as_slice() {
+                [] => {}
+                [route] => document.add(route),
+                [first, ..] => {
+                    let hosts = claims.iter().map(|route| route.host.clone()).collect();
+                    collisions.push(Collision { entry_point: first.entry_point(), hosts });
+                }
             }
         }
-        let mut document = Document::default();
-        for route in by_entry_point.into_values() {
-            document.add(route);
-        }
         // Maps with text keys: serialising cannot fail.
-        Ok(Self { text: serde_json::to_string(&document).unwrap_or_default() })
+        Self { text: serde_json::to_string(&document).unwrap_or_default(), collisions }
+    }
+
+    /// What is missing because of collisions.
+    pub fn collisions(&self) -> &[Collision] {
+        &self.collisions
     }
 
     /// Its bytes, always the same for the same routes.
@@ -169,7 +184,7 @@ mod tests {
     #[test]
     fn the_document_is_the_one_traefik_reads() {
         let routes = [route(Transport::Udp, 50_001, "valheim-5002"), route(Transport::Tcp, 50_000, "terraria-5001")];
-        let document = TraefikDocument::of(&routes).unwrap();
+        let document = TraefikDocument::of(&routes);
         let expected = concat!(
             r#"{"tcp":{"routers":{"zpack-terraria-5001-50000-tcp":{"entryPoints":["p50000t"],"rule":"HostSNI(`*`)","#,
             r#""service":"zpack-terraria-5001-50000-tcp"}},"services":{"zpack-terraria-5001-50000-tcp":"#,
@@ -183,21 +198,24 @@ mod tests {
 
     #[test]
     fn no_routes_are_an_empty_document_which_removes_all() {
-        assert_eq!(TraefikDocument::of(&[]).unwrap().text(), "{}");
+        assert_eq!(TraefikDocument::of(&[]).text(), "{}");
     }
 
     #[test]
     fn two_servers_of_a_game_have_an_entry_point_each_and_never_share_one() {
         let (first, second) = (route(Transport::Udp, 50_000, "rust-5001"), route(Transport::Udp, 50_001, "rust-5002"));
-        let text = TraefikDocument::of(&[first.clone(), second]).unwrap().text().to_owned();
+        let text = TraefikDocument::of(&[first.clone(), second.clone()]).text().to_owned();
         assert!(text.contains("p50000u") && text.contains("p50001u"));
+        // A pair that collides costs its two routes, not the document.
         let thief = route(Transport::Udp, 50_000, "rust-5003");
-        let refused = TraefikDocument::of(&[thief.clone(), first.clone()]).unwrap_err();
-        assert_eq!(refused, TraefikDocument::of(&[first.clone(), thief]).unwrap_err());
-        assert_eq!(refused.entry_point, "p50000u");
+        let document = TraefikDocument::of(&[thief.clone(), first.clone(), second.clone()]);
+        assert_eq!(document, TraefikDocument::of(&[second.clone(), first.clone(), thief]));
+        assert_eq!(document.text(), TraefikDocument::of(&[second]).text());
+        let hosts = ["rust-5001", "rust-5003"].map(|host| host.parse().unwrap()).to_vec();
+        assert_eq!(document.collisions(), [Collision { entry_point: "p50000u".to_owned(), hosts }]);
         // A port takes TCP and UDP side by side, and saying the same twice is no collision.
         let both = [route(Transport::Tcp, 50_000, "rust-5001"), first.clone(), first];
-        assert!(TraefikDocument::of(&both).is_ok());
+        assert_eq!(TraefikDocument::of(&both).collisions(), []);
     }
 
     fn routes() -> impl Strategy<Value = Vec<TraefikRoute>> {
@@ -215,14 +233,12 @@ mod tests {
         fn the_order_of_routes_is_not_seen(routes in routes().prop_flat_map(|routes| (Just(routes.clone()), Just(routes).prop_shuffle()))) {
             let (one, other) = (TraefikDocument::of(&routes.0), TraefikDocument::of(&routes.1));
             prop_assert_eq!(&one, &other);
-            if let (Ok(one), Ok(other)) = (one, other) {
-                prop_assert_eq!(one.etag(), other.etag());
-            }
+            prop_assert_eq!(one.etag(), other.etag());
         }
 
         #[test]
-        fn every_entry_point_has_one_router(routes in routes()) {
-            let Ok(document) = TraefikDocument::of(&routes) else { return Ok(()) };
+        fn every_entry_point_has_one_router_or_none_where_servers_collide(routes in routes()) {
+            let document = TraefikDocument::of(&routes);
             let tree: serde_json::Value = serde_json::from_str(document.text()).unwrap();
             let routers = ["tcp", "udp"].into_iter().filter_map(|kind| tree[kind]["routers"].as_object());
             let mut seen: Vec<_> = routers.flat_map(|all| all.values()).map(|one| one["entryPoints"].to_string()).collect();
@@ -230,6 +246,7 @@ mod tests {
             seen.sort();
             wanted.sort();
             wanted.dedup();
+            wanted.retain(|wanted| document.collisions().iter().all(|one| *wanted != format!("[\"{}\"]", one.entry_point)));
             prop_assert_eq!(seen, wanted);
         }
     }

@@ -142,7 +142,7 @@ impl Apis {
             power: PowerApi { acceptor: acceptor.clone(), agent },
             cluster: ClusterApi { hypervisor: hypervisor.clone() },
             teardown: TeardownApi { acceptor: acceptor.clone(), hypervisor },
-            discovery: DiscoveryApi { db: db.clone(), clock },
+            discovery: DiscoveryApi::new(db.clone(), clock),
             publishing: EdgeApi { acceptor, publisher },
             audit: AuditApi { db },
         }

@@ -170,7 +170,14 @@ async fn a_clone_whose_answer_is_lost_exists_once() {
         let error = rig.proxmox.clone_container(&clone_of(9000, 5001)).await.unwrap_err();
         assert!(matches!(error, HypervisorError::OutcomeUnknown { .. }), "{action}: {error}");
         assert_eq!(rig.arrivals("POST", "/clone"), 1, "{action}");
-        let config = rig.proxmox.config(&pve1(), vmid(5001)).await.unwrap();
+        // The description is written after the lock.
+        let config = loop {
+            let config = rig.proxmox.config(&pve1(), vmid(5001)).await.unwrap();
+            if config.description.is_some() {
+                break config;
+            }
+            assert_eq!(config.lock.as_deref(), Some("create"), "{action}");
+        };
         assert_eq!(config.description, Some(clone_of(9000, 5001).description));
         rig.world.shutdown().await.unwrap();
     }

@@ -42,7 +42,7 @@ fn route(transport: Transport, port: u16, host: &str, backend: SocketAddr) -> Tr
 }
 
 fn document(routes: &[TraefikRoute]) -> String {
-    TraefikDocument::of(routes).unwrap().text().to_owned()
+    TraefikDocument::of(routes).text().to_owned()
 }
 
 /// A game that answers every datagram with its name.

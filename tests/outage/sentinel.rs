@@ -34,15 +34,15 @@ async fn after_a_failover_work_goes_on_and_nothing_accepted_is_lost() {
     let (mut api, mut worker) = (scene.api_with(place.clone()).await, scene.worker("worker", place));
     scene.warm_up(&api).await;
     let mut all = Vec::new();
-    for what in ["asked for", "by the death of the primary"] {
+    for what in ["asked for", "by the silence of the primary", "by the death of the primary"] {
         let (begun, enough) = (CancellationToken::new(), CancellationToken::new());
         let failover = async {
             begun.cancelled().await;
             let carried_out = tokio::task::spawn_blocking(move || {
-                if what == "asked for" {
-                    sentinels.fail_over()
-                } else {
-                    sentinels.kill_primary()
+                match what {
+                    "asked for" => sentinels.fail_over(),
+                    "by the silence of the primary" => sentinels.silence_primary(),
+                    _ => sentinels.kill_primary(),
                 }
                 sentinels
             });

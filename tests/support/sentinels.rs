@@ -69,6 +69,17 @@ impl Sentinels {
         self.wait_for_primary(next);
     }
 
+    /// Lets the primary fall silent with its connections open until the replica is the primary; then it continues, as a
+    /// replica once the Sentinels have told it.
+    pub fn silence_primary(&self) {
+        let next = self.replica().port();
+        let primary = self.servers.iter().find(|server| server.port() != next).expect("one of two");
+        primary.freeze();
+        self.wait_for_primary(next);
+        primary.thaw();
+        wait_for("the former primary to be a replica", || (!is_primary(primary.port())).then_some(()));
+    }
+
     fn wait_for_primary(&self, port: u16) {
         wait_for("the promotion", || is_primary(port).then_some(()));
     }

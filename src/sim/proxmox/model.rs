@@ -92,6 +92,9 @@ pub struct Container {
     pub ignores_shutdown: bool,
     /// Its DHCP lease, which it keeps as long as it exists.
     pub lease: Option<Ipv4Addr>,
+    /// Its configuration is `lock: create` alone: the clone has reserved the VMID and not written the rest yet.
+    #[serde(default)]
+    pub reserved: bool,
 }
 
 /// A running container.
@@ -282,6 +285,7 @@ impl Cluster {
             ha: false,
             ignores_shutdown: false,
             lease: None,
+            reserved: false,
         }
     }
 

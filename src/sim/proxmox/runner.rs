@@ -14,6 +14,8 @@ use crate::sim::peer::Boot;
 const DHCP_SECONDS: f64 = 2.0;
 /// How long the high-availability manager takes to start or stop a container.
 const HA_SECONDS: f64 = 5.0;
+/// How long a clone takes to write the configuration of the new container.
+const CONFIG_SECONDS: f64 = 1.0;
 /// How long a container takes to shut down.
 const SHUTDOWN_SECONDS: f64 = 4.0;
 
@@ -130,6 +132,14 @@ impl Proxmox {
             return Outcome::Left(error);
         }
         self.change(|cluster| cluster.tasks.log(upid, opening_line(job)));
+        if let Job::Clone { newid, .. } = job {
+            self.work(CONFIG_SECONDS).await;
+            self.change(|cluster| {
+                if let Some(container) = cluster.containers.get_mut(newid) {
+                    container.reserved = false;
+                }
+            });
+        }
         if let Some(error) = self.shut_down_in_time(job).await {
             return Outcome::Failed(error);
         }

@@ -130,8 +130,9 @@ pub fn config(container: &Container, current: bool, profile: PveProfile) -> Valu
     if !current {
         options.apply_pending();
     }
-    // A container that is being destroyed has a configuration with nothing but the lock (PVE::LXC::destroy_lxc_container).
-    let shown = container.lock.as_deref() != Some("destroyed");
+    // While a container is being destroyed (PVE::LXC::destroy_lxc_container), and before a clone has written the rest
+    // (PVE::LXC::Config::create_and_lock_config), the configuration is nothing but the lock.
+    let shown = container.lock.as_deref() != Some("destroyed") && !container.reserved;
     let options = options.config.iter().filter(|_| shown);
     let mut row: Map<String, Value> = options.map(|(key, value)| (key.clone(), option(key, value, profile))).collect();
     row.insert("digest".to_owned(), json!(digest(container)));

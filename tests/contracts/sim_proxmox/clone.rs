@@ -12,10 +12,11 @@ async fn a_clone_reserves_its_vmid_and_locks_source_and_copy() {
     let rig = Rig::slow().await;
     let upid = rig.begin("POST", CLONE, &[("newid", "5001"), ("description", "op_1"), ("hostname", "mc-1")]).await;
     assert!(upid.contains(":vzclone:9000:zpack@pve!ctl:"), "{upid}");
+    // At first the configuration is the lock alone.
     let copy = rig.get("/nodes/pve1/lxc/5001/config").await;
     assert_eq!(
         (&copy["lock"], &copy["description"], &copy["hostname"]),
-        (&json!("create"), &json!("op_1\n"), &json!("mc-1"))
+        (&json!("create"), &Value::Null, &Value::Null)
     );
     assert_eq!(rig.get("/nodes/pve1/lxc/9000/config").await["lock"], "disk");
     let status = rig.get(&format!("/nodes/pve1/tasks/{upid}/status")).await;
@@ -37,9 +38,11 @@ async fn a_clone_reserves_its_vmid_and_locks_source_and_copy() {
 #[tokio::test]
 async fn a_finished_clone_is_unlocked_in_its_pool_and_has_its_own_mac() {
     let rig = Rig::quick().await;
-    let form = [("newid", "5001"), ("description", "op_1"), ("pool", "zpack")];
+    let form = [("newid", "5001"), ("description", "op_1"), ("hostname", "mc-1"), ("pool", "zpack")];
     let upid = rig.begin("POST", CLONE, &form).await;
     assert_eq!(rig.end(&upid).await, "OK");
+    let config = rig.get("/nodes/pve1/lxc/5001/config").await;
+    assert_eq!((&config["description"], &config["hostname"]), (&json!("op_1\n"), &json!("mc-1")));
     let (copy, template) = (rig.container(5001).await, rig.container(9000).await);
     assert_eq!((&copy["lock"], &template["lock"]), (&Value::Null, &Value::Null));
     assert_eq!(

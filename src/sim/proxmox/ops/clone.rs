@@ -96,7 +96,7 @@ fn is_full(call: &Call, original: &Container) -> bool {
     call.params.choice("full").unwrap_or(!original.is_template())
 }
 
-/// Writes the configuration of the new container, locked until the task is done.
+/// Reserves the new container, locked until the task is done. The task writes its configuration.
 fn reserve(cluster: &mut Cluster, call: &Call, original: &Container, newid: u32, now: Timestamp) {
     let mut config = original.config.clone();
     DROPPED.iter().for_each(|option| {
@@ -120,5 +120,5 @@ fn reserve(cluster: &mut Cluster, call: &Call, original: &Container, newid: u32,
     };
     config.insert("rootfs".to_owned(), volume);
     let container = cluster.new_container(newid, call.node(), config, now);
-    cluster.containers.insert(newid, Container { lock: Some("create".to_owned()), ..container });
+    cluster.containers.insert(newid, Container { lock: Some("create".to_owned()), reserved: true, ..container });
 }
