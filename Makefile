@@ -38,8 +38,8 @@ export RUST_TEST_THREADS ?= 4
 
 STEP := packaging/step.sh
 
-# The program as it is released: optimised and without debug assertions, over the dependencies of the tests. To compile the
-# dependencies optimised too takes fifteen minutes and finds nothing more.
+# The program as `make release` compiles it, optimised and without debug assertions, but over the dependencies of the tests:
+# a minute instead of a quarter of an hour. CI runs `make release` as well.
 RELEASED := $(foreach setting,opt-level=1 debug-assertions=false overflow-checks=false,--config profile.dev.package.zpack.$(setting))
 
 .PHONY: test
@@ -57,6 +57,12 @@ test: ## Run every check and every test, exactly as CI does.
 	@$(STEP) doctests cargo test --locked --doc
 	@$(STEP) tests cargo test --locked --no-fail-fast --lib --bins --test it
 	@$(STEP) --summary
+
+.PHONY: release
+release: ## Build the program as it is released (target/release/zpack).
+	@packaging/install-packages.sh dev
+	@cargo build --release --locked --bin zpack
+	@target/release/zpack --version
 
 .PHONY: crash
 crash: ## Run every crash point of the job runtime with every fault (CELL=effect:stop:postgres for one, SEED=1 to repeat).
