@@ -18,6 +18,7 @@ mod m0008_unrouted_ports;
 mod m0009_operation_requests;
 mod m0010_runtime;
 mod m0011_committed;
+mod m0012_indexes;
 
 /// Runs the migrations of this folder in order.
 pub struct Migrator;
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_operation_requests::Migration),
             Box::new(m0010_runtime::Migration),
             Box::new(m0011_committed::Migration),
+            Box::new(m0012_indexes::Migration),
         ]
     }
 }

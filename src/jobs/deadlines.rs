@@ -11,6 +11,11 @@ pub enum ClaimPurpose {
     Undo,
 }
 
+impl ClaimPurpose {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Run, Self::Undo];
+}
+
 /// The deadlines of one claim of an operation, by its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {

@@ -1,6 +1,7 @@
 //! Writes the row of an operation in the caller's transaction.
 
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ActiveModelTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
 
 use crate::db;
 use crate::db::entities::operation::{self, Actor, Cleanup, OperationState, UndoState};
@@ -136,9 +137,6 @@ fn row<W: Work>(
 }
 
 async fn under_way(tx: &impl ConnectionTrait, key: &str) -> Result<Option<operation::Model>, DbErr> {
-    operation::Entity::find()
-        .filter(operation::Column::DedupKey.eq(key))
-        .filter(operation::Column::State.is_in([OperationState::Queued, OperationState::Running]))
-        .one(tx)
-        .await
+    // The generated column is the key while the operation is unfinished, and unique.
+    operation::Entity::find().filter(Expr::col("dedup_active").eq(key)).one(tx).await
 }

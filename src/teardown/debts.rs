@@ -1,8 +1,9 @@
 //! The rows of debts, and what is released with the last one of a server.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, Query, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, SimpleExpr};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter,
     QueryOrder, QuerySelect,
@@ -201,19 +202,26 @@ async fn settle(
             release(lock, nonce, now).await?;
         }
     }
-    // An operation that left a debt here and has no open one is cleaned up.
-    let those = |which: Condition| {
-        Query::select().column(debt::Column::OperationId).from(debt::Entity).cond_where(which).take()
-    };
+    // An operation that left a debt here and has no open one is cleaned up. Its id is read first: MariaDB would read every
+    // operation for a subquery.
+    let mut clean = operations_with(tx, about()).await?;
+    let open = operations_with(tx, debt::Column::OperationId.is_in(clean.clone()).and(is_open())).await?;
+    clean.retain(|id| !open.contains(id));
     operation::Entity::update_many()
         .col_expr(operation::Column::Cleanup, Expr::value(Cleanup::Done))
+        .filter(operation::Column::Id.is_in(clean))
         .filter(operation::Column::Cleanup.is_in([Cleanup::Pending, Cleanup::Required]))
         .filter(operation::Column::Unwind.is_not_in([UndoState::Due, UndoState::Running]))
-        .filter(operation::Column::Id.in_subquery(those(about())))
-        .filter(operation::Column::Id.not_in_subquery(those(Condition::all().add(is_open()))))
         .exec(tx)
         .await?;
     Ok(left as u64)
+}
+
+/// The operations that left these debts.
+async fn operations_with(tx: &impl ConnectionTrait, debts: impl IntoCondition) -> Result<BTreeSet<OperationId>, DbErr> {
+    let ids = debt::Entity::find().select_only().column(debt::Column::OperationId).filter(debts).distinct();
+    let ids: Vec<OperationId> = ids.into_tuple().all(tx).await?;
+    Ok(ids.into_iter().collect())
 }
 
 fn is_open() -> SimpleExpr {

@@ -10,6 +10,7 @@ on_every_database!(
     a_migrated_schema_is_what_the_code_expects,
     a_second_run_finds_nothing_to_do,
     every_change_by_hand_is_found,
+    missing_and_additional_indexes_are_found,
     a_newer_schema_is_left_alone,
 );
 
@@ -48,6 +49,30 @@ async fn every_change_by_hand_is_found(test: TestDb) {
         assert_eq!(*harmful, expected_harmful, "{text}");
         assert!(text.starts_with(start), "{text}");
     }
+}
+
+async fn missing_and_additional_indexes_are_found(test: TestDb) {
+    let drop = |name, table| match test.kind {
+        DatabaseKind::MariaDb => format!("DROP INDEX {name} ON {table}"),
+        DatabaseKind::Sqlite | DatabaseKind::Postgres => format!("DROP INDEX {name}"),
+    };
+    // One connection, because other connections of SQLite would still see the old indexes.
+    let session = test.db.begin().await.unwrap();
+    run(&session, &drop("debts_vmid", "debts")).await;
+    run(&session, &drop("operations_dedup_active", "operations")).await;
+    // The name of an index says nothing about it.
+    run(&session, "CREATE INDEX operations_dedup_active ON operations (dedup_active)").await;
+    run(&session, "CREATE UNIQUE INDEX mine ON audit_events (actor)").await;
+    session.commit().await.unwrap();
+    let differences = migrate::check(&test.db).await.unwrap();
+    let texts: Vec<_> = differences.iter().map(|one| (one.is_harmful(), one.to_string())).collect();
+    let expected = [
+        (true, "index on debts (vmid) is missing; it was dropped manually"),
+        (true, "unique index on operations (dedup_active) is missing; it was dropped manually"),
+        (true, "unique index on audit_events (actor) is not zpack's; it may refuse new rows"),
+        (false, "index on operations (dedup_active) is not zpack's; it is harmless"),
+    ];
+    assert_eq!(texts, expected.map(|(harmful, text)| (harmful, text.to_owned())));
 }
 
 async fn a_newer_schema_is_left_alone(test: TestDb) {

@@ -6,6 +6,7 @@ mod dropped;
 mod entities;
 mod episodes;
 mod fences;
+mod history;
 mod idempotency;
 pub mod lease;
 mod lifecycle;

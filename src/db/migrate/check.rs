@@ -1,12 +1,13 @@
-//! Compares the entities with the live schema. Extra tables and columns are reported but harmless, since old code runs
+//! Compares the entities and the indexes with the live schema. Extra tables and columns are reported but harmless, since old code runs
 //! on a newer schema during a deployment; an extra column that requires a value is not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use sea_orm::sea_query::ColumnType;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, IdenStatic, Iterable};
 
+use super::indexes::{self, IndexShape};
 use super::live::{LiveColumn, columns};
 use super::{MigrateError, RECORD, while_doing};
 use crate::db::entities as e;
@@ -87,14 +88,23 @@ pub enum Difference {
         /// Whether rows can be inserted without it.
         may_be_omitted: bool,
     },
+    /// An index is missing.
+    MissingIndex(IndexShape),
+    /// The code does not know an index.
+    ExtraIndex(IndexShape),
 }
 
 impl Difference {
-    /// Whether this version of zpack cannot work with it.
+    /// Whether this version of zpack cannot work with it, or not fast enough.
     pub fn is_harmful(&self) -> bool {
         match self {
-            Self::MissingTable { .. } | Self::MissingColumn { .. } | Self::OtherColumn { .. } => true,
+            Self::MissingTable { .. }
+            | Self::MissingColumn { .. }
+            | Self::OtherColumn { .. }
+            | Self::MissingIndex(_) => true,
             Self::ExtraTable { .. } => false,
+            // It may refuse values that zpack writes.
+            Self::ExtraIndex(index) => index.unique,
             Self::ExtraColumn { may_be_omitted, .. } => !may_be_omitted,
         }
     }
@@ -119,6 +129,9 @@ impl fmt::Display for Difference {
             Self::ExtraColumn { table, column, may_be_omitted: false } => {
                 write!(f, "column {table}.{column} is unknown and required without a default; inserts will fail")
             }
+            Self::MissingIndex(index) => write!(f, "{index} is missing; it was dropped manually"),
+            Self::ExtraIndex(index) if index.unique => write!(f, "{index} is not zpack's; it may refuse new rows"),
+            Self::ExtraIndex(index) => write!(f, "{index} is not zpack's; it is harmless"),
         }
     }
 }
@@ -131,13 +144,23 @@ pub async fn check(db: &impl ConnectionTrait) -> Result<Vec<Difference>, Migrate
         tables.entry(column.table_name.clone()).or_default().push(column);
     }
     let mut differences = Vec::new();
+    let mut known = BTreeSet::new();
     for table in expected() {
         match tables.remove(table.name) {
-            Some(live) => table.compare(&live, &mut differences),
+            Some(live) => {
+                known.insert(table.name);
+                table.compare(&live, &mut differences);
+            }
             None => differences.push(Difference::MissingTable { table: table.name.to_owned() }),
         }
     }
     differences.extend(tables.into_keys().map(|table| Difference::ExtraTable { table }));
+    let of_known = |index: &IndexShape| known.contains(index.table.as_str());
+    let wanted: BTreeSet<IndexShape> = indexes::expected().into_iter().filter(of_known).collect();
+    let live = indexes::live(db).await.map_err(while_doing("read the indexes"))?;
+    let live: BTreeSet<IndexShape> = live.into_iter().filter(of_known).collect();
+    differences.extend(wanted.difference(&live).cloned().map(Difference::MissingIndex));
+    differences.extend(live.difference(&wanted).cloned().map(Difference::ExtraIndex));
     Ok(differences)
 }
 

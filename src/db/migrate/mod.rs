@@ -1,6 +1,7 @@
 //! Migrates the schema, reports its state, and compares it with the entities.
 
 mod check;
+mod indexes;
 mod live;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, Statement};
@@ -10,6 +11,7 @@ use super::{Migrator, begin};
 use crate::kernel::{Classify, Failure, Timestamp};
 
 pub use check::{ColumnShape, Difference, check};
+pub use indexes::IndexShape;
 
 /// How long one process waits for another that is migrating.
 const LOCK_SECONDS: u32 = 60;

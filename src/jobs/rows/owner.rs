@@ -3,13 +3,14 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
 };
 
 use crate::db::entities::operation::{self, OperationState, UndoState};
 use crate::db::{self, AsDbErr, Authority};
+use crate::jobs::ClaimPurpose;
 use crate::kernel::{OperationId, VmId};
 
 /// The lease is lost: another worker may own the operation, so nothing may be written.
@@ -88,9 +89,15 @@ pub(super) fn owned_by(id: OperationId, fence: i64) -> Condition {
 
 /// The rows that a worker owns.
 pub(super) fn in_progress() -> Condition {
-    Condition::any()
-        .add(operation::Column::State.eq(OperationState::Running))
-        .add(operation::Column::Unwind.eq(UndoState::Running))
+    ClaimPurpose::ALL.into_iter().fold(Condition::any(), |any, purpose| any.add(in_progress_of(purpose)))
+}
+
+/// The rows that a worker owns for `purpose`. No row is owned for both.
+pub(super) fn in_progress_of(purpose: ClaimPurpose) -> SimpleExpr {
+    match purpose {
+        ClaimPurpose::Run => operation::Column::State.eq(OperationState::Running),
+        ClaimPurpose::Undo => operation::Column::Unwind.eq(UndoState::Running),
+    }
 }
 
 /// Extends the lease of the owner with `fence` to `lease` from now.

@@ -21,10 +21,10 @@ use crate::kernel::Timestamp;
 
 use super::claim::readable;
 use super::finish::footprint;
-use super::owner::{in_progress, owned_by};
+use super::owner::{in_progress, in_progress_of, owned_by};
 use super::settle::{Cause, Settlement};
 
-/// Recovers up to 50 operations of the queue whose owner vanished: its lease has expired, or it has exceeded the
+/// Recovers up to 50 runs and 50 undos of the queue whose owner vanished: its lease has expired, or it has exceeded the
 /// deadline of the kind. Returns how many.
 pub async fn recover_expired(
     db: &DatabaseConnection,
@@ -34,16 +34,19 @@ pub async fn recover_expired(
     now: Timestamp,
     failpoints: &Failpoints,
 ) -> Result<usize, DbErr> {
-    let expired = operation::Entity::find()
-        .filter(operation::Column::Queue.eq(name.as_str()))
-        .filter(abandoned(registry.jobs(), settings.grace, &db::now_expr(db)))
-        .order_by_asc(operation::Column::LeaseUntil)
-        .limit(50);
-    let expired = db::readable(expired, db).await?;
     let mut recovered = 0;
-    for row in expired {
-        let Some(job) = registry.find(&row.kind, row.schema_version) else { continue };
-        recovered += usize::from(recover(db, &row, job.as_ref(), settings, now, failpoints).await?);
+    // One query for each purpose: an index leads to the rows of a state, and none to those of either state.
+    for purpose in ClaimPurpose::ALL {
+        let expired = operation::Entity::find()
+            .filter(operation::Column::Queue.eq(name.as_str()))
+            .filter(in_progress_of(purpose))
+            .filter(abandoned(registry.jobs(), settings.grace, &db::now_expr(db)))
+            .order_by_asc(operation::Column::LeaseUntil)
+            .limit(50);
+        for row in db::readable(expired, db).await? {
+            let Some(job) = registry.find(&row.kind, row.schema_version) else { continue };
+            recovered += usize::from(recover(db, &row, job.as_ref(), settings, now, failpoints).await?);
+        }
     }
     Ok(recovered)
 }

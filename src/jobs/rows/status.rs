@@ -1,19 +1,26 @@
-//! The status of the queues in the database: one query a figure, for any number of queues.
+//! The status of the queues in the database: a few queries for each figure, for any number of queues. Each query is about
+//! one state that few rows have, to which an index leads.
 
 use std::collections::BTreeMap;
 
-use sea_orm::sea_query::{Expr, ExprTrait, Query};
-use sea_orm::{ColumnTrait, Condition, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, Order, Query, SimpleExpr};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QuerySelect,
+};
 use serde::Serialize;
 
 use crate::db;
 use crate::db::entities::operation::{self, OperationState, UndoState};
 use crate::db::entities::{debt, queue, queue_slot};
+use crate::jobs::ClaimPurpose;
 use crate::jobs::queue::Queue;
 use crate::kernel::Timestamp;
 
-use super::owner::in_progress;
-use super::sweeper::startable;
+use super::owner::in_progress_of;
+use super::sweeper::startable_for;
+
+/// The most ended operations that are counted.
+const MOST_ENDED: u64 = 1_000_000;
 
 /// The status of one queue in the database.
 #[derive(Clone, Debug, Serialize)]
@@ -55,24 +62,31 @@ pub struct EndedCounts {
 /// Operations that no worker will continue unless an operator acts: stale ones that are not undone, held undos, and
 /// queued ones that have no start left.
 pub fn is_dead() -> Condition {
-    Condition::any()
-        .add(operation::Column::Unwind.eq(UndoState::Held))
-        .add(operation::Column::State.eq(OperationState::Stale).and(operation::Column::Unwind.ne(UndoState::Done)))
-        .add(
-            operation::Column::State
-                .eq(OperationState::Queued)
-                .and(Expr::col(operation::Column::Starts).gte(Expr::col(operation::Column::MaxStarts))),
-        )
+    dead().into_iter().fold(Condition::any(), Condition::add)
+}
+
+/// The parts of [`is_dead`]; no operation belongs to two.
+fn dead() -> [SimpleExpr; 3] {
+    let settled = [UndoState::Done, UndoState::Held];
+    [
+        operation::Column::Unwind.eq(UndoState::Held),
+        operation::Column::State.eq(OperationState::Stale).and(operation::Column::Unwind.is_not_in(settled)),
+        operation::Column::State
+            .eq(OperationState::Queued)
+            .and(Expr::col(operation::Column::Starts).gte(Expr::col(operation::Column::MaxStarts))),
+    ]
 }
 
 /// The status of every queue, in the order of [`Queue::ALL`].
 pub async fn queue_statuses(db: &DatabaseConnection) -> Result<Vec<QueueStatus>, DbErr> {
-    let due_now = startable_now(db);
-    let due: Vec<(String, i64, Option<Timestamp>)> =
-        of_known_queues(due_now).column_as(operation::Column::RunAfter.min(), "oldest").into_tuple().all(db).await?;
-    let running = counted(db, Condition::all().add(in_progress())).await?;
-    let dead = counted(db, is_dead()).await?;
-    let debts = counted(db, with_open_debts()).await?;
+    let mut due: Vec<(String, i64, Option<Timestamp>)> = Vec::new();
+    for purpose in ClaimPurpose::ALL {
+        let oldest = of_known_queues(startable_now(db, purpose)).column_as(operation::Column::RunAfter.min(), "oldest");
+        due.extend(oldest.into_tuple::<(String, i64, Option<Timestamp>)>().all(db).await?);
+    }
+    let running = counted(db, ClaimPurpose::ALL.map(in_progress_of)).await?;
+    let dead = counted(db, dead()).await?;
+    let debts = counted(db, [with_open_debts()]).await?;
     let slots: Vec<(String, i64, i64)> = queue_slot::Entity::find()
         .select_only()
         .column(queue_slot::Column::Queue)
@@ -85,13 +99,13 @@ pub async fn queue_statuses(db: &DatabaseConnection) -> Result<Vec<QueueStatus>,
     let paused = queue::Entity::find().filter(queue::Column::Paused.eq(true)).all(db).await?;
     let of = |counts: &BTreeMap<String, u64>, name: Queue| counts.get(name.as_str()).copied().unwrap_or(0);
     let status = |name: Queue| {
-        let due = due.iter().find(|(queue, ..)| queue == name.as_str());
+        let due = || due.iter().filter(|(queue, ..)| queue == name.as_str());
         let slots = slots.iter().find(|(queue, ..)| queue == name.as_str());
         QueueStatus {
             name,
             paused: paused.iter().any(|row| row.name == name.as_str()),
-            due: due.map_or(0, |(_, count, _)| count.unsigned_abs()),
-            oldest_due_at: due.and_then(|(_, _, oldest)| *oldest),
+            due: due().map(|(_, count, _)| count.unsigned_abs()).sum(),
+            oldest_due_at: due().filter_map(|(_, _, oldest)| *oldest).min(),
             running: of(&running, name),
             slots: slots.map_or(0, |(_, slots, _)| slots.unsigned_abs()),
             slots_taken: slots.map_or(0, |(_, _, taken)| taken.unsigned_abs()),
@@ -104,18 +118,25 @@ pub async fn queue_statuses(db: &DatabaseConnection) -> Result<Vec<QueueStatus>,
 
 /// The number of operations that ended since `since`, by queue.
 pub async fn ended_since(db: &DatabaseConnection, since: Timestamp) -> Result<BTreeMap<String, EndedCounts>, DbErr> {
-    let counts: Vec<(String, i64, String)> =
-        of_known_queues(Condition::all().add(operation::Column::FinishedAt.gte(since)))
-            .column(operation::Column::State)
-            .group_by(operation::Column::State)
-            .into_tuple()
-            .all(db)
-            .await?;
+    // Grouping all operations by their queue looks cheaper to SQLite, unless a limited query is grouped.
+    let recent = Query::select()
+        .columns([operation::Column::Queue, operation::Column::State])
+        .from(operation::Entity)
+        .and_where(operation::Column::FinishedAt.gte(since))
+        .order_by(operation::Column::FinishedAt, Order::Asc)
+        .limit(MOST_ENDED)
+        .take();
+    let counts = Query::select()
+        .columns([operation::Column::Queue, operation::Column::State])
+        .expr_as(Expr::cust("COUNT(*)"), "count")
+        .from_subquery(recent, "recent")
+        .group_by_columns([operation::Column::Queue, operation::Column::State])
+        .take();
     let mut ended: BTreeMap<String, EndedCounts> = BTreeMap::new();
-    for (queue, count, state) in counts {
-        let of_queue = ended.entry(queue).or_default();
-        let count = count.unsigned_abs();
-        let Ok(state) = state.parse() else { continue };
+    for row in db.query_all(&counts).await? {
+        let of_queue = ended.entry(row.try_get("", "queue")?).or_default();
+        let count = row.try_get::<i64>("", "count")?.unsigned_abs();
+        let Ok(state) = row.try_get::<String>("", "state")?.parse() else { continue };
         match state {
             OperationState::Succeeded => of_queue.succeeded = count,
             OperationState::Failed => of_queue.failed = count,
@@ -127,24 +148,23 @@ pub async fn ended_since(db: &DatabaseConnection, since: Timestamp) -> Result<BT
     Ok(ended)
 }
 
-fn startable_now(db: &DatabaseConnection) -> Condition {
-    Condition::all().add(startable()).add(Expr::col(operation::Column::RunAfter).lte(db::now_expr(db)))
+fn startable_now(db: &DatabaseConnection, purpose: ClaimPurpose) -> Condition {
+    Condition::all().add(startable_for(purpose)).add(Expr::col(operation::Column::RunAfter).lte(db::now_expr(db)))
 }
 
 /// Operations with open debts that a worker or an operator has to settle.
-fn with_open_debts() -> Condition {
+fn with_open_debts() -> SimpleExpr {
     let open = Query::select()
         .column(debt::Column::OperationId)
         .from(debt::Entity)
         .and_where(debt::Column::State.eq(debt::DebtState::Open))
         .take();
-    Condition::all()
-        .add(operation::Column::Unwind.is_in([UndoState::Due, UndoState::Running, UndoState::Held]))
-        .add(operation::Column::Id.in_subquery(open))
+    let unfinished = operation::Column::Unwind.is_in([UndoState::Due, UndoState::Running, UndoState::Held]);
+    unfinished.and(operation::Column::Id.in_subquery(open))
 }
 
 /// The queue and the number of the operations that match `which`. The queues are listed so that indexes can be used.
-fn of_known_queues(which: Condition) -> sea_orm::Select<operation::Entity> {
+fn of_known_queues(which: impl IntoCondition) -> sea_orm::Select<operation::Entity> {
     operation::Entity::find()
         .select_only()
         .column(operation::Column::Queue)
@@ -154,7 +174,17 @@ fn of_known_queues(which: Condition) -> sea_orm::Select<operation::Entity> {
         .group_by(operation::Column::Queue)
 }
 
-async fn counted(db: &DatabaseConnection, which: Condition) -> Result<BTreeMap<String, u64>, DbErr> {
-    let counts: Vec<(String, i64)> = of_known_queues(which).into_tuple().all(db).await?;
-    Ok(counts.into_iter().map(|(queue, count)| (queue, count.unsigned_abs())).collect())
+/// How many operations of each queue belong to one of `parts`, of which no two have an operation in common.
+async fn counted(
+    db: &DatabaseConnection,
+    parts: impl IntoIterator<Item = SimpleExpr>,
+) -> Result<BTreeMap<String, u64>, DbErr> {
+    let mut total = BTreeMap::new();
+    for which in parts {
+        let counts: Vec<(String, i64)> = of_known_queues(which).into_tuple().all(db).await?;
+        for (queue, count) in counts {
+            *total.entry(queue).or_insert(0) += count.unsigned_abs();
+        }
+    }
+    Ok(total)
 }

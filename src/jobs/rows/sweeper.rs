@@ -1,15 +1,16 @@
 //! Offers due rows that no worker has received. It guarantees that every accepted operation runs.
 
-use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
 use sea_orm::{ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::db;
 use crate::db::entities::operation::{self, OperationState, UndoState};
+use crate::jobs::ClaimPurpose;
 use crate::jobs::failpoint::Failpoints;
 use crate::jobs::lists::commands::{Lists, PAGE};
 use crate::jobs::queue::Queue;
 use crate::jobs::registry::Registry;
-use crate::kernel::OperationId;
+use crate::kernel::{OperationId, Timestamp};
 
 use super::claim::{known_kinds, paused};
 
@@ -91,15 +92,20 @@ pub(in crate::jobs) async fn lists_lost(
     Ok(!due.is_empty())
 }
 
-/// Rows that may be claimed once they are due: runs that have a start left, and undos.
-pub(super) fn startable() -> Condition {
-    Condition::any()
-        .add(
-            operation::Column::State
-                .eq(OperationState::Queued)
-                .and(Expr::col(operation::Column::Starts).lt(Expr::col(operation::Column::MaxStarts))),
-        )
-        .add(operation::Column::Unwind.eq(UndoState::Due))
+/// Rows that may be claimed for `purpose` once they are due: runs that have a start left, or undos. No row may be claimed
+/// for both.
+pub(super) fn startable_for(purpose: ClaimPurpose) -> SimpleExpr {
+    match purpose {
+        ClaimPurpose::Run => operation::Column::State
+            .eq(OperationState::Queued)
+            .and(Expr::col(operation::Column::Starts).lt(Expr::col(operation::Column::MaxStarts))),
+        ClaimPurpose::Undo => operation::Column::Unwind.eq(UndoState::Due),
+    }
+}
+
+/// Rows that may be claimed once they are due.
+fn startable() -> Condition {
+    ClaimPurpose::ALL.into_iter().fold(Condition::any(), |any, purpose| any.add(startable_for(purpose)))
 }
 
 async fn due(
@@ -119,19 +125,26 @@ async fn due(
             ))),
         ),
     };
-    operation::Entity::find()
-        .select_only()
-        .column(operation::Column::Id)
-        .filter(operation::Column::Queue.eq(queue.as_str()))
-        .filter(startable())
-        .filter(known_kinds(registry))
-        .filter(Expr::col(operation::Column::RunAfter).lte(now))
-        .filter(overdue)
-        .filter(Expr::exists(paused(queue)).not())
-        .order_by_asc(operation::Column::RunAfter)
-        .order_by_asc(operation::Column::Id)
-        .limit(PAGE as u64)
-        .into_tuple()
-        .all(db)
-        .await
+    let mut due: Vec<(Timestamp, OperationId)> = Vec::new();
+    // One query for each purpose: an index leads to the rows of a state, and none to those of either state.
+    for purpose in ClaimPurpose::ALL {
+        let rows: Vec<(Timestamp, OperationId)> = operation::Entity::find()
+            .select_only()
+            .columns([operation::Column::RunAfter, operation::Column::Id])
+            .filter(operation::Column::Queue.eq(queue.as_str()))
+            .filter(startable_for(purpose))
+            .filter(known_kinds(registry))
+            .filter(Expr::col(operation::Column::RunAfter).lte(now.clone()))
+            .filter(overdue.clone())
+            .filter(Expr::exists(paused(queue)).not())
+            .order_by_asc(operation::Column::RunAfter)
+            .order_by_asc(operation::Column::Id)
+            .limit(PAGE as u64)
+            .into_tuple()
+            .all(db)
+            .await?;
+        due.extend(rows);
+    }
+    due.sort_unstable();
+    Ok(due.into_iter().take(PAGE).map(|(_, id)| id).collect())
 }
