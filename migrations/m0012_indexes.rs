@@ -10,7 +10,7 @@ pub struct Migration;
 /// Indexes by name: the table and its columns.
 const NEW: &[(&str, &str, &[&str])] = &[
     ("operations_user_state", "operations", &["user_id", "state"]),
-    ("operations_finished", "operations", &["finished_at", "queue", "state"]),
+    ("operations_finished", "operations", &["finished_at", "id"]),
     ("debts_vmid", "debts", &["vmid"]),
     ("deleted_instances_operation", "deleted_instances", &["operation_id"]),
     ("deleted_instances_hostname", "deleted_instances", &["hostname"]),

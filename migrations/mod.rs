@@ -19,6 +19,7 @@ mod m0009_operation_requests;
 mod m0010_runtime;
 mod m0011_committed;
 mod m0012_indexes;
+mod m0013_archive;
 
 /// Runs the migrations of this folder in order.
 pub struct Migrator;
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_runtime::Migration),
             Box::new(m0011_committed::Migration),
             Box::new(m0012_indexes::Migration),
+            Box::new(m0013_archive::Migration),
         ]
     }
 }

@@ -3,7 +3,7 @@
 use super::key::Group;
 use super::{
     agent, auth, catalog, database, dns, environment, http, jobs, lease, limits, log, metrics, poller, provision,
-    proxmox, redis, tokens, velocity, zone,
+    proxmox, redis, retention, tokens, velocity, zone,
 };
 
 /// Every setting of zpack, in the order of `.env.example`.
@@ -26,6 +26,7 @@ pub fn groups() -> Vec<Group> {
         agent::GROUP,
         poller::GROUP,
         provision::GROUP,
+        retention::GROUP,
         jobs::GROUP,
         lease::GROUP,
     ]

@@ -5,7 +5,7 @@ use super::source::MapSource;
 use super::{
     AgentConfig, AuthConfig, CatalogConfig, DatabaseConfig, DnsConfig, EnvironmentConfig, HttpConfig, JobsConfig, Key,
     LeaseConfig, LimitsConfig, LogConfig, MetricsConfig, PollerConfig, ProvisionConfig, ProxmoxConfig, RedisConfig,
-    SettingProblem, TokensConfig, VelocityConfig, ZoneConfig,
+    RetentionConfig, SettingProblem, TokensConfig, VelocityConfig, ZoneConfig,
 };
 use crate::kernel::text_enum;
 
@@ -56,6 +56,8 @@ role! {
         poller: PollerConfig,
         /// The cluster, where the power state of containers is observed.
         proxmox: ProxmoxConfig,
+        /// When records are archived.
+        retention: RetentionConfig,
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Stores of the features take `&impl ConnectionTrait`; the caller opens the transaction.
 
+pub mod archive;
 mod authority;
 mod clock;
 mod connect;

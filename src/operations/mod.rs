@@ -8,6 +8,7 @@
 //! Elsewhere: claims, leases and recovery (`jobs`), the steps themselves (`provision` and others).
 
 mod accept;
+mod archive;
 mod begin;
 mod cancel;
 pub mod episodes;
@@ -27,6 +28,7 @@ mod store;
 mod view;
 
 pub use accept::Acceptor;
+pub use archive::{Place, archive_ended};
 pub use begin::{Begun, begin, offer};
 pub use cancel::cancel;
 pub use error::OperationError;

@@ -133,7 +133,7 @@ impl Api {
             Box::new(watch),
             Box::new(DatabaseGauges { db: db.clone(), clock: clock.clone(), metrics: stores() }),
             Box::new(RedisGauges { lists, clock: clock.clone(), metrics: stores() }),
-            Box::new(Retention { db, clock: clock.clone(), metrics: stores() }),
+            Box::new(Retention { db, clock: clock.clone(), metrics: stores(), kept: config.retention }),
         ];
         let options =
             ServeOptions { connections_per_address: config.http.connections_per_address, ..ServeOptions::default() };

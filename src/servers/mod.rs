@@ -4,6 +4,7 @@
 //! [`vmids`] and [`ports`] allocate numbers that no two servers share, and [`names`] derives the host name.
 //! Observations of a server are in `observe`, its owner's view in `instances`.
 
+mod holds;
 mod names;
 pub mod payload;
 mod pool;
@@ -11,5 +12,6 @@ pub mod ports;
 pub mod store;
 pub mod vmids;
 
+pub use holds::holders;
 pub use names::{Naming, hostname};
 pub use pool::PoolError;

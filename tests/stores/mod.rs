@@ -1,6 +1,7 @@
 //! Storage on SQLite, PostgreSQL and MariaDB.
 
 mod agent_poll;
+mod archive;
 mod begin;
 mod dropped;
 mod entities;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sea_orm::{ActiveValue::Set, EntityTrait, PaginatorTrait};
+use zpack::config::RetentionConfig;
 use zpack::db::entities::{idempotency_key, revoked_token};
 use zpack::kernel::{Timestamp, TokenId, UserId};
 use zpack::operations::idempotency;
@@ -11,6 +12,8 @@ use zpack::roles::upkeep::{Purged, purge};
 use crate::support::{TestDb, on_every_database};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const KEPT: RetentionConfig = RetentionConfig { operations: DAY, audit: DAY, deleted_servers: DAY };
 const OVER: u64 = 1203;
 
 fn ago(span: Duration) -> Timestamp {
@@ -54,13 +57,13 @@ async fn two_processes_remove_everything_that_is_over_and_nothing_else(test: Tes
     tokens(&test, 4, NOW.after(Duration::from_secs(60))).await;
 
     let other = test.another_pool().await;
-    let (mine, theirs) = tokio::join!(purge(&test.db, NOW), purge(&other, NOW));
+    let (mine, theirs) = tokio::join!(purge(&test.db, NOW, &KEPT), purge(&other, NOW, &KEPT));
     let (mine, theirs) = (mine.unwrap(), theirs.unwrap());
     assert_eq!(mine.idempotency_keys + theirs.idempotency_keys, OVER, "{mine:?} {theirs:?}");
     assert_eq!(mine.revoked_tokens + theirs.revoked_tokens, OVER, "{mine:?} {theirs:?}");
     assert_eq!(idempotency_key::Entity::find().count(&test.db).await.unwrap(), 5);
     assert_eq!(revoked_token::Entity::find().count(&test.db).await.unwrap(), 7);
-    assert_eq!(purge(&test.db, NOW).await.unwrap(), Purged::default());
+    assert_eq!(purge(&test.db, NOW, &KEPT).await.unwrap(), Purged::default());
     other.close().await.unwrap();
 }
 

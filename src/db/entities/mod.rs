@@ -1,5 +1,6 @@
 //! One entity per table: columns with their types, no logic.
 
+pub mod archived_record;
 pub mod audit_event;
 pub mod catalog_copy;
 pub mod debt;

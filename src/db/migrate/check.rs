@@ -211,8 +211,9 @@ fn table<E: EntityTrait>(entity: E) -> Table {
     Table { name: entity.table_name(), columns: columns.collect() }
 }
 
-fn expected() -> [Table; 19] {
+fn expected() -> [Table; 20] {
     [
+        table(e::archived_record::Entity),
         table(e::audit_event::Entity),
         table(e::catalog_copy::Entity),
         table(e::debt::Entity),

@@ -25,19 +25,22 @@ impl fmt::Display for IndexShape {
 }
 
 const PLAIN: &[(&str, &[&str])] = &[
+    ("audit_events", &["at"]),
     ("audit_events", &["subject", "id"]),
     ("debts", &["operation_id"]),
     ("debts", &["state", "next_attempt_at"]),
     ("debts", &["vmid"]),
+    ("deleted_instances", &["finished_at"]),
     ("deleted_instances", &["hostname"]),
     ("deleted_instances", &["operation_id"]),
     ("deleted_instances", &["user_id"]),
     ("deleted_instances", &["vmid"]),
     ("episodes", &["begun_at"]),
+    ("episodes", &["operation_id"]),
     ("idempotency_keys", &["expires_at"]),
     ("instances", &["edge_due_at"]),
     ("instances", &["user_id", "vmid"]),
-    ("operations", &["finished_at", "queue", "state"]),
+    ("operations", &["finished_at", "id"]),
     ("operations", &["queue", "state", "run_after"]),
     ("operations", &["queue", "unwind", "run_after"]),
     ("operations", &["user_id", "id"]),

@@ -6,7 +6,7 @@ mod view;
 
 use anyhow::{Context, bail};
 use sea_orm::{ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub(super) use self::view::OperationDetails;
 use self::view::StepDetails;
@@ -14,6 +14,8 @@ use super::output::{self, Output, age, or_dash};
 use super::wiring;
 use crate::cli::OpsCommand;
 use crate::config::{DatabaseConfig, Settings, Source};
+use crate::db::archive;
+use crate::db::entities::archived_record::Origin;
 use crate::db::entities::operation::{Cleanup, OperationState, UndoState};
 use crate::db::{
     self,
@@ -94,9 +96,20 @@ pub(super) fn rows_text(operations: &[OperationDetails], now: Timestamp) -> Stri
     )
 }
 
+/// Prints what the archive has of an operation.
+async fn show_archived(db: &DatabaseConnection, id: OperationId, output: Output) -> anyhow::Result<()> {
+    let record =
+        archive::find(db, Origin::Operation, &id.to_string()).await.context("cannot read the archive")?;
+    let Some(record) = record else { bail!("there is no operation {id}; zpack ops list shows all operations") };
+    let body: Value = serde_json::from_str(&record.body).context("cannot read the record of the archive")?;
+    output.print(&json!({"archivedAt": record.archived_at, "rows": body}), |_| {
+        format!("{id} was archived at {}:\n{body:#}", record.archived_at)
+    })
+}
+
 async fn show(db: &DatabaseConnection, id: OperationId, now: Timestamp, output: Output) -> anyhow::Result<()> {
     let row = operation::Entity::find_by_id(id).one(db).await.context("cannot read the operation")?;
-    let Some(row) = row else { bail!("there is no operation {id}; zpack ops list shows all operations") };
+    let Some(row) = row else { return show_archived(db, id, output).await };
     let steps: Vec<StepDetails> = operation_step::Entity::find()
         .filter(operation_step::Column::OperationId.eq(id))
         .order_by_asc(operation_step::Column::Seq)

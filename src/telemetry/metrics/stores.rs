@@ -98,7 +98,12 @@ impl StoreMetrics {
                 "1 while Redis keeps every key when memory is short, as queues demand",
                 Family::default(),
             ),
-            purged: book.counter("rows_purged", &["table"], "Expired rows that were deleted", Family::default()),
+            purged: book.counter(
+                "rows_purged",
+                &["table"],
+                "Rows that were deleted or archived because their retention is over",
+                Family::default(),
+            ),
             skipped: book.gauge(
                 "rows_skipped",
                 &["table"],
@@ -163,7 +168,7 @@ impl StoreMetrics {
         self.blocked.get_or_create(&[("target", target)]).set(whole(servers));
     }
 
-    /// Records that `rows` expired rows of `table` were deleted.
+    /// Records that `rows` rows of `table` were deleted or archived.
     pub fn purged(&self, table: &'static str, rows: u64) {
         self.purged.get_or_create(&[("table", table)]).inc_by(rows);
     }

@@ -15,8 +15,8 @@ use crate::support::TestDb;
 const ROWS: u64 = 2000;
 /// The instructions of SQLite between two calls of its progress handler.
 const INSTRUCTIONS: u32 = 100;
-/// How many instructions SQLite needs at least to read a row.
-const PER_ROW: u64 = 8;
+/// How many instructions SQLite needs to read a row and check some conditions.
+const PER_ROW: u64 = 16;
 
 /// Measures statements on one connection.
 pub struct Meter {

@@ -12,6 +12,7 @@ use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use zpack::background::Task;
+use zpack::config::RetentionConfig;
 use zpack::db::entities::instance;
 use zpack::jobs::ended_since;
 use zpack::kernel::{Clock, OperationId, Timestamp, UserId};
@@ -26,6 +27,13 @@ use crate::support::company::Company;
 use crate::support::door::Door;
 use crate::support::{TestDb, on_every_database};
 
+/// Some of the past is older.
+const KEPT: RetentionConfig = RetentionConfig {
+    operations: DAY.saturating_mul(207),
+    audit: DAY.saturating_mul(207),
+    deleted_servers: DAY.saturating_mul(207),
+};
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How many operations are past.
 const PAST: i64 = 100_000;
 
@@ -87,7 +95,7 @@ async fn maintenance(company: &Company) {
     let (db, now) = (&company.db.db, Clock::System.now());
     read_database(db, &Metrics::default().stores).await.unwrap();
     ended_since(db, Timestamp::from_millis(now.millis() - 24 * 3_600_000)).await.unwrap();
-    purge(db, now).await.unwrap();
+    purge(db, now, &KEPT).await.unwrap();
     // The debt of the deletion is due by then.
     let later = Clock::fixed(now.after(Duration::from_secs(3600)));
     let parts = WorkerParts { clock: later, ..company.parts() };
