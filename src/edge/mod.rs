@@ -29,7 +29,7 @@ pub use compare::{Conflict, Drift, RecordVerdict, compare};
 pub use error::EdgeError;
 pub use orphan::{Doubt, orphans, owner_of};
 pub use owner_mark::OwnerMark;
-pub use proxy::{ProxyChange, ProxyDrift, ProxyVerdict, Registration, compare_proxy};
+pub use proxy::{ProxyChange, ProxyDrift, ProxyIndex, ProxyVerdict, Registration, compare_proxy};
 pub use proxy_status::{
     CallbackNote, KEY as PROXY_KEY, ListingNote, PingNote, ProxyEvent, ProxyRecord, ProxyStatus, Receipt,
     TRUST as PROXY_TRUST,

@@ -1,5 +1,6 @@
 //! Compares what the game proxy lists with what should be registered (docs/contracts/edge.md C2 and C3).
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,30 @@ pub enum ProxyChange {
     Register(Registration),
 }
 
+/// A complete listing of the proxy by canonical names, for comparisons with many servers.
+#[derive(Clone, Debug, Default)]
+pub struct ProxyIndex(HashMap<String, Vec<ProxyEntry>>);
+
+impl ProxyIndex {
+    /// Reads the name of each entry once.
+    pub fn of(listed: &[ProxyEntry]) -> Self {
+        let mut index: HashMap<String, Vec<ProxyEntry>> = HashMap::new();
+        for entry in listed {
+            if let Some(name) = entry.canonical() {
+                index.entry(name.as_str().to_owned()).or_default().push(entry.clone());
+            }
+        }
+        Self(index)
+    }
+
+    /// The entries that mean `name`, in any spelling or by its first label.
+    pub fn named(&self, name: &DnsName) -> Vec<ProxyEntry> {
+        let keys = [name.as_str(), name.first_label()];
+        let keys = if keys[0] == keys[1] { &keys[..1] } else { &keys[..] };
+        keys.iter().filter_map(|key| self.0.get(*key)).flatten().cloned().collect()
+    }
+}
+
 /// Compares one server with a complete listing: the verdict, and what has to change. An entry of the same name with another
 /// address or spelling is removed first, because the proxy refuses to replace it.
 pub fn compare_proxy(wanted: &Registration, listed: &[ProxyEntry]) -> (ProxyVerdict, Vec<ProxyChange>) {
@@ -77,4 +102,25 @@ pub fn compare_proxy(wanted: &Registration, listed: &[ProxyEntry]) -> (ProxyVerd
     // The registry ignores case: removing one spelling may remove the right entry too.
     changes.push(register);
     (ProxyVerdict::Drifted(drifts), changes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_finds_what_a_look_at_every_entry_finds() {
+        let names =
+            ["mc-1.play.test", "MC-1.Play.Test.", "mc-1", "mc-2.play.test", "mc-10.play.test", "not a name", ""];
+        let listed = names.map(|name| ProxyEntry { name: name.to_owned(), address: None });
+        let index = ProxyIndex::of(&listed);
+        for (name, found) in [("mc-1.play.test", 3), ("mc-2.play.test", 1), ("mc-3.play.test", 0), ("mc-1", 1)] {
+            let name: DnsName = name.parse().unwrap();
+            let mut wanted: Vec<ProxyEntry> = listed.iter().filter(|entry| entry.means(&name)).cloned().collect();
+            let mut indexed = index.named(&name);
+            wanted.sort_by(|one, other| one.name.cmp(&other.name));
+            indexed.sort_by(|one, other| one.name.cmp(&other.name));
+            assert_eq!((indexed.len(), indexed), (found, wanted), "{name}");
+        }
+    }
 }

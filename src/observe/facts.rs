@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::status::{AgentSignal, MergedStatus, believed_power, merge};
 use crate::db::entities::instance::InstanceKind;
 use crate::kernel::Timestamp;
-use crate::ports::{AgentReport, NodeName, PowerState};
+use crate::ports::{AgentReport, AgentState, NodeName, PowerState};
 
 /// How long the last observed power of a container counts while the hypervisor cannot be read.
 const POWER_TRUST: Duration = Duration::from_secs(300);
+/// After so many polls without an answer the last one counts no longer. A poll without an answer is soon repeated.
+const UNANSWERED: u32 = 3;
 
 /// The last answer of an agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +26,13 @@ pub struct AgentFacts {
     pub ready: Option<bool>,
 }
 
+impl AgentFacts {
+    /// Whether its workload runs and accepts visitors.
+    pub fn is_ready(&self) -> bool {
+        self.ready == Some(true) && self.report.as_ref().is_some_and(|report| report.state == AgentState::Running)
+    }
+}
+
 /// What is stored of an agent beyond its last answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,6 +43,15 @@ pub struct AgentHistory {
     pub seen_at: Option<Timestamp>,
     /// How often its workload crashed.
     pub crashes: CrashCount,
+    /// When its answers last changed, or it began or ceased to answer.
+    #[serde(default)]
+    pub changed_at: Option<Timestamp>,
+    /// How many polls in a row it has not answered.
+    #[serde(default)]
+    pub unanswered: u32,
+    /// How many polls there were; wraps around.
+    #[serde(default)]
+    pub polls: u32,
 }
 
 /// Counts crashes across restarts of an agent, whose own count starts from zero each time. Never decreases.
@@ -59,11 +77,26 @@ impl AgentHistory {
     pub fn after(before: Option<&Self>, answer: Option<&AgentFacts>, now: Timestamp) -> Self {
         let crashes = before.map_or(CrashCount::default(), |history| history.crashes);
         let report = answer.and_then(|facts| facts.report.as_ref());
+        let unanswered = before.map_or(0, |history| history.unanswered);
         Self {
             asked_at: now,
             seen_at: answer.map(|facts| facts.observed_at).or(before.and_then(|history| history.seen_at)),
             crashes: report.map_or(crashes, |report| crashes.after(report.crash_count)),
+            changed_at: before.map_or(Some(now), |history| history.changed_at),
+            unanswered: if answer.is_some() { 0 } else { unanswered.saturating_add(1) },
+            polls: before.map_or(0, |history| history.polls).wrapping_add(1),
         }
+    }
+
+    /// The history after `answer`, which differs from what was observed before, or not.
+    #[must_use]
+    pub fn compared(self, before: Option<&AgentFacts>, answer: Option<&AgentFacts>) -> Self {
+        let same = match (before, answer) {
+            (Some(before), Some(answer)) => before.report == answer.report && before.ready == answer.ready,
+            (_, None) => self.unanswered > 1,
+            (None, Some(_)) => false,
+        };
+        Self { changed_at: if same { self.changed_at } else { Some(self.asked_at) }, ..self }
     }
 }
 
@@ -104,7 +137,7 @@ pub enum Live {
 /// How old observations may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Freshness {
-    /// For an agent's answer: three intervals of the poller.
+    /// For an agent's answer: three of the longest intervals of the poller.
     pub agent: Duration,
     /// For the hypervisor's listing, before it counts as stale.
     pub host: Duration,
@@ -145,7 +178,8 @@ pub fn observe(kind: InstanceKind, live: &Live, now: Timestamp, fresh: Freshness
         Live::Facts(facts) => (facts, true),
         Live::Unreadable => (&nothing, false),
     };
-    let agent = facts.agent.as_ref().filter(|agent| now.since(agent.observed_at) <= fresh.agent);
+    let gone = facts.history.as_ref().is_some_and(|history| history.unanswered >= UNANSWERED);
+    let agent = facts.agent.as_ref().filter(|agent| !gone && now.since(agent.observed_at) <= fresh.agent);
     let asked_lately = facts.history.as_ref().is_some_and(|history| now.since(history.asked_at) <= fresh.agent);
     let signal = match (agent, asked_lately) {
         (Some(AgentFacts { report: Some(report), .. }), _) => AgentSignal::Reported(report.state),
@@ -208,7 +242,6 @@ mod tests {
 
     use super::super::status::{AgentStatus, HostStatus, ServerStatus};
     use super::*;
-    use crate::ports::AgentState;
 
     const FRESH: Freshness = Freshness::of_intervals(Duration::from_secs(5), Duration::from_secs(10));
 

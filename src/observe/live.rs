@@ -12,11 +12,12 @@
 //! observation carries the time its listing began, and a server is recorded when its own container is already running,
 //! so a newer one cannot be about another container.
 //!
-//! A reader waits at most 200 ms and never fails: state that cannot be read is [`Live::Unreadable`].
+//! A reader of up to 800 servers waits at most 200 ms, and none fails: state that cannot be read is [`Live::Unreadable`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use redis::{AsyncCommands, ExistenceCheck, Pipeline, RedisError, SetExpiry, SetOptions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,6 +34,10 @@ const HISTORY_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const HOST_TTL: Duration = Duration::from_secs(60 * 60);
 /// The key of the time at which the last failed listing began.
 const LISTING_FAILED: &str = "host:failed";
+/// How many servers one reading covers, which has [`READ_LIMIT`].
+const READ_PART: usize = 200;
+/// How many parts are read at a time.
+const PARTS_AT_A_TIME: usize = 4;
 /// How many servers one pipeline covers.
 const BATCH: usize = 500;
 
@@ -45,12 +50,23 @@ pub struct LiveState {
 }
 
 /// A server that this process polls in this interval.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PollClaim {
     /// What is stored of its agent.
     pub history: Option<AgentHistory>,
+    /// The last answer of its agent.
+    pub facts: Option<AgentFacts>,
     /// Whether its agent did not answer the last poll.
     pub unresponsive: bool,
+}
+
+/// Why a part could not be read.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error("Redis did not answer in time")]
+    Late,
+    #[error(transparent)]
+    Redis(#[from] RedisError),
 }
 
 impl LiveState {
@@ -59,41 +75,45 @@ impl LiveState {
         Self { redis, agent_ttl, outage: Arc::new(Outage::of("reading the live state")) }
     }
 
-    /// The last observations of each of `servers`, in their order; one round trip.
+    /// The last observations of each of `servers`, in their order; one round trip for each 200 of them. Those of a part
+    /// that cannot be read in time are unreadable.
     pub async fn read(&self, servers: &[&instance::Model]) -> Vec<Live> {
-        if servers.is_empty() {
-            return Vec::new();
+        let (mut read, mut failure) = (Vec::with_capacity(servers.len()), None);
+        for parts in servers.chunks(READ_PART * PARTS_AT_A_TIME) {
+            let answers = join_all(parts.chunks(READ_PART).map(|part| self.read_part(part))).await;
+            for (part, answer) in parts.chunks(READ_PART).zip(answers) {
+                match answer {
+                    Ok(live) => read.extend(live),
+                    Err(error) => {
+                        failure = Some(error);
+                        read.extend(part.iter().map(|_| Live::Unreadable));
+                    }
+                }
+            }
         }
+        match failure {
+            Some(error) => self.outage.failed(error),
+            None if servers.is_empty() => {}
+            None => self.outage.works(),
+        }
+        read
+    }
+
+    async fn read_part(&self, servers: &[&instance::Model]) -> Result<Vec<Live>, ReadError> {
         let keys: Vec<String> = std::iter::once(LISTING_FAILED.to_owned())
             .chain(servers.iter().flat_map(|row| [agent_key(row.id), history_key(row.id), host_key(row.vmid)]))
             .collect();
         let mut redis = self.redis.clone();
         let reading = tokio::time::timeout(READ_LIMIT, redis.mget::<_, Vec<Option<String>>>(&keys));
-        let values = match reading.await {
-            Ok(Ok(values)) => {
-                self.outage.works();
-                values
-            }
-            Ok(Err(error)) => {
-                self.outage.failed(error);
-                return vec![Live::Unreadable; servers.len()];
-            }
-            Err(late) => {
-                self.outage.failed(late);
-                return vec![Live::Unreadable; servers.len()];
-            }
-        };
-        let mut values = values.into_iter();
+        let mut values = reading.await.map_err(|_| ReadError::Late)??.into_iter();
         let mut next = || values.next().flatten();
         let observation_failed_at: Option<Timestamp> = parse(next());
-        servers
-            .iter()
-            .map(|row| {
-                let (agent, history, host) = (parse(next()), parse(next()), parse::<HostFacts>(next()));
-                let host = host.filter(|host| host.observed_at >= row.created_at);
-                Live::Facts(Facts { agent, history, host, observation_failed_at })
-            })
-            .collect()
+        let facts = servers.iter().map(|row| {
+            let (agent, history, host) = (parse(next()), parse(next()), parse::<HostFacts>(next()));
+            let host = host.filter(|host| host.observed_at >= row.created_at);
+            Live::Facts(Facts { agent, history, host, observation_failed_at })
+        });
+        Ok(facts.collect())
     }
 
     /// Claims each of `targets` for `hold`, and returns what is stored of its agent; `None` where another process
@@ -106,7 +126,7 @@ impl LiveState {
         let mut pipe = redis::pipe();
         for target in targets {
             claim_command(&mut pipe, &poll_key(target.vmid), hold);
-            pipe.exists(agent_key(target.id)).get(history_key(target.id));
+            pipe.get(agent_key(target.id)).get(history_key(target.id));
         }
         if targets.is_empty() {
             return Ok(Vec::new());
@@ -115,13 +135,24 @@ impl LiveState {
         answers
             .chunks(3)
             .map(|answer| {
-                let [claimed, heard, history] = answer else { return Ok(None) };
+                let [claimed, facts, history] = answer else { return Ok(None) };
                 let claimed: Option<String> = redis::from_redis_value_ref(claimed)?;
-                let heard: bool = redis::from_redis_value_ref(heard)?;
+                let facts: Option<AgentFacts> = parse(redis::from_redis_value_ref(facts)?);
                 let history: Option<AgentHistory> = parse(redis::from_redis_value_ref(history)?);
-                Ok(claimed.map(|_| PollClaim { unresponsive: history.is_some() && !heard, history }))
+                let unresponsive = history.as_ref().is_some_and(|history| history.unanswered > 0 || facts.is_none());
+                Ok(claimed.map(|_| PollClaim { history, facts, unresponsive }))
             })
             .collect()
+    }
+
+    /// What is stored of each agent beyond its last answer.
+    pub(super) async fn histories(&self, targets: &[PollTarget]) -> Result<Vec<Option<AgentHistory>>, RedisError> {
+        if targets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<String> = targets.iter().map(|target| history_key(target.id)).collect();
+        let stored: Vec<Option<String>> = self.redis.clone().mget(&keys).await?;
+        Ok(stored.into_iter().map(parse).collect())
     }
 
     /// Claims the listing of all containers for `hold`; false when another process has claimed it.

@@ -22,7 +22,7 @@ use super::status::ServerStatus;
 use crate::background::{PassError, Report, Schedule, Task, TaskName};
 use crate::db::entities::instance::{self, InstanceKind};
 use crate::edge::{
-    EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, PROXY_TRUST, ProxyRecord, ProxyVerdict, Registration, Target,
+    EDGE_KEY, EdgeRecord, Intent, PROXY_KEY, PROXY_TRUST, ProxyIndex, ProxyRecord, ProxyVerdict, Registration, Target,
     TargetRecord, TargetState, compare_proxy,
 };
 use crate::kernel::{Clock, Timestamp, VmId};
@@ -91,7 +91,7 @@ impl ProxyWatch {
         }
         let (listing, failure) = match &self.proxy {
             Some(proxy) => match proxy.list().await {
-                Ok(listing) => (Some(Arc::new((listing, self.clock.now()))), None),
+                Ok(listing) => (Some(Arc::new(Listing::of(listing, self.clock.now()))), None),
                 // `zpack doctor` reports this; later passes cannot change it.
                 Err(ProxyError::Unsupported { .. }) => (None, None),
                 Err(error) => (None, Some(error)),
@@ -117,10 +117,10 @@ impl ProxyWatch {
         rows.into_iter().map(|row| row.vmid).zip(live.iter().map(runs)).collect()
     }
 
-    async fn observe_server(&self, server: Watched, listing: Option<Arc<(ProxyListing, Timestamp)>>, runs: bool) {
+    async fn observe_server(&self, server: Watched, listing: Option<Arc<Listing>>, runs: bool) {
         let Watched { row, edge, wanted, proxy } = server;
-        let listed = listing.as_deref().map(|(listing, at)| {
-            let listed = compare_proxy(&wanted, &listing.servers).0 == ProxyVerdict::InSync;
+        let listed = listing.as_deref().map(|Listing { listing, index, at }| {
+            let listed = compare_proxy(&wanted, &index.named(&wanted.name)).0 == ProxyVerdict::InSync;
             (listing, listed, *at)
         });
         let now = self.clock.now();
@@ -147,6 +147,20 @@ impl ProxyWatch {
             return Ok(());
         }
         payload::merge(&self.db, row.vmid, PROXY_KEY, now, |row, stored| seen.change(row, stored, now)).await.map(drop)
+    }
+}
+
+/// What the proxy lists.
+struct Listing {
+    listing: ProxyListing,
+    index: ProxyIndex,
+    /// When it was read.
+    at: Timestamp,
+}
+
+impl Listing {
+    fn of(listing: ProxyListing, at: Timestamp) -> Self {
+        Self { index: ProxyIndex::of(&listing.servers), listing, at }
     }
 }
 

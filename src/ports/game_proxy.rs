@@ -21,8 +21,12 @@ pub struct ProxyEntry {
 impl ProxyEntry {
     /// Whether it is `name` in any spelling, or the first label of it, which earlier versions registered.
     pub fn means(&self, name: &DnsName) -> bool {
-        let listed = self.name.parse::<DnsName>();
-        listed.is_ok_and(|listed| listed == *name || listed.as_str() == name.first_label())
+        self.canonical().is_some_and(|listed| listed == *name || listed.as_str() == name.first_label())
+    }
+
+    /// Its name in canonical spelling, if it is a name.
+    pub fn canonical(&self) -> Option<DnsName> {
+        self.name.parse().ok()
     }
 }
 

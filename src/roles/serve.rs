@@ -71,7 +71,7 @@ impl Api {
         let passwords = Passwords::new(PARALLEL_PASSWORDS).context("cannot set up password hashing")?;
         let bridge = wiring::game_proxy(&config.velocity, &clock)?;
         let poller = poller_settings(config);
-        let freshness = Freshness::of_intervals(poller.interval, poller.host_interval);
+        let freshness = Freshness::of_intervals(poller.longest_interval, poller.host_interval);
         let agents = wiring::agents(&config.agent, &clock)?;
         let poll_agents = agents.within(poller.timeout).context("cannot create the poller's client")?;
         let hypervisor = wiring::hypervisor(&config.proxmox, &clock)?;
@@ -165,6 +165,7 @@ impl Api {
 fn poller_settings(config: &ServeConfig) -> PollerSettings {
     PollerSettings {
         interval: config.poller.interval,
+        longest_interval: config.poller.longest_interval,
         timeout: config.poller.timeout,
         concurrency: config.poller.concurrency,
         // Proxmox refreshes its figures every ten seconds, so asking it as often as the agents would yield nothing new.

@@ -29,6 +29,7 @@ fn poll(company: &Company, stop: &CancellationToken) -> JoinHandle<()> {
         clock: Clock::System,
         settings: PollerSettings {
             interval: Duration::from_millis(200),
+            longest_interval: Duration::from_millis(300),
             timeout: Duration::from_millis(500),
             concurrency: 8,
             host_interval: Duration::from_millis(400),

@@ -79,6 +79,7 @@ async fn a_server_is_connectable_once_all_observations_agree() {
         clock: Clock::System,
         settings: PollerSettings {
             interval: Duration::from_millis(200),
+            longest_interval: Duration::from_millis(300),
             timeout: Duration::from_secs(1),
             concurrency: 8,
             host_interval: Duration::from_millis(400),

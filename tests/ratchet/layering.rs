@@ -20,7 +20,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("2", "operations", "accounts, audit, db, jobs, saga, web"),
     ("2", "edge, placement", "ports"),
     ("3", "containers", "jobs, ports, saga"),
-    ("3", "observe", "background, db, edge, ports, servers"),
+    ("3", "observe", "background, db, edge, jobs, ports, servers"),
     ("3", "instances", "accounts, db, edge, observe, ports, servers, web"),
     ("3", "publishing", "accounts, background, db, edge, jobs, operations, ports, saga, servers, web"),
     ("4", "provision", "anything of layers 1 to 3"),

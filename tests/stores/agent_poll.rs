@@ -80,6 +80,7 @@ async fn a_panicking_poll_fails_the_pass_without_stopping_other_polls() {
         clock: Clock::System,
         settings: PollerSettings {
             interval: Duration::from_millis(20),
+            longest_interval: Duration::from_millis(20),
             timeout: Duration::from_secs(10),
             concurrency: 8,
             host_interval: Duration::from_secs(600),

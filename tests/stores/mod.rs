@@ -1,5 +1,6 @@
 //! Storage on SQLite, PostgreSQL and MariaDB.
 
+mod agent_pace;
 mod agent_poll;
 mod archive;
 mod begin;
@@ -11,6 +12,7 @@ mod history;
 mod idempotency;
 pub mod lease;
 mod lifecycle;
+mod live_parts;
 mod migrate;
 mod new_debts;
 mod newer_release;

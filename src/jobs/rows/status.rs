@@ -1,7 +1,7 @@
 //! The status of the queues in the database: a few queries for each figure, for any number of queues. Each query is about
 //! one state that few rows have, to which an index leads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, Order, Query, SimpleExpr};
 use sea_orm::{
@@ -14,7 +14,7 @@ use crate::db::entities::operation::{self, OperationState, UndoState};
 use crate::db::entities::{debt, queue, queue_slot};
 use crate::jobs::ClaimPurpose;
 use crate::jobs::queue::Queue;
-use crate::kernel::Timestamp;
+use crate::kernel::{Timestamp, VmId};
 
 use super::owner::in_progress_of;
 use super::sweeper::startable_for;
@@ -146,6 +146,23 @@ pub async fn ended_since(db: &DatabaseConnection, since: Timestamp) -> Result<BT
         }
     }
     Ok(ended)
+}
+
+/// The most servers that [`busy_servers`] returns for each of its questions.
+const MOST_BUSY: u64 = 10_000;
+
+/// The servers that an unfinished operation or undo is about, or one that ended since `since`.
+pub async fn busy_servers(db: &DatabaseConnection, since: Timestamp) -> Result<BTreeSet<VmId>, DbErr> {
+    let known = || operation::Column::Queue.is_in(Queue::ALL.iter().map(|queue| queue.as_str()));
+    let unfinished = operation::Column::State.is_in([OperationState::Queued, OperationState::Running]);
+    let undoing = operation::Column::Unwind.is_in([UndoState::Due, UndoState::Running]);
+    let mut busy = BTreeSet::new();
+    for which in [known().and(unfinished), known().and(undoing), operation::Column::FinishedAt.gte(since)] {
+        let rows = operation::Entity::find().select_only().column(operation::Column::Vmid).filter(which);
+        let rows = rows.filter(operation::Column::Vmid.is_not_null()).limit(MOST_BUSY);
+        busy.extend(rows.into_tuple::<VmId>().all(db).await?);
+    }
+    Ok(busy)
 }
 
 fn startable_now(db: &DatabaseConnection, purpose: ClaimPurpose) -> Condition {

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::facts::{AgentFacts, AgentHistory};
+use super::super::live::PollClaim;
 use super::Poller;
+use super::pace::Pace;
 use crate::ports::{AgentError, AgentReport, AgentState};
 use crate::servers::store::PollTarget;
 use crate::telemetry::Outcome;
@@ -14,14 +16,19 @@ use crate::telemetry::Outcome;
 const LONGEST_TEXT: usize = 500;
 
 impl Poller {
-    /// Polls one agent and stores its answer.
-    pub(super) async fn poll(&self, target: &PollTarget, before: Option<&AgentHistory>) {
+    /// How often agents are polled.
+    pub(super) const fn pace(&self) -> Pace {
+        Pace { fastest: self.settings.interval, slowest: self.settings.longest_interval }
+    }
+
+    /// Polls one agent and stores its answer. Returns what is stored of it, unless it was not asked.
+    pub(super) async fn poll(&self, target: &PollTarget, claim: &PollClaim) -> Option<AgentHistory> {
         let Ok(address) = target.address.parse::<IpAddr>() else {
             tracing::warn!(vmid = %target.vmid, "the address of {} is not an IP address", target.vmid);
-            return;
+            return None;
         };
-        let started = Instant::now();
-        let result = self.ask(address).await;
+        let (before, started) = (claim.history.as_ref(), Instant::now());
+        let result = self.ask(address, claim).await;
         let outcome = if matches!(result, PollResult::Answered { .. }) { Outcome::Succeeded } else { Outcome::Failed };
         self.metrics.poller.polled(outcome, started.elapsed());
         let now = self.clock.now();
@@ -29,9 +36,9 @@ impl Poller {
             PollResult::Answered { report, ready } => Some(AgentFacts { observed_at: now, report, ready }),
             PollResult::NoAnswer => None,
             // The last observation stays until it is too old and then counts as unknown: the agent may be fine.
-            PollResult::NotAsked => return,
+            PollResult::NotAsked => return None,
         };
-        let history = AgentHistory::after(before, answer.as_ref(), now);
+        let history = AgentHistory::after(before, answer.as_ref(), now).compared(claim.facts.as_ref(), answer.as_ref());
         if let Some(before) = before
             && history.crashes.total > before.crashes.total
         {
@@ -41,14 +48,26 @@ impl Poller {
         if let Err(error) = self.live.record_agent(target.id, answer.as_ref(), &history).await {
             tracing::warn!(vmid = %target.vmid, %error, "the state of {} could not be stored", target.vmid);
         }
+        Some(history)
     }
 
-    /// Asks the agent at `address` for its report, and whether its workload is ready.
-    async fn ask(&self, address: IpAddr) -> PollResult {
+    /// Asks the agent at `address` for its report, and whether its workload is ready. One request is enough while a
+    /// workload stays ready: the polls ask for one and the other in turn, and what is not asked for stays as it was. A
+    /// workload that ceases to be ready is asked for its report at once.
+    async fn ask(&self, address: IpAddr, claim: &PollClaim) -> PollResult {
         let deadline = Instant::now() + self.settings.timeout;
+        let steady = claim.facts.as_ref().filter(|facts| facts.is_ready());
+        let is_turn_of_readiness = claim.history.as_ref().is_some_and(|history| history.polls % 2 == 1);
+        if let Some(AgentFacts { report, .. }) = steady
+            && is_turn_of_readiness
+            && let Ok(Ok(true)) = timeout_at(deadline, self.agent.ready(address)).await
+        {
+            return PollResult::Answered { report: report.clone(), ready: Some(true) };
+        }
         match timeout_at(deadline, self.agent.status(address)).await {
             Ok(Ok(report)) => {
                 let ready = match report.state {
+                    AgentState::Running if steady.is_some() && !is_turn_of_readiness => Some(Ok(true)),
                     AgentState::Running => timeout_at(deadline, self.agent.ready(address)).await.ok(),
                     AgentState::Idle
                     | AgentState::Installing

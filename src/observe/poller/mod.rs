@@ -1,7 +1,8 @@
 //! Polls the state of every agent, and the power of every container at the hypervisor, while `zpack serve` runs.
 //!
-//! In each interval the servers are read from the database in pages and claimed in Redis, so that several processes
-//! share the work. Each claimed agent is polled in a Tokio task, after a random part of the interval. At most
+//! In each interval the servers are read from the database in pages. Those that are due (`pace.rs`) or have an operation
+//! under way are claimed in Redis, so that several processes share the work. Each claimed agent is polled in a Tokio task,
+//! after a random part of the interval. At most
 //! `concurrency` agents are polled at a time. Agents that did not answer the last poll use a separate, smaller share,
 //! so that they cannot delay those that answer. See `docs/adr/0007-agent-poller.md`.
 //!
@@ -10,7 +11,9 @@
 mod agents;
 mod hosts;
 mod lanes;
+mod pace;
 mod round;
+mod waits;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +30,10 @@ use crate::telemetry::Metrics;
 /// Settings of the poller.
 #[derive(Clone, Debug)]
 pub struct PollerSettings {
-    /// Between two polls of an agent.
+    /// Between two polls of an agent that changes.
     pub interval: Duration,
+    /// The longest time between two polls of an agent that has been the same for long.
+    pub longest_interval: Duration,
     /// How long an agent may take to answer.
     pub timeout: Duration,
     /// How many agents are polled at a time.

@@ -1,4 +1,7 @@
-//! Polls all agents once an interval, except those that another process polls.
+//! Polls the agents that are due, except those that another process polls.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
@@ -7,11 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::Poller;
 use super::lanes::Lanes;
+use super::waits::Waits;
 use crate::background::{PassError, Report, Schedule, Task, TaskName};
 use crate::db;
+use crate::jobs::busy_servers;
+use crate::kernel::{Timestamp, VmId};
 use crate::servers::store::{self, PollTarget};
 use crate::telemetry::{Panicked, caught};
 
+/// How long a server counts as changing after an operation about it has ended.
+const SETTLING: Duration = Duration::from_secs(60);
 /// How many servers are read and claimed at a time.
 const PAGE: u64 = 500;
 
@@ -19,6 +27,7 @@ const PAGE: u64 = 500;
 pub struct AgentPoll {
     poller: Poller,
     lanes: Lanes,
+    waits: Waits,
     /// Aborted when the task is dropped: a poll changes nothing but the live state.
     polls: JoinSet<Result<(), Panicked>>,
 }
@@ -50,7 +59,7 @@ impl Task for AgentPoll {
 
 impl AgentPoll {
     pub(super) fn new(poller: Poller) -> Self {
-        Self { lanes: Lanes::new(poller.settings.concurrency), poller, polls: JoinSet::new() }
+        Self { lanes: Lanes::new(poller.settings.concurrency), poller, waits: Waits::default(), polls: JoinSet::new() }
     }
 
     /// Removes polls that have ended, and returns a panic if there was one. A panicking poll makes the pass fail but
@@ -65,28 +74,36 @@ impl AgentPoll {
         panicked
     }
 
-    /// Starts a poll of every agent that no other process polls in this interval, and returns how many.
+    /// Starts a poll of every agent that is due and that no other process polls, and returns how many.
     async fn start_polls(&mut self) -> anyhow::Result<usize> {
         let mut started = 0;
         let mut after = None;
+        let since = self.poller.clock.now().before(SETTLING);
+        let busy =
+            db::in_time(busy_servers(&self.poller.db, since)).await.context("the operations could not be read")?;
+        let mut seen = BTreeSet::new();
         loop {
             let reading = db::in_time(store::list_poll_targets(&self.poller.db, after, PAGE));
             let page = reading.await.context("the servers could not be read")?;
             let Some(last) = page.last() else { break };
             after = Some(last.vmid);
             let complete = (page.len() as u64) < PAGE;
-            started += self.start_page(page).await.context("the live state is unavailable")?;
+            seen.extend(page.iter().map(|target| target.id));
+            started += self.start_page(page, &busy).await.context("the live state is unavailable")?;
             if complete {
                 break;
             }
         }
+        self.waits.retain(&seen);
         self.poller.metrics.poller.round_done(self.poller.clock.now());
         Ok(started)
     }
 
-    async fn start_page(&mut self, page: Vec<PollTarget>) -> Result<usize, redis::RedisError> {
+    async fn start_page(&mut self, page: Vec<PollTarget>, busy: &BTreeSet<VmId>) -> Result<usize, redis::RedisError> {
+        let now = self.poller.clock.now();
+        let is_due = |target: &PollTarget| busy.contains(&target.vmid) || self.waits.is_due(target.id, now);
         let (mut entered, mut targets) = (Vec::new(), Vec::new());
-        for target in page {
+        for target in self.due(page.into_iter().filter(is_due).collect(), busy, now).await? {
             match self.lanes.enter(target.vmid) {
                 Some(guard) => {
                     entered.push(guard);
@@ -102,15 +119,38 @@ impl AgentPoll {
             let Some(claim) = claim else { continue };
             let lane = if claim.unresponsive { self.lanes.unresponsive.clone() } else { self.lanes.answering.clone() };
             let jitter = self.poller.settings.interval.mul_f64(rand::random_range(0.0..0.5));
-            let poller = self.poller.clone();
+            let (poller, waits) = (self.poller.clone(), self.waits.clone());
             started += 1;
             self.polls.spawn(caught(async move {
                 tokio::time::sleep(jitter).await;
                 let Ok(_permit) = lane.acquire().await else { return };
-                poller.poll(&target, claim.history.as_ref()).await;
+                if let Some(history) = poller.poll(&target, &claim).await {
+                    waits.set(target.id, poller.pace().due_at(Some(&history)));
+                }
                 drop(guard);
             }));
         }
         Ok(started)
+    }
+
+    /// Those of `targets` that are due by what is stored: another process may have polled them.
+    async fn due(
+        &self,
+        targets: Vec<PollTarget>,
+        busy: &BTreeSet<VmId>,
+        now: Timestamp,
+    ) -> Result<Vec<PollTarget>, redis::RedisError> {
+        let histories = self.poller.live.histories(&targets).await?;
+        let pace = self.poller.pace();
+        let mut due = Vec::new();
+        for (target, history) in targets.into_iter().zip(histories) {
+            let due_at = pace.due_at(history.as_ref());
+            if busy.contains(&target.vmid) || due_at.is_none_or(|at| at <= now) {
+                due.push(target);
+            } else {
+                self.waits.set(target.id, due_at);
+            }
+        }
+        Ok(due)
     }
 }

@@ -98,8 +98,7 @@ pub(super) fn rows_text(operations: &[OperationDetails], now: Timestamp) -> Stri
 
 /// Prints what the archive has of an operation.
 async fn show_archived(db: &DatabaseConnection, id: OperationId, output: Output) -> anyhow::Result<()> {
-    let record =
-        archive::find(db, Origin::Operation, &id.to_string()).await.context("cannot read the archive")?;
+    let record = archive::find(db, Origin::Operation, &id.to_string()).await.context("cannot read the archive")?;
     let Some(record) = record else { bail!("there is no operation {id}; zpack ops list shows all operations") };
     let body: Value = serde_json::from_str(&record.body).context("cannot read the record of the archive")?;
     output.print(&json!({"archivedAt": record.archived_at, "rows": body}), |_| {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use zpack::background::Task;
 use zpack::config::RetentionConfig;
 use zpack::db::entities::instance;
-use zpack::jobs::ended_since;
+use zpack::jobs::{busy_servers, ended_since};
 use zpack::kernel::{Clock, OperationId, Timestamp, UserId};
 use zpack::roles::upkeep::{purge, read_database};
 use zpack::roles::worker::{WorkerParts, host};
@@ -94,6 +94,7 @@ async fn work(company: &Company, door: &Door, token: &str) {
 async fn maintenance(company: &Company) {
     let (db, now) = (&company.db.db, Clock::System.now());
     read_database(db, &Metrics::default().stores).await.unwrap();
+    busy_servers(db, now.before(Duration::from_secs(60))).await.unwrap();
     ended_since(db, Timestamp::from_millis(now.millis() - 24 * 3_600_000)).await.unwrap();
     purge(db, now, &KEPT).await.unwrap();
     // The debt of the deletion is due by then.
