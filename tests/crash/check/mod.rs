@@ -15,6 +15,7 @@ mod history;
 use std::collections::BTreeMap;
 
 use zpack::db::entities::debt::DebtState;
+use zpack::db::entities::instance::{self, InstanceKind};
 use zpack::db::entities::operation::{self, OperationState, UndoState};
 use zpack::db::entities::port::PortState;
 use zpack::db::entities::reservation::ReservationState;
@@ -197,7 +198,8 @@ pub fn i7_effects_of(facts: &Facts, row: &operation::Model) -> Vec<Violation> {
             broken.push(violation("I7", format!("{id} succeeded with {counts:?} containers, servers, numbers")));
         }
         let port = facts.ports.iter().filter(|port| port.operation_id == id && port.state == PortState::Held).count();
-        let needed = servers.iter().filter(|server| needs_port(&server.software)).count();
+        let has_port = |server: &instance::Model| server.kind == InstanceKind::Game && needs_port(&server.software);
+        let needed = servers.iter().filter(|server| has_port(server)).count();
         if port != needed {
             broken.push(violation("S2", format!("{id} succeeded with {port} public ports, and needs {needed}")));
         }
