@@ -14,6 +14,7 @@ pub mod http;
 mod identity;
 mod password;
 mod password_hash;
+mod sessions;
 pub mod store;
 mod token;
 
@@ -22,4 +23,5 @@ pub use error::AccountError;
 pub use identity::{EmailAddress, IdentityError, Username, check_password};
 pub use password::{PasswordError, Passwords};
 pub use password_hash::PasswordCheck;
+pub use sessions::{Session, Sessions};
 pub use token::{TokenClaims, TokenError, TokenSigner};

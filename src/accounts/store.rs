@@ -82,6 +82,23 @@ pub async fn find_by_claims(db: &impl ConnectionTrait, claims: &TokenClaims) -> 
         .await
 }
 
+/// Those of `tokens` that are not revoked and have the current epoch of their account, with the role of the account.
+pub async fn valid_tokens(
+    db: &impl ConnectionTrait,
+    tokens: impl Iterator<Item = TokenClaims> + Clone,
+) -> Result<Vec<(TokenId, Role)>, DbErr> {
+    let revoked = revoked_token::Entity::find().select_only().column(revoked_token::Column::TokenId);
+    let revoked = revoked.filter(revoked_token::Column::TokenId.is_in(tokens.clone().map(|claims| claims.token)));
+    let revoked: Vec<TokenId> = revoked.into_tuple().all(db).await?;
+    let accounts = user::Entity::find().select_only();
+    let accounts = accounts.column(user::Column::Id).column(user::Column::TokenEpoch).column(user::Column::Role);
+    let accounts = accounts.filter(user::Column::Id.is_in(tokens.clone().map(|claims| claims.user)));
+    let accounts: Vec<(UserId, i32, Role)> = accounts.into_tuple().all(db).await?;
+    let of = |claims: &TokenClaims| accounts.iter().find(|(id, epoch, _)| *id == claims.user && *epoch == claims.epoch);
+    let valid = tokens.filter(|claims| !revoked.contains(&claims.token));
+    Ok(valid.filter_map(|claims| of(&claims).map(|(_, _, role)| (claims.token, *role))).collect())
+}
+
 /// The enforcement state of an account; no row means active.
 pub async fn find_standing(db: &impl ConnectionTrait, user: UserId) -> Result<StandingState, DbErr> {
     let row = standing::Entity::find_by_id(user).one(db).await?;

@@ -1,32 +1,31 @@
 //! `/api/operations`: shows and cancels operations.
 
 use std::str::FromStr;
-use std::time::Duration;
 
+use actix_web::http::Method;
 use actix_web::{HttpResponse, web};
 use futures_util::{Stream, StreamExt, stream};
 use sea_orm::DatabaseConnection;
 use serde::Serialize;
+use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::cancel::cancel;
-use super::events::{self, EventKind};
+use super::events::EventKind;
+use super::feeds::{Feeds, Progress};
 use super::idempotency::FirstAnswer;
 use super::policy::{CancelOutcome, CancelRefusal};
 use super::requester::Requester;
 use super::store::{self, Viewer};
 use super::view::OperationView;
-use crate::accounts::Customer;
+use crate::accounts::{Customer, Sessions};
 use crate::audit;
 use crate::db;
 use crate::db::entities::operation::{self, Actor};
 use crate::db::entities::operation_event;
 use crate::kernel::{Clock, OperationId};
-use crate::web::sse::{Event, LastEventId, Streams};
+use crate::web::sse::{self, Event, LastEventId, Streams};
 use crate::web::{ApiError, ApiResult, Code, Page, Query};
-
-/// How often an open stream reads new events.
-const LOOK: Duration = Duration::from_millis(300);
 
 /// The dependencies of the handlers.
 #[derive(Clone)]
@@ -37,6 +36,10 @@ pub struct OperationsApi {
     pub clock: Clock,
     /// Open event streams.
     pub streams: Streams,
+    /// What they show.
+    pub feeds: Feeds,
+    /// Whose tokens they use.
+    pub sessions: Sessions,
 }
 
 /// A page of operations, the newest first.
@@ -131,52 +134,64 @@ fn audited(outcome: CancelOutcome, by: Requester, row: &operation::Model) -> Opt
 }
 
 /// `GET /api/operations/{id}/events`: progress as it happens, from the beginning or after `Last-Event-ID`. The last
-/// event is `ended` with the operation's status.
+/// event is `ended` with the operation's status. The stream also ends, without it, when its token is not valid any more.
 pub async fn follow(
     api: web::Data<OperationsApi>,
     Customer(account): Customer,
     LastEventId(after): LastEventId,
+    method: Method,
     id: web::Path<String>,
 ) -> ApiResult<HttpResponse> {
     let id = parse(&id)?;
     if store::find(&api.db, (&account).into(), id).await?.is_none() {
         return Err(ApiError::not_found("operation"));
     }
-    api.streams.open(progress(api.db.clone(), id, i32::try_from(after).unwrap_or(i32::MAX)))
+    if method == Method::HEAD {
+        return Ok(sse::head().finish());
+    }
+    let session = api.sessions.begin(&account);
+    let events = progress(api.feeds.follow(id), i32::try_from(after).unwrap_or(i32::MAX));
+    let events = events.take_until(session.ended().cancelled_owned()).map(move |event| {
+        let _used_while_streaming = &session;
+        event
+    });
+    api.streams.open(&account.user.id.to_string(), events)
 }
 
 enum Follow {
-    After(i32),
+    After(i32, watch::Receiver<Progress>),
     Over,
 }
 
-fn progress(db: DatabaseConnection, id: OperationId, after: i32) -> impl Stream<Item = Event> {
-    stream::unfold(Follow::After(after), move |follow| {
-        let db = db.clone();
-        async move {
-            let Follow::After(mut after) = follow else { return None };
-            loop {
-                // The row is read before the events, so that an event cannot be missed between the two reads.
-                let row = store::find(&db, Viewer::Operator, id).await.ok().flatten();
-                let news = events::after(&db, id, after).await.unwrap_or_default();
-                if let Some(last) = news.last() {
-                    after = last.seq;
-                    let news: Vec<Event> = news.into_iter().map(event).collect();
-                    return Some((stream::iter(news), Follow::After(after)));
-                }
-                if let Some(row) = row.filter(|row| row.state.is_ended()) {
-                    let data = serde_json::json!({ "status": row.state, "error": row.error_message }).to_string();
-                    let end = Event { id: None, name: "ended", data };
-                    return Some((stream::iter(vec![end]), Follow::Over));
-                }
-                tokio::time::sleep(LOOK).await;
+/// The events of `feed` after the one numbered `after`, and how the operation ended.
+fn progress(feed: watch::Receiver<Progress>, after: i32) -> impl Stream<Item = Event> {
+    stream::unfold(Follow::After(after, feed), async |follow| {
+        let Follow::After(mut after, mut feed) = follow else { return None };
+        loop {
+            let (news, end) = {
+                let progress = feed.borrow_and_update();
+                let news: Vec<_> = progress.events.iter().filter(|event| event.seq > after).cloned().collect();
+                (news, progress.end.clone())
+            };
+            if let Some(last) = news.last() {
+                after = last.seq;
+                let news: Vec<Event> = news.iter().map(|row| event(row)).collect();
+                return Some((stream::iter(news), Follow::After(after, feed)));
+            }
+            if let Some(row) = end {
+                let data = serde_json::json!({ "status": row.state, "error": row.error_message }).to_string();
+                let end = Event { id: None, name: "ended", data };
+                return Some((stream::iter(vec![end]), Follow::Over));
+            }
+            if feed.changed().await.is_err() {
+                return None;
             }
         }
     })
     .flatten()
 }
 
-fn event(row: operation_event::Model) -> Event {
+fn event(row: &operation_event::Model) -> Event {
     let name = EventKind::from_str(&row.kind).map_or("progress", EventKind::as_str);
-    Event { id: Some(i64::from(row.seq)), name, data: row.data }
+    Event { id: Some(i64::from(row.seq)), name, data: row.data.clone() }
 }

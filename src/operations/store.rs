@@ -6,13 +6,36 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Que
 
 use crate::accounts::SignedIn;
 use crate::db;
-use crate::db::entities::operation::Actor;
+use crate::db::entities::operation::{Actor, OperationState};
 use crate::db::entities::user::Role;
 use crate::db::entities::{debt, operation, operation_step};
 use crate::jobs;
 use crate::kernel::{OperationId, UserId};
 
 use super::view::OperationView;
+
+/// What a follower of an operation has to know of its row.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// Its state.
+    pub state: OperationState,
+    /// The number of its last event.
+    pub event_seq: i32,
+    /// Why it failed.
+    pub error_message: Option<String>,
+}
+
+/// The heads of these operations; those that do not exist are missing.
+pub async fn heads(
+    db: &impl ConnectionTrait,
+    ids: impl Iterator<Item = OperationId>,
+) -> Result<BTreeMap<OperationId, Head>, DbErr> {
+    let query = operation::Entity::find().select_only().column(operation::Column::Id).column(operation::Column::State);
+    let query = query.column(operation::Column::EventSeq).column(operation::Column::ErrorMessage);
+    let rows = query.filter(operation::Column::Id.is_in(ids)).into_tuple().all(db).await?;
+    let head = |(id, state, event_seq, error_message)| (id, Head { state, event_seq, error_message });
+    Ok(rows.into_iter().map(head).collect())
+}
 
 /// Who views operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

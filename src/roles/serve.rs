@@ -26,13 +26,14 @@ use crate::observe::proxy_watch::ProxyWatch;
 use crate::provision::http::ServerLimits;
 use crate::router::{self, Allowances, Apis, Credentials, DatabaseProbe, Parts, Probe, ServeOptions};
 use crate::telemetry::Metrics;
+use crate::web::sse::StreamLimits;
 use crate::web::{AllowedOrigins, ClientPolicy, RateLimiter, TrustedProxies};
 
 /// Passwords hashed at the same time. Each takes a processor and 19 MiB of memory; one processor hashes some 20 a second.
 const PARALLEL_PASSWORDS: usize = 2;
 
 /// The maximum number of open event streams.
-const MOST_STREAMS: usize = 1000;
+const STREAM_LIMITS: StreamLimits = StreamLimits { all: 1000, of_account: 32 };
 
 /// Runs the API until a signal arrives.
 pub async fn run(source: &dyn Source) -> anyhow::Result<()> {
@@ -122,7 +123,7 @@ impl Api {
             hypervisor,
             agent: Arc::new(agents),
             publisher: publishers.background,
-            max_streams: MOST_STREAMS,
+            stream_limits: STREAM_LIMITS,
             streams_end: streams_end.clone(),
             failpoints: failpoints.clone(),
         });

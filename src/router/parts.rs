@@ -12,7 +12,7 @@ use super::apis::Apis;
 use super::health::{HealthApi, Probe};
 use super::metrics::MetricsApi;
 use crate::accounts::http::AccountsApi;
-use crate::accounts::{Authenticator, Passwords, TokenSigner};
+use crate::accounts::{Authenticator, Passwords, Sessions, TokenSigner};
 use crate::audit::http::AuditApi;
 use crate::catalog::Catalog;
 use crate::cluster::http::ClusterApi;
@@ -23,8 +23,8 @@ use crate::jobs::{Failpoints, Lists};
 use crate::kernel::{Clock, Secret};
 use crate::observe::facts::Freshness;
 use crate::observe::live::LiveState;
-use crate::operations::Acceptor;
 use crate::operations::http::OperationsApi;
+use crate::operations::{Acceptor, Feeds};
 use crate::ports::{Agent, BridgeSecret, CatalogSource, Hypervisor};
 use crate::power::http::PowerApi;
 use crate::provision::http::{ProvisionApi, ServerLimits};
@@ -32,7 +32,7 @@ use crate::publishing::Publisher;
 use crate::publishing::http::EdgeApi;
 use crate::teardown::http::TeardownApi;
 use crate::telemetry::Metrics;
-use crate::web::sse::Streams;
+use crate::web::sse::{StreamLimits, Streams};
 use crate::web::{ClientPolicy, RateLimiter};
 
 /// What callers authenticate with.
@@ -93,7 +93,7 @@ pub struct Parts {
     /// The edge. This publisher leaves most of each rate limit to the workers.
     pub publisher: Publisher,
     /// The maximum number of open event streams.
-    pub max_streams: usize,
+    pub stream_limits: StreamLimits,
     /// Ends the open event streams.
     pub streams_end: CancellationToken,
     /// Places where tests can stop the process.
@@ -119,14 +119,14 @@ impl Apis {
             hypervisor,
             agent,
             publisher,
-            max_streams,
+            stream_limits,
             streams_end,
             failpoints,
         } = parts;
         let authenticator = Authenticator::new(db.clone(), clock.clone(), tokens.clone(), internal, discovery);
         let catalog = Catalog::new(source, db.clone(), clock.clone(), catalog_refresh);
         let live = LiveState::new(lists.connection(), freshness.agent);
-        let streams = Streams::new(max_streams, streams_end);
+        let streams = Streams::new(stream_limits, streams_end);
         let acceptor = Acceptor { db: db.clone(), lists, clock: clock.clone(), failpoints };
         Self {
             client_policy,
@@ -136,7 +136,13 @@ impl Apis {
             metrics: MetricsApi { metrics, db: db.clone() },
             accounts: AccountsApi { db: db.clone(), clock: clock.clone(), passwords, tokens, limiter },
             catalog: catalog.clone(),
-            operations: OperationsApi { db: db.clone(), clock: clock.clone(), streams },
+            operations: OperationsApi {
+                db: db.clone(),
+                clock: clock.clone(),
+                streams,
+                feeds: Feeds::new(db.clone()),
+                sessions: Sessions::new(db.clone(), clock.clone()),
+            },
             servers: ServersApi { db: db.clone(), live, clock: clock.clone(), freshness },
             provision: ProvisionApi { acceptor: acceptor.clone(), catalog, quota, limits },
             power: PowerApi { acceptor: acceptor.clone(), agent },

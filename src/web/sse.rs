@@ -1,16 +1,17 @@
 //! Server-Sent Events: a bounded number of streams, kept alive through proxies, ended when the server stops.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderName};
-use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, interval_at};
 use tokio_util::sync::CancellationToken;
 
@@ -48,25 +49,45 @@ impl Event {
     }
 }
 
+/// How many streams may be open at one time.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamLimits {
+    /// Of all accounts.
+    pub all: usize,
+    /// Of one account.
+    pub of_account: usize,
+}
+
 /// Bounds the number of open streams.
 #[derive(Clone, Debug)]
 pub struct Streams {
-    free: Arc<Semaphore>,
+    limits: StreamLimits,
+    open: Arc<Mutex<OpenStreams>>,
     stop: CancellationToken,
     comment_every: Duration,
 }
 
+#[derive(Debug, Default)]
+struct OpenStreams {
+    all: usize,
+    of_account: HashMap<String, usize>,
+}
+
+/// The place of one stream, freed when dropped.
+struct Place {
+    account: String,
+    open: Arc<Mutex<OpenStreams>>,
+}
+
 impl Streams {
-    /// At most `most` streams at a time; all end when `stop` is cancelled.
-    pub fn new(most: usize, stop: CancellationToken) -> Self {
-        Self { free: Arc::new(Semaphore::new(most)), stop, comment_every: COMMENT_EVERY }
+    /// Streams within `limits`; all end when `stop` is cancelled.
+    pub fn new(limits: StreamLimits, stop: CancellationToken) -> Self {
+        Self { limits, open: Arc::default(), stop, comment_every: COMMENT_EVERY }
     }
 
-    /// Answers with `events` as they occur, and a comment every 15 seconds.
-    pub fn open(&self, events: impl Stream<Item = Event> + 'static) -> ApiResult<HttpResponse> {
-        let place = self.free.clone().try_acquire_owned().map_err(|_| {
-            ApiError::new(Code::Overloaded, "Too many event streams are open.").retry_after(Duration::from_secs(5))
-        })?;
+    /// Answers `account` with `events` as they occur, and a comment every 15 seconds.
+    pub fn open(&self, account: &str, events: impl Stream<Item = Event> + 'static) -> ApiResult<HttpResponse> {
+        let place = self.take(account)?;
         let comments = interval_at(Instant::now() + self.comment_every, self.comment_every);
         let comments = stream::unfold(comments, |mut comments| async {
             comments.tick().await;
@@ -81,12 +102,45 @@ impl Streams {
             let _held_while_streaming = &place;
             Ok::<_, Infallible>(bytes)
         });
-        Ok(HttpResponse::Ok()
-            .content_type("text/event-stream")
-            .insert_header((header::CACHE_CONTROL, "no-store"))
-            .insert_header((X_ACCEL_BUFFERING, "no"))
-            .streaming(body))
+        Ok(head().streaming(body))
     }
+
+    fn take(&self, account: &str) -> ApiResult<Place> {
+        let soon = Duration::from_secs(5);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.of_account.get(account).is_some_and(|count| *count >= self.limits.of_account) {
+            let detail = "Too many event streams of your account are open.";
+            return Err(ApiError::new(Code::RateLimited, detail).retry_after(soon));
+        }
+        if open.all >= self.limits.all {
+            return Err(ApiError::new(Code::Overloaded, "Too many event streams are open.").retry_after(soon));
+        }
+        open.all += 1;
+        *open.of_account.entry(account.to_owned()).or_default() += 1;
+        Ok(Place { account: account.to_owned(), open: self.open.clone() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.all = open.all.saturating_sub(1);
+        if let Entry::Occupied(mut count) = open.of_account.entry(std::mem::take(&mut self.account)) {
+            *count.get_mut() = count.get().saturating_sub(1);
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// The head of a stream.
+pub fn head() -> HttpResponseBuilder {
+    let mut head = HttpResponse::Ok();
+    head.content_type("text/event-stream")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((X_ACCEL_BUFFERING, "no"));
+    head
 }
 
 /// The event after which a client continues: its `Last-Event-ID`, 0 at first.
@@ -120,35 +174,45 @@ mod tests {
 
     #[actix_web::test]
     async fn events_are_written_one_field_a_line() {
-        let streams = Streams::new(1, CancellationToken::new());
-        let response = streams.open(stream::iter([event(1, "a\nb"), event(2, "c")])).unwrap();
+        let streams = streams(1, 1);
+        let response = streams.open("ada", stream::iter([event(1, "a\nb"), event(2, "c")])).unwrap();
         assert_eq!(response.headers().get("x-accel-buffering").unwrap(), "no");
         let body = to_bytes(response.into_body()).await.unwrap();
         assert_eq!(body, "id: 1\nevent: step\ndata: a\ndata: b\n\nid: 2\nevent: step\ndata: c\n\n");
     }
 
+    fn streams(all: usize, of_account: usize) -> Streams {
+        Streams::new(StreamLimits { all, of_account }, CancellationToken::new())
+    }
+
     #[actix_web::test]
     async fn a_closed_stream_frees_its_place() {
-        let streams = Streams::new(1, CancellationToken::new());
-        let first = streams.open(stream::pending()).unwrap();
-        assert_eq!(streams.open(stream::pending()).unwrap_err().code(), Code::Overloaded);
+        let streams = streams(3, 2);
+        let open = |account: &str| streams.open(account, stream::pending());
+        let first = [open("ada").unwrap(), open("ada").unwrap()];
+        assert_eq!(open("ada").unwrap_err().code(), Code::RateLimited);
+        let other = open("bob").unwrap();
+        assert_eq!(open("bob").unwrap_err().code(), Code::Overloaded);
         drop(first);
-        assert!(streams.open(stream::pending()).is_ok());
+        assert!(open("ada").is_ok());
+        drop(other);
+        assert!(streams.open.lock().unwrap().of_account.is_empty());
     }
 
     #[actix_web::test]
     async fn a_stopping_server_ends_its_streams() {
         let stop = CancellationToken::new();
-        let response = Streams::new(1, stop.clone()).open(stream::pending()).unwrap();
+        let response =
+            Streams::new(StreamLimits { all: 1, of_account: 1 }, stop.clone()).open("ada", stream::pending()).unwrap();
         stop.cancel();
         assert!(to_bytes(response.into_body()).await.unwrap().is_empty());
     }
 
     #[actix_web::test]
     async fn an_idle_stream_sends_comments() {
-        let mut streams = Streams::new(1, CancellationToken::new());
+        let mut streams = streams(1, 1);
         streams.comment_every = Duration::from_millis(5);
-        let mut body = Box::pin(streams.open(stream::pending()).unwrap().into_body());
+        let mut body = Box::pin(streams.open("ada", stream::pending()).unwrap().into_body());
         for _ in 0..2 {
             let chunk = poll_fn(|context| body.as_mut().poll_next(context)).await.unwrap().unwrap();
             assert_eq!(chunk, ": still here\n\n");

@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use futures_util::future::join_all;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use zpack::accounts::store;
+use zpack::db::entities::user::Role;
+use zpack::operations::{EventKind, record_event};
+use zpack::web::sse::StreamLimits;
 
-use crate::support::app::{TestApp, problem};
-use crate::support::parts::MOST_STREAMS;
+use crate::support::app::{AppOptions, PASSWORD, TestApp, problem};
+use crate::support::door::Door;
+use crate::support::parts::{MOST_STREAMS, parts};
 use crate::support::sse::Sse;
 
 /// Less than the time between two comments of a stream: no write occurs in it that could detect the closed connection.
@@ -61,6 +67,88 @@ async fn a_stopping_server_ends_its_event_streams() {
     assert_eq!(stream.next().await.unwrap().name, "queued");
     let (rest, _) = tokio::join!(stream.rest(), app.stop());
     assert_eq!(rest, [], "no end is reported that did not happen");
+}
+
+/// Another API process of the same company.
+fn neighbour(app: &TestApp) -> Door {
+    Door::open(parts(app.database.db.clone(), app.lists.clone(), app.clock.clone()))
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token_whichever_process_ends_it() {
+    let app = TestApp::start().await;
+    let other = neighbour(&app);
+    for name in ["logout", "password", "role"] {
+        let token = app.register(name).await;
+        let path = waiting(&app, &token).await;
+        let mut stream = Sse::open(&app, &path, &token, None).await;
+        assert_eq!(stream.next().await.unwrap().name, "queued");
+        let body = json!({ "currentPassword": PASSWORD, "newPassword": "another horse battery" });
+        match name {
+            "logout" => _ = other.post("/api/auth/logout", &json!({})).bearer_auth(&token).send().await.unwrap(),
+            "password" => _ = other.post("/api/auth/password", &body).bearer_auth(&token).send().await.unwrap(),
+            _ => {
+                let db = &app.database.db;
+                let user = store::find_by_identifier(db, name).await.unwrap().unwrap();
+                store::set_role(db, user.id, Role::Admin, app.clock.now()).await.unwrap();
+            }
+        }
+        let rest = tokio::time::timeout(Duration::from_secs(5), stream.rest()).await;
+        assert_eq!(rest.unwrap_or_else(|_| panic!("{name}: it goes on")), []);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_expires_ends_its_stream() {
+    let app = TestApp::start().await;
+    let token = app.register("alice").await;
+    let path = waiting(&app, &token).await;
+    let stream = Sse::open(&app, &path, &token, None).await;
+    app.clock.advance(Duration::from_secs(3601));
+    assert_eq!(stream.rest().await.len(), 1);
+}
+
+#[tokio::test]
+async fn head_does_not_follow() {
+    let app = TestApp::start().await;
+    let token = app.register("alice").await;
+    let path = waiting(&app, &token).await;
+    for _ in 0..2 * MOST_STREAMS {
+        let head = app.request(Method::HEAD, &path).bearer_auth(&token).send();
+        let head = tokio::time::timeout(DEADLINE, head).await.expect("it ends").unwrap();
+        assert_eq!(
+            (head.status(), &head.headers()["content-type"]),
+            (StatusCode::OK, &"text/event-stream".parse().unwrap())
+        );
+    }
+    Sse::open(&app, &path, &token, None).await;
+}
+
+#[tokio::test]
+async fn five_hundred_streams_of_an_operation_cost_the_queries_of_one() {
+    let stream_limits = Some(StreamLimits { all: 1000, of_account: 32 });
+    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let app = TestApp::start_with(AppOptions { stream_limits, trusted_proxies, ..AppOptions::default() }).await;
+    let token = app.register("alice").await;
+    let path = waiting(&app, &token).await;
+    let mut streams = Vec::new();
+    for admin in 0..16 {
+        let token = app.admin(&format!("admin-{admin}")).await;
+        for _ in 0..31 {
+            let mut stream = Sse::open(&app, &path, &token, None).await;
+            assert_eq!(stream.next().await.unwrap().name, "queued");
+            streams.push(stream);
+        }
+    }
+    let before = app.statements();
+    let id = path.split('/').nth(3).unwrap().parse().unwrap();
+    let db = &app.database.db;
+    record_event(db, id, EventKind::StepStarted, &json!({}), app.clock.now()).await.unwrap();
+    for event in join_all(streams.iter_mut().map(Sse::next)).await {
+        assert_eq!(event.unwrap().name, "step_started");
+    }
+    let statements = app.statements() - before;
+    assert!(statements < 100, "{statements} statements for {} streams", streams.len());
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use zpack::kernel::{Clock, Secret, StoredSecret, Timestamp};
 use zpack::ports::CatalogSource;
 use zpack::router::{Allowances, Credentials, Parts, ServeOptions};
 use zpack::web::ClientPolicy;
+use zpack::web::sse::StreamLimits;
 
 use super::door::Door;
 pub use super::parts::FRESHNESS;
@@ -44,6 +45,8 @@ pub struct AppOptions {
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// The bounds of the server on one connection.
     pub serve: ServeOptions,
+    /// How many event streams may be open.
+    pub stream_limits: Option<StreamLimits>,
 }
 
 /// A running API.
@@ -93,6 +96,7 @@ impl TestApp {
         let policy = ClientPolicy { trusted_proxies: options.trusted_proxies.into(), ..usual.client_policy.clone() };
         let parts = Parts {
             client_policy: policy,
+            stream_limits: options.stream_limits.unwrap_or(usual.stream_limits),
             allowances: Allowances { quota: options.quota, ..usual.allowances },
             source: options.source.unwrap_or_else(|| usual.source.clone()),
             credentials: Credentials { bridge: bridge(secret, &clock), ..usual.credentials.clone() },

@@ -20,6 +20,7 @@ use zpack::provision::http::ServerLimits;
 use zpack::publishing::{Publisher, Targets};
 use zpack::router::{Allowances, Credentials, DatabaseProbe, Parts};
 use zpack::telemetry::Metrics;
+use zpack::web::sse::StreamLimits;
 use zpack::web::{AllowedOrigins, ClientPolicy, RateLimiter};
 
 use super::app::{BRIDGE, DISCOVERY, INTERNAL, ORIGIN};
@@ -57,7 +58,7 @@ pub fn parts(db: DatabaseConnection, lists: Lists, clock: Clock) -> Parts {
         hypervisor: no_cluster(),
         agent: no_agents(),
         publisher: Publisher::new(db.clone(), Targets::default(), EdgePolicy::default(), clock.clone()),
-        max_streams: MOST_STREAMS,
+        stream_limits: StreamLimits { all: MOST_STREAMS, of_account: 2 * MOST_STREAMS },
         streams_end: CancellationToken::new(),
         failpoints: Failpoints::default(),
         db,
