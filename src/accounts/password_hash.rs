@@ -26,6 +26,10 @@ const MOST_BCRYPT_BYTES: usize = 72;
 /// The most memory in KiB, passes and lanes of a stored argon2 hash; one beyond them matches nothing.
 const MOST_ARGON2: (u32, u32, u32) = (128 * 1024, 16, 8);
 
+/// Room for so many blocks is more than glibc ever takes from its heap (32 MiB): it maps them, and unmaps them when they are
+/// freed. What is not used of it costs nothing.
+const MAPPED_BLOCKS: usize = 33 * 1024;
+
 /// The memory that argon2 works in, used again for each hash.
 #[derive(Default)]
 pub struct Memory(Vec<Block>);
@@ -50,7 +54,9 @@ impl Memory {
             return argon2.hash_password_into(password.as_bytes(), salt, output);
         }
         if self.0.is_empty() {
-            self.0 = vec![Block::new(); Params::default().block_count()];
+            let mut blocks = Vec::with_capacity(MAPPED_BLOCKS);
+            blocks.resize(Params::default().block_count(), Block::new());
+            self.0 = blocks;
         }
         let blocks = self.0.get_mut(..count).ok_or(argon2::Error::OutOfMemory)?;
         argon2.hash_password_into_with_memory(password.as_bytes(), salt, output, blocks)
