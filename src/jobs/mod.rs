@@ -42,7 +42,7 @@ pub use self::lists::requirements::{RedisMemory, RequirementError, check_redis, 
 pub use self::queue::Queue;
 pub use self::registry::{Registry, RegistryError};
 pub use self::rows::claim::{ClaimOutcome, Claimed, claim, readable};
-pub use self::rows::finish::{finish, footprint, hand_back};
+pub use self::rows::finish::{finish, footprint};
 pub use self::rows::locks;
 pub use self::rows::owner::{LeaseLost, OwnedTransaction, OwnerError, renew};
 pub use self::rows::recover::recover_expired;

@@ -105,7 +105,7 @@ async fn a_debt_stays_open_however_the_job_that_left_it_ends() {
     change(&company, id, running).await;
     let claimed = Claimed { operation: company.operation(id).await, purpose: ClaimPurpose::Run };
     let end = End::Ended { state: OperationState::Failed, failure: None, undo: UndoEnd::Nothing };
-    finish(&company.db.db, &claimed, &end, Clock::System.now()).await.unwrap().unwrap();
+    finish(&company.db.db, &claimed, &end, Clock::System.now()).await.unwrap();
     assert_eq!(open_debts(&company).await.len(), 1);
     assert_eq!(company.operation(id).await.cleanup, Cleanup::Pending);
     company.forget_faults().await;

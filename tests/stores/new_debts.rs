@@ -40,7 +40,7 @@ async fn each_debt_that_an_undo_reports_is_recorded_once(test: TestDb) {
         rows::store(db, std::slice::from_ref(&owned)).await;
         let claimed = Claimed { operation: owned, purpose: ClaimPurpose::Undo };
         let end = End::Undone(UndoEnd::Incomplete { reason: "no answer".to_owned(), debts });
-        finish(db, &claimed, &end, now).await.unwrap().unwrap();
+        finish(db, &claimed, &end, now).await.unwrap();
     }
     let recorded = debt::Entity::find().filter(debt::Column::OperationId.eq(row.id));
     let recorded = recorded.order_by_asc(debt::Column::Id).all(db).await.unwrap();

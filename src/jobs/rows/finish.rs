@@ -9,23 +9,17 @@ use sea_orm::{
 use crate::db;
 use crate::db::entities::operation::{self, Cleanup, OperationState};
 use crate::db::entities::{debt, operation_step};
-use crate::jobs::ClaimPurpose;
 use crate::jobs::end::End;
 use crate::jobs::job::{JobFailure, NewDebt, UndoEnd};
 use crate::jobs::lifecycle::{Footprint, aftermath, undo_attempts, wait_until_again};
 use crate::kernel::{DebtId, OperationId, Timestamp};
 
 use super::claim::Claimed;
-use super::owner::{LeaseLost, owned_by};
+use super::owner::{LeaseLost, OwnerError, owned_by};
 use super::slots;
 
-/// Writes `end` for the owner of `claimed` and releases its slot. [`LeaseLost`] if another owner is current.
-pub async fn finish(
-    db: &DatabaseConnection,
-    claimed: &Claimed,
-    end: &End,
-    now: Timestamp,
-) -> Result<Result<(), LeaseLost>, DbErr> {
+/// Writes `end` for the owner of `claimed` and releases its slot. Fails with [`LeaseLost`] if another owner is current.
+pub async fn finish(db: &DatabaseConnection, claimed: &Claimed, end: &End, now: Timestamp) -> Result<(), OwnerError> {
     let row = &claimed.operation;
     let tx = db::begin(db).await?;
     let clock = db::now_expr(&tx);
@@ -78,7 +72,7 @@ pub async fn finish(
     };
     if written.exec(&tx).await?.rows_affected != 1 {
         tx.rollback().await?;
-        return Ok(Err(LeaseLost));
+        return Err(LeaseLost.into());
     }
     slots::release(&tx, row.id).await?;
     match undo {
@@ -92,20 +86,7 @@ pub async fn finish(
         Some(UndoEnd::Interrupted) | None => {}
     }
     tx.commit().await?;
-    Ok(Ok(()))
-}
-
-/// Hands an operation back to its queue from outside a run, for another run or a later undo.
-pub async fn hand_back(
-    db: &DatabaseConnection,
-    claimed: &Claimed,
-    now: Timestamp,
-) -> Result<Result<(), LeaseLost>, DbErr> {
-    let end = match claimed.purpose {
-        ClaimPurpose::Run => End::HandedBack,
-        ClaimPurpose::Undo => End::Undone(UndoEnd::Interrupted),
-    };
-    finish(db, claimed, &end, now).await
+    Ok(())
 }
 
 type Update = sea_orm::UpdateMany<operation::Entity>;

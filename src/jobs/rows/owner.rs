@@ -29,6 +29,17 @@ pub enum OwnerError {
     Database(#[from] DbErr),
 }
 
+impl OwnerError {
+    /// `None` if the lease is lost, for a caller that expects this.
+    pub fn none_if_lost<T>(result: Result<T, Self>) -> Result<Option<T>, DbErr> {
+        match result {
+            Ok(written) => Ok(Some(written)),
+            Err(Self::LeaseLost(LeaseLost)) => Ok(None),
+            Err(Self::Database(error)) => Err(error),
+        }
+    }
+}
+
 impl AsDbErr for OwnerError {
     fn as_db_err(&self) -> Option<&DbErr> {
         match self {
@@ -100,13 +111,8 @@ pub(super) fn in_progress_of(purpose: ClaimPurpose) -> SimpleExpr {
     }
 }
 
-/// Extends the lease of the owner with `fence` to `lease` from now.
-pub async fn renew(
-    db: &impl ConnectionTrait,
-    id: OperationId,
-    fence: i64,
-    lease: Duration,
-) -> Result<Result<(), LeaseLost>, DbErr> {
+/// Extends the lease of the owner with `fence` to `lease` from now. Fails with [`LeaseLost`] if another owner is current.
+pub async fn renew(db: &impl ConnectionTrait, id: OperationId, fence: i64, lease: Duration) -> Result<(), OwnerError> {
     let now = db::now_expr(db);
     let renewed = operation::Entity::update_many()
         .col_expr(operation::Column::LeaseUntil, now.clone().add(db::millis(lease)))
@@ -114,7 +120,7 @@ pub async fn renew(
         .filter(owned_by(id, fence))
         .exec(db)
         .await?;
-    Ok(if renewed.rows_affected == 1 { Ok(()) } else { Err(LeaseLost) })
+    if renewed.rows_affected == 1 { Ok(()) } else { Err(LeaseLost.into()) }
 }
 
 /// Records that an operation has committed. For its owner, in an [`OwnedTransaction`].

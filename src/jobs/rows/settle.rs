@@ -14,7 +14,7 @@ use crate::kernel::{Backoff, Timestamp};
 
 use super::claim::Claimed;
 use super::finish::{footprint, record_debts, with_failure};
-use super::owner::{LeaseLost, owned_by};
+use super::owner::{LeaseLost, OwnerError, owned_by};
 use super::slots;
 
 const CRASH_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
@@ -100,20 +100,20 @@ impl Settlement<'_> {
     }
 }
 
-/// Ends an operation whose job panicked, for its owner, and releases its slot. [`LeaseLost`] if another owner is
-/// current.
+/// Ends an operation whose job panicked, for its owner, and releases its slot. Fails with [`LeaseLost`] if another owner
+/// is current.
 pub async fn end_panicked(
     db: &DatabaseConnection,
     claimed: &Claimed,
     job: &dyn Job,
     settings: &JobSettings,
     now: Timestamp,
-) -> Result<Result<Recovery, LeaseLost>, DbErr> {
+) -> Result<Recovery, OwnerError> {
     let tx = db::begin(db).await?;
     let current = owned_by(claimed.operation.id, claimed.operation.fence);
     let Some(row) = operation::Entity::find().filter(current).lock(LockType::Update).one(&tx).await? else {
         tx.rollback().await?;
-        return Ok(Err(LeaseLost));
+        return Err(LeaseLost.into());
     };
     let footprint = footprint(&tx, row.id).await?;
     let facts = OperationFacts::of(&row, &job.deadlines(), settings.grace, now);
@@ -121,8 +121,8 @@ pub async fn end_panicked(
     let settlement = Settlement { row: &row, facts, job, cause: Cause::Panicked, recovery, footprint, settings, now };
     if !settlement.write(&tx).await? {
         tx.rollback().await?;
-        return Ok(Err(LeaseLost));
+        return Err(LeaseLost.into());
     }
     tx.commit().await?;
-    Ok(Ok(recovery))
+    Ok(recovery)
 }

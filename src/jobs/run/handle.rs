@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
 
 use crate::db;
@@ -210,12 +209,12 @@ async fn write(deps: &WorkerDeps, claimed: &Claimed, end: &End, cx: &JobContext)
 /// does no harm. `None` if it could not be written.
 async fn persist<T, F>(deps: &WorkerDeps, claimed: &Claimed, cx: &JobContext, work: impl Fn() -> F) -> Option<T>
 where
-    F: Future<Output = Result<Result<T, LeaseLost>, DbErr>>,
+    F: Future<Output = Result<T, OwnerError>>,
 {
     let id = claimed.operation.id;
-    match cx.read("end", work).await {
-        Ok(Ok(written)) => return Some(written),
-        Ok(Err(LeaseLost)) => {
+    match cx.read("end", || async { OwnerError::none_if_lost(work().await) }).await {
+        Ok(Some(written)) => return Some(written),
+        Ok(None) => {
             tracing::warn!(operation.id = %id, "could not end {id}: another owner took over");
             deps.lane.metrics.refused(FencedWrite::End);
         }

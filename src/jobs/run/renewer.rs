@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db;
 use crate::db::entities::operation;
-use crate::jobs::rows::owner;
+use crate::jobs::rows::owner::{self, OwnerError};
 use crate::jobs::settings::JobSettings;
 use crate::kernel::OperationId;
 use crate::kernel::boottime::since_boot;
@@ -122,7 +122,8 @@ async fn renew(
     metrics: &JobMetrics,
 ) -> Result<(), DbErr> {
     let sent = since_boot();
-    if owner::renew(db, id, owned.fence, settings.lease).await?.is_err() {
+    let renewed = owner::renew(db, id, owned.fence, settings.lease).await;
+    if OwnerError::none_if_lost(renewed)?.is_none() {
         // An operation that was released during the renewal has no owner, so this is not a lost lease.
         if inflight.is_owned(id) {
             metrics.renewal(Renewal::Lost);

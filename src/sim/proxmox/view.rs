@@ -132,9 +132,11 @@ pub fn config(container: &Container, current: bool, profile: PveProfile) -> Valu
     }
     // While a container is being destroyed (PVE::LXC::destroy_lxc_container), and before a clone has written the rest
     // (PVE::LXC::Config::create_and_lock_config), the configuration is nothing but the lock.
-    let shown = container.lock.as_deref() != Some("destroyed") && !container.reserved;
-    let options = options.config.iter().filter(|_| shown);
-    let mut row: Map<String, Value> = options.map(|(key, value)| (key.clone(), option(key, value, profile))).collect();
+    if container.lock.as_deref() == Some("destroyed") || container.reserved {
+        options.config.clear();
+    }
+    let options = options.config.iter().map(|(key, value)| (key.clone(), option(key, value, profile)));
+    let mut row: Map<String, Value> = options.collect();
     row.insert("digest".to_owned(), json!(digest(container)));
     if let Some(lock) = &container.lock {
         row.insert("lock".to_owned(), json!(lock));
