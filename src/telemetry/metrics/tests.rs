@@ -17,6 +17,7 @@ fn touched() -> Metrics {
     metrics.stores.connections(10, 4, 3);
     metrics.stores.redis_memory(512, 1024, true);
     metrics.stores.purged("revoked_tokens", 7);
+    metrics.stores.skipped("operations", 1);
     metrics.stores.debts("container", 2, 90);
     metrics.stores.blocked("cloudflare", 1);
     for gauge in QueueGauge::ALL {
