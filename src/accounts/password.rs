@@ -3,7 +3,7 @@
 //! By design, a hash takes tens of milliseconds of a core and 19 MiB. Without a bound, a burst of logins would starve the rest
 //! of the API: so a few hashes run concurrently, a few wait, and further requests are refused with `Retry-After`. The threads
 //! and their memory are in [`hash_threads`](super::hash_threads), the hash functions in
-//! [`password_hash`](super::password_hash).
+//! [`password_hash`].
 
 use std::io;
 use std::sync::Arc;
