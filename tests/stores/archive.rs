@@ -214,12 +214,13 @@ async fn a_process_that_ends_at_any_point_loses_nothing(test: TestDb) {
                 Poll::Pending
             }
         });
-        if done.await {
+        let done = done.await;
+        expect_each_once(&test, &over).await;
+        // The transaction of a dropped process may still be open; its rows are left to it.
+        if done && archived_record::Entity::find().count(&test.db).await.unwrap() == 20 {
             break;
         }
-        expect_each_once(&test, &over).await;
     }
-    expect_each_once(&test, &over).await;
     purge(&test.db, NOW, &KEPT).await.unwrap();
     assert_eq!(archived_record::Entity::find().count(&test.db).await.unwrap(), 20);
     assert_eq!(debt::Entity::find().count(&test.db).await.unwrap(), 0);
