@@ -146,6 +146,7 @@ impl Scene {
             !keys.is_empty()
         };
         while claimed().await {
+            assert!(Instant::now() < deadline, "claims do not expire");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         started

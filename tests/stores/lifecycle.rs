@@ -51,7 +51,7 @@ const OWNERS: [(Option<i64>, Option<i64>); 6] = [
 const FOOTPRINTS: [Footprint; 3] = [Footprint::None, Footprint::Internal, Footprint::External];
 
 /// A job that is never run: only its kind and policy matter.
-struct Idle(&'static str, CrashPolicy);
+pub struct Idle(pub &'static str, pub CrashPolicy);
 
 #[async_trait]
 impl Job for Idle {

@@ -1,9 +1,7 @@
 //! Rows that a newer release has written: during a deploy old code runs beside it, skips them, and does its own work.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait};
 use tokio_util::sync::CancellationToken;
 use zpack::db;
@@ -11,13 +9,13 @@ use zpack::db::entities::debt::{self, DebtKind, DebtState};
 use zpack::db::entities::instance::{self, InstanceKind, Lifecycle};
 use zpack::db::entities::operation::{self, OperationState};
 use zpack::jobs::{
-    ClaimOutcome, CrashPolicy, Deadlines, Failpoints, Job, JobContext, JobEnd, JobSettings, NewDebt, Queue, Registry,
-    SweepScope, UndoEnd, WorkSpec, claim, recover_expired, sweep,
+    ClaimOutcome, CrashPolicy, Failpoints, JobSettings, Queue, Registry, SweepScope, claim, recover_expired, sweep,
 };
 use zpack::kernel::{DebtId, InstanceId, OperationId, Timestamp, UserId, VmId, WorkerId};
 use zpack::roles::worker::host;
 use zpack::servers::store;
 
+use super::lifecycle::Idle;
 use crate::support::company::Company;
 use crate::support::{PrivateRedis, TestDb, lists_at, on_every_database, rows};
 
@@ -29,36 +27,6 @@ on_every_database!(
 
 /// More than any of the lists under test reads at a time.
 const MANY: usize = 120;
-
-/// A job that is never run.
-struct Idle;
-
-#[async_trait]
-impl Job for Idle {
-    fn spec(&self) -> WorkSpec {
-        WorkSpec { kind: "repair", queue: Queue::Provision, version: 1 }
-    }
-
-    fn deadlines(&self) -> Deadlines {
-        Deadlines { run: Duration::from_secs(3600), undo: Duration::from_secs(3600) }
-    }
-
-    fn crash_policy(&self) -> CrashPolicy {
-        CrashPolicy::Resume
-    }
-
-    fn possible_debts(&self, _: &operation::Model) -> Vec<NewDebt> {
-        Vec::new()
-    }
-
-    async fn run(&self, _: &JobContext) -> JobEnd {
-        JobEnd::LeaseLost
-    }
-
-    async fn undo(&self, _: &JobContext) -> UndoEnd {
-        UndoEnd::Interrupted
-    }
-}
 
 /// Stores `MANY` copies of `row` with a value in each column that this release does not know. Returns one of them.
 async fn store_newer(test: &TestDb, row: &operation::Model) -> OperationId {
@@ -83,7 +51,7 @@ fn earlier(now: Timestamp) -> Timestamp {
 async fn operations_of_a_newer_release_stop_no_recovery_and_no_sweep(test: TestDb) {
     let db = &test.db;
     let (registry, settings) = (
-        Registry::for_queue(Queue::Provision).with(Arc::new(Idle)).unwrap(),
+        Registry::for_queue(Queue::Provision).with(Arc::new(Idle("repair", CrashPolicy::Resume))).unwrap(),
         JobSettings { slots: None, ..JobSettings::default() },
     );
     let now = db::now(db).await.unwrap();
@@ -169,7 +137,7 @@ async fn servers_of_a_newer_release_stop_no_list(test: TestDb) {
         memory_mib: 1024,
         cpu_cores: 1,
         node: "pve1".to_owned(),
-        address: "10.0.0.1".to_owned(),
+        address: "192.0.2.1".to_owned(),
         lifecycle: Lifecycle::Active,
         generation: 1,
         payload: "{}".to_owned(),

@@ -40,8 +40,10 @@ impl Step<Run, Provisioning> for RecordServer {
 /// deleted the server.
 async fn record(run: &Run, row: instance::Model) -> Result<(), OwnerError> {
     let tx = run.cx.begin().await?;
-    if !run.cx.committed.is_cancelled() && store::find_by_operation(&*tx, run.operation()).await?.is_none() {
-        store::insert(&tx, row).await?;
+    if !run.cx.committed.is_cancelled() {
+        if store::find_by_operation(&*tx, run.operation()).await?.is_none() {
+            store::insert(&tx, row).await?;
+        }
         run.cx.set_committed(&tx).await?;
     }
     Ok(tx.commit().await?)

@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn addresses_are_limited_and_trusted_proxies_are_not() {
-        let trusted: Vec<ipnet::IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let trusted: Vec<ipnet::IpNet> = vec!["198.51.100.0/24".parse().unwrap()];
         let places = Places::new(2, TrustedProxies::from(trusted));
         let admit = |peer: &str| places.admit(peer.parse().unwrap());
         let held = [admit("192.0.2.1").unwrap(), admit("::ffff:192.0.2.1").unwrap()];
@@ -106,7 +106,7 @@ mod tests {
         assert!(admit("192.0.2.1").is_ok_and(|place| place.is_some()));
         let of_network = [admit("2001:db8::1").unwrap(), admit("2001:db8::2").unwrap()];
         assert!(admit("2001:db8::3").is_err() && admit("2001:db8:0:1::1").is_ok());
-        let of_proxy: Vec<_> = (0..10).map(|_| admit("10.1.2.3").unwrap()).collect();
+        let of_proxy: Vec<_> = (0..10).map(|_| admit("198.51.100.3").unwrap()).collect();
         assert!(of_proxy.iter().all(Option::is_none));
         drop(of_network);
         assert!(places.0.open().is_empty());
