@@ -71,7 +71,7 @@ crash: ## Run every crash point of the job runtime with every fault (CELL=effect
 		cargo test --locked --test it -- crash::matrix::the_whole_matrix --nocapture
 
 .PHONY: crash-campaign
-crash-campaign: ## Minutes of random misfortune (TIME=600 DATABASE=postgres OPERATIONS=1000 SEED=1 TRACE=file to repeat, REPORT=folder).
+crash-campaign: ## Run minutes of random faults (TIME=600 DATABASE=postgres OPERATIONS=1000 SEED=1 TRACE=file to repeat, REPORT=folder).
 	@packaging/install-packages.sh test
 	ZPACK_CRASH=campaign CRASH_TIME=$(TIME) CRASH_DATABASE=$(DATABASE) CRASH_OPERATIONS=$(OPERATIONS) \
 		CRASH_SEED=$(SEED) CRASH_TRACE=$(TRACE) CRASH_REPORT=$(REPORT) \

@@ -12,8 +12,10 @@ Examples:
   zpack dev                               API on port 4000, simulator on 4001
   zpack dev --port 0 --sim-port 0         on free ports, beside another one
   zpack dev --time-scale 1                as slowly as the real peers
-  zpack dev --roles serve                 without a worker; start one with
-  zpack --env-file .zpack/zpack.env worker provision";
+  zpack dev --roles serve                 the API alone, without a worker
+  zpack dev --roles                       neither; only Redis and the peers
+  zpack --env-file .zpack/zpack.env worker provision
+                                          in a second terminal: the worker";
 
 /// The roles `zpack dev` can run inside its own process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,8 +41,8 @@ pub struct DevArgs {
     /// Multiply the seconds of simulated work by this factor, from 0 to 100.
     #[arg(long, value_name = "FACTOR", default_value_t = 0.1, value_parser = time_scale)]
     pub time_scale: f64,
-    /// Run only these roles in this process, or none when no value follows. Others join with `--env-file DIR/zpack.env`.
-    #[arg(long, value_name = "ROLES", value_delimiter = ',', num_args = 0.., default_value = "serve,provision")]
+    /// Roles to run in this process, separated by commas; none without a value. The others join from a second terminal.
+    #[arg(long, value_name = "ROLE,...", value_delimiter = ',', num_args = 0..=1, default_value = "serve,provision")]
     pub roles: Vec<DevRole>,
 }
 

@@ -105,10 +105,10 @@ pub enum Command {
     ///
     /// Prints a line for each check, and what to do about those that failed. Exits with 1 when something is wrong.
     Doctor,
-    /// Inspect operations or abandon one; list and release debts.
+    /// Inspect or abandon operations; list or release debts.
     #[command(subcommand, after_help = operator::OPS_EXAMPLES)]
     Ops(OpsCommand),
-    /// Inspect queues; pause and resume them.
+    /// Inspect queues; pause, resume and requeue.
     #[command(subcommand, after_help = operator::QUEUE_EXAMPLES)]
     Queue(QueueCommand),
     /// Show the leader of each lease.

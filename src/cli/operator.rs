@@ -61,7 +61,7 @@ pub enum OpsCommand {
     },
     /// Show one operation with its steps and debts.
     Show {
-        /// Its id.
+        /// Id of the operation (`op_...`).
         id: OperationId,
     },
     /// Abandon an operation that is queued, or whose undo cannot be finished.
@@ -69,7 +69,7 @@ pub enum OpsCommand {
     /// Nothing runs or undoes it any more. What it may have left outside stays listed as a debt. A running operation
     /// cannot be abandoned: cancel it first.
     Abandon {
-        /// Its id.
+        /// Id of the operation (`op_...`).
         id: OperationId,
         /// The reason, for the audit log.
         #[arg(long)]
@@ -88,7 +88,7 @@ pub enum OpsCommand {
     ///
     /// With the last open debt of a deleted server its VMID, host name and port are free again.
     Release {
-        /// Their ids.
+        /// Ids of the debts (`debt_...`).
         #[arg(required = true, value_name = "ID")]
         ids: Vec<DebtId>,
         /// The reason, for the audit log.
@@ -104,7 +104,7 @@ pub enum QueueCommand {
     List,
     /// Show one queue and the operations that wait or run in it.
     Show {
-        /// Its name.
+        /// Name of the queue.
         #[arg(value_parser = one_of(Queue::ALL, Queue::as_str))]
         queue: Queue,
     },
@@ -116,18 +116,18 @@ pub enum QueueCommand {
     },
     /// Requeue an operation now, or retry a held undo.
     Requeue {
-        /// Its id.
+        /// Id of the operation (`op_...`).
         id: OperationId,
     },
     /// Stop claims; running operations continue.
     Pause {
-        /// Its name.
+        /// Name of the queue.
         #[arg(value_parser = one_of(Queue::ALL, Queue::as_str))]
         queue: Queue,
     },
     /// Allow claims again.
     Resume {
-        /// Its name.
+        /// Name of the queue.
         #[arg(value_parser = one_of(Queue::ALL, Queue::as_str))]
         queue: Queue,
     },
@@ -163,7 +163,7 @@ pub enum UserCommand {
         /// Name; by default the part of the address before the `@`.
         #[arg(long)]
         username: Option<String>,
-        /// What the user may do.
+        /// Role of the user.
         #[arg(long, default_value_t = Role::Customer, value_parser = one_of(Role::ALL, Role::as_str))]
         role: Role,
         /// Read the password from the first line of standard input.
@@ -172,7 +172,7 @@ pub enum UserCommand {
     },
     /// List the users.
     List,
-    /// Change what a user may do, from the user's next request on.
+    /// Change the role of a user, from the next request on.
     SetRole {
         /// Email address or name.
         user: String,

@@ -25,6 +25,12 @@ pub enum NotDestroyed {
     Stopped(Stopped),
 }
 
+impl From<HypervisorError> for NotDestroyed {
+    fn from(error: HypervisorError) -> Self {
+        Self::Remains(error)
+    }
+}
+
 impl From<Stopped> for NotDestroyed {
     fn from(stopped: Stopped) -> Self {
         Self::Stopped(stopped)
@@ -71,7 +77,11 @@ impl Container<'_> {
                 }
                 Ok(ObservedContainer::Ours(config)) => match config.lock {
                     Some(lock) => Err(HypervisorError::Locked { operation: format!("destroy {vmid}"), lock }),
-                    None => self.stop_and_destroy(cx, &node).await?,
+                    None => match self.stop_and_destroy(cx, &node).await {
+                        Ok(()) => Ok(()),
+                        Err(NotDestroyed::Remains(error)) => Err(error),
+                        Err(NotDestroyed::Stopped(stopped)) => return Err(stopped.into()),
+                    },
                 },
                 Err(error) => Err(error),
             };
@@ -89,37 +99,24 @@ impl Container<'_> {
     }
 
     /// One attempt; the caller observes the container again, whatever the result.
-    async fn stop_and_destroy(
-        &self,
-        cx: &StepContext<'_>,
-        node: &NodeName,
-    ) -> Result<Result<(), HypervisorError>, Stopped> {
+    async fn stop_and_destroy(&self, cx: &StepContext<'_>, node: &NodeName) -> Result<(), NotDestroyed> {
         let vmid = self.vmid;
-        match self.hypervisor.stop(node, vmid).await {
-            Ok(Started::Task(task)) => drop(self.wait_for(cx, &task).await?),
-            Ok(Started::AlreadyThere) => {}
-            Err(error) => return Ok(Err(error)),
+        match self.hypervisor.stop(node, vmid).await? {
+            Started::Task(task) => drop(self.wait_for(cx, &task).await?),
+            Started::AlreadyThere => {}
         }
         // Stopping takes a while, and the container may have been replaced by another one meanwhile.
-        match self.observe(node).await {
-            Ok(ObservedContainer::Ours(_)) => {}
-            Ok(ObservedContainer::Foreign | ObservedContainer::Absent | ObservedContainer::Elsewhere(_)) => {
-                return Ok(Ok(()));
-            }
-            Err(error) => return Ok(Err(error)),
+        match self.observe(node).await? {
+            ObservedContainer::Ours(_) => {}
+            ObservedContainer::Foreign | ObservedContainer::Absent | ObservedContainer::Elsewhere(_) => return Ok(()),
         }
-        let task = match self.hypervisor.destroy(node, vmid).await {
-            Ok(task) => task,
-            Err(error) => return Ok(Err(error)),
-        };
+        let task = self.hypervisor.destroy(node, vmid).await?;
         self.failpoints.hit("destroy.accepted").await;
-        let operation = format!("destroy {vmid} on {node}");
-        Ok(match self.wait_for(cx, &task).await? {
-            Some(TaskEnd::Succeeded | TaskEnd::Warned(_)) => Ok(()),
-            Some(TaskEnd::Failed { message, .. } | TaskEnd::Unknown { message }) => {
-                Err(HypervisorError::Unavailable { operation, detail: message })
-            }
-            None => Err(HypervisorError::Unavailable { operation, detail: "the task did not end in time".to_owned() }),
-        })
+        let detail = match self.wait_for(cx, &task).await? {
+            Some(TaskEnd::Succeeded | TaskEnd::Warned(_)) => return Ok(()),
+            Some(TaskEnd::Failed { message, .. } | TaskEnd::Unknown { message }) => message,
+            None => "the task did not end in time".to_owned(),
+        };
+        Err(HypervisorError::Unavailable { operation: format!("destroy {vmid} on {node}"), detail }.into())
     }
 }

@@ -74,16 +74,7 @@ impl ProvisionApi {
             0
         });
         let workload = Workload::from(body.workload);
-        match self.choose(&workload).await? {
-            Ok(()) => {
-                if let Workload::Game { game, variant, version, .. } = &workload
-                    && let Err(error) = artifacts_for(game, variant, version)
-                {
-                    errors.push(field("version", error.to_string()));
-                }
-            }
-            Err(error) => errors.push(field(error.field.as_str(), error.to_string())),
-        }
+        errors.extend(self.not_in_catalog(&workload).await?);
         if errors.is_empty() {
             Ok(ServerRequest { workload, memory_mib, cpu_cores, name: body.name })
         } else {
@@ -91,13 +82,19 @@ impl ProvisionApi {
         }
     }
 
-    async fn choose(&self, workload: &Workload) -> ApiResult<Result<(), NotInCatalog>> {
+    /// The field whose value the catalog does not offer.
+    async fn not_in_catalog(&self, workload: &Workload) -> ApiResult<Option<FieldError>> {
+        let unknown = |error: NotInCatalog| field(error.field.as_str(), error.to_string());
         Ok(match workload {
             Workload::Game { game, variant, version, .. } => {
-                validate_game(&self.catalog.games().await?.document, game, variant, version)
+                let catalog = self.catalog.games().await?;
+                let offered = validate_game(&catalog.document, game, variant, version).map_err(unknown);
+                let installable = || artifacts_for(game, variant, version).map_err(|e| field("version", e.to_string()));
+                offered.and_then(|()| installable().map(drop)).err()
             }
             Workload::Dev { runtime, version } => {
-                validate_runtime(&self.catalog.runtimes().await?.document, runtime, version)
+                let catalog = self.catalog.runtimes().await?;
+                validate_runtime(&catalog.document, runtime, version).map_err(unknown).err()
             }
         })
     }

@@ -10,7 +10,7 @@ use sea_orm::EntityTrait;
 use crate::db::entities::debt::DebtKind;
 use crate::db::entities::{operation, user};
 use crate::jobs::{
-    CrashPolicy, Deadlines, Job, JobContext, JobEnd, JobFailure, LeaseLost, NewDebt, OwnerError, UndoEnd, WorkSpec,
+    CrashPolicy, Deadlines, Job, JobContext, JobEnd, JobFailure, NewDebt, OwnerError, UndoEnd, WorkSpec,
 };
 use crate::kernel::UserId;
 use crate::operations::{StepJournal, stop_of};
@@ -23,6 +23,14 @@ use super::request::ProvisionPayload;
 use super::run::{ProvisionDeps, Run};
 use super::state::Provisioning;
 use super::steps::steps;
+
+/// Why a run does not begin.
+enum NotPassed {
+    /// The owner may not have a server now, or that cannot be found out.
+    Refused(JobFailure),
+    /// Another worker owns the operation.
+    LeaseLost,
+}
 
 /// Time of a run beside waiting for hypervisor and agent: the edge, our database, and waiting for other clones of the
 /// same template.
@@ -62,27 +70,32 @@ impl ProvisionJob {
         Ok((run, state))
     }
 
-    /// Checks the gate again when the work begins (invariant S7). A deleted owner fails it.
-    async fn pass_gate(&self, cx: &JobContext, user_id: UserId) -> Result<Result<(), JobFailure>, LeaseLost> {
-        let refuse =
-            |code: &str, message: &str| JobFailure { code: code.to_owned(), message: message.to_owned(), phase: None };
+    /// Checks the gate again when the work begins (invariant S7), unless the server is its owner's already. A deleted owner
+    /// fails it.
+    async fn pass_gate(&self, cx: &JobContext, user_id: UserId) -> Result<(), NotPassed> {
+        if cx.committed.is_cancelled() {
+            return Ok(());
+        }
+        let refuse = |code: &str, message: &str| {
+            NotPassed::Refused(JobFailure { code: code.to_owned(), message: message.to_owned(), phase: None })
+        };
         let ask = || async {
             let owner = user::Entity::find_by_id(user_id).one(&self.deps.db).await?;
             Ok((owner, standing::store::find(&self.deps.db, user_id).await?))
         };
         let (owner, standing) = match cx.read("standing", ask).await {
             Ok(answer) => answer,
-            Err(OwnerError::LeaseLost(lost)) => return Err(lost),
+            Err(OwnerError::LeaseLost(_)) => return Err(NotPassed::LeaseLost),
             Err(OwnerError::Database(error)) => {
                 tracing::warn!(%error, "the standing of {user_id} cannot be read");
-                return Ok(Err(refuse("database_unavailable", "the standing of the owner could not be read")));
+                return Err(refuse("database_unavailable", "the standing of the owner could not be read"));
             }
         };
-        let Some(owner) = owner else { return Ok(Err(refuse("owner_gone", "the account no longer exists"))) };
-        Ok(match gate(Action::Provision, &standing, owner.role) {
+        let Some(owner) = owner else { return Err(refuse("owner_gone", "the account no longer exists")) };
+        match gate(Action::Provision, &standing, owner.role) {
             Decision::Allow | Decision::Override(_) => Ok(()),
             Decision::Deny(denial) => Err(refuse(denial.code.as_str(), denial.code.meaning())),
-        })
+        }
     }
 
     fn journal(&self, cx: &JobContext) -> StepJournal {
@@ -119,11 +132,13 @@ impl Job for ProvisionJob {
             Ok(rebuilt) => rebuilt,
             Err(failure) => return JobEnd::Failed { failure, undo: UndoEnd::Nothing },
         };
-        let passed = if cx.committed.is_cancelled() { Ok(Ok(())) } else { self.pass_gate(cx, run.user_id).await };
-        let Ok(passed) = passed else { return JobEnd::LeaseLost };
-        if let Err(failure) = passed {
-            let undo = saga::undo(&steps(), &run, &self.journal(cx), &stop_of(cx).undoing(), &mut state).await;
-            return JobEnd::Failed { failure, undo: self.undo_end(undo, &state) };
+        match self.pass_gate(cx, run.user_id).await {
+            Ok(()) => {}
+            Err(NotPassed::LeaseLost) => return JobEnd::LeaseLost,
+            Err(NotPassed::Refused(failure)) => {
+                let undo = saga::undo(&steps(), &run, &self.journal(cx), &stop_of(cx).undoing(), &mut state).await;
+                return JobEnd::Failed { failure, undo: self.undo_end(undo, &state) };
+            }
         }
         let end = saga::run(&steps(), &run, &self.journal(cx), &stop_of(cx), &mut state).await;
         match end {

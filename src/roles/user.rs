@@ -1,4 +1,4 @@
-//! `zpack user`: accounts that an operator creates and changes.
+//! `zpack user`: users that an operator creates and changes.
 
 use std::io::BufRead;
 
@@ -21,7 +21,7 @@ use crate::kernel::{Secret, Timestamp, UserId};
 /// The length of a generated password.
 const PASSWORD_LENGTH: usize = 20;
 
-/// One account, without its credentials.
+/// One user, without its credentials.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct AccountView {
@@ -47,7 +47,7 @@ pub async fn run(source: &dyn Source, command: UserCommand, output: Output) -> a
             create(&db, &email, username, role, password_stdin, now, output).await
         }
         UserCommand::List => {
-            let users = admin::list_users(&db).await.context("cannot list the accounts")?;
+            let users = admin::list_users(&db).await.context("cannot list the users")?;
             let users: Vec<AccountView> = users.into_iter().map(AccountView::from).collect();
             output.print(&json!({"users": users}), |_| {
                 let rows = users.iter().map(|user| {
@@ -59,7 +59,7 @@ pub async fn run(source: &dyn Source, command: UserCommand, output: Output) -> a
                         age(now, user.created_at),
                     ]
                 });
-                output::table(&["id", "email", "username", "role", "age"], rows, "No accounts.")
+                output::table(&["id", "email", "username", "role", "age"], rows, "No users.")
             })
         }
         UserCommand::SetRole { user, role } => {
@@ -92,10 +92,10 @@ async fn create(
     check_password(&password, email.as_str(), username.as_str()).context("the password")?;
     let passwords = Passwords::new(1).context("cannot set up password hashing")?;
     let invitation = Invitation { email, username, role, password: Secret::new(password.clone()) };
-    let user = admin::create_user(db, &passwords, invitation, now).await.context("the account was not created")?;
+    let user = admin::create_user(db, &passwords, invitation, now).await.context("the user was not created")?;
     audited::record(db, "user.create", &user.id.to_string(), json!({"role": role}), now)
         .await
-        .context("the account was created, but the audit log could not be written")?;
+        .context("the user was created, but the audit log could not be written")?;
     let shown = made.then_some(password);
     let view = AccountView::from(user);
     output.print(&json!({"ok": true, "user": view, "password": shown}), |_| {

@@ -29,6 +29,20 @@ use crate::web::{ApiError, ApiResult, Code, Query};
 /// How many containers are read for their nonce at the same time.
 const LOOKS_AT_A_TIME: usize = 8;
 
+/// Why a container without a server cannot be removed.
+enum NotRemovable {
+    /// It must not be removed, for this reason.
+    Kept(String),
+    /// Whether it may cannot be found out, or there is no such container.
+    Api(ApiError),
+}
+
+impl From<ApiError> for NotRemovable {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
 /// What the handlers work with.
 #[derive(Clone)]
 pub struct TeardownApi {
@@ -71,9 +85,10 @@ pub async fn delete_container(
     let by = Requester::try_from(&caller)?;
     let (owner, orphan) = match servers::store::find(&api.acceptor.db, vmid).await? {
         Some(row) => (Some(row.user_id), None),
-        None => match api.orphan(vmid).await? {
+        None => match api.orphan(vmid).await {
             Ok(orphan) => (None, Some(orphan)),
-            Err(why) => {
+            Err(NotRemovable::Api(error)) => return Err(error),
+            Err(NotRemovable::Kept(why)) => {
                 api.note(by.name, "container.delete", vmid, AuditOutcome::Refused, &why).await?;
                 let detail = format!("Container {vmid} is not removed: {why}.");
                 return Err(ApiError::new(Code::StateConflict, detail));
@@ -254,16 +269,16 @@ impl TeardownApi {
     }
 
     /// The container `vmid` as something to remove, or why it must not be. Evidence that is not complete is an error.
-    async fn orphan(&self, vmid: VmId) -> ApiResult<Result<TeardownSubject, String>> {
+    async fn orphan(&self, vmid: VmId) -> Result<TeardownSubject, NotRemovable> {
         let listed = self.listing().await?.into_iter().find(|container| container.vmid == vmid);
         let found = listed.filter(|container| !container.template).ok_or_else(|| ApiError::not_found("container"))?;
         let Some(nonce) = self.nonce(vmid, &found.node).await? else {
-            return Ok(Err("it does not carry a nonce of ours".to_owned()));
+            return Err(NotRemovable::Kept("it does not carry a nonce of ours".to_owned()));
         };
-        Ok(match self.why_not(vmid, nonce).await? {
+        match self.why_not(vmid, nonce).await? {
             None => Ok(TeardownSubject { vmid, nonce, node: found.node, unpublish: None, targets: Default::default() }),
-            Some(why) => Err(why),
-        })
+            Some(why) => Err(NotRemovable::Kept(why)),
+        }
     }
 
     /// Audits an action or a refusal that has no operation of its own.

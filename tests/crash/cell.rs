@@ -9,10 +9,11 @@ use rand::{RngExt, SeedableRng};
 use redis::AsyncCommands;
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::time::Instant;
 use zpack::accounts::TokenSigner;
 use zpack::config::DatabaseKind;
 use zpack::db;
-use zpack::db::entities::operation::{self, Actor};
+use zpack::db::entities::operation::{self, Actor, OperationState};
 use zpack::jobs::{Queue, set_paused};
 use zpack::kernel::{Clock, OperationId, Secret};
 use zpack::operations::cancel;
@@ -27,6 +28,9 @@ use crate::support::{TestDb, free_port};
 
 /// Two leases of [`Company::environment`].
 const TWO_LEASES: Duration = Duration::from_secs(4);
+
+/// How long a process may need to the point.
+const REACH: Duration = Duration::from_secs(180);
 
 const SECRET: &str = "a signing secret of more than 32 bytes";
 
@@ -159,27 +163,34 @@ impl Cell {
             scene.redis.catch_move();
         }
         let log = scene.log("doomed");
-        let (mut doomed, id) = if self.point.is_of_the_api() {
+        let (mut doomed, mut id) = if self.point.is_of_the_api() {
             let port = free_port();
             let doomed = WorkerProcess::start_role(company, &["serve"], scene.api(port, settings), Some(&log));
             scene.healthy(port).await;
             scene.ask(port);
             (doomed, None)
         } else {
-            let order = company.order(valheim()).keyed(false);
-            let id = company.begin_new(order).await.operation.id;
-            if self.point != CrashPoint::MidSweep {
-                company.lists.offer_new(Queue::Provision, id).await.unwrap();
-            }
+            let id = self.begin(company).await;
             if let Some(place) = self.point.victim() {
                 WorkerProcess::start(company, Some(place)).killed().await;
             }
             (WorkerProcess::start_role(company, &["worker", "provision"], settings, Some(&log)), Some(id))
         };
         match (self.point.failpoint(), self.fault) {
-            (Some(_), Fault::Kill) => doomed.killed().await,
-            (Some(_), Fault::Stop) => scene.wait("the process to stop", || doomed.has_stopped()).await,
-            (Some(_), _) => scene.wait("the crash point", || held.exists()).await,
+            (Some(_), fault) => {
+                let mut reached = || match fault {
+                    Fault::Kill => !doomed.is_alive(),
+                    Fault::Stop => doomed.has_stopped(),
+                    _ => held.exists(),
+                };
+                while !self.reached_by(scene, id, &mut reached).await {
+                    facts.begun.extend(id);
+                    id = Some(self.begin(company).await);
+                }
+                if fault == Fault::Kill {
+                    doomed.killed().await;
+                }
+            }
             (None, fault) => {
                 scene.wait("the answer on the wire", || scene.redis.has_caught()).await;
                 match fault {
@@ -198,6 +209,35 @@ impl Cell {
         };
         facts.begun.insert(id);
         (doomed, id)
+    }
+
+    /// An operation of its own, and offered where a sweeper need not find it.
+    async fn begin(&self, company: &Company) -> OperationId {
+        let id = company.begin_new(company.order(valheim()).keyed(false)).await.operation.id;
+        if self.point != CrashPoint::MidSweep {
+            company.lists.offer_new(Queue::Provision, id).await.unwrap();
+        }
+        id
+    }
+
+    /// Waits for the point. Returns false when the operation has failed before: on a busy machine its short lease may expire.
+    async fn reached_by(&self, scene: &Scene, id: Option<OperationId>, reached: &mut impl FnMut() -> bool) -> bool {
+        let began = Instant::now();
+        loop {
+            if reached() {
+                return true;
+            }
+            // An operation whose first worker was killed ends as stale on its way to the point.
+            if let Some(id) = id.filter(|_| self.point.victim().is_none()) {
+                let row = scene.company.operation(id).await;
+                // An operation that has succeeded reaches the points after its end.
+                if row.state.is_ended() && row.state != OperationState::Succeeded {
+                    return reached();
+                }
+            }
+            assert!(began.elapsed() < REACH, "the crash point is not reached\n{}", scene.last_words());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// The first half of the fault. Returns whether the new owner has to start before the second half.

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,7 @@ async fn after_a_failover_work_goes_on_and_nothing_accepted_is_lost() {
     let scene = Scene::over(TestDb::migrated(DatabaseKind::Sqlite).await).await;
     let mut sentinels = tokio::task::block_in_place(Sentinels::start);
     // No customer has to wait for another: what starts late waited for Redis.
-    let bounds = [("QUOTA_SERVERS", "1000"), ("QUOTA_MEMORY_MIB", "1000000"), ("PROVISION_SLOTS", "16")];
+    let bounds = [("QUOTA_SERVERS", "1000"), ("QUOTA_MEMORY_MIB", "1000000"), ("PROVISION_SLOTS", "64")];
     let bounds = bounds.map(|(name, value)| (name, value.to_owned()));
     let place: Vec<_> = bounds.into_iter().chain([("REDIS_URL", sentinels.url())]).collect();
     let (mut api, mut worker) = (scene.api_with(place.clone()).await, scene.worker("worker", place));
@@ -75,7 +76,12 @@ async fn customers(api: &Api, what: &str, begun: &CancellationToken, enough: &Ca
         let mut pace = tokio::time::interval(PACE);
         while enough.run_until_cancelled(pace.tick()).await.is_some() {
             let key = format!("{what} {customer} {}", ids.len());
-            ids.push(accepted(api.create(&key).await).await);
+            let answer = api.create(&key).await;
+            // On a slow machine this lasts so long that the customers exceed their rate.
+            if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+                continue;
+            }
+            ids.push(accepted(answer).await);
             begun.cancel();
         }
         ids

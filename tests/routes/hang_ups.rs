@@ -6,8 +6,6 @@ use std::time::{Duration, Instant};
 use reqwest::{Method, StatusCode};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use zpack::db;
 use zpack::db::entities::user;
 use zpack::kernel::{OperationId, Secret};
@@ -20,16 +18,12 @@ const MOST_WRITES: u32 = 110;
 
 on_every_database!(a_customer_who_hangs_up_takes_nothing_from_others);
 
-/// Sends a request that writes and closes the socket `after` it was sent.
-async fn hang_up(app: &TestApp, token: &str, after: Duration) {
-    let mut socket = TcpStream::connect(app.address).await.unwrap();
-    let head = format!(
+/// A request that writes.
+fn cancellation(token: &str) -> String {
+    format!(
         "POST /api/operations/{}/cancel HTTP/1.1\r\nhost: zpack\r\nauthorization: Bearer {token}\r\ncontent-length: 0\r\n\r\n",
         OperationId::generate()
-    );
-    socket.write_all(head.as_bytes()).await.unwrap();
-    // Either the time is over or the answer comes first.
-    _ = tokio::time::timeout(after, socket.read_u8()).await;
+    )
 }
 
 async fn a_customer_who_hangs_up_takes_nothing_from_others(test: TestDb) {
@@ -38,14 +32,14 @@ async fn a_customer_who_hangs_up_takes_nothing_from_others(test: TestDb) {
     let app = TestApp::start_on(test, AppOptions::default());
     let (hasty, steady) = (app.register("hasty").await, app.register("steady").await);
     let begun = Instant::now();
-    hang_up(&app, &hasty, Duration::from_secs(10)).await;
+    app.hang_up(&cancellation(&hasty), Duration::from_secs(10)).await;
     let usual = begun.elapsed();
     let done = AtomicBool::new(false);
     let hanging_up = async {
         let mut count = 0;
         while !done.load(Ordering::Relaxed) && count < MOST_WRITES {
             let share = 0.2 + 0.8 * f64::from(count % 32) / 32.0;
-            hang_up(&app, &hasty, usual.mul_f64(share)).await;
+            app.hang_up(&cancellation(&hasty), usual.mul_f64(share)).await;
             count += 1;
         }
         count

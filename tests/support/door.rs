@@ -104,6 +104,13 @@ impl Door {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
+    /// Sends `request` and closes the connection `after` that time, or when the answer comes.
+    pub async fn hang_up(&self, request: &str, after: Duration) {
+        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        _ = tokio::time::timeout(after, socket.read_u8()).await;
+    }
+
     /// Stops the server and waits until it has.
     pub async fn close(self) {
         self.stop.cancel();

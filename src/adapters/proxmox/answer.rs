@@ -13,17 +13,28 @@ use crate::ports::{ContainerConfig, ContainerSummary, HypervisorVersion, Node, N
 /// Why an answer is unreadable.
 pub(super) type Unreadable = String;
 
-/// The `data` of a successful answer, or the refusal.
-pub(super) fn open(answer: &Answer) -> Result<Result<Value, Unreadable>, Refusal> {
+/// Why an answer has no data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NoData {
+    /// Its status is an error.
+    Refused(Refusal),
+    /// Its status is success, its body is not what the API describes.
+    Unreadable(Unreadable),
+}
+
+/// The `data` of a successful answer.
+pub(super) fn open(answer: &Answer) -> Result<Value, NoData> {
     if !answer.is_success() {
-        return Err(refusal(answer));
+        return Err(NoData::Refused(refusal(answer)));
     }
-    let envelope = answer.document();
-    Ok(match envelope {
-        Ok(Value::Object(mut envelope)) => envelope.remove("data").ok_or_else(|| "the answer has no `data`".to_owned()),
-        Ok(_) => Err("the answer is not a JSON object".to_owned()),
-        Err(error) => Err(format!("the answer is not JSON: {error}")),
-    })
+    let unreadable = |detail: String| NoData::Unreadable(detail);
+    match answer.document() {
+        Ok(Value::Object(mut envelope)) => {
+            envelope.remove("data").ok_or_else(|| unreadable("the answer has no `data`".to_owned()))
+        }
+        Ok(_) => Err(unreadable("the answer is not a JSON object".to_owned())),
+        Err(error) => Err(unreadable(format!("the answer is not JSON: {error}"))),
+    }
 }
 
 /// The message of a refusal: from the body, or else from the status line. Releases before http-server 5.2.0 send it in

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
-use super::answer::{self, Unreadable};
+use super::answer::{self, NoData, Unreadable};
 use super::label::RequestLabel;
 use super::limits::Limits;
 use super::refusal::{Refusal, classify, described, lost, says_nothing_of_the_token};
@@ -44,6 +44,31 @@ pub enum ProxmoxSetupError {
     /// The HTTP client could not be created.
     #[error(transparent)]
     Http(#[from] ClientError),
+}
+
+/// Why a request has no answer with data.
+#[derive(Clone, Debug)]
+pub(super) enum NotDone {
+    /// The hypervisor answered with an error status.
+    Refused(Refusal),
+    /// Anything else.
+    Failed(HypervisorError),
+}
+
+impl NotDone {
+    /// The error of the port.
+    pub(super) fn classified(self, label: &RequestLabel) -> HypervisorError {
+        match self {
+            Self::Refused(refusal) => classify(label, &refusal),
+            Self::Failed(error) => error,
+        }
+    }
+}
+
+impl From<HypervisorError> for NotDone {
+    fn from(error: HypervisorError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// Sends requests to the cluster.
@@ -94,19 +119,19 @@ impl Client {
         read: impl FnOnce(&Value) -> Result<T, Unreadable>,
     ) -> Result<T, HypervisorError> {
         let label = request.label.clone();
-        match self.send(request).await? {
+        match self.send(request).await {
             Ok(data) => read(&data).map_err(|detail| unreadable(&label, detail)),
-            Err(refusal) => Err(classify(&label, &refusal)),
+            Err(error) => Err(error.classified(&label)),
         }
     }
 
     /// Sends `request` and returns a refusal as a value, for callers to which some refusals mean success.
-    pub(super) async fn send(&self, request: Request) -> Result<Result<Value, Refusal>, HypervisorError> {
+    pub(super) async fn send(&self, request: Request) -> Result<Value, NotDone> {
         let label = request.label.clone();
         let timeout = if request.changes() { self.deadlines.change } else { self.deadlines.remote_read };
         let Some(_place) = self.limits.enter(&request, timeout).await else {
             let detail = "not sent: too many requests are in progress".to_owned();
-            return Err(HypervisorError::Unavailable { operation: label.to_string(), detail });
+            return Err(HypervisorError::Unavailable { operation: label.to_string(), detail }.into());
         };
         let unauthorized = |detail| HypervisorError::Unauthorized { operation: label.to_string(), detail };
         let mut attempt = self.token.admit(()).await.map_err(unauthorized)?;
@@ -116,26 +141,25 @@ impl Client {
                 Err(TransportError::Incomplete { status, reason, .. }) if status >= 400 => {
                     Answer { status, reason, etag: None, retry_after: None, body: Vec::new() }
                 }
-                Err(error) => return Err(unanswered(&label, error)),
+                Err(error) => return Err(unanswered(&label, error).into()),
             };
             let opened = answer::open(&answer);
             match &opened {
-                Err(refusal) if refusal.status == 401 => {
+                Err(NoData::Refused(refusal)) if refusal.status == 401 => {
                     if attempt.refused(&described(refusal)).await {
                         continue;
                     }
                 }
-                Err(refusal) if says_nothing_of_the_token(refusal) => {}
-                Ok(Err(_)) => {}
-                Ok(Ok(_)) | Err(_) => attempt.accepted(),
+                Err(NoData::Refused(refusal)) if says_nothing_of_the_token(refusal) => {}
+                Err(NoData::Unreadable(_)) => {}
+                Ok(_) | Err(NoData::Refused(_)) => attempt.accepted(),
             }
             break opened;
         };
-        match opened {
-            Ok(Ok(data)) => Ok(Ok(data)),
-            Ok(Err(detail)) => Err(unreadable(&label, detail)),
-            Err(refusal) => Ok(Err(refusal)),
-        }
+        opened.map_err(|error| match error {
+            NoData::Refused(refusal) => NotDone::Refused(refusal),
+            NoData::Unreadable(detail) => NotDone::Failed(unreadable(&label, detail)),
+        })
     }
 
     async fn exchange(&self, request: &Request, token: &Secret) -> Result<Answer, TransportError> {

@@ -26,9 +26,9 @@ pub use client::ProxmoxSetupError;
 pub use settings::{Cloning, Deadlines, Endpoint, ProxmoxSettings};
 
 use self::answer::Unreadable;
-use self::client::{Client, unreadable};
+use self::client::{Client, NotDone, unreadable};
 use self::label::RequestLabel;
-use self::refusal::{Refusal, classify, is_already_running, is_not_running, is_taken, is_unknown_task};
+use self::refusal::{Refusal, is_already_running, is_not_running, is_taken, is_unknown_task};
 use self::request::Request;
 use self::task::Grace;
 use self::upid::Upid;
@@ -63,10 +63,10 @@ impl Proxmox {
     /// Starts a change of power; a refusal for which `is_there` is true means that the state is already reached.
     async fn switch(&self, request: Request, is_there: fn(&Refusal) -> bool) -> Result<Started, HypervisorError> {
         let label = request.label.clone();
-        match self.client.send(request).await? {
+        match self.client.send(request).await {
             Ok(data) => accepted_task(&data).map(Started::Task).map_err(|detail| unreadable(&label, detail)),
-            Err(refusal) if is_there(&refusal) => Ok(Started::AlreadyThere),
-            Err(refusal) => Err(classify(&label, &refusal)),
+            Err(NotDone::Refused(refusal)) if is_there(&refusal) => Ok(Started::AlreadyThere),
+            Err(error) => Err(error.classified(&label)),
         }
     }
 
@@ -74,13 +74,13 @@ impl Proxmox {
     async fn recorded(&self, upid: &Upid) -> Result<Option<TaskState>, HypervisorError> {
         let request = request::task(upid);
         let label = request.label.clone();
-        match self.client.send(request).await? {
+        match self.client.send(request).await {
             Ok(data) => {
                 self.grace.found(upid);
                 task::state(&data).map(Some).map_err(|detail| unreadable(&label, detail))
             }
-            Err(refusal) if is_unknown_task(&refusal) => Ok(None),
-            Err(refusal) => Err(classify(&label, &refusal)),
+            Err(NotDone::Refused(refusal)) if is_unknown_task(&refusal) => Ok(None),
+            Err(error) => Err(error.classified(&label)),
         }
     }
 }
@@ -108,11 +108,11 @@ impl Hypervisor for Proxmox {
     async fn vmid_is_free(&self, vmid: VmId) -> Result<bool, HypervisorError> {
         let request = request::next_id(vmid);
         let label = request.label.clone();
-        match self.client.send(request).await? {
+        match self.client.send(request).await {
             Ok(data) if loose::scalar(&data) == Some(vmid.to_string()) => Ok(true),
             Ok(_) => Err(unreadable(&label, "the answer names another VMID".to_owned())),
-            Err(refusal) if is_taken(&refusal) => Ok(false),
-            Err(refusal) => Err(classify(&label, &refusal)),
+            Err(NotDone::Refused(refusal)) if is_taken(&refusal) => Ok(false),
+            Err(error) => Err(error.classified(&label)),
         }
     }
 

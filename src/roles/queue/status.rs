@@ -73,7 +73,8 @@ pub(super) fn table(queues: &[QueueView], now: Timestamp) -> String {
             or_dash(queue.ready),
             or_dash(queue.processing),
             rows.running.to_string(),
-            format!("{}/{}", rows.slots_taken, rows.slots),
+            // A queue without slots runs as many operations as its workers can.
+            if rows.slots == 0 { "-".to_owned() } else { format!("{}/{}", rows.slots_taken, rows.slots) },
             rows.due.to_string(),
             or_dash(rows.oldest_due_at.map(|at| age(now, at))),
             rows.dead.to_string(),

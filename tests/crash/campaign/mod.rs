@@ -1,6 +1,7 @@
 //! Minutes of random faults: four workers and a thousand operations, none of which may be lost or run twice. `make
 //! crash-campaign`; see docs/testing.md.
 
+mod customers;
 mod report;
 mod schedule;
 
@@ -20,6 +21,7 @@ use zpack::kernel::{Clock, OperationId};
 use zpack::operations::{CancelOutcome, cancel};
 use zpack::provision::ServerRequest;
 
+use self::customers::{Customers, Write};
 use self::report::Report;
 use self::schedule::{Plan, What};
 use super::check::{self, Facts, Lists, Sampler, Violation, violation};
@@ -101,8 +103,11 @@ struct Campaign {
     places: Vec<Place>,
     /// Workers that were asked to stop.
     draining: Vec<WorkerProcess>,
+    customers: Customers,
     sampler: Sampler,
     facts: Facts,
+    /// Violations that were seen while an event happened.
+    broken: Vec<Violation>,
     /// In the order in which they were accepted.
     begun: Vec<OperationId>,
     counts: BTreeMap<&'static str, usize>,
@@ -126,14 +131,17 @@ impl Campaign {
             let worker = spawn(&company, &redis, database.as_ref(), &log);
             places.push(Place { redis, database, log, worker });
         }
+        let customers = Customers::start(&company).await;
         let every = Duration::from_millis(250);
         let sampler = Sampler::start(company.db.another_pool().await, company.lists.connection(), SLOTS, every);
         Self {
             company,
             places,
             draining: Vec::new(),
+            customers,
             sampler,
             facts: Facts::default(),
+            broken: Vec::new(),
             begun: Vec::new(),
             counts: BTreeMap::new(),
             redis_is_down: false,
@@ -214,7 +222,24 @@ impl Campaign {
             What::DatabaseReset(place) => self.places[place].database.iter().for_each(Proxy::reset),
             What::DatabaseStill(place) => self.places[place].database.iter().for_each(Proxy::blackhole),
             What::DatabasePass(place) => self.places[place].database.iter().for_each(Proxy::pass),
+            What::HangUp(share) => {
+                let write = self.customers.hang_up(share).await;
+                self.count_write(write);
+            }
         }
+    }
+
+    fn count_write(&mut self, write: Option<Write>) {
+        let what = match write {
+            Some(Write::Kept) => "writes beside hang-ups that were acknowledged",
+            Some(Write::Refused) => "writes beside hang-ups that were refused",
+            Some(Write::Lost(violation)) => {
+                self.broken.push(violation);
+                "writes beside hang-ups that were lost"
+            }
+            None => return,
+        };
+        *self.counts.entry(what).or_default() += 1;
     }
 
     async fn cancel(&mut self, number: usize) {
@@ -255,6 +280,7 @@ impl Campaign {
     /// Prints the progress; returns the violations so far.
     async fn look(&mut self) -> Vec<Violation> {
         let (snapshots, mut broken) = self.sampler.so_far();
+        broken.append(&mut self.broken);
         for number in 0..self.places.len() {
             let place = &mut self.places[number];
             if place.worker.is_alive() {
@@ -340,6 +366,8 @@ impl Campaign {
     }
 
     async fn judge(mut self, plan: &Plan) -> Vec<Violation> {
+        let write = self.customers.end_write().await;
+        self.count_write(write);
         // The living workers empty the lists of the dead ones first.
         let workers = self.places.len();
         let company = &self.company;
@@ -357,6 +385,7 @@ impl Campaign {
         self.facts.read(&self.company).await;
         let (snapshots, _) = self.sampler.so_far();
         let mut broken = self.sampler.end().await;
+        broken.append(&mut self.broken);
         broken.extend(check::everything(&self.facts));
         let report =
             Report { plan, took: self.began.elapsed(), counts: &self.counts, ends: &ends, snapshots, broken: &broken };
@@ -399,5 +428,6 @@ const fn name(what: What) -> &'static str {
         What::DatabaseReset(_) => "resets of database connections",
         What::DatabaseStill(_) => "silences of the database",
         What::DatabasePass(_) => "silences of the database that ended",
+        What::HangUp(_) => "hang-ups of a customer",
     }
 }

@@ -25,6 +25,8 @@ pub enum What {
     DatabaseReset(usize),
     DatabaseStill(usize),
     DatabasePass(usize),
+    /// A customer hangs up after this percentage of the usual time of a request.
+    HangUp(u32),
 }
 
 /// An event with its time, in milliseconds from the beginning.
@@ -63,9 +65,13 @@ impl Plan {
         }
         let mut at = 1000;
         while at < end {
-            let mishap = mishap(&mut luck, workers, network);
-            events.extend(mishap.into_iter().map(|(after, what)| Event { at: (at + after).min(end), what }));
+            let faults = fault(&mut luck, workers, network);
+            events.extend(faults.into_iter().map(|(after, what)| Event { at: (at + after).min(end), what }));
             at += luck.random_range(100..700);
+        }
+        // A customer may write 120 times a minute.
+        for at in (1000..end * 4 / 5).step_by(700) {
+            events.push(Event { at, what: What::HangUp(luck.random_range(10..=100)) });
         }
         events.sort();
         Self { seed, database: database.to_owned(), seconds, workers, operations, events }
@@ -73,7 +79,7 @@ impl Plan {
 }
 
 /// One fault and its end, in milliseconds from now.
-fn mishap(luck: &mut impl Rng, workers: usize, network: bool) -> Vec<(u64, What)> {
+fn fault(luck: &mut impl Rng, workers: usize, network: bool) -> Vec<(u64, What)> {
     let worker = luck.random_range(0..workers);
     let still = luck.random_range(100..5000);
     match luck.random_range(0..100) {
