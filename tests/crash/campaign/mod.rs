@@ -38,7 +38,8 @@ const SLOTS: usize = 4;
 const STANDSTILL: Duration = Duration::from_secs(300);
 
 /// The last log line of a worker that could not start without its database; only then may a worker have ended.
-const NO_DATABASE: [&str; 2] = ["the database is needed to go on", "cannot read which migrations were run"];
+const NO_DATABASE: [&str; 3] =
+    ["the database is needed to go on", "cannot read which migrations were run", "cannot connect to the database"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_campaign_loses_and_duplicates_nothing() {
