@@ -20,6 +20,7 @@ mod m0010_runtime;
 mod m0011_committed;
 mod m0012_indexes;
 mod m0013_archive;
+mod m0014_resume;
 
 /// Runs the migrations of this folder in order.
 pub struct Migrator;
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_committed::Migration),
             Box::new(m0012_indexes::Migration),
             Box::new(m0013_archive::Migration),
+            Box::new(m0014_resume::Migration),
         ]
     }
 }

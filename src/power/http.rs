@@ -17,6 +17,7 @@ use crate::kernel::{Timestamp, VmId};
 use crate::operations::idempotency::KeyUse;
 use crate::operations::{Acceptor, Order};
 use crate::ports::{Agent, AgentError, WorkloadAction};
+use crate::servers::store;
 use crate::standing::{self, Action, Decision, Denial, gate};
 use crate::web::{ApiError, ApiResult, Code, IdempotencyKey};
 
@@ -114,8 +115,17 @@ impl PowerApi {
             note_override(&self.acceptor.db, server.vmid, user, &denial, self.acceptor.clock.now()).await?;
         }
         let address = server.address.parse().map_err(ApiError::internal)?;
+        if action == WorkloadAction::Stop {
+            // The owner wants it stopped, whatever the agent answers: the next start of the container leaves it so.
+            store::mark_resume(&self.acceptor.db, server.vmid, false).await?;
+        }
         match self.agent.power(address, action).await {
-            Ok(()) => Ok(web::Json(GamePower { ok: true })),
+            Ok(()) => {
+                if action != WorkloadAction::Stop && server.resume {
+                    store::mark_resume(&self.acceptor.db, server.vmid, false).await?;
+                }
+                Ok(web::Json(GamePower { ok: true }))
+            }
             // The agent's message is passed on to the customer (the contract of this route).
             Err(AgentError::Busy { detail, .. } | AgentError::Refused { detail, .. }) => {
                 Err(ApiError::new(Code::AgentFailed, detail))

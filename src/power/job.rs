@@ -1,39 +1,24 @@
 //! The job of a host power operation.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sea_orm::{DatabaseConnection, EntityTrait};
+use sea_orm::EntityTrait;
 
-use crate::containers::{Container, ContainerTimings, Deadline, NotSwitched};
-use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
+use crate::containers::{Container, NotSwitched};
+use crate::db::entities::instance::{self, Lifecycle};
 use crate::db::entities::user;
 use crate::jobs::{JobContext, JobEnd, JobFailure};
-use crate::kernel::{Clock, VmId};
+use crate::kernel::VmId;
 use crate::operations::{ForwardJob, Resource, ResourceLock, failed, run_forward};
-use crate::ports::{Agent, AgentState, Hypervisor, NodeName, WorkloadAction};
+use crate::ports::NodeName;
 use crate::saga::{Effect, Step, StepContext, StepError, StepResult};
 use crate::servers;
 use crate::standing::{self, Decision, gate};
 
+use super::deps::PowerDeps;
 use super::payload::{HostAction, PowerPayload};
-
-/// Dependencies of power operations.
-pub struct PowerDeps {
-    /// The database.
-    pub db: DatabaseConnection,
-    /// The hypervisor.
-    pub hypervisor: Arc<dyn Hypervisor>,
-    /// The agents.
-    pub agent: Arc<dyn Agent>,
-    /// How long to wait for the hypervisor.
-    pub timings: ContainerTimings,
-    /// How long a game may take to save its world, and after that its container to shut down.
-    pub grace: Duration,
-    /// The clock of the process.
-    pub clock: Clock,
-}
+use super::workload::Workload;
 
 /// How long a run may wait for other work on the same server.
 const QUEUEING: Duration = Duration::from_secs(3600);
@@ -56,12 +41,13 @@ struct Run<'a> {
     payload: PowerPayload,
 }
 
-/// One step; a restart has all three.
+/// One step; a restart has all four.
 #[derive(Clone, Copy)]
 enum PowerStep {
     Quiesce,
     Off,
     On,
+    Resume,
 }
 
 #[async_trait]
@@ -71,6 +57,7 @@ impl<'a> Step<Run<'a>, ()> for PowerStep {
             Self::Quiesce => "stop_workload",
             Self::Off => "stop_container",
             Self::On => "start_container",
+            Self::Resume => "start_workload",
         }
     }
 
@@ -98,8 +85,10 @@ impl Run<'_> {
             vmid: row.vmid,
             nonce: row.operation_id,
         };
+        let workload = Workload { deps: self.deps, cx: self.cx, row: &row };
         let done = match wanted {
-            PowerStep::Quiesce => return self.quiesce(&row, &container, cx).await,
+            PowerStep::Quiesce => return self.quiesce(&workload, &container, cx).await,
+            PowerStep::Resume => return workload.resume(cx).await,
             PowerStep::Off => container.switch_off(cx, &node, self.deps.grace).await,
             PowerStep::On => {
                 // A restart may have been accepted a while ago.
@@ -125,31 +114,11 @@ impl Run<'_> {
         }
     }
 
-    /// Stops the workload so that a game saves its world. The container is switched off even if the agent fails. A
-    /// stopped container is skipped, because its address may belong to another container by now.
-    async fn quiesce(&self, row: &instance::Model, container: &Container<'_>, cx: &StepContext<'_>) -> StepResult {
-        if row.kind == InstanceKind::Dev {
-            return Ok(None);
-        }
-        let Ok(address) = row.address.parse() else { return Ok(None) };
-        let running = container.is_running(cx, &NodeName::new(&row.node)).await;
-        if !running.map_err(|error| failure(row.vmid, &error))? {
-            return Ok(None);
-        }
-        if let Err(error) = self.deps.agent.power(address, WorkloadAction::Stop).await {
-            return Ok(Some(format!("the workload was not stopped first: {error}")));
-        }
-        let mut deadline = Deadline::new(self.deps.timings.task_poll, self.deps.grace);
-        loop {
-            if let Ok(report) = self.deps.agent.status(address).await
-                && !matches!(report.state, AgentState::Running | AgentState::Stopping | AgentState::Starting)
-            {
-                return Ok(None);
-            }
-            if !deadline.wait(cx).await? {
-                return Ok(Some("the workload did not stop in time".to_owned()));
-            }
-        }
+    /// Stops the workload so that a game saves its world. A stopped container is skipped, because its address may belong
+    /// to another container by now.
+    async fn quiesce(&self, workload: &Workload<'_>, container: &Container<'_>, cx: &StepContext<'_>) -> StepResult {
+        let running = container.is_running(cx, &NodeName::new(&workload.row.node)).await;
+        if running.map_err(|error| failure(workload.row.vmid, &error))? { workload.quiesce(cx).await } else { Ok(None) }
     }
 
     /// Checks the gate again when the work begins (invariant S7).
@@ -191,9 +160,9 @@ impl ForwardJob for PowerJob {
     type State = ();
 
     fn deadline(&self) -> Duration {
-        let PowerDeps { timings, grace, .. } = &self.deps;
+        let PowerDeps { timings, grace, agent_timeout, .. } = &self.deps;
         // The workload and then the container have their grace, once more behind another shutdown; then off and on.
-        timings.longest_change() * 3 + *grace * 5 + QUEUEING
+        timings.longest_change() * 3 + *grace * 5 + *agent_timeout + QUEUEING
     }
 
     async fn run(&self, cx: &JobContext, payload: PowerPayload, (): ()) -> JobEnd {
@@ -206,9 +175,9 @@ impl ForwardJob for PowerJob {
             Err(StepError::Stopped(_)) => return JobEnd::LeaseLost,
         }
         let moves: &[PowerStep] = match run.payload.action {
-            HostAction::Start => &[PowerStep::On],
+            HostAction::Start => &[PowerStep::On, PowerStep::Resume],
             HostAction::Stop => &[PowerStep::Quiesce, PowerStep::Off],
-            HostAction::Restart => &[PowerStep::Quiesce, PowerStep::Off, PowerStep::On],
+            HostAction::Restart => &[PowerStep::Quiesce, PowerStep::Off, PowerStep::On, PowerStep::Resume],
         };
         let steps: Vec<Box<dyn Step<Run<'_>, ()>>> =
             moves.iter().map(|one| Box::new(*one) as Box<dyn Step<Run<'_>, ()>>).collect();

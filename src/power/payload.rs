@@ -47,9 +47,8 @@ impl Work for PowerPayload {
 
     fn steps(&self) -> usize {
         match self.action {
-            HostAction::Start => 1,
-            HostAction::Stop => 2,
-            HostAction::Restart => 3,
+            HostAction::Start | HostAction::Stop => 2,
+            HostAction::Restart => 4,
         }
     }
 

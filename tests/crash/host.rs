@@ -31,7 +31,7 @@ impl Work {
     const fn steps(self) -> &'static [&'static str] {
         match self {
             Self::Publish | Self::Unpublish => &["converge_edge"],
-            Self::Restart => &["stop_workload", "stop_container", "start_container"],
+            Self::Restart => &["stop_workload", "stop_container", "start_container", "start_workload"],
             Self::Teardown => &[
                 "archive",
                 "withdraw_velocity",
@@ -51,7 +51,9 @@ impl Work {
         }
         match self {
             Self::Publish | Self::Unpublish => {}
-            Self::Restart => points.push("power.accepted".to_owned()),
+            Self::Restart => {
+                points.extend(["workload.recorded", "power.accepted", "workload.started"].map(str::to_owned));
+            }
             Self::Teardown => points.push("destroy.accepted".to_owned()),
         }
         points
@@ -114,6 +116,8 @@ async fn survive(work: Work, point: String) {
         Work::Restart => {
             let containers = company.containers().await;
             assert_eq!((containers.len(), &containers[0]["status"]), (1, &json!("running")), "{case}");
+            let runs = || async { (company.state().await["agents"][0]["state"] == "running").then_some(()) };
+            company.wait(&format!("a game that runs again: {case}"), runs).await;
         }
         Work::Teardown => expect_empty(&company).await,
     }

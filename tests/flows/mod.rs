@@ -2,6 +2,7 @@
 
 mod customer;
 mod debts;
+mod game_power;
 mod live;
 mod login_memory;
 mod metrics;

@@ -123,7 +123,7 @@ async fn a_server_is_stopped_started_and_restarted() {
     assert!(scene.runs().await);
     let operation = scene.company.succeeded(scene.accepted("host/restart").await).await;
     assert!(scene.runs().await);
-    assert_eq!(operation.step_count, 3);
+    assert_eq!(operation.step_count, 4);
     host.stop().await;
     scene.door.close().await;
 }

@@ -178,6 +178,7 @@ async fn every_entity_comes_back_as_it_was_written(test: TestDb) {
             generation: 1,
             payload: "{}".into(),
             edge_due_at: Some(LATE),
+            resume: true,
             revision: i64::MAX,
             created_at: EARLY,
             updated_at: LATE,

@@ -142,6 +142,7 @@ async fn servers_of_a_newer_release_stop_no_list(test: TestDb) {
         generation: 1,
         payload: "{}".to_owned(),
         edge_due_at: Some(now),
+        resume: false,
         revision: 0,
         created_at: now,
         updated_at: now,

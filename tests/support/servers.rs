@@ -26,6 +26,7 @@ pub fn server(number: i64, now: Timestamp) -> Model {
         generation: 1,
         payload: payload::EMPTY.to_owned(),
         edge_due_at: None,
+        resume: false,
         revision: 0,
         created_at: now,
         updated_at: now,

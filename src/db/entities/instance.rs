@@ -65,6 +65,8 @@ pub struct Model {
     pub payload: String,
     /// When its edge is due to be reconciled; `None` while nothing is to be done there.
     pub edge_due_at: Option<Timestamp>,
+    /// Whether zpack stopped its workload to switch its container off, and starts it with the container.
+    pub resume: bool,
     /// Counts changes, for compare-and-set.
     pub revision: i64,
     /// When the row was created.

@@ -78,6 +78,7 @@ fn row(run: &Run, state: &Provisioning) -> Option<instance::Model> {
         payload: payload::EMPTY.to_owned(),
         // If this run ends before it has published the server, the reconciler publishes it.
         edge_due_at: Some(now.after(CLAIM_TIMEOUT)),
+        resume: false,
         revision: 0,
         created_at: now,
         updated_at: now,

@@ -27,6 +27,7 @@ pub fn jobs(parts: &WorkerParts) -> Result<Registry, RegistryError> {
             agent: parts.agent.clone(),
             timings: parts.policy.timings.container,
             grace: parts.stop_grace,
+            agent_timeout: parts.policy.timings.ready_timeout,
             clock: parts.clock.clone(),
         })))
 }

@@ -39,6 +39,16 @@ pub async fn mark_node(db: &impl ConnectionTrait, vmid: VmId, node: &NodeName) -
         .map(drop)
 }
 
+/// Records whether the workload of server `vmid` is started with its container.
+pub async fn mark_resume(db: &impl ConnectionTrait, vmid: VmId, resume: bool) -> Result<(), DbErr> {
+    instance::Entity::update_many()
+        .col_expr(instance::Column::Resume, Expr::value(resume))
+        .filter(instance::Column::Vmid.eq(vmid))
+        .exec(db)
+        .await
+        .map(drop)
+}
+
 /// Moves the time at which the public side of `row` is due to `due_at`; false when that time has changed since `row` was
 /// read.
 pub async fn mark_due(
