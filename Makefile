@@ -94,6 +94,14 @@ bench: ## Measure the job runtime beside BullMQ and write docs/benchmarks/jobs.m
 	npm install --prefix benches/bullmq --no-save --ignore-scripts --no-audit --no-fund
 	cargo bench --locked --bench jobs
 
+# The generator of the Prisma client asks for the path of a program that it does not need.
+.PHONY: bench-api
+bench-api: ## Measure the HTTP API beside the predecessor and write docs/benchmarks/api.md (15 minutes; BENCH_REPEATS=1 for a look).
+	@packaging/install-packages.sh bench
+	npm install --prefix benches/predecessor --no-save --ignore-scripts --no-audit --no-fund
+	cd benches/predecessor && PRISMA_SCHEMA_ENGINE_BINARY=/bin/true npx prisma generate --no-hints
+	cargo bench --locked --bench api
+
 .PHONY: packages
 packages: ## Install the distribution packages that `make dev` and `make test` need.
 	@packaging/install-packages.sh test

@@ -1,10 +1,11 @@
 //! The processes that run the measured workloads.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
+
+use crate::figures::Contender;
+use crate::work::Work;
 
 /// The system under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,20 +19,16 @@ pub enum System {
 
 impl System {
     pub const ALL: [Self; 3] = [Self::Lists, Self::BullMq, Self::Sql];
+}
 
-    pub const fn name(self) -> &'static str {
+impl Contender for System {
+    fn name(self) -> &'static str {
         match self {
             Self::Lists => "zpack, no SQL",
             Self::Sql => "zpack",
             Self::BullMq => "BullMQ",
         }
     }
-}
-
-/// A running process. It is killed when this is dropped.
-pub struct Work {
-    child: Child,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
 }
 
 /// What to run: the workload, the Redis, the number of jobs, and how many at a time or a second.
@@ -65,42 +62,12 @@ impl Order<'_> {
     }
 
     pub fn start(&self) -> Work {
-        let command = self.command();
-        let mut child = Command::new(&command[0]).args(&command[1..]).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Work { child, lines }
+        Work::start(&self.command())
     }
 
     /// Runs it to the end and returns its result.
     pub fn finish(&self) -> Value {
         self.start().result()
-    }
-}
-
-impl Work {
-    /// Waits until the process prints `word`.
-    pub fn says(&mut self, word: &str) {
-        loop {
-            let line = self.lines.next().expect("the process is still running").unwrap();
-            if line == word {
-                return;
-            }
-            eprintln!("bench: {line}");
-        }
-    }
-
-    /// The result on its last line.
-    pub fn result(mut self) -> Value {
-        let last = self.lines.by_ref().map(Result::unwrap).last().expect("a result");
-        assert!(self.child.wait().unwrap().success(), "a cell failed: {last}");
-        serde_json::from_str(&last).unwrap_or_else(|error| panic!("{error}: {last}"))
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -13,13 +13,19 @@
 
 mod cell;
 mod child;
+#[path = "../common/figures.rs"]
 mod figures;
+#[path = "../common/machine.rs"]
 mod machine;
 mod plan;
 mod recovery;
 mod report;
+#[path = "../common/stores.rs"]
 mod stores;
+#[path = "../common/support.rs"]
 mod support;
+#[path = "../common/work.rs"]
+mod work;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();

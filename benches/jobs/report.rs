@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::child::System;
-use crate::figures::{Figures, Spread};
+use crate::child::{System, bullmq};
+use crate::figures::{Contender as _, Figures, Spread};
 use crate::machine;
 use crate::plan::{RATE, Size};
 
@@ -140,9 +140,9 @@ fn head(text: &mut String, facts: &Facts) {
         loads = loads.join(", "),
         redis = facts.redis,
         postgres = facts.postgres,
-        bullmq = machine::node_package("bullmq"),
+        bullmq = machine::node_package(&bullmq(), "bullmq"),
         node = machine::ask("node", &["--version"]),
-        ioredis = machine::node_package("ioredis"),
+        ioredis = machine::node_package(&bullmq(), "ioredis"),
         rustc = machine::ask("rustc", &["--version"]),
     );
 }

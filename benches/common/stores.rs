@@ -1,4 +1,5 @@
 //! The Redis and the PostgreSQL of a run, and their statistics.
+#![allow(dead_code, reason = "each benchmark uses a part")]
 
 use std::collections::BTreeMap;
 
@@ -99,12 +100,17 @@ impl Postgres {
         Self(PrivatePostgres::start_with(&["max_connections=200"]))
     }
 
-    /// A new database with all tables.
-    pub async fn database(&self, name: &str) -> String {
+    /// A new database without tables.
+    pub async fn empty_database(&self, name: &str) -> String {
         let server = db::connect(&Secret::new(self.0.url("postgres")), 1).await.unwrap();
         server.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
         server.close().await.unwrap();
-        let url = self.0.url(name);
+        self.0.url(name)
+    }
+
+    /// A new database with all tables.
+    pub async fn database(&self, name: &str) -> String {
+        let url = self.empty_database(name).await;
         let db = db::connect(&Secret::new(&url), 1).await.unwrap();
         db::migrate::up(&db).await.unwrap();
         db.close().await.unwrap();
@@ -116,6 +122,12 @@ impl Postgres {
         let db = db::connect(&Secret::new(url), 1).await.unwrap();
         db.execute_unprepared("TRUNCATE operations, operation_events, operation_steps, queue_slots").await.unwrap();
         db.close().await.unwrap();
+    }
+
+    /// Its main process, the parent of its sessions.
+    pub fn pid(&self) -> u32 {
+        let file = self.0.socket().with_file_name("data").join("postmaster.pid");
+        std::fs::read_to_string(file).unwrap().lines().next().unwrap().trim().parse().unwrap()
     }
 
     pub async fn version(&self) -> String {

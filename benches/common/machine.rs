@@ -1,5 +1,6 @@
 //! The machine and the versions that the figures depend on.
 
+use std::path::Path;
 use std::process::Command;
 
 /// The first line that a program prints, or "unknown" if it cannot be run.
@@ -9,9 +10,9 @@ pub fn ask(program: &str, arguments: &[&str]) -> String {
     text.lines().next().filter(|line| !line.is_empty()).unwrap_or("unknown").to_owned()
 }
 
-/// The version of a package of the BullMQ cells.
-pub fn node_package(name: &str) -> String {
-    let path = crate::child::bullmq().join("node_modules").join(name).join("package.json");
+/// The version of the package `name` that is installed in `folder`.
+pub fn node_package(folder: &Path, name: &str) -> String {
+    let path = folder.join("node_modules").join(name).join("package.json");
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let package: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     package["version"].as_str().unwrap_or("unknown").to_owned()

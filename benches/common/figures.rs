@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::child::System;
+/// A system that is measured.
+pub trait Contender: Copy {
+    /// Its name in the report.
+    fn name(self) -> &'static str;
+}
 
 /// All samples, by figure and system.
 #[derive(Default)]
-pub struct Figures(BTreeMap<(String, System), Vec<f64>>);
+pub struct Figures(BTreeMap<(String, &'static str), Vec<f64>>);
 
 /// A median with its minimum and maximum.
 #[derive(Clone, Copy, Debug)]
@@ -19,12 +23,12 @@ pub struct Spread {
 }
 
 impl Figures {
-    pub fn add(&mut self, what: &str, system: System, sample: f64) {
-        self.0.entry((what.to_owned(), system)).or_default().push(sample);
+    pub fn add(&mut self, what: &str, system: impl Contender, sample: f64) {
+        self.0.entry((what.to_owned(), system.name())).or_default().push(sample);
     }
 
-    pub fn spread(&self, what: &str, system: System) -> Option<Spread> {
-        let mut samples = self.0.get(&(what.to_owned(), system))?.clone();
+    pub fn spread(&self, what: &str, system: impl Contender) -> Option<Spread> {
+        let mut samples = self.0.get(&(what.to_owned(), system.name()))?.clone();
         samples.sort_by(f64::total_cmp);
         let middle = samples.len() / 2;
         let median =
@@ -33,7 +37,7 @@ impl Figures {
     }
 
     /// The median.
-    pub fn median(&self, what: &str, system: System) -> Option<f64> {
+    pub fn median(&self, what: &str, system: impl Contender) -> Option<f64> {
         self.spread(what, system).map(|spread| spread.median)
     }
 
@@ -42,7 +46,7 @@ impl Figures {
         let mut all: BTreeMap<&str, BTreeMap<&str, Vec<f64>>> = BTreeMap::new();
         for ((what, system), samples) in &self.0 {
             let rounded = samples.iter().map(|sample| (sample * 1e4).round() / 1e4).collect();
-            all.entry(what).or_default().insert(system.name(), rounded);
+            all.entry(what).or_default().insert(*system, rounded);
         }
         json!(all)
     }
@@ -50,7 +54,7 @@ impl Figures {
 
 /// The percentile of `samples` at `share`, from 0 to 1.
 pub fn percentile(samples: &mut [f64], share: f64) -> f64 {
-    assert!(!samples.is_empty(), "no job was started");
+    assert!(!samples.is_empty(), "there is no sample");
     samples.sort_by(f64::total_cmp);
     let index = (samples.len() as f64 * share).ceil() as usize;
     samples[index.clamp(1, samples.len()) - 1]

@@ -1,0 +1,2 @@
+// Generating the client reads no database.
+export default { schema: "schema.prisma", datasource: { url: "postgres://unused/unused" } };
