@@ -3,9 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use zpack::cli::{Cli, Command};
 use zpack::roles::output::Output;
 use zpack::roles::{self, settings};
+
+/// Returns memory to the system soon after it was freed, whichever thread it was allocated by (docs/operations.md).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -1,7 +1,7 @@
 //! What is measured, and in which order.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use zpack::accounts::TokenSigner;
@@ -46,6 +46,9 @@ impl Size {
         }
     }
 }
+
+/// How long a server may take until it is idle.
+const IDLE_LIMIT: Duration = Duration::from_secs(120);
 
 /// The lines of a profile that are shown.
 const PROFILE_LINES: usize = 40;
@@ -110,10 +113,30 @@ impl Bench {
             systems.reverse();
         }
         let servers = systems.map(|system| (system, Server::start(system, &self.places, WITHOUT_POLLS)));
+        for (_, server) in &servers {
+            self.warm_up(server).await;
+        }
         for route in Route::ALL {
             for (system, server) in &servers {
                 self.request(route, *system, server).await;
             }
+        }
+    }
+
+    /// Loads every route of a server, because its first requests cost more, and waits until it is idle: a server that
+    /// starts reads every server first.
+    async fn warm_up(&self, server: &Server) {
+        for route in Route::ALL {
+            Work::start(&self.load(&self.request_file(route), server.port, 1)).result();
+        }
+        let deadline = Instant::now() + IDLE_LIMIT;
+        loop {
+            let before = process::cpu(server.pid());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if process::cpu(server.pid()) - before < 0.03 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "process {} is not idle without requests", server.pid());
         }
     }
 
@@ -192,8 +215,12 @@ impl Bench {
             .output()
             .ok()?;
         let text = String::from_utf8_lossy(&report.stdout);
-        let lines: Vec<_> =
-            text.lines().map(str::trim_end).filter(|line| !line.is_empty()).take(PROFILE_LINES).collect();
+        let lines: Vec<_> = text
+            .lines()
+            .map(|line| line.trim_end_matches([' ', '-']))
+            .filter(|line| !line.is_empty())
+            .take(PROFILE_LINES)
+            .collect();
         Some(lines.join("\n"))
     }
 }

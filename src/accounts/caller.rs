@@ -3,17 +3,17 @@
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
+use super::store::{self, TokenAccount};
+use super::token::{TokenClaims, TokenError, TokenSigner};
+use crate::db::Reads;
+use crate::db::entities::standing::StandingState;
+use crate::db::entities::user::{self, Role};
+use crate::kernel::{Clock, Secret, UnknownText};
+use crate::ports::BridgeSecret;
+use crate::web::{ApiError, ApiResult, Code};
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
-use sea_orm::DatabaseConnection;
-
-use super::store;
-use super::token::{TokenClaims, TokenError, TokenSigner};
-use crate::db::entities::user::{self, Role};
-use crate::kernel::{Clock, Secret};
-use crate::ports::BridgeSecret;
-use crate::web::{ApiError, ApiResult, Code};
 
 /// The caller of a request.
 #[derive(Clone, Debug)]
@@ -39,6 +39,15 @@ pub struct SignedIn {
     pub user: user::Model,
     /// The token.
     pub claims: TokenClaims,
+    /// What is stored as the enforcement state of the account; `None` means active.
+    standing: Option<String>,
+}
+
+impl SignedIn {
+    /// The enforcement state of the account.
+    pub fn standing(&self) -> Result<StandingState, UnknownText> {
+        self.standing.as_deref().map_or(Ok(StandingState::Active), str::parse)
+    }
 }
 
 impl Caller {
@@ -65,7 +74,7 @@ impl Caller {
 /// Turns credentials into a [`Caller`]. A token that is not configured matches nothing.
 #[derive(Clone, Debug)]
 pub struct Authenticator {
-    db: DatabaseConnection,
+    reads: Reads,
     clock: Clock,
     tokens: TokenSigner,
     internal: Option<Secret>,
@@ -90,13 +99,13 @@ const BRIDGE_HEADER: &str = "x-zpack-secret";
 impl Authenticator {
     /// Verifies tokens of `tokens`, and the `internal` and `discovery` secrets where they are set.
     pub fn new(
-        db: DatabaseConnection,
+        reads: Reads,
         clock: Clock,
         tokens: TokenSigner,
         internal: Option<Secret>,
         discovery: Option<Secret>,
     ) -> Self {
-        Self { db, clock, tokens, internal: set(internal), discovery: set(discovery), bridge: None }
+        Self { reads, clock, tokens, internal: set(internal), discovery: set(discovery), bridge: None }
     }
 
     /// Also authenticates the bridge, if it has a `secret`.
@@ -138,11 +147,11 @@ impl Authenticator {
                 unauthenticated("The access token is not valid.")
             }
         })?;
-        let user = store::find_by_claims(&self.db, &claims).await?;
-        let user = user.ok_or_else(|| unauthenticated("The access token was revoked."))?;
+        let found = store::find_by_claims(&self.reads, &claims).await?;
+        let TokenAccount { user, standing } = found.ok_or_else(|| unauthenticated("The access token was revoked."))?;
         Ok(match user.role {
-            Role::Customer => Caller::Customer(SignedIn { user, claims }),
-            Role::Admin => Caller::Admin(SignedIn { user, claims }),
+            Role::Customer => Caller::Customer(SignedIn { user, claims, standing }),
+            Role::Admin => Caller::Admin(SignedIn { user, claims, standing }),
         })
     }
 

@@ -298,8 +298,8 @@ pub async fn logout(api: web::Data<AccountsApi>, caller: Caller) -> ApiResult<we
 }
 
 /// `GET /api/auth/me`.
-pub async fn me(api: web::Data<AccountsApi>, Customer(account): Customer) -> ApiResult<web::Json<MeResponse>> {
-    let standing = store::find_standing(&api.db, account.user.id).await?;
+pub async fn me(Customer(account): Customer) -> ApiResult<web::Json<MeResponse>> {
+    let standing = account.standing().map_err(ApiError::internal)?;
     Ok(web::Json(MeResponse::of(account.user, standing)))
 }
 

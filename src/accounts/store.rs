@@ -2,8 +2,8 @@
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect, Set,
+    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IntoActiveModel,
+    QueryFilter, QueryOrder, QuerySelect, Set,
 };
 
 use super::error::AccountError;
@@ -68,16 +68,33 @@ pub async fn find_by_identifier(db: &impl ConnectionTrait, identifier: &str) -> 
     user::Entity::find().filter(column.eq(folded)).one(db).await
 }
 
-/// The account of a token, if the token is not revoked and has the account's current epoch.
-pub async fn find_by_claims(db: &impl ConnectionTrait, claims: &TokenClaims) -> Result<Option<user::Model>, DbErr> {
+/// The account of a token.
+#[derive(Debug, FromQueryResult)]
+pub struct TokenAccount {
+    /// The account.
+    #[sea_orm(nested)]
+    pub user: user::Model,
+    /// Its enforcement state; `None` means active.
+    pub standing: Option<String>,
+}
+
+/// The account of a token, if the token is not revoked and has the account's current epoch. One statement.
+pub async fn find_by_claims(db: &impl ConnectionTrait, claims: &TokenClaims) -> Result<Option<TokenAccount>, DbErr> {
     let revoked = Query::select()
         .expr(Expr::val(1))
         .from(revoked_token::Entity)
         .and_where(revoked_token::Column::TokenId.eq(claims.token))
         .take();
+    let standing = Query::select()
+        .column(standing::Column::State)
+        .from(standing::Entity)
+        .and_where(standing::Column::UserId.eq(claims.user))
+        .take();
     user::Entity::find_by_id(claims.user)
+        .expr_as(Expr::SubQuery(None, Box::new(standing.into())), "standing")
         .filter(user::Column::TokenEpoch.eq(claims.epoch))
         .filter(Expr::exists(revoked).not())
+        .into_model()
         .one(db)
         .await
 }

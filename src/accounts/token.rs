@@ -3,6 +3,7 @@
 //! A token names its user, itself (`jti`, for logout) and the epoch of the account (for "log out everywhere").
 //! [`super::Authenticator`] checks in the database whether it was revoked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -22,6 +23,7 @@ const SHORTEST_SECRET: usize = 32;
 pub struct TokenSigner {
     encoding: EncodingKey,
     decoding: DecodingKey,
+    validation: Arc<Validation>,
     lifetime: Duration,
 }
 
@@ -74,7 +76,18 @@ impl TokenSigner {
         if bytes.len() < SHORTEST_SECRET {
             return Err(TokenError::WeakSecret);
         }
-        Ok(Self { encoding: EncodingKey::from_secret(bytes), decoding: DecodingKey::from_secret(bytes), lifetime })
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
+        // The library reads the wall clock; `verify` compares the expiry with its own time.
+        validation.validate_exp = false;
+        Ok(Self {
+            encoding: EncodingKey::from_secret(bytes),
+            decoding: DecodingKey::from_secret(bytes),
+            validation: Arc::new(validation),
+            lifetime,
+        })
     }
 
     /// A new token for `user`, whose account is at `epoch`.
@@ -94,13 +107,8 @@ impl TokenSigner {
 
     /// The contents of `token`, if it is ours and valid at `now`.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<TokenClaims, TokenError> {
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.set_issuer(&[ISSUER]);
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        // The library reads the wall clock; the expiry is compared with `now` below.
-        validation.validate_exp = false;
-        let wire = jsonwebtoken::decode::<Wire>(token, &self.decoding, &validation).map_err(|_| TokenError::Foreign)?;
+        let wire = jsonwebtoken::decode::<Wire>(token, &self.decoding, &self.validation);
+        let wire = wire.map_err(|_| TokenError::Foreign)?;
         let Wire { purpose, sub, jti, epoch, iat, exp, .. } = wire.claims;
         if purpose != PURPOSE || iat > now.seconds().saturating_add(LEEWAY_SECONDS) {
             return Err(TokenError::Foreign);

@@ -12,13 +12,17 @@ use super::transaction::is_conflict;
 use crate::kernel::{Classify, Failure, Secret};
 
 /// How long a request waits for a connection before it fails.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The timeout of the first connection.
 const OPENING: Duration = Duration::from_secs(6);
 /// The timeout of the check of a returned connection.
-const CHECK: Duration = Duration::from_secs(2);
+pub(super) const CHECK: Duration = Duration::from_secs(2);
 /// A connection that was used more recently than this is not probed before its next use.
-const FRESH: Duration = Duration::from_millis(200);
+pub(super) const FRESH: Duration = Duration::from_millis(200);
+/// An unused connection is closed after this time.
+pub(super) const IDLE: Duration = Duration::from_secs(300);
+/// A connection is replaced at this age.
+pub(super) const LIFETIME: Duration = Duration::from_secs(1800);
 /// How long a writer of SQLite waits for the previous writer.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The wait between attempts to open a SQLite file that other processes open at the same time.
@@ -71,8 +75,8 @@ pub async fn connect(url: &Secret, max_connections: u32) -> Result<DatabaseConne
         .max_connections(max_connections)
         .connect_timeout(ACQUIRE_TIMEOUT)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .idle_timeout(Some(Duration::from_secs(300)))
-        .max_lifetime(Some(Duration::from_secs(1800)))
+        .idle_timeout(Some(IDLE))
+        .max_lifetime(Some(LIFETIME))
         // `probe` checks connections, and only those that were idle for a while.
         .test_before_acquire(false)
         .sqlx_logging_level(LevelFilter::Debug)

@@ -1,7 +1,6 @@
 //! State shared by the handlers of `/api/servers` and `/api/instances`.
 
-use sea_orm::DatabaseConnection;
-
+use crate::db::Reads;
 use crate::db::entities::instance;
 use crate::kernel::{Clock, Timestamp};
 use crate::observe::facts::{Freshness, Live, Observation, ObservedPower, observe, observed_power};
@@ -11,7 +10,7 @@ use crate::observe::live::LiveState;
 #[derive(Clone)]
 pub struct ServersApi {
     /// The servers.
-    pub db: DatabaseConnection,
+    pub reads: Reads,
     /// The last observations of them.
     pub live: LiveState,
     /// The clock.

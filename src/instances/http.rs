@@ -45,7 +45,7 @@ pub async fn list(
     if query.get::<u64>("limit")?.is_none() {
         page.limit = Page::<VmId>::MOST;
     }
-    let mut servers = store::list_owned(&api.db, account.user.id, page.after, page.rows_to_read()).await?;
+    let mut servers = store::list_owned(&api.reads, account.user.id, page.after, page.rows_to_read()).await?;
     let next = page.cut(&mut servers, |server| server.vmid);
     let servers = api.all_observed(servers).await.into_iter().map(|(server, seen)| ServerView::new(server, seen));
     Ok(web::Json(ServerList { servers: servers.collect(), next }))
@@ -60,7 +60,7 @@ pub async fn show(OwnedServer(server): OwnedServer, api: web::Data<ServersApi>) 
 /// `GET /api/instances`
 pub async fn inventory(_: Admin, query: Query, api: web::Data<ServersApi>) -> ApiResult<web::Json<Inventory>> {
     let page = query.page::<VmId>()?;
-    let mut servers = store::list_all(&api.db, page.after, page.rows_to_read()).await?;
+    let mut servers = store::list_all(&api.reads, page.after, page.rows_to_read()).await?;
     let next = page.cut(&mut servers, |server| server.vmid);
     let rows = api.all_observed(servers).await.into_iter().map(|(server, seen)| InventoryRow::new(server, seen));
     Ok(web::Json(Inventory { ok: true, rows: rows.collect(), next }))

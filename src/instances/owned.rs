@@ -28,7 +28,7 @@ impl FromRequest for OwnedServer {
             let Customer(account) = caller.await?;
             let api = api.await.map_err(|_| ApiError::not_found("server"))?;
             let vmid = id.ok_or_else(|| ApiError::not_found("server"))?;
-            let found = store::find_owned(&api.db, account.user.id, vmid).await?;
+            let found = store::find_owned(&api.reads, account.user.id, vmid).await?;
             found.map(Self).ok_or_else(|| ApiError::not_found("server"))
         })
     }

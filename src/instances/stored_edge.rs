@@ -5,7 +5,7 @@ use crate::edge::{
     EDGE_KEY, EdgeRecord, EdgeState, Intent, PROXY_KEY, PingState, ProxyPresence, ProxyRecord, needs_port,
 };
 use crate::kernel::Timestamp;
-use crate::servers::payload;
+use crate::servers::payload::PayloadValues;
 
 use super::readiness::{Connection, Readiness, connection};
 use crate::observe::facts::Observation;
@@ -27,9 +27,14 @@ impl StoredEdge {
     /// Reads the row of a server. A value that cannot be read counts as absent; the code that writes it reports the
     /// error.
     pub fn of(row: &instance::Model) -> Self {
-        let edge: Option<EdgeRecord> = payload::read(row, EDGE_KEY).ok().flatten();
-        let proxy: ProxyRecord = payload::read(row, PROXY_KEY).ok().flatten().unwrap_or_default();
-        let proxy = edge.as_ref().map(|edge| edge.proxy_record(proxy.clone())).unwrap_or(proxy);
+        let values = PayloadValues::of(row, EDGE_KEY).ok();
+        let edge: Option<EdgeRecord> = values.as_ref().and_then(|values| values.read(EDGE_KEY).ok().flatten());
+        let proxy: Option<ProxyRecord> = values.as_ref().and_then(|values| values.read(PROXY_KEY).ok().flatten());
+        let proxy = proxy.unwrap_or_default();
+        let proxy = match &edge {
+            Some(edge) => edge.proxy_record(proxy),
+            None => proxy,
+        };
         let pings = row.kind == InstanceKind::Game && !needs_port(&row.software);
         Self { edge, proxy, pings, deleting: row.lifecycle != Lifecycle::Active }
     }

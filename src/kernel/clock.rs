@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use sea_orm::DeriveValueType;
+use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A point in time in UTC with millisecond precision. Stored as epoch milliseconds, written to JSON as RFC 3339.
@@ -77,9 +78,64 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let time = DateTime::<Utc>::deserialize(deserializer)?;
-        Ok(Self(time.timestamp_millis()))
+        deserializer.deserialize_str(Rfc3339)
     }
+}
+
+struct Rfc3339;
+
+impl Visitor<'_> for Rfc3339 {
+    type Value = Timestamp;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time (RFC 3339)")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
+        let time = as_written(text).map_or_else(|| text.parse(), Ok).map_err(E::custom)?;
+        Ok(Timestamp(time.timestamp_millis()))
+    }
+}
+
+/// The time, if it is spelled as a [`Timestamp`] is written. Lists have hundreds of them, and chrono parses any spelling at
+/// ten times the cost.
+fn as_written(text: &str) -> Option<DateTime<Utc>> {
+    let bytes: &[u8; 24] = text.as_bytes().try_into().ok()?;
+    let [
+        y0,
+        y1,
+        y2,
+        y3,
+        b'-',
+        mo0,
+        mo1,
+        b'-',
+        d0,
+        d1,
+        b'T',
+        h0,
+        h1,
+        b':',
+        mi0,
+        mi1,
+        b':',
+        s0,
+        s1,
+        b'.',
+        f0,
+        f1,
+        f2,
+        b'Z',
+    ] = *bytes
+    else {
+        return None;
+    };
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| u32::from(byte - b'0'));
+    let number = |bytes: &[u8]| bytes.iter().try_fold(0, |number, byte| Some(number * 10 + digit(*byte)?));
+    let year = i32::try_from(number(&[y0, y1, y2, y3])?).ok()?;
+    let date = NaiveDate::from_ymd_opt(year, number(&[mo0, mo1])?, number(&[d0, d1])?)?;
+    let (second, milli) = (number(&[s0, s1])?, number(&[f0, f1, f2])?);
+    Some(date.and_hms_milli_opt(number(&[h0, h1])?, number(&[mi0, mi1])?, second, milli)?.and_utc())
 }
 
 /// The source of the current time of a role.
@@ -125,6 +181,27 @@ mod tests {
         let json = serde_json::to_string(&at).unwrap();
         assert_eq!(json, "\"2023-11-14T22:13:20.123Z\"");
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), at);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_time_is_read_as_it_was_written(millis in -62_135_596_800_000i64..253_402_300_800_000) {
+            let at = Timestamp::from_millis(millis);
+            proptest::prop_assert_eq!(as_written(&at.to_string()).map(|time| time.timestamp_millis()), Some(millis));
+        }
+    }
+
+    #[test]
+    fn other_spellings_of_a_time_are_read_too() {
+        let at = |text: &str| serde_json::from_value::<Timestamp>(text.into()).map(Timestamp::millis).ok();
+        assert_eq!(at("2023-11-14T23:13:20.123+01:00"), Some(1_700_000_000_123));
+        assert_eq!(at("2023-11-14T22:13:20Z"), Some(1_700_000_000_000));
+        assert_eq!(at("2023-11-14T22:13:20.123456Z"), Some(1_700_000_000_123));
+        for text in
+            ["", "2023-13-14T22:13:20.123Z", "2023-11-14T24:13:20.123Z", "2023-11-1xT22:13:20.123Z", "yesterday"]
+        {
+            assert_eq!(at(text), None, "{text}");
+        }
     }
 
     #[test]

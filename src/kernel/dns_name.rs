@@ -68,6 +68,9 @@ impl FromStr for DnsName {
 
     /// Parses an absolute name in any case and script, with or without final dots.
     fn from_str(text: &str) -> Result<Self, DnsNameError> {
+        if is_canonical(text) {
+            return Ok(Self(text.to_owned()));
+        }
         let refused = || DnsNameError(text.chars().take(80).collect());
         let name = idna::domain_to_ascii(text.trim().trim_end_matches('.')).map_err(|_| refused())?;
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
@@ -76,6 +79,20 @@ impl FromStr for DnsName {
         let labels = name.strip_prefix("*.").unwrap_or(&name);
         if name.len() <= MAX_NAME && labels.split('.').all(fits) { Ok(Self(name)) } else { Err(refused()) }
     }
+}
+
+/// Whether `text` is certainly a name in canonical spelling: its labels are of lower-case letters, digits, underscores
+/// and inner hyphens, and none can be an encoded one (`xn--`). Stored names are, and need not be converted again.
+fn is_canonical(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+    let plain = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(allowed)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.as_bytes().get(2..4) != Some(b"--".as_slice())
+    };
+    text.len() <= MAX_NAME && text.split('.').all(plain)
 }
 
 impl fmt::Display for DnsName {
@@ -130,6 +147,14 @@ mod tests {
     fn names_are_compared_with_a_zone_label_by_label() {
         assert!(name("a.zone.tld").is_within(&name("zone.tld")) && name("zone.tld").is_within(&name("zone.tld")));
         assert!(!name("evilzone.tld").is_within(&name("zone.tld")));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_canonical_name_would_be_converted_to_itself(text in "[a-z0-9_-]{1,6}(\\.[a-z0-9_-]{1,6}){0,3}") {
+            proptest::prop_assume!(is_canonical(&text));
+            proptest::prop_assert_eq!(idna::domain_to_ascii(&text).ok(), Some(text));
+        }
     }
 
     #[test]

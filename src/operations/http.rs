@@ -20,9 +20,9 @@ use super::store::{self, Viewer};
 use super::view::OperationView;
 use crate::accounts::{Customer, Sessions};
 use crate::audit;
-use crate::db;
 use crate::db::entities::operation::{self, Actor};
 use crate::db::entities::operation_event;
+use crate::db::{self, Reads};
 use crate::kernel::{Clock, OperationId};
 use crate::web::sse::{self, Event, LastEventId, Streams};
 use crate::web::{ApiError, ApiResult, Code, Page, Query};
@@ -32,6 +32,8 @@ use crate::web::{ApiError, ApiResult, Code, Page, Query};
 pub struct OperationsApi {
     /// The database.
     pub db: DatabaseConnection,
+    /// The database, for routes that only read.
+    pub reads: Reads,
     /// The clock of the process.
     pub clock: Clock,
     /// Open event streams.
@@ -62,7 +64,7 @@ pub async fn list(
     query: Query,
 ) -> ApiResult<web::Json<OperationList>> {
     let page: Page<OperationId> = query.page()?;
-    let mut operations = store::list(&api.db, (&account).into(), page.after, page.rows_to_read()).await?;
+    let mut operations = store::list(&api.reads, (&account).into(), page.after, page.rows_to_read()).await?;
     let next = page.cut(&mut operations, |operation| operation.id);
     Ok(web::Json(OperationList { operations, next }))
 }
@@ -73,7 +75,7 @@ pub async fn show(
     Customer(account): Customer,
     id: web::Path<String>,
 ) -> ApiResult<web::Json<OperationView>> {
-    let view = store::find_view(&api.db, (&account).into(), parse(&id)?).await?;
+    let view = store::find_view(&api.reads, (&account).into(), parse(&id)?).await?;
     view.map(web::Json).ok_or_else(|| ApiError::not_found("operation"))
 }
 

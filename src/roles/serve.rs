@@ -65,7 +65,7 @@ impl Api {
         metrics: Metrics,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        let db = wiring::database(&config.database).await?;
+        let (db, reads) = wiring::reading_database(&config.database).await?;
         let lists = wiring::redis(&config.redis)?;
         let tokens = TokenSigner::new(&config.auth.secret, config.auth.token_ttl)
             .context("API_AUTH_SECRET cannot sign access tokens")?;
@@ -103,6 +103,7 @@ impl Api {
             (CancellationToken::new(), Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default()));
         let apis = Apis::of(Parts {
             db: db.clone(),
+            reads,
             lists: lists.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),

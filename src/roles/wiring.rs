@@ -14,10 +14,10 @@ use crate::adapters::technitium::{Technitium, TechnitiumSettings};
 use crate::adapters::tls::TlsVerify;
 use crate::adapters::velocity::{BridgeProof, Velocity, VelocitySettings};
 use crate::config::{
-    AgentConfig, CatalogConfig, DatabaseConfig, DnsConfig, LeaseConfig, ProxmoxConfig, RedisConfig, RedisTarget,
-    TlsTrust, VelocityConfig, ZoneConfig,
+    AgentConfig, CatalogConfig, DatabaseConfig, DatabaseKind, DnsConfig, LeaseConfig, ProxmoxConfig, RedisConfig,
+    RedisTarget, TlsTrust, VelocityConfig, ZoneConfig,
 };
-use crate::db::{self, RedisLocation, RedisPool};
+use crate::db::{self, Division, Reads, RedisLocation, RedisPool};
 use crate::edge::EdgePolicy;
 use crate::jobs::Lists;
 use crate::kernel::Clock;
@@ -30,6 +30,17 @@ pub async fn database(config: &DatabaseConfig) -> anyhow::Result<DatabaseConnect
     let db = any_database(config).await?;
     db::migrate::require_current(&db).await?;
     Ok(db)
+}
+
+/// The connections of a process that answers requests, divided between its pool and the threads of its server.
+pub async fn reading_database(config: &DatabaseConfig) -> anyhow::Result<(DatabaseConnection, Reads)> {
+    let threads = std::thread::available_parallelism().map_or(1, |threads| u32::try_from(threads.get()).unwrap_or(1));
+    let division = match config.kind {
+        DatabaseKind::Postgres => Division::of(config.max_connections, threads),
+        DatabaseKind::Sqlite | DatabaseKind::MariaDb => Division::undivided(config.max_connections),
+    };
+    let db = database(&DatabaseConfig { max_connections: division.pool, ..config.clone() }).await?;
+    Ok((db.clone(), Reads::new(db, division)))
 }
 
 /// The connection pool of a process that accepts the schema as it is.

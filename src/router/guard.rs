@@ -13,7 +13,9 @@ use super::principal::Admission;
 use super::route::{ADMISSION, Route, in_time};
 use crate::accounts::{Authenticator, Caller, unauthenticated};
 use crate::web::body::refuse_fields;
-use crate::web::{ApiError, ApiResult, ClientAddress, Code, Query, RateClass, RateLimiter, Remaining, address_key};
+use crate::web::{
+    ApiError, ApiResult, ClientAddress, Code, MatchedRoute, Query, RateClass, RateLimiter, Remaining, address_key,
+};
 
 /// Passes `request` on to the handler of `route`, or answers it instead.
 pub(super) async fn admit(
@@ -21,7 +23,7 @@ pub(super) async fn admit(
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    request.extensions_mut().insert(route.rate);
+    request.extensions_mut().insert(MatchedRoute { path: route.path, rate: route.rate });
     let (caller, left) = match in_time(ADMISSION, check(&route, &request)).await.flatten() {
         Ok(admitted) => admitted,
         Err(error) => return Ok(request.error_response(error)),

@@ -16,6 +16,7 @@ use crate::accounts::{Authenticator, Passwords, Sessions, TokenSigner};
 use crate::audit::http::AuditApi;
 use crate::catalog::Catalog;
 use crate::cluster::http::ClusterApi;
+use crate::db::Reads;
 use crate::discovery::http::DiscoveryApi;
 use crate::instances::ServersApi;
 use crate::instances::quota::Quota;
@@ -64,6 +65,8 @@ pub struct Allowances {
 pub struct Parts {
     /// The database.
     pub db: DatabaseConnection,
+    /// The database, for routes that only read.
+    pub reads: Reads,
     /// The queues' lists in Redis.
     pub lists: Lists,
     /// The clock of the process.
@@ -105,6 +108,7 @@ impl Apis {
     pub fn of(parts: Parts) -> Self {
         let Parts {
             db,
+            reads,
             lists,
             clock,
             metrics,
@@ -123,7 +127,7 @@ impl Apis {
             streams_end,
             failpoints,
         } = parts;
-        let authenticator = Authenticator::new(db.clone(), clock.clone(), tokens.clone(), internal, discovery);
+        let authenticator = Authenticator::new(reads.clone(), clock.clone(), tokens.clone(), internal, discovery);
         let catalog = Catalog::new(source, db.clone(), clock.clone(), catalog_refresh);
         let live = LiveState::new(lists.connection(), freshness.agent);
         let streams = Streams::new(stream_limits, streams_end);
@@ -138,12 +142,13 @@ impl Apis {
             catalog: catalog.clone(),
             operations: OperationsApi {
                 db: db.clone(),
+                reads: reads.clone(),
                 clock: clock.clone(),
                 streams,
                 feeds: Feeds::new(db.clone()),
                 sessions: Sessions::new(db.clone(), clock.clone()),
             },
-            servers: ServersApi { db: db.clone(), live, clock: clock.clone(), freshness },
+            servers: ServersApi { reads, live, clock: clock.clone(), freshness },
             provision: ProvisionApi { acceptor: acceptor.clone(), catalog, quota, limits },
             power: PowerApi { acceptor: acceptor.clone(), agent },
             cluster: ClusterApi { hypervisor: hypervisor.clone() },

@@ -97,10 +97,28 @@ impl<T> PayloadUpdate<T> {
 
 /// The value of `key` in a payload; `None` if there is none.
 pub fn read<T: DeserializeOwned>(row: &instance::Model, key: &'static str) -> Result<Option<T>, PayloadError> {
-    let vmid = row.vmid;
-    let damaged = |source| PayloadError::Damaged { vmid, key, source };
-    let keys: BTreeMap<String, &RawValue> = serde_json::from_str(&row.payload).map_err(damaged)?;
-    keys.get(key).map(|value| serde_json::from_str(value.get())).transpose().map_err(damaged)
+    PayloadValues::of(row, key)?.read(key)
+}
+
+/// The values of a payload, each not yet parsed: to read several of them.
+pub struct PayloadValues<'a> {
+    vmid: VmId,
+    values: BTreeMap<String, &'a RawValue>,
+}
+
+impl<'a> PayloadValues<'a> {
+    /// Those of `row`; the error names `key`, the first that is wanted.
+    pub fn of(row: &'a instance::Model, key: &'static str) -> Result<Self, PayloadError> {
+        let vmid = row.vmid;
+        let values = serde_json::from_str(&row.payload);
+        Ok(Self { vmid, values: values.map_err(|source| PayloadError::Damaged { vmid, key, source })? })
+    }
+
+    /// The value of `key`; `None` if there is none.
+    pub fn read<T: DeserializeOwned>(&self, key: &'static str) -> Result<Option<T>, PayloadError> {
+        let value = self.values.get(key).map(|value| serde_json::from_str(value.get())).transpose();
+        value.map_err(|source| PayloadError::Damaged { vmid: self.vmid, key, source })
+    }
 }
 
 /// Changes `key` of server `vmid` as `change` says of the row and the key's value; `None` changes nothing. `change` is

@@ -19,7 +19,7 @@ use super::client_request_id::{ClientRequestId, X_REQUEST_ID};
 use super::code::Code;
 use super::cors::{self, AllowedOrigins};
 use super::error::{ApiError, PROBLEM};
-use super::rate_class::RateClass;
+use super::rate_class::{MatchedRoute, RateClass};
 use crate::telemetry::HttpMetrics;
 
 /// Which proxies are trusted and which origins may call the API.
@@ -83,9 +83,13 @@ pub async fn wrap(
     add_security_headers(headers);
     let status = answer.status().as_u16();
     let took = started.elapsed();
-    metrics.answered(method.as_str(), answer.request().match_pattern().as_deref(), status, took);
+    let matched = answer.request().extensions().get::<MatchedRoute>().copied();
+    match matched {
+        Some(route) => metrics.answered(method.as_str(), Some(route.path), status, took),
+        None => metrics.answered(method.as_str(), answer.request().match_pattern().as_deref(), status, took),
+    }
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let routine = is_routine(&method, answer.request().extensions().get::<RateClass>().copied(), answer.status());
+    let routine = is_routine(&method, matched.map(|route| route.rate), answer.status());
     span.in_scope(|| {
         if routine {
             tracing::debug!(http.status = status, duration_ms, "{method} {path} answered {status} in {duration_ms} ms");

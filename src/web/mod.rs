@@ -30,5 +30,5 @@ pub use error::{ApiError, ApiResult, FieldError, PROBLEM, Problem};
 pub use fields::{Checked, Complete, FieldUpdate, Fields};
 pub use idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, IdempotencyKey};
 pub use query::{Page, Query};
-pub use rate_class::{Allowance, RateClass};
+pub use rate_class::{Allowance, MatchedRoute, RateClass};
 pub use rate_limit::{RateLimiter, Remaining, address_key};

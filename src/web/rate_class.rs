@@ -20,6 +20,15 @@ text_enum! {
     }
 }
 
+/// The route that a request matched; in its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatchedRoute {
+    /// Its path, with `{name}` for its variable parts.
+    pub path: &'static str,
+    /// The rate limit that the request draws on.
+    pub rate: RateClass,
+}
+
 /// A number of requests at once, refilled evenly over a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {

@@ -27,6 +27,7 @@ const REDIS_TIME: Duration = Duration::from_millis(150);
 /// How long Redis is not used after it did not answer.
 const REDIS_REST: Duration = Duration::from_secs(5);
 const MOST_LOCAL_KEYS: usize = 65_536;
+const LONGEST_LOCAL_KEY: usize = 64;
 
 /// Limits requests. Cheap to clone.
 #[derive(Clone)]
@@ -61,11 +62,10 @@ impl RateLimiter {
     /// Takes one request of `class` from the allowance of `key`; `None` for the free class.
     pub async fn take(&self, class: RateClass, key: &str) -> ApiResult<Option<Remaining>> {
         let Some(allowance) = class.allowance() else { return Ok(None) };
-        let key = format!("zpack:rate:{class}:{}", hex::encode(Sha256::digest(key)));
         let now = self.0.clock.now();
-        let full_at = match self.0.take_in_redis(class, allowance, &key, now).await {
+        let full_at = match self.0.take_in_redis(class, allowance, key, now).await {
             Some(full_at) => full_at,
-            None => self.0.take_here(allowance, key, now),
+            None => self.0.take_here(allowance, local_key(class, key), now),
         };
         let left = Remaining::of(class, allowance, full_at, now);
         if left.wait.is_zero() { Ok(Some(left)) } else { Err(left.refusal()) }
@@ -79,6 +79,7 @@ impl Inner {
         if now.millis() < self.redis_rests_until.load(Ordering::Relaxed) {
             return None;
         }
+        let key = format!("zpack:rate:{class}:{}", digest(key));
         let script = redis::Script::new(include_str!("take.lua"));
         let mut call = script.key(key);
         call.arg(now.millis()).arg(allowance.interval_ms()).arg(allowance.window_ms());
@@ -111,6 +112,15 @@ impl Inner {
         }
         taken
     }
+}
+
+/// The key of an allowance in this process, short whatever the client sent.
+fn local_key(class: RateClass, key: &str) -> String {
+    if key.len() <= LONGEST_LOCAL_KEY { format!("{class}:{key}") } else { format!("{class}:{}", digest(key)) }
+}
+
+fn digest(key: &str) -> String {
+    hex::encode(Sha256::digest(key))
 }
 
 impl Remaining {

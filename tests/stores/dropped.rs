@@ -18,7 +18,7 @@ on_every_empty_database!(what_was_acknowledged_survives_the_transactions_that_ot
 const CONNECTIONS: u32 = 3;
 
 /// Awaits `work` and drops it when it is still pending after `polls` polls.
-async fn drop_after<T>(polls: usize, work: impl Future<Output = T>) -> Option<T> {
+pub async fn drop_after<T>(polls: usize, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut left = polls;
     poll_fn(|cx| match work.as_mut().poll(cx) {

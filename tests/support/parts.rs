@@ -10,6 +10,7 @@ use zpack::adapters::agent::{AgentSettings, Agents};
 use zpack::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSettings};
 use zpack::adapters::tls::TlsVerify;
 use zpack::adapters::velocity::BridgeProof;
+use zpack::db::{Division, Reads};
 use zpack::edge::EdgePolicy;
 use zpack::instances::quota::Quota;
 use zpack::jobs::{Failpoints, Lists};
@@ -61,6 +62,7 @@ pub fn parts(db: DatabaseConnection, lists: Lists, clock: Clock) -> Parts {
         stream_limits: StreamLimits { all: MOST_STREAMS, of_account: 2 * MOST_STREAMS },
         streams_end: CancellationToken::new(),
         failpoints: Failpoints::default(),
+        reads: Reads::new(db.clone(), Division::of(8, 2)),
         db,
         clock,
     }

@@ -22,12 +22,12 @@ const CONNECT: Duration = Duration::from_millis(1500);
 const LIFETIME: Duration = Duration::from_secs(30);
 
 /// Makes connections to the primary.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Manager {
     pub(super) location: RedisLocation,
     pub(super) generations: Arc<Generations>,
     /// The last failure to connect. Those who wait for a connection then know why there is none.
-    pub(super) failures: watch::Sender<Option<RedisError>>,
+    pub(super) failures: Arc<watch::Sender<Option<RedisError>>>,
 }
 
 /// A connection to what was the primary when it was made.

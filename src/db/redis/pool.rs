@@ -1,11 +1,13 @@
 //! The pool for short commands.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bb8::{Pool, PooledConnection, QueueStrategy, RunError};
 use redis::aio::ConnectionLike;
 use redis::{Cmd, Pipeline, RedisError, RedisFuture, Value};
+use tokio::runtime::{Handle, Id};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -16,14 +18,18 @@ use super::manager::Manager;
 use super::own::OwnConnection;
 use super::role::require_primary;
 
-/// Connections of a process for short commands, at most. Each is busy for one round trip at a time.
+/// Connections of a runtime for short commands, at most. Each is busy for one round trip at a time.
 const MOST: u32 = 8;
 
 /// The connections of a process. Commands, pipelines and scripts are sent on it as on one connection, each on whichever is
 /// free and within the response timeout. Commands that block need an [`OwnConnection`]. Cheap to clone.
+///
+/// Each runtime has connections of its own (the server has a runtime for each of its threads): a connection is read by the
+/// runtime that made it, and every answer to another one would wake two threads.
 #[derive(Clone, Debug)]
 pub struct RedisPool {
-    pool: Pool<Manager>,
+    manager: Manager,
+    pools: Arc<Mutex<HashMap<Id, Pool<Manager>>>>,
     generations: Arc<Generations>,
     failures: watch::Receiver<Option<RedisError>>,
     limit: Duration,
@@ -36,22 +42,35 @@ impl RedisPool {
     pub fn new(location: RedisLocation, limit: Duration) -> Self {
         let (generations, (sender, failures)) = (Arc::new(Generations::default()), watch::channel(None));
         let db = location.db();
-        let manager = Manager { location, generations: generations.clone(), failures: sender };
+        let manager = Manager { location, generations: generations.clone(), failures: Arc::new(sender) };
+        Self { manager, pools: Arc::default(), generations, failures, limit, db }
+    }
+
+    /// The pool of this runtime.
+    fn pool(&self) -> Pool<Manager> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let pool = pools.entry(Handle::current().id()).or_insert_with(|| self.new_pool());
+        pool.clone()
+    }
+
+    fn new_pool(&self) -> Pool<Manager> {
         // Age and failed attempts are the manager's business: bb8 would need a task for the one and would wait for the other.
-        let pool = Pool::builder()
+        Pool::builder()
             .max_size(MOST)
-            .connection_timeout(limit)
+            .connection_timeout(self.limit)
             .retry_connection(false)
             .max_lifetime(None)
             .idle_timeout(None)
             .queue_strategy(QueueStrategy::Lifo)
-            .build_unchecked(manager);
-        Self { pool, generations, failures, limit, db }
+            .build_unchecked(self.manager.clone())
     }
 
     /// A connection of one's own, for commands that block.
     pub async fn own_connection(&self) -> Result<OwnConnection, RedisError> {
-        Ok(OwnConnection { connection: self.pool.dedicated_connection().await?, generations: self.generations.clone() })
+        Ok(OwnConnection {
+            connection: self.pool().dedicated_connection().await?,
+            generations: self.generations.clone(),
+        })
     }
 
     /// Demands that the server behind the pool is the primary.
@@ -67,13 +86,14 @@ impl RedisPool {
     }
 
     /// A free connection. Fails as soon as an attempt to connect does, because then there is nothing to wait for.
-    async fn borrow(&self, deadline: Instant) -> Result<PooledConnection<'_, Manager>, RedisError> {
+    async fn borrow(&self, deadline: Instant) -> Result<PooledConnection<'static, Manager>, RedisError> {
         let mut failures = self.failures.clone();
         failures.mark_unchanged();
+        let pool = self.pool();
         let borrowed = async {
             tokio::select! {
                 biased;
-                borrowed = self.pool.get() => borrowed.map_err(|error| match error {
+                borrowed = pool.get_owned() => borrowed.map_err(|error| match error {
                     RunError::User(error) => error,
                     RunError::TimedOut => late("every connection is in use"),
                 }),
