@@ -70,11 +70,27 @@ impl Control {
 #[async_trait]
 impl Handler for Control {
     async fn answer(&self, request: SimRequest) -> Reply {
+        if !is_from_here(request.header("host"), request.header("origin")) {
+            let message = "the control port serves programs on this machine, not pages of a browser";
+            return Reply::json(403, &json!({"error": {"message": message}}));
+        }
         match self.route(request).await {
             Ok(value) => Reply::json(200, &value),
             Err(error) => Reply::json(error.status(), &json!({"error": {"message": error.to_string()}})),
         }
     }
+}
+
+/// Whether a request comes from a program, or from a page of the control port itself. A page from elsewhere sends its
+/// `Origin`; one whose name was bound to this address afterwards sends that name as `Host`.
+fn is_from_here(host: Option<&str>, origin: Option<&str>) -> bool {
+    let Some(host) = host else { return origin.is_none() };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let is_local = name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok();
+    is_local && origin.is_none_or(|origin| origin.strip_prefix("http://") == Some(host))
 }
 
 fn body_json(request: &SimRequest) -> Result<Value, ControlError> {

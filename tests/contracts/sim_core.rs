@@ -218,3 +218,23 @@ async fn state_added_by_control_requests_is_bounded() {
     let one_more = json!({"id": "zpack@pve!more", "acl": []});
     assert_eq!(rig.control("POST", "/sim/proxmox/tokens", one_more).await.0, 400);
 }
+
+#[tokio::test]
+async fn pages_of_a_browser_do_not_steer_the_world() {
+    let rig = Rig::quick().await;
+    let url = format!("{}/sim/faults", rig.world.control_url());
+    let own = rig.world.control_url();
+    for (header, value, status) in [
+        ("origin", "https://evil.example", 403),
+        ("origin", "null", 403),
+        ("origin", "http://127.0.0.1:1", 403),
+        ("origin", own.as_str(), 200),
+        ("host", "rebound.example", 403),
+        ("host", "127.0.0.1.evil.example:80", 403),
+        ("host", "localhost:1", 200),
+        ("host", "[::1]", 200),
+    ] {
+        let request = reqwest::Client::new().delete(&url).header(header, value);
+        assert_eq!(request.send().await.unwrap().status().as_u16(), status, "{header}: {value}");
+    }
+}
