@@ -21,6 +21,7 @@ mod m0011_committed;
 mod m0012_indexes;
 mod m0013_archive;
 mod m0014_resume;
+mod m0015_dismissed;
 
 /// Runs the migrations of this folder in order.
 pub struct Migrator;
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_indexes::Migration),
             Box::new(m0013_archive::Migration),
             Box::new(m0014_resume::Migration),
+            Box::new(m0015_dismissed::Migration),
         ]
     }
 }

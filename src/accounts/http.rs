@@ -39,7 +39,7 @@ pub struct AccountsApi {
     pub limiter: RateLimiter,
 }
 
-/// A new account.
+/// A new account. An empty name means that there is none.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct RegisterRequest {
@@ -53,13 +53,13 @@ pub struct RegisterRequest {
     #[schema(value_type = String, format = "password", min_length = 10, max_length = 128)]
     password: Secret,
     /// Display name.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(max_length = 128)]
     display_name: Option<String>,
     /// Given name.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(max_length = 128)]
     first_name: Option<String>,
     /// Family name.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(max_length = 128)]
     last_name: Option<String>,
 }
 
@@ -68,9 +68,9 @@ impl FromFields for RegisterRequest {
         let email = fields.required(&["email"], parsed::<EmailAddress>());
         let username = fields.required(&["username"], parsed::<Username>());
         let password = fields.required(&["password"], parsed_password);
-        let display_name = fields.optional(&["displayName"], text(1..=128));
-        let first_name = fields.optional(&["firstName"], text(1..=128));
-        let last_name = fields.optional(&["lastName"], text(1..=128));
+        let display_name = fields.optional_filled(&["displayName"], text(1..=128));
+        let first_name = fields.optional_filled(&["firstName"], text(1..=128));
+        let last_name = fields.optional_filled(&["lastName"], text(1..=128));
         if let (Some(password), Some(email), Some(username)) = (password.value(), email.value(), username.value())
             && let Err(error) = check_password(password.expose(), email.as_str(), username.as_str())
         {
@@ -102,7 +102,7 @@ impl FromFields for LoginRequest {
     }
 }
 
-/// Changes to your account: absent fields stay, `null` clears a name. A new email address or username needs the password.
+/// Changes to your account: absent fields stay, `null` or an empty text clears a name. A new email address or username needs the password.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct ProfileRequest {
@@ -116,13 +116,13 @@ pub struct ProfileRequest {
     #[schema(value_type = Option<String>, format = "password", min_length = 1, max_length = 1024)]
     current_password: Option<Secret>,
     /// Display name.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    #[schema(value_type = Option<String>, max_length = 128)]
     display_name: FieldUpdate<String>,
     /// Given name.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    #[schema(value_type = Option<String>, max_length = 128)]
     first_name: FieldUpdate<String>,
     /// Family name.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    #[schema(value_type = Option<String>, max_length = 128)]
     last_name: FieldUpdate<String>,
 }
 
@@ -137,9 +137,9 @@ impl FromFields for ProfileRequest {
             fields.problem("username", "cannot be cleared");
         }
         let current_password = fields.optional(&["currentPassword"], secret_text(1, 1024));
-        let display_name = fields.change("displayName", text(1..=128));
-        let first_name = fields.change("firstName", text(1..=128));
-        let last_name = fields.change("lastName", text(1..=128));
+        let display_name = fields.change_filled("displayName", text(1..=128));
+        let first_name = fields.change_filled("firstName", text(1..=128));
+        let last_name = fields.change_filled("lastName", text(1..=128));
         let checked = (email, username, current_password, display_name, first_name, last_name);
         let (email, username, current_password, display_name, first_name, last_name) = fields.finish(checked)?;
         let (email, username) = (email.value(), username.value());

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryTrait, Select};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QuerySelect, QueryTrait, Select};
 use tokio::time::Instant;
+
+use super::transaction::AsDbErr;
 
 /// How often the skipped rows of a table are logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(600);
@@ -37,6 +39,47 @@ where
     }
     skip(E::default().table_name(), &problems);
     Ok(models)
+}
+
+/// Why a row could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DbErr),
+    /// The row is there, and this release cannot read it.
+    #[error("this release cannot read a row of `{table}`")]
+    Unreadable {
+        /// Its table.
+        table: &'static str,
+        /// What is wrong with it.
+        source: DbErr,
+    },
+}
+
+impl AsDbErr for ReadError {
+    fn as_db_err(&self) -> Option<&DbErr> {
+        match self {
+            Self::Database(error) => Some(error),
+            Self::Unreadable { .. } => None,
+        }
+    }
+}
+
+/// The first row of `select`. One that this release cannot read is counted and logged.
+pub async fn readable_one<E: EntityTrait>(
+    select: Select<E>,
+    db: &impl ConnectionTrait,
+) -> Result<Option<E::Model>, ReadError>
+where
+    E::Model: FromQueryResult,
+{
+    let Some(row) = db.query_one(select.limit(1).as_query()).await? else { return Ok(None) };
+    E::Model::from_query_result(&row, "").map(Some).map_err(|source| {
+        let table = E::default().table_name();
+        skip(table, std::slice::from_ref(&source));
+        ReadError::Unreadable { table, source }
+    })
 }
 
 /// How many rows this process has skipped since it started, by table.

@@ -34,7 +34,7 @@ impl ServersApi {
     /// What is known of `server` now; one Redis round trip.
     pub async fn observed(&self, server: &instance::Model) -> Observed {
         let live = self.live.read(&[server]).await.pop().unwrap_or(Live::Unreadable);
-        self.judge(server, &live, self.clock.now())
+        self.judge(server, live, self.clock.now())
     }
 
     /// Pairs each of `servers` with what is known of it now; one Redis round trip for all of them.
@@ -42,14 +42,17 @@ impl ServersApi {
         let mut live = self.live.read(&servers.iter().collect::<Vec<_>>()).await.into_iter();
         let now = self.clock.now();
         let observed = |server: instance::Model| {
-            let observed = self.judge(&server, &live.next().unwrap_or(Live::Unreadable), now);
+            let observed = self.judge(&server, live.next().unwrap_or(Live::Unreadable), now);
             (server, observed)
         };
         servers.into_iter().map(observed).collect()
     }
 
-    fn judge(&self, server: &instance::Model, live: &Live, now: Timestamp) -> Observed {
-        let seen = observe(server.kind, live, now, self.freshness);
-        Observed { now, seen, power: observed_power(live, now, self.freshness) }
+    fn judge(&self, server: &instance::Model, live: Live, now: Timestamp) -> Observed {
+        // Only for as long as it can count: later it would make an old server look observed.
+        let is_new = now.since(server.created_at) <= self.freshness.agent.max(self.freshness.host);
+        let live = if is_new { live.since_recorded(server.created_at, &server.node) } else { live };
+        let seen = observe(server.kind, &live, now, self.freshness);
+        Observed { now, seen, power: observed_power(&live, now, self.freshness) }
     }
 }

@@ -1,6 +1,7 @@
 //! `GET /api/servers`, `GET /api/servers/{id}` and the inventory `GET /api/instances`.
 //!
-//! A list costs one SQL statement and one Redis round trip, however long it is.
+//! A list costs one SQL statement and one Redis round trip, however long it is; the first page of the caller's servers one
+//! more statement, for those that are being created.
 
 use actix_web::web;
 use serde::Serialize;
@@ -8,9 +9,11 @@ use utoipa::ToSchema;
 
 use super::api::ServersApi;
 use super::owned::OwnedServer;
+use super::pending::{CREATE_KIND, PendingServer};
 use super::view::{InventoryRow, ServerView};
 use crate::accounts::{Admin, Customer};
-use crate::kernel::VmId;
+use crate::kernel::{OperationId, VmId};
+use crate::operations::creations;
 use crate::servers::store;
 use crate::web::{ApiResult, Page, Query};
 
@@ -19,6 +22,10 @@ use crate::web::{ApiResult, Page, Query};
 pub struct ServerList {
     /// The servers, sorted by VMID.
     servers: Vec<ServerView>,
+    /// Servers that are being created, and those whose creation failed within a day and was not dismissed, newest first; at
+    /// most 50, on the first page only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending: Option<Vec<PendingServer>>,
     /// The cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -45,10 +52,20 @@ pub async fn list(
     if query.get::<u64>("limit")?.is_none() {
         page.limit = Page::<VmId>::MOST;
     }
+    // Read first: a server that is recorded between the two reads is in both, not in neither.
+    let creations = match page.after {
+        None => Some(creations(&api.reads, account.user.id, CREATE_KIND, api.clock.now()).await?),
+        Some(_) => None,
+    };
     let mut servers = store::list_owned(&api.reads, account.user.id, page.after, page.rows_to_read()).await?;
     let next = page.cut(&mut servers, |server| server.vmid);
+    let recorded: Vec<OperationId> = servers.iter().map(|server| server.operation_id).collect();
+    let pending = creations.map(|creations| {
+        let pending = creations.into_iter().filter_map(PendingServer::new);
+        pending.filter(|pending| !recorded.contains(&pending.operation())).collect()
+    });
     let servers = api.all_observed(servers).await.into_iter().map(|(server, seen)| ServerView::new(server, seen));
-    Ok(web::Json(ServerList { servers: servers.collect(), next }))
+    Ok(web::Json(ServerList { servers: servers.collect(), pending, next }))
 }
 
 /// `GET /api/servers/{id}`

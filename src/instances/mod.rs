@@ -7,6 +7,7 @@
 mod api;
 pub mod http;
 mod owned;
+pub mod pending;
 pub mod quota;
 pub mod readiness;
 pub mod status_view;

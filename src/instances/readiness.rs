@@ -8,6 +8,7 @@ use crate::edge::{EdgeState, PingState, ProxyPresence};
 use crate::kernel::text_enum;
 use crate::observe::facts::Observation;
 use crate::observe::status::ServerStatus;
+use crate::ports::AgentState;
 
 text_enum! {
     /// Whether the workload of a server serves, from what its agent and the hypervisor report.
@@ -47,8 +48,10 @@ impl Readiness {
             ServerStatus::Starting => Self::Starting,
             ServerStatus::Installing => Self::Installing,
             ServerStatus::Stopping => Self::Stopping,
-            ServerStatus::Stopped => Self::Stopped,
-            ServerStatus::Idle => Self::NotInstalled,
+            ServerStatus::Stopped => match observation.merged.workload {
+                AgentState::Idle => Self::NotInstalled,
+                _ => Self::Stopped,
+            },
             ServerStatus::Crashed => Self::Crashed,
             ServerStatus::Error => Self::Failed,
             ServerStatus::Unknown => Self::Unknown,

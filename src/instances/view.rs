@@ -11,6 +11,7 @@ use crate::kernel::text_enum;
 use crate::kernel::{InstanceId, OperationId, Timestamp, UserId};
 use crate::observe::facts::Observation;
 use crate::observe::status::{AgentStatus, HostStatus, ServerStatus};
+use crate::ports::AgentState;
 
 text_enum! {
     /// What a server is, in the terms of the Portal.
@@ -105,15 +106,18 @@ impl From<Connection> for ConnectionView {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LiveView {
-    /// The status of the server.
+    /// `running`, `stopped`, `installing`, `starting`, `stopping`, `crashed`, `error` or `unknown`.
     #[schema(value_type = String, example = "running")]
     status: ServerStatus,
     /// Whether its container is running: `online` or `offline`.
     #[schema(value_type = String, example = "online")]
     host_status: HostStatus,
-    /// The state its agent reports, `offline` when it does not answer.
-    #[schema(value_type = String, example = "running")]
+    /// Whether its agent answers: `online` or `offline`.
+    #[schema(value_type = String, example = "online")]
     agent_status: AgentStatus,
+    /// The state of its workload as its agent reports it; `unknown` without a report.
+    #[schema(value_type = String, example = "running")]
+    agent_state: AgentState,
     /// The installation step in progress.
     install_step: Option<String>,
     /// How often its workload has crashed.
@@ -134,6 +138,7 @@ impl From<Observation> for LiveView {
             status: seen.merged.status,
             host_status: seen.merged.host,
             agent_status: seen.merged.agent,
+            agent_state: seen.merged.workload,
             install_step: seen.install_step,
             crash_count: seen.crash_count,
             last_seen: seen.last_seen,

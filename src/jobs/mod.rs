@@ -48,7 +48,9 @@ pub use self::rows::owner::{LeaseLost, OwnedTransaction, OwnerError, renew};
 pub use self::rows::recover::recover_expired;
 pub use self::rows::settle::end_panicked;
 pub use self::rows::slots::{ensure_slots, is_paused, set_paused};
-pub use self::rows::status::{EndedCounts, QueueStatus, busy_servers, ended_since, is_dead, queue_statuses};
+pub use self::rows::status::{
+    EndedCounts, QueueStatus, busy_servers, ended_since, is_dead, queue_statuses, unreadable_rows,
+};
 pub use self::rows::sweeper::{SweepScope, sweep};
 pub use self::run::context::JobContext;
 pub use self::run::renewer::Connect;

@@ -134,6 +134,34 @@ pub enum Live {
     Unreadable,
 }
 
+impl Live {
+    /// The same, with what the operation that recorded the server had just observed: its container was on, and its workload
+    /// was ready. This counts until the first poll and the first listing, and when Redis cannot be read.
+    #[must_use]
+    pub fn since_recorded(self, recorded_at: Timestamp, node: &str) -> Self {
+        let facts = match self {
+            Self::Facts(facts) => facts,
+            Self::Unreadable => Facts::default(),
+        };
+        let report = AgentReport {
+            state: AgentState::Running,
+            install_step: None,
+            install_progress: None,
+            crash_count: 0,
+            error: None,
+            generation: None,
+        };
+        let agent = || AgentFacts { observed_at: recorded_at, report: Some(report), ready: Some(true) };
+        let host = || HostFacts { observed_at: recorded_at, power: PowerState::Running, node: NodeName::new(node) };
+        let unpolled = facts.history.as_ref().is_none_or(|history| history.seen_at.is_none());
+        Self::Facts(Facts {
+            agent: facts.agent.or_else(|| unpolled.then(agent)),
+            host: facts.host.or_else(|| Some(host())),
+            ..facts
+        })
+    }
+}
+
 /// How old observations may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Freshness {

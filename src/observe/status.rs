@@ -1,10 +1,6 @@
 //! Merges what the hypervisor and the agent report into one status (docs/contracts/agent.md D1). Pure and total; the
 //! table is written to `docs/server-status.md`.
 
-use std::fmt;
-
-use serde::{Serialize, Serializer};
-
 use crate::db::entities::instance::InstanceKind;
 use crate::kernel::{Timestamp, text_enum};
 use crate::ports::{AgentState, PowerState};
@@ -16,8 +12,6 @@ text_enum! {
         Running = "running",
         /// Its container is off, or no workload runs in it.
         Stopped = "stopped",
-        /// Nothing is installed yet.
-        Idle = "idle",
         /// An installation is in progress.
         Installing = "installing",
         /// Its workload is starting.
@@ -43,34 +37,13 @@ text_enum! {
     }
 }
 
-/// The agent of a server, as far as known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AgentStatus {
-    /// The state of its workload as the agent reports it; `unknown` when it cannot be determined.
-    Workload(AgentState),
-    /// The agent does not answer.
-    Offline,
-}
-
-impl AgentStatus {
-    /// The text of this status.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Workload(state) => state.as_str(),
-            Self::Offline => "offline",
-        }
-    }
-}
-
-impl fmt::Display for AgentStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl Serialize for AgentStatus {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
+text_enum! {
+    /// Whether the agent of a server answers, as far as known.
+    pub enum AgentStatus {
+        /// It answers.
+        Online = "online",
+        /// It does not, or was not asked.
+        Offline = "offline",
     }
 }
 
@@ -87,7 +60,7 @@ pub enum AgentSignal {
     Unknown,
 }
 
-/// The three statuses of a server.
+/// The statuses of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MergedStatus {
     /// The status that customers see.
@@ -96,11 +69,14 @@ pub struct MergedStatus {
     pub host: HostStatus,
     /// Its agent.
     pub agent: AgentStatus,
+    /// The state of its workload as its agent reports it; `unknown` without a report.
+    pub workload: AgentState,
 }
 
 /// Merges the power of a container with the signal of its agent.
 pub const fn merge(kind: InstanceKind, power: PowerState, signal: AgentSignal) -> MergedStatus {
-    MergedStatus { status: status(kind, power, signal), host: host(power, signal), agent: agent(power, signal) }
+    let (agent, workload) = agent(power, signal);
+    MergedStatus { status: status(kind, power, signal), host: host(power, signal), agent, workload }
 }
 
 const fn status(kind: InstanceKind, power: PowerState, signal: AgentSignal) -> ServerStatus {
@@ -110,21 +86,20 @@ const fn status(kind: InstanceKind, power: PowerState, signal: AgentSignal) -> S
         // An answer of the agent proves that the container is on, whatever the hypervisor reports.
         (PowerState::Running | PowerState::Unknown, signal) => match (kind, signal) {
             (InstanceKind::Dev, _) => ServerStatus::Running,
-            (InstanceKind::Game, AgentSignal::Reported(state)) => workload(state),
+            (InstanceKind::Game, AgentSignal::Reported(state)) => of_workload(state),
             (InstanceKind::Game, AgentSignal::Alive | AgentSignal::Unknown) => ServerStatus::Unknown,
             (InstanceKind::Game, AgentSignal::Unresponsive) => ServerStatus::Stopped,
         },
     }
 }
 
-const fn workload(state: AgentState) -> ServerStatus {
+const fn of_workload(state: AgentState) -> ServerStatus {
     match state {
-        AgentState::Idle => ServerStatus::Idle,
         AgentState::Installing => ServerStatus::Installing,
         AgentState::Starting => ServerStatus::Starting,
         AgentState::Running => ServerStatus::Running,
         AgentState::Stopping => ServerStatus::Stopping,
-        AgentState::Stopped => ServerStatus::Stopped,
+        AgentState::Stopped | AgentState::Idle => ServerStatus::Stopped,
         AgentState::Crashed => ServerStatus::Crashed,
         AgentState::Error => ServerStatus::Error,
         AgentState::Unknown => ServerStatus::Unknown,
@@ -142,13 +117,12 @@ const fn host(power: PowerState, signal: AgentSignal) -> HostStatus {
     }
 }
 
-const fn agent(power: PowerState, signal: AgentSignal) -> AgentStatus {
+const fn agent(power: PowerState, signal: AgentSignal) -> (AgentStatus, AgentState) {
     match (power, signal) {
-        (PowerState::Stopped, _) => AgentStatus::Offline,
-        (PowerState::Running | PowerState::Unknown, AgentSignal::Reported(state)) => AgentStatus::Workload(state),
-        (PowerState::Running | PowerState::Unknown, AgentSignal::Unresponsive) => AgentStatus::Offline,
-        (PowerState::Running | PowerState::Unknown, AgentSignal::Alive | AgentSignal::Unknown) => {
-            AgentStatus::Workload(AgentState::Unknown)
+        (PowerState::Running | PowerState::Unknown, AgentSignal::Reported(state)) => (AgentStatus::Online, state),
+        (PowerState::Running | PowerState::Unknown, AgentSignal::Alive) => (AgentStatus::Online, AgentState::Unknown),
+        (PowerState::Stopped, _) | (_, AgentSignal::Unresponsive | AgentSignal::Unknown) => {
+            (AgentStatus::Offline, AgentState::Unknown)
         }
     }
 }
@@ -187,14 +161,15 @@ mod tests {
              Written from `src/observe/status.rs` by its test; run it with `UPDATE_DOCS=1` to write it again.\n\n\
              `no answer` means for three poll intervals, `unknown` that the live state cannot be read.\n\
              An answer of the agent that is newer than a listing that says `stopped` counts instead of the listing.\n\n\
-             | kind | container | agent | status | hostStatus | agentStatus |\n|---|---|---|---|---|---|\n",
+             | kind | container | agent | status | hostStatus | agentStatus | agentState |\n|---|---|---|---|---|---|---|\n",
         );
         for &kind in InstanceKind::ALL {
             for power in POWERS {
                 for (words, signal) in signals() {
-                    let MergedStatus { status, host, agent } = merge(kind, power, signal);
+                    let MergedStatus { status, host, agent, workload } = merge(kind, power, signal);
                     let power = format!("{power:?}").to_lowercase();
-                    writeln!(text, "| {kind} | {power} | {words} | {status} | {host} | {agent} |").unwrap();
+                    writeln!(text, "| {kind} | {power} | {words} | {status} | {host} | {agent} | {workload} |")
+                        .unwrap();
                 }
             }
         }

@@ -3,8 +3,8 @@
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
 
-use crate::db;
 use crate::db::entities::operation::{self, Actor, Cleanup, OperationState, UndoState};
+use crate::db::{self, ReadError};
 use crate::jobs::{Lists, Work};
 use crate::kernel::{OperationId, Timestamp};
 
@@ -48,7 +48,7 @@ pub async fn begin<W: Work>(
     if let Some(episode) = &order.episode
         && let EpisodeClaim::Already(first) = claim_episode(tx, W::KIND, episode, row.id, now).await?
     {
-        let operation = operation::Entity::find_by_id(first).one(tx).await?;
+        let operation = db::readable_one(operation::Entity::find_by_id(first), tx).await?;
         let operation = operation.ok_or_else(|| DbErr::RecordNotFound(format!("operation {first} of an episode")))?;
         return Ok(Begun { operation, fresh: false });
     }
@@ -133,10 +133,11 @@ fn row<W: Work>(
         started_at: None,
         finished_at: None,
         event_seq: 0,
+        dismissed_at: None,
     })
 }
 
-async fn under_way(tx: &impl ConnectionTrait, key: &str) -> Result<Option<operation::Model>, DbErr> {
+async fn under_way(tx: &impl ConnectionTrait, key: &str) -> Result<Option<operation::Model>, ReadError> {
     // The generated column is the key while the operation is unfinished, and unique.
-    operation::Entity::find().filter(Expr::col("dedup_active").eq(key)).one(tx).await
+    db::readable_one(operation::Entity::find().filter(Expr::col("dedup_active").eq(key)), tx).await
 }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::cancel::cancel;
+use super::creations::{self, Dismissal};
 use super::events::EventKind;
 use super::feeds::{Feeds, Progress};
 use super::idempotency::FirstAnswer;
@@ -115,6 +116,31 @@ pub async fn stop(
     }
     let view = store::find_view(&api.db, viewer, id).await?.ok_or_else(|| ApiError::not_found("operation"))?;
     Ok(FirstAnswer::accepted(view).map_err(ApiError::internal)?.response())
+}
+
+/// The failure is not shown any more.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Dismissed {
+    /// Always true.
+    ok: bool,
+}
+
+/// `POST /api/operations/{id}/dismiss`. Only the owner dismisses: what an operator dismissed would be hidden from its
+/// customer.
+pub async fn dismiss(
+    api: web::Data<OperationsApi>,
+    Customer(account): Customer,
+    id: web::Path<String>,
+) -> ApiResult<web::Json<Dismissed>> {
+    let id = parse(&id)?;
+    match creations::dismiss(&api.db, account.user.id, id, api.clock.now()).await? {
+        Dismissal::Dismissed => Ok(web::Json(Dismissed { ok: true })),
+        Dismissal::Unfinished => {
+            let detail = "The operation has not ended yet. Cancel it if you do not need it.";
+            Err(ApiError::new(Code::StateConflict, detail).operation(id))
+        }
+        Dismissal::NotFound => Err(ApiError::not_found("operation")),
+    }
 }
 
 /// What the audit log says of a request to cancel: every refusal, and what an operator cancelled.

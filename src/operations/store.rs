@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::accounts::SignedIn;
-use crate::db;
 use crate::db::entities::operation::{Actor, OperationState};
 use crate::db::entities::user::Role;
 use crate::db::entities::{debt, operation, operation_step};
+use crate::db::{self, ReadError};
 use crate::jobs;
 use crate::kernel::{OperationId, UserId};
 
@@ -25,13 +25,14 @@ pub struct Head {
     pub error_message: Option<String>,
 }
 
-/// The heads of these operations; those that do not exist are missing.
+/// The heads of these operations; those that do not exist, or whose state this release does not know, are missing.
 pub async fn heads(
     db: &impl ConnectionTrait,
     ids: impl Iterator<Item = OperationId>,
 ) -> Result<BTreeMap<OperationId, Head>, DbErr> {
     let query = operation::Entity::find().select_only().column(operation::Column::Id).column(operation::Column::State);
     let query = query.column(operation::Column::EventSeq).column(operation::Column::ErrorMessage);
+    let query = query.filter(operation::Column::State.is_in(OperationState::ALL.iter().copied()));
     let rows = query.filter(operation::Column::Id.is_in(ids)).into_tuple().all(db).await?;
     let head = |(id, state, event_seq, error_message)| (id, Head { state, event_seq, error_message });
     Ok(rows.into_iter().map(head).collect())
@@ -70,9 +71,8 @@ pub async fn find(
     db: &impl ConnectionTrait,
     viewer: Viewer,
     id: OperationId,
-) -> Result<Option<operation::Model>, DbErr> {
-    let query = operation::Entity::find_by_id(id);
-    visible(query, viewer).one(db).await
+) -> Result<Option<operation::Model>, ReadError> {
+    db::readable_one(visible(operation::Entity::find_by_id(id), viewer), db).await
 }
 
 /// The view of `id`, if `viewer` may see it.
@@ -80,9 +80,9 @@ pub async fn find_view(
     db: &impl ConnectionTrait,
     viewer: Viewer,
     id: OperationId,
-) -> Result<Option<OperationView>, DbErr> {
+) -> Result<Option<OperationView>, ReadError> {
     match find(db, viewer, id).await? {
-        Some(row) => view(db, row, viewer.actor()).await,
+        Some(row) => Ok(view(db, row, viewer.actor()).await?),
         None => Ok(None),
     }
 }

@@ -148,7 +148,7 @@ impl Accepted {
 }
 
 /// Where an operation is shown.
-pub(super) fn status_url(id: OperationId) -> String {
+pub fn status_url(id: OperationId) -> String {
     format!("/api/operations/{id}")
 }
 
@@ -198,7 +198,7 @@ pub fn shown_request(row: &operation::Model) -> Value {
     }
 }
 
-fn progress(state: OperationState, done: usize, of: i32) -> Progress {
+pub(super) fn progress(state: OperationState, done: usize, of: i32) -> Progress {
     let of = u32::try_from(of).unwrap_or(0);
     let step = u32::try_from(done).unwrap_or(u32::MAX).min(of);
     let percent = match (state, of) {

@@ -5,6 +5,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::request::Workload;
+use crate::kernel::UserId;
 use crate::web::{ApiResult, Fields, FromFields, readers};
 
 /// The request for a new server, before it is checked against catalog and limits.
@@ -22,6 +23,9 @@ pub struct CreateServer {
     /// The server's display name; the host name when absent.
     #[schema(min_length = 1, max_length = 64)]
     pub name: Option<String>,
+    /// The account it is for: your own when absent. Only an admin may name another.
+    #[schema(value_type = Option<String>, example = "usr_01970000-0000-7000-8000-000000000000")]
+    pub customer_id: Option<UserId>,
 }
 
 /// What runs in the container.
@@ -70,8 +74,7 @@ const KIND: [&str; 3] = ["ctype", "container_type", "containerType"];
 
 impl FromFields for CreateServer {
     fn from_fields(mut fields: Fields<'_>) -> ApiResult<Self> {
-        // The Portal sends the customer's id; the owner is taken from the token only.
-        fields.ignore(&["customerId", "customer_id"]);
+        let customer_id = fields.optional_filled(&["customerId", "customer_id"], readers::parsed());
         let is_dev = fields.peek(&KIND).and_then(Value::as_str) == Some("dev");
         let kind = fields.required(&KIND, kind);
         let memory = fields.optional(&["memoryMiB"], whole("MiB"));
@@ -79,20 +82,20 @@ impl FromFields for CreateServer {
         let name = fields.optional(&["name"], name);
         let version = fields.required(&["version"], readers::text(1..=64));
         let short = || readers::text(1..=64);
-        let (workload, (memory_mib, cpu_cores, name)) = if is_dev {
+        let (workload, (memory_mib, cpu_cores, name, customer_id)) = if is_dev {
             let runtime = fields.required(&["runtime"], short());
-            let (_, runtime, version, memory, cores, name) =
-                fields.finish((kind, runtime, version, memory, cores, name))?;
-            (WantedWorkload::Dev { runtime, version }, (memory, cores, name))
+            let (_, runtime, version, memory, cores, name, customer) =
+                fields.finish((kind, runtime, version, memory, cores, name, customer_id))?;
+            (WantedWorkload::Dev { runtime, version }, (memory, cores, name, customer))
         } else {
             let game = fields.required(&["game"], short());
             let variant = fields.required(&["variant"], short());
             let world = fields.optional(&["world"], world);
-            let (_, game, variant, version, world, memory, cores, name) =
-                fields.finish((kind, game, variant, version, world, memory, cores, name))?;
-            (WantedWorkload::Game { game, variant, version, world }, (memory, cores, name))
+            let (_, game, variant, version, world, memory, cores, name, customer) =
+                fields.finish((kind, game, variant, version, world, memory, cores, name, customer_id))?;
+            (WantedWorkload::Game { game, variant, version, world }, (memory, cores, name, customer))
         };
-        Ok(Self { workload, memory_mib, cpu_cores, name })
+        Ok(Self { workload, memory_mib, cpu_cores, name, customer_id })
     }
 }
 

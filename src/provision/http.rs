@@ -1,17 +1,17 @@
 //! `POST /api/instances`: a customer requests a server.
 
 use actix_web::{HttpResponse, web};
-use sea_orm::DatabaseTransaction;
+use sea_orm::{DatabaseTransaction, EntityTrait};
 
 use super::create::CreateServer;
 use super::request::{ProvisionPayload, ServerRequest, Workload};
 use crate::accounts::Customer;
 use crate::audit;
 use crate::catalog::{Catalog, NotInCatalog, artifacts_for, validate_game, validate_runtime};
-use crate::db::entities::user;
+use crate::db::entities::user::{self, Role};
 use crate::instances::quota::{self, Quota};
 use crate::jobs::Work;
-use crate::kernel::Timestamp;
+use crate::kernel::{Timestamp, UserId};
 use crate::operations::idempotency::KeyUse;
 use crate::operations::{Acceptor, Order};
 use crate::standing::{self, Action, Decision, gate};
@@ -56,12 +56,30 @@ pub async fn create(
 ) -> ApiResult<HttpResponse> {
     let user = &account.user;
     let key = KeyUse::of(&key, user.id, ROUTE, &body.digest);
-    let check = async || api.check(body.value).await;
-    let decide = async |tx: &DatabaseTransaction, request: &ServerRequest| api.order(tx, user, request).await;
+    let check = async || {
+        let owner = api.owner(user, body.value.customer_id).await?;
+        Ok((owner, api.check(body.value).await?))
+    };
+    let decide = async |tx: &DatabaseTransaction, (owner, request): &(user::Model, ServerRequest)| {
+        let order = api.order(tx, owner, request).await?;
+        Ok(if owner.id == user.id { order } else { order.audited("server.create_for_customer") })
+    };
     api.acceptor.accept_checked(&(&account).into(), key.as_ref(), check, decide).await
 }
 
 impl ProvisionApi {
+    /// Whose server it becomes: the caller's own, or that of the customer whom an admin names.
+    async fn owner(&self, caller: &user::Model, named: Option<UserId>) -> ApiResult<user::Model> {
+        let Some(named) = named.filter(|named| *named != caller.id) else { return Ok(caller.clone()) };
+        match caller.role {
+            Role::Customer => Err(ApiError::new(Code::Forbidden, "You can create servers for yourself only.")),
+            Role::Admin => {
+                let found = user::Entity::find_by_id(named).one(&self.acceptor.db).await?;
+                found.ok_or_else(|| ApiError::validation(vec![field("customerId", "is not an account".to_owned())]))
+            }
+        }
+    }
+
     /// Checks the body against catalog and limits, and reports all problems together.
     async fn check(&self, body: CreateServer) -> ApiResult<ServerRequest> {
         let mut errors = Vec::new();
@@ -99,7 +117,7 @@ impl ProvisionApi {
         })
     }
 
-    /// Checks gate and quota for `user`. Requests of one user are serialized, so that two of them cannot both take the
+    /// Checks gate and quota for the owner `user`, whose own role counts: the job checks it again. Requests of one user are serialized, so that two of them cannot both take the
     /// last server of the quota.
     async fn order(
         &self,

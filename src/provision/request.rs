@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::db::entities::instance::InstanceKind;
 use crate::db::entities::operation::CancelRule;
+use crate::instances::pending::CREATE_KIND;
 use crate::jobs::{Dedup, Queue, Work};
 use crate::kernel::{UserId, VmId};
 
@@ -72,7 +73,7 @@ pub struct ProvisionPayload {
 }
 
 impl Work for ProvisionPayload {
-    const KIND: &'static str = "provision";
+    const KIND: &'static str = CREATE_KIND;
     const QUEUE: Queue = Queue::Provision;
     const MAX_STARTS: i32 = 1;
     const CANCEL: CancelRule = CancelRule::Anytime;

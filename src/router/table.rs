@@ -221,6 +221,9 @@ fn operations() -> Vec<Route> {
         post("/api/operations/{id}/cancel", Customer, Write, operations::stop)
             .summary("Cancel an operation, before it starts or between two steps")
             .answers::<Accepted>(StatusCode::ACCEPTED),
+        post("/api/operations/{id}/dismiss", Customer, Write, operations::dismiss)
+            .summary("Stop showing a failed operation among your servers")
+            .answers::<operations::Dismissed>(StatusCode::OK),
     ]
 }
 

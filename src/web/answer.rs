@@ -19,6 +19,7 @@ use super::client_request_id::{ClientRequestId, X_REQUEST_ID};
 use super::code::Code;
 use super::cors::{self, AllowedOrigins};
 use super::error::{ApiError, PROBLEM};
+use super::logged_path::logged_path;
 use super::rate_class::{MatchedRoute, RateClass};
 use crate::telemetry::HttpMetrics;
 
@@ -51,7 +52,7 @@ pub async fn wrap(
     request.extensions_mut().insert(ClientAddress(client));
     let span = tracing::info_span!("request", request.id = %name, client.address = %client);
     let method = request.method().clone();
-    let path = request.path().to_owned();
+    let path = logged_path(request.path());
     let started = Instant::now();
 
     let origin = policy.origins.allowed(request.headers());

@@ -124,6 +124,8 @@ codes! {
     StorageFull = "storage_full", SERVICE_UNAVAILABLE, After, "Storage full";
     /// More work of this kind is running than zpack accepts at a time.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, After, "Overloaded";
+    /// A newer release of zpack wrote the resource, and this process cannot read it; another one may.
+    Unreadable = "unreadable", SERVICE_UNAVAILABLE, After, "Not readable yet";
     /// The catalog of games and runtimes cannot be read, and there is no recent copy of it.
     CatalogUnavailable = "catalog_unavailable", SERVICE_UNAVAILABLE, After, "Catalog unavailable";
     /// This installation has no payment provider.

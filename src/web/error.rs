@@ -17,8 +17,12 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::code::{Code, Retry};
-use crate::db::StoreFailure;
+use super::sentence::{about_field, sentence};
+use crate::db::{ReadError, StoreFailure};
 use crate::kernel::OperationId;
+
+/// How many fields the detail of a failure explains.
+const MOST_SENTENCES: usize = 3;
 
 /// The result of a handler.
 pub type ApiResult<T> = Result<T, ApiError>;
@@ -84,9 +88,12 @@ pub struct Problem<'a> {
 impl ApiError {
     /// A failure of kind `code`, explained to the client by `detail`.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        // What an agent says is passed on unchanged (the contract of its routes).
+        let detail = if code == Code::AgentFailed { detail } else { sentence(&detail) };
         Self(Box::new(Facts {
             code,
-            detail: detail.into(),
+            detail,
             retry: code.retry(),
             operation: None,
             errors: Vec::new(),
@@ -124,13 +131,16 @@ impl ApiError {
         Self::with_errors(Code::ValidationFailed, errors)
     }
 
-    /// A failure with `code` whose detail summarizes `errors`.
+    /// A failure with `code` whose detail says for people what is wrong with the first of `errors`.
     pub fn with_errors(code: Code, errors: Vec<FieldError>) -> Self {
-        let detail = match errors.as_slice() {
-            [] => code.title().to_owned(),
-            [only] => format!("{}: {}", only.pointer, only.message),
-            [first, rest @ ..] => format!("{}: {} (and {} more)", first.pointer, first.message, rest.len()),
-        };
+        let shown = errors.iter().take(MOST_SENTENCES).map(|error| about_field(&error.pointer, &error.message));
+        let mut detail = shown.collect::<Vec<_>>().join(" ");
+        match errors.len().saturating_sub(MOST_SENTENCES) {
+            _ if errors.is_empty() => code.title().clone_into(&mut detail),
+            0 => {}
+            1 => detail.push_str(" There is one more problem."),
+            more => detail.push_str(&format!(" There are {more} more problems.")),
+        }
         let mut error = Self::new(code, detail);
         error.0.errors = errors;
         error
@@ -230,6 +240,18 @@ impl From<DbErr> for ApiError {
                     .retry_after(Duration::from_secs(30))
             }
             StoreFailure::Refused => Self::internal(error),
+        }
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Database(error) => error.into(),
+            ReadError::Unreadable { .. } => {
+                let detail = "This was written by a newer version of zpack, which is being rolled out. Please try again shortly.";
+                Self::new(Code::Unreadable, detail).retry_after(Duration::from_secs(30))
+            }
         }
     }
 }

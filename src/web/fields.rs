@@ -121,6 +121,18 @@ impl<'v> Fields<'v> {
         }
     }
 
+    /// The same; a text without a visible character counts as absent.
+    pub fn optional_filled<T>(
+        &mut self,
+        names: &[&'static str],
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Checked<Option<T>> {
+        match self.take(names) {
+            Some((name, value)) if !is_blank(value) => Checked(self.check(name, read(value)).0.map(Some)),
+            _ => Checked(Some(None)),
+        }
+    }
+
     /// A field of an update: absent keeps, `null` clears, a value sets.
     pub fn change<T>(
         &mut self,
@@ -132,6 +144,21 @@ impl<'v> Fields<'v> {
             None => Checked(Some(FieldUpdate::Keep)),
             Some(Value::Null) => Checked(Some(FieldUpdate::Clear)),
             Some(value) => Checked(self.check(name, read(value)).0.map(FieldUpdate::Set)),
+        }
+    }
+
+    /// The same; a text without a visible character clears too.
+    pub fn change_filled<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Checked<FieldUpdate<T>> {
+        match self.object.get(name) {
+            Some(value) if is_blank(value) => {
+                self.known.insert(name);
+                Checked(Some(FieldUpdate::Clear))
+            }
+            _ => self.change(name, read),
         }
     }
 
@@ -210,6 +237,11 @@ impl<'v> Fields<'v> {
             self.problem(key, "is not a field of this request");
         }
     }
+}
+
+/// Whether `value` is a text without a visible character.
+fn is_blank(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
 const MOST_REPORTED: usize = 32;

@@ -13,10 +13,12 @@ mod cors;
 mod error;
 mod fields;
 mod idempotency;
+mod logged_path;
 mod query;
 mod rate_class;
 mod rate_limit;
 pub mod readers;
+mod sentence;
 pub mod sse;
 mod strict_json;
 
@@ -32,3 +34,4 @@ pub use idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, IdempotencyKey};
 pub use query::{Page, Query};
 pub use rate_class::{Allowance, MatchedRoute, RateClass};
 pub use rate_limit::{RateLimiter, Remaining, address_key};
+pub use sentence::sentence;

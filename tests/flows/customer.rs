@@ -134,10 +134,23 @@ fn check_story(log: &[Value], id: &str) {
     let refused = messages.iter().filter(|message| message.contains("http://localhost:5173"));
     let refused: Vec<_> = refused.collect();
     assert!(refused.len() == 1 && refused[0].contains("CORS_ORIGINS"), "{refused:#?}");
+    // What any client can cause is no error.
+    let errors: Vec<_> = log.iter().filter(|line| line["level"] == "ERROR").collect();
+    assert!(errors.is_empty(), "{errors:#?}");
     // Each line has the span of the request once.
     let asked = log.iter().find(|line| line["message"].as_str().is_some_and(|text| text.starts_with("DELETE ")));
     let asked = asked.expect("a deletion");
     assert!(asked["span"]["request.id"].is_string() && asked["spans"].is_null(), "{asked}");
+}
+
+/// Sends a head that is none, and waits for the end of the connection.
+fn send_raw(origin: &str, head: &str) {
+    use std::io::{Read, Write};
+    let mut socket = std::net::TcpStream::connect(origin.trim_start_matches("http://")).expect("a connection");
+    socket.write_all(head.as_bytes()).expect("a request");
+    socket.shutdown(std::net::Shutdown::Write).expect("an end");
+    let mut answer = Vec::new();
+    let _ = socket.read_to_end(&mut answer);
 }
 
 #[test]
@@ -150,6 +163,9 @@ fn a_minecraft_server_is_created_reached_registered_again_and_deleted_completely
     {
         assert_eq!(may_call(&customer.api, origin), allowed, "{origin}");
         assert_eq!(may_call(&customer.api, origin), allowed, "{origin}");
+    }
+    for head in ["GET / HTTP/1.1\r\nHo st: x\r\n\r\n", "\u{1}\u{2}\u{3}\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"] {
+        send_raw(&customer.api, head);
     }
     let wanted = json!({ "ctype": "game", "game": "minecraft", "variant": "paper", "version": "1.21.1" });
     let made = customer.order("POST", "/api/instances", Some(&wanted));
@@ -182,7 +198,7 @@ fn a_minecraft_server_is_created_reached_registered_again_and_deleted_completely
         if left == nothing { Ok(()) } else { Err(left) }
     });
     assert_eq!(customer.ask("GET", &path, None).0, 404);
-    assert_eq!(customer.show("/api/servers"), json!({ "servers": [] }));
+    assert_eq!(customer.show("/api/servers"), json!({ "servers": [], "pending": [] }));
     running.stop();
     check_story(&dev.log(), &id);
 }

@@ -112,7 +112,7 @@ async fn a_customer_sees_their_servers_and_every_change_of_state() {
     let dev = owner.create(json!({ "ctype": "dev", "runtime": "node", "version": "22" })).await;
     worker.stop().await;
 
-    let online = json!({ "status": "running", "hostStatus": "online", "agentStatus": "running", "stale": false });
+    let online = json!({ "status": "running", "hostStatus": "online", "agentStatus": "online", "stale": false });
     let seen = owner.sees(&game, online.clone()).await;
     assert_eq!((&seen["category"], &seen["flavor"], &seen["crashCount"]), (&json!("GAME"), &json!("paper"), &json!(0)));
     assert!(seen["lastSeen"].is_string(), "{seen}");
@@ -220,13 +220,34 @@ async fn a_reused_vmid_shows_no_observations_of_the_previous_server() {
     };
     instance::Entity::insert(successor.into_active_model()).exec_without_returning(db).await.unwrap();
     let seen = owner.server(&game).await;
-    let unobserved = json!({
-        "status": "unknown", "hostStatus": "offline", "agentStatus": "unknown", "crashCount": 0, "lastSeen": null,
-        "observedAt": null, "stale": true,
+    // What its own operation had just observed.
+    let own = json!({
+        "status": "running", "hostStatus": "online", "agentStatus": "online", "crashCount": 0, "lastSeen": now,
+        "observedAt": now, "stale": false,
     });
-    for (field, value) in unobserved.as_object().unwrap() {
+    for (field, value) in own.as_object().unwrap() {
         assert_eq!(seen[field], *value, "{field}: {seen}");
     }
-    assert_eq!(owner.power(&game).await, json!({ "powerState": "unknown", "observedAt": null, "stale": true }));
+    assert_eq!(owner.power(&game).await, json!({ "powerState": "running", "observedAt": now, "stale": false }));
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_server_is_first_shown_as_its_operation_has_just_observed_it() {
+    let company = Company::start().await;
+    let door = company.door(FRESHNESS);
+    let worker = company.worker(Company::settings());
+    let owner = Owner { company: &company, door: &door, token: door.register("alice").await };
+    // Nothing polls in this test.
+    let game =
+        owner.create(json!({ "ctype": "game", "game": "minecraft", "variant": "paper", "version": "1.21.1" })).await;
+    let seen = owner.server(&game).await;
+    let expected = json!({
+        "status": "running", "hostStatus": "online", "agentStatus": "online", "agentState": "running", "stale": false,
+    });
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(seen[field], *value, "{field}: {seen}");
+    }
+    worker.stop().await;
     door.close().await;
 }

@@ -21,7 +21,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("2", "edge, placement", "ports"),
     ("3", "containers", "jobs, ports, saga"),
     ("3", "observe", "background, db, edge, jobs, ports, servers"),
-    ("3", "instances", "accounts, db, edge, observe, ports, servers, web"),
+    ("3", "instances", "accounts, db, edge, observe, operations, ports, servers, web"),
     ("3", "publishing", "accounts, background, db, edge, jobs, operations, ports, saga, servers, web"),
     ("4", "provision", "anything of layers 1 to 3"),
     ("4", "cluster", "accounts, ports, web"),

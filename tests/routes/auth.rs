@@ -254,3 +254,27 @@ async fn concurrent_registrations_of_one_name_create_one_account() {
     assert_eq!(statuses.iter().filter(|status| **status == StatusCode::CREATED).count(), 1, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == StatusCode::CONFLICT).count(), 7, "{statuses:?}");
 }
+
+#[tokio::test]
+async fn an_empty_text_is_no_text() {
+    let app = TestApp::start().await;
+    let body = json!({
+        "email": "ada@example.com", "username": "ada", "password": PASSWORD, "firstName": "", "lastName": "  ",
+        "displayName": "Ada",
+    });
+    let answer = app.post("/api/auth/register", &body).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::CREATED, "{:?}", answer.text().await);
+    let token = app.login("ada").await;
+    let names = async || {
+        let user = app.me(&token).await["user"].clone();
+        (user["firstName"].clone(), user["lastName"].clone(), user["displayName"].clone())
+    };
+    assert_eq!(names().await, (Value::Null, Value::Null, json!("Ada")));
+    let patch = |body: Value| app.request(Method::PATCH, "/api/auth/me").bearer_auth(&token).json(&body).send();
+    let cleared = patch(json!({ "firstName": "Ada", "lastName": "", "displayName": "" })).await.unwrap();
+    assert_eq!(cleared.status(), StatusCode::OK, "{:?}", cleared.text().await);
+    assert_eq!(names().await, (json!("Ada"), Value::Null, Value::Null));
+    let refused = problem(patch(json!({ "displayName": "x".repeat(129) })).await.unwrap()).await;
+    assert_eq!(refused["error"], "Display name must have 1 to 128 characters.");
+    assert_eq!(refused["errors"][0]["pointer"], "/displayName");
+}

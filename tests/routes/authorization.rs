@@ -52,6 +52,7 @@ const MATRIX: &[(&str, &str, [Verdict; 7])] = &[
     ("GET", "/api/operations/{id}", CUSTOMER),
     ("GET", "/api/operations/{id}/events", CUSTOMER),
     ("POST", "/api/operations/{id}/cancel", CUSTOMER),
+    ("POST", "/api/operations/{id}/dismiss", CUSTOMER),
     ("POST", "/api/servers/{id}/host/start", CUSTOMER),
     ("POST", "/api/servers/{id}/host/stop", CUSTOMER),
     ("POST", "/api/servers/{id}/host/restart", CUSTOMER),

@@ -220,3 +220,53 @@ async fn a_route_without_a_body_refuses_fields() {
         assert_ne!(answer["code"], "validation_failed", "{route:?}: {status} {answer}");
     }
 }
+
+/// Expects that `problem` has a text for people: sentences, in which no pointer of `errors` appears.
+fn expect_sentences(what: &str, problem: &Value) {
+    for member in ["error", "detail"] {
+        let text = problem[member].as_str().unwrap_or_else(|| panic!("{what}: {problem}"));
+        let first = text.chars().next().unwrap();
+        assert!(!first.is_lowercase() && first != '/' && first != '?' && first != '`', "{what}: {text}");
+        assert!(text.ends_with(['.', '!', '?']), "{what}: {text}");
+        for error in problem["errors"].as_array().into_iter().flatten() {
+            let pointer = error["pointer"].as_str().unwrap();
+            assert!(pointer.len() < 2 || !text.contains(pointer), "{what}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_is_a_sentence_for_people() {
+    let scene = Scene::start().await;
+    let mut compared = 0;
+    for (route, forms) in scene.with_body() {
+        let mut bodies = vec![json!({}), json!({ "colour": "red" }), json!({ "a/b": 1, "c": 2, "d": 3, "e": 4 })];
+        for form in forms {
+            for (name, property) in &form.properties {
+                let values = samples(property).into_iter().filter(|(_, refused)| *refused).map(|(value, _)| value);
+                bodies.extend(values.chain([json!([]), json!({})]).map(|value| {
+                    let mut body = form.chosen_by.clone();
+                    body.insert(name.clone(), value);
+                    Value::Object(body)
+                }));
+            }
+        }
+        for body in bodies {
+            let (status, answer) = scene.send(&route, &body).await;
+            if status.is_client_error() {
+                expect_sentences(&format!("{route:?} with {body}"), &answer);
+                compared += 1;
+            }
+        }
+    }
+    for route in routes().into_iter().filter(|route| route.method.as_str() == "GET") {
+        let request = scene.app.get(&format!("{}?colour=red&limit=x", path(&route))).bearer_auth(&scene.customer);
+        let answer = request.send().await.unwrap();
+        scene.app.clock.advance(std::time::Duration::from_secs(60));
+        if answer.status().is_client_error() {
+            expect_sentences(&format!("{route:?}"), &answer.json().await.unwrap());
+            compared += 1;
+        }
+    }
+    assert!(compared > 100, "{compared}");
+}

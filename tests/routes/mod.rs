@@ -16,6 +16,7 @@ mod health;
 mod instances;
 mod metrics;
 mod operations;
+mod pending;
 mod progress;
 mod proxy_status;
 mod servers;

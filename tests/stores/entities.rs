@@ -80,6 +80,7 @@ fn operation(id: OperationId, state: OperationState, dedup_key: Option<&str>) ->
         started_at: None,
         finished_at: None,
         event_seq: 0,
+        dismissed_at: None,
     }
 }
 

@@ -16,6 +16,7 @@ use zpack::roles::worker::host;
 use zpack::servers::store;
 
 use super::lifecycle::Idle;
+use crate::support::app::{AppOptions, TestApp, problem};
 use crate::support::company::Company;
 use crate::support::{PrivateRedis, TestDb, lists_at, on_every_database, rows};
 
@@ -23,6 +24,7 @@ on_every_database!(
     operations_of_a_newer_release_stop_no_recovery_and_no_sweep,
     debts_of_a_newer_release_stop_no_other_debt,
     servers_of_a_newer_release_stop_no_list,
+    an_operation_of_a_newer_release_is_a_clear_problem_and_is_counted,
 );
 
 /// More than any of the lists under test reads at a time.
@@ -161,4 +163,36 @@ async fn servers_of_a_newer_release_stop_no_list(test: TestDb) {
     assert_eq!(numbers(store::list_unsettled(db, 10).await.unwrap()), expected);
     let skipped = db::skipped_rows().into_iter().find(|(table, _)| *table == "instances");
     assert!(skipped.is_some_and(|(_, count)| count >= 2), "{skipped:?}");
+}
+
+async fn an_operation_of_a_newer_release_is_a_clear_problem_and_is_counted(test: TestDb) {
+    let db = &test.db;
+    let queued = rows::queued(Queue::Provision, "repair", earlier(db::now(db).await.unwrap()));
+    let newer = store_newer(&test, &queued).await;
+    let of_newer = "UPDATE operations SET state = 'newer' WHERE id = '";
+    db.execute_unprepared(&format!("{of_newer}{newer}'")).await.unwrap();
+    let skipped = |table: &str| {
+        let all = db::skipped_rows();
+        all.iter().find(|(name, _)| *name == table).map_or(0, |(_, count)| *count)
+    };
+    let before = skipped("operations");
+    let (app, root) = {
+        let app = TestApp::start_on(test, AppOptions::default());
+        let root = app.admin("root").await;
+        (app, root)
+    };
+    for (method, path) in [("GET", ""), ("GET", "/events"), ("POST", "/cancel")] {
+        let request = app.request(method.parse().unwrap(), &format!("/api/operations/{newer}{path}"));
+        let body = problem(request.bearer_auth(&root).send().await.unwrap()).await;
+        assert_eq!(body["code"], "unreadable", "{method} {path}: {body}");
+        assert!(body["error"].as_str().unwrap().contains("newer"), "{body}");
+    }
+    assert!(skipped("operations") >= before + 3, "they are counted");
+    let page = app.get("/api/operations").bearer_auth(&root).send().await.unwrap();
+    assert_eq!(page.status().as_u16(), 200);
+
+    // In the queue: one of them has a state that belongs to no queue, and another release's kind is no obstacle.
+    let unreadable = zpack::jobs::unreadable_rows(&app.database.db).await.unwrap();
+    assert_eq!(unreadable, u64::try_from(MANY * 4).unwrap());
+    app.stop().await;
 }

@@ -46,6 +46,7 @@ pub fn queued(queue: Queue, kind: &str, at: Timestamp) -> operation::Model {
         started_at: None,
         finished_at: None,
         event_seq: 0,
+        dismissed_at: None,
     }
 }
 

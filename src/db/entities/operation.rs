@@ -170,6 +170,8 @@ pub struct Model {
     pub finished_at: Option<Timestamp>,
     /// The number of its last progress event.
     pub event_seq: i32,
+    /// When its owner asked not to see its failure any more.
+    pub dismissed_at: Option<Timestamp>,
 }
 
 /// No relations: queries join by hand where they need it.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::sea_query::{Expr, ExprTrait, IntoCondition, Order, Query, SimpleExpr};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    QuerySelect,
 };
 use serde::Serialize;
 
@@ -16,6 +17,7 @@ use crate::jobs::ClaimPurpose;
 use crate::jobs::queue::Queue;
 use crate::kernel::{Timestamp, VmId};
 
+use super::claim::readable;
 use super::owner::in_progress_of;
 use super::sweeper::startable_for;
 
@@ -75,6 +77,26 @@ fn dead() -> [SimpleExpr; 3] {
             .eq(OperationState::Queued)
             .and(Expr::col(operation::Column::Starts).gte(Expr::col(operation::Column::MaxStarts))),
     ]
+}
+
+/// How many unfinished operations of all queues this release cannot read: it leaves them to the release that wrote them.
+pub async fn unreadable_rows(db: &DatabaseConnection) -> Result<u64, DbErr> {
+    let unfinished = [OperationState::Queued, OperationState::Running];
+    let mut unreadable = 0;
+    for of_queue in [
+        Condition::all().add(operation::Column::State.is_in(unfinished)),
+        Condition::all()
+            .add(operation::Column::Unwind.is_in([UndoState::Due, UndoState::Running]))
+            .add(operation::Column::State.is_not_in(unfinished)),
+    ] {
+        unreadable += operation::Entity::find()
+            .filter(operation::Column::Queue.is_in(Queue::ALL.iter().map(|queue| queue.as_str())))
+            .filter(of_queue)
+            .filter(readable().not())
+            .count(db)
+            .await?;
+    }
+    Ok(unreadable)
 }
 
 /// The status of every queue, in the order of [`Queue::ALL`].

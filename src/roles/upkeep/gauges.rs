@@ -1,16 +1,18 @@
 //! Reads the stores into the gauges of the process, so that a scrape waits for no store.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::{DatabaseConnection, DbErr, EntityName};
 use tokio_util::sync::CancellationToken;
 
 use crate::background::{PassError, Report, Schedule, Task, TaskName};
 use crate::db;
 use crate::db::entities::debt::DebtKind;
+use crate::db::entities::operation;
 use crate::edge::Target;
-use crate::jobs::{Lists, Queue, queue_statuses, redis_memory};
+use crate::jobs::{Lists, Queue, queue_statuses, redis_memory, unreadable_rows};
 use crate::kernel::{Clock, Timestamp};
 use crate::publishing::blocked;
 use crate::teardown::debts::open_debts;
@@ -85,7 +87,12 @@ pub async fn read_database(db: &DatabaseConnection, metrics: &StoreMetrics) -> R
         set(QueueGauge::Dead, status.dead);
         set(QueueGauge::Debts, status.debts);
     }
+    // Those of a queue are filtered in SQL, so that they do not fill its lists.
+    let mut skipped = BTreeMap::from([(operation::Entity.table_name(), unreadable_rows(db).await?)]);
     for (table, count) in db::skipped_rows() {
+        *skipped.entry(table).or_default() += count;
+    }
+    for (table, count) in skipped {
         metrics.skipped(table, count);
     }
     let open = open_debts(db).await?;

@@ -3,6 +3,7 @@
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
 use crate::db::entities::instance;
+use crate::db::{self, ReadError};
 use crate::kernel::{Hostname, OperationId, UserId, VmId};
 
 /// The server `vmid`.
@@ -15,12 +16,9 @@ pub async fn find_owned(
     db: &impl ConnectionTrait,
     owner: UserId,
     vmid: VmId,
-) -> Result<Option<instance::Model>, DbErr> {
-    instance::Entity::find()
-        .filter(instance::Column::Vmid.eq(vmid))
-        .filter(instance::Column::UserId.eq(owner))
-        .one(db)
-        .await
+) -> Result<Option<instance::Model>, ReadError> {
+    let found = instance::Entity::find().filter(instance::Column::Vmid.eq(vmid));
+    db::readable_one(found.filter(instance::Column::UserId.eq(owner)), db).await
 }
 
 /// The server that `operation` made.

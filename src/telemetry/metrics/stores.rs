@@ -107,7 +107,7 @@ impl StoreMetrics {
             skipped: book.gauge(
                 "rows_skipped",
                 &["table"],
-                "Rows that this process could not read and skipped since it started",
+                "Rows that this process could not read and skipped since it started, and unfinished operations of a newer release",
                 Family::default(),
             ),
             debts: book.gauge("debts_open", &["kind"], "Open debts", Family::default()),

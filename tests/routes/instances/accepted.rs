@@ -4,8 +4,9 @@ use reqwest::{Method, StatusCode};
 use sea_orm::{ActiveModelTrait, EntityTrait, Set};
 use serde_json::{Value, json};
 use zpack::db::entities::operation::OperationState;
+use zpack::db::entities::standing::{self, StandingState};
 use zpack::db::entities::{operation, operation_step};
-use zpack::kernel::OperationId;
+use zpack::kernel::{OperationId, UserId};
 
 use super::{Traces, begun, create, keyed, paper, with};
 use crate::support::app::{TestApp, problem};
@@ -16,7 +17,7 @@ async fn creating_is_answered_202_with_the_operation() {
     let token = app.register("alice").await;
     let asked = with(
         paper(),
-        json!({ "customerId": "usr_somebody_else", "name": "My server", "world": "my_world", "memoryMiB": 512.0 }),
+        json!({ "customerId": app.id_of(&token).await, "name": "My server", "world": "my_world", "memoryMiB": 512.0 }),
     );
     let answer = create(&app, &token).json(&asked).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
@@ -149,4 +150,57 @@ async fn an_equal_request_without_a_key_gets_the_unfinished_operation() {
     ended.update(db).await.unwrap();
     assert_ne!(begun(create(&app, &token).json(&paper()).send().await.unwrap()).await, first);
     assert_ne!(begun(keyed(&app, &token, "key").json(&paper()).send().await.unwrap()).await, first);
+}
+
+#[tokio::test]
+async fn an_admin_creates_for_a_customer_and_a_customer_for_themselves() {
+    let app = TestApp::start().await;
+    let (alice, bob, root) = (app.register("alice").await, app.register("bob").await, app.admin("root").await);
+    let (alices, bobs) = (app.id_of(&alice).await, app.id_of(&bob).await);
+    let owner = async |id: &str| {
+        let id: OperationId = id.parse().unwrap();
+        operation::Entity::find_by_id(id).one(&app.database.db).await.unwrap().unwrap().user_id.unwrap()
+    };
+    let made = begun(create(&app, &root).json(&with(paper(), json!({ "customerId": alices }))).send().await.unwrap());
+    let made = made.await;
+    assert_eq!(owner(&made).await, alices);
+    let seen = app.get(&format!("/api/operations/{made}")).bearer_auth(&alice).send().await.unwrap();
+    assert_eq!(seen.status(), StatusCode::OK, "it is the operation of the customer");
+    for nothing in [json!(""), Value::Null] {
+        let body = with(paper(), json!({ "customerId": nothing }));
+        assert_eq!(
+            owner(&begun(create(&app, &root).json(&body).send().await.unwrap()).await).await,
+            app.id_of(&root).await
+        );
+    }
+    let unknown = UserId::generate();
+    for (token, customer, code) in [
+        (&alice, json!(bobs), "forbidden"),
+        (&alice, json!(unknown), "forbidden"),
+        (&root, json!(unknown), "validation_failed"),
+        (&root, json!("alice"), "validation_failed"),
+        (&root, json!(12), "validation_failed"),
+    ] {
+        let answer = create(&app, token).json(&with(paper(), json!({ "customerId": customer }))).send().await.unwrap();
+        let body = problem(answer).await;
+        assert_eq!(body["code"], code, "{customer}: {body}");
+        if code == "validation_failed" {
+            assert_eq!(body["errors"][0]["pointer"], "/customerId", "{body}");
+        }
+    }
+    // The right of the customer decides, not that of the admin.
+    standing::ActiveModel {
+        user_id: Set(bobs),
+        state: Set(StandingState::Suspended),
+        manual_hold: Set(false),
+        reason: Set(None),
+        since: Set(app.clock.now()),
+        version: Set(1),
+        updated_at: Set(app.clock.now()),
+    }
+    .insert(&app.database.db)
+    .await
+    .unwrap();
+    let answer = create(&app, &root).json(&with(paper(), json!({ "customerId": bobs }))).send().await.unwrap();
+    assert_eq!(problem(answer).await["code"], "billing_suspended");
 }
