@@ -105,6 +105,15 @@ pub struct ContainerConfig {
     pub template: bool,
 }
 
+/// A network interface of a running container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its MAC address in upper case, such as `02:C5:5D:81:F2:CB`.
+    pub mac: String,
+    /// Its addresses without link-local ones, IPv4 first.
+    pub addresses: Vec<IpAddr>,
+}
+
 /// Creates a container from a template.
 #[derive(Clone, Debug, Serialize)]
 pub struct CloneRequest {
@@ -334,8 +343,9 @@ pub trait Hypervisor: Send + Sync {
     /// The power state as the container's node reports it now.
     async fn power(&self, node: &NodeName, vmid: VmId) -> Result<PowerState, HypervisorError>;
 
-    /// The addresses of a running container, without loopback and link-local addresses; empty while it has none.
-    async fn addresses(&self, node: &NodeName, vmid: VmId) -> Result<Vec<IpAddr>, HypervisorError>;
+    /// The network interfaces of a running container except its loopback, also those that something inside it made; none
+    /// while it is off.
+    async fn interfaces(&self, node: &NodeName, vmid: VmId) -> Result<Vec<Interface>, HypervisorError>;
 
     /// Starts cloning a template.
     async fn clone_container(&self, request: &CloneRequest) -> Result<Task, HypervisorError>;

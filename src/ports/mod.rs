@@ -18,6 +18,6 @@ pub use dns_zone::{
 pub use game_proxy::{BridgeSecret, GameProxy, ProxyEntry, ProxyError, ProxyListing, Unregistered};
 pub use hypervisor::{
     CloneRequest, ContainerConfig, ContainerSettings, ContainerSummary, Hypervisor, HypervisorError, HypervisorVersion,
-    Node, NodeName, PowerState, Started, Task, TaskEnd, TaskState,
+    Interface, Node, NodeName, PowerState, Started, Task, TaskEnd, TaskState,
 };
 pub use status_ping::{Ping, PingReport, PingTarget, StatusPing};

@@ -50,6 +50,10 @@ impl Provisioning {
         decided(self.hostname.clone(), "a host name")
     }
 
+    pub(super) fn decided_mac(&self) -> Result<String, StepError> {
+        decided(self.mac.clone(), "a MAC address")
+    }
+
     pub(super) fn decided_template(&self) -> Result<VmId, StepError> {
         decided(self.template, "a template")
     }

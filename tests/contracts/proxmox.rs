@@ -1,5 +1,6 @@
 //! The hypervisor client against the simulated cluster: the cases of docs/contracts/proxmox.md 17.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -107,7 +108,7 @@ async fn a_container_is_created_used_and_destroyed_on_every_release() {
             assert!(net0.split(',').any(|field| field == part), "{net0} lacks {part}");
         }
 
-        assert!(proxmox.addresses(&node, ct).await.unwrap().is_empty(), "{profile}: it is off");
+        assert!(proxmox.interfaces(&node, ct).await.unwrap().is_empty(), "{profile}: it is off");
         assert_eq!(proxmox.stop(&node, ct).await.unwrap(), Started::AlreadyThere);
         rig.started(proxmox.start(&node, ct).await.unwrap()).await;
         assert_eq!(proxmox.power(&node, ct).await.unwrap(), PowerState::Running);
@@ -117,8 +118,10 @@ async fn a_container_is_created_used_and_destroyed_on_every_release() {
             let mut tick = tokio::time::interval(Duration::from_millis(10));
             loop {
                 tick.tick().await;
-                if let [first, ..] = proxmox.addresses(&node, ct).await.unwrap().as_slice() {
-                    return *first;
+                let interfaces = proxmox.interfaces(&node, ct).await.unwrap();
+                let ours = interfaces.iter().find(|interface| interface.mac == "BC:24:11:0A:0B:0C").unwrap();
+                if let [first, IpAddr::V6(_)] = *ours.addresses {
+                    return first;
                 }
             }
         });
@@ -333,12 +336,12 @@ async fn pending_options_are_named_until_the_restart() {
     rig.world.shutdown().await.unwrap();
 }
 
-/// Case 20: no list, a list without addresses, and loopback or link-local addresses all count as no address.
+/// Case 20: no list, a list without addresses, and loopback or link-local addresses all mean no address.
 #[tokio::test]
 async fn a_container_without_an_address_has_none() {
     let rig = Rig::new(PveProfile::V8_3).await;
     rig.clone_to(5001).await;
-    assert!(rig.proxmox.addresses(&pve1(), vmid(5001)).await.unwrap().is_empty(), "it is off");
+    assert!(rig.proxmox.interfaces(&pve1(), vmid(5001)).await.unwrap().is_empty(), "it is off");
     let bodies = [
         json!({ "data": null }),
         json!({ "data": [{ "name": "lo", "inet": "127.0.0.1/8" }, { "name": "eth0", "hwaddr": "BC:24:11:00:00:01" }] }),
@@ -347,7 +350,8 @@ async fn a_container_without_an_address_has_none() {
     for body in bodies {
         rig.fault(json!({ "peer": "proxmox", "method": "GET", "path": "*/interfaces", "when": "before",
             "action": "status", "status": 200, "body": body.to_string() }));
-        assert!(rig.proxmox.addresses(&pve1(), vmid(5001)).await.unwrap().is_empty(), "{body}");
+        let interfaces = rig.proxmox.interfaces(&pve1(), vmid(5001)).await.unwrap();
+        assert!(interfaces.iter().all(|interface| interface.addresses.is_empty()), "{body}");
     }
     rig.world.shutdown().await.unwrap();
 }

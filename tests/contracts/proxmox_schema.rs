@@ -30,7 +30,7 @@ async fn every_request() -> Vec<Seen> {
     let _ = client.vmid_is_free(ct).await;
     let _ = client.config(&node, ct).await;
     let _ = client.power(&node, ct).await;
-    let _ = client.addresses(&node, ct).await;
+    let _ = client.interfaces(&node, ct).await;
     let _ = client.clone_is_running(&node, vmid(9000)).await;
     let _ = client.start(&node, ct).await;
     let _ = client.stop(&node, ct).await;

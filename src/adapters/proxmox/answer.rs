@@ -8,7 +8,7 @@ use super::loose::{field, filled, flag, scalar, small, text, whole};
 use super::refusal::Refusal;
 use crate::adapters::answer::Answer;
 use crate::kernel::VmId;
-use crate::ports::{ContainerConfig, ContainerSummary, HypervisorVersion, Node, NodeName, PowerState};
+use crate::ports::{ContainerConfig, ContainerSummary, HypervisorVersion, Interface, Node, NodeName, PowerState};
 
 /// Why an answer is unreadable.
 pub(super) type Unreadable = String;
@@ -132,26 +132,30 @@ pub(super) fn pending(data: &Value) -> Result<Vec<String>, Unreadable> {
     Ok(rows(data)?.iter().filter(waits).filter_map(|row| filled(row, "key")).collect())
 }
 
-/// The addresses of all interfaces except `lo`, IPv4 first. A stopped container has `null` instead of a list, and one
-/// that waits for DHCP has interfaces without addresses.
-pub(super) fn addresses(data: &Value) -> Result<Vec<IpAddr>, Unreadable> {
+/// All interfaces except `lo`. A stopped container has `null` instead of a list, and one that waits for DHCP has interfaces
+/// without addresses.
+pub(super) fn interfaces(data: &Value) -> Result<Vec<Interface>, Unreadable> {
     if data.is_null() {
         return Ok(Vec::new());
     }
-    let mut found: Vec<IpAddr> = Vec::new();
-    for interface in rows(data)?.iter().filter(|row| text(row, "name").as_deref() != Some("lo")) {
-        // This key has every address; before 8.4 there is only the last one of each kind.
-        let listed = field(interface, "ip-addresses").and_then(Value::as_array);
-        let listed = listed.into_iter().flatten().filter_map(|entry| text(entry, "ip-address"));
-        let single = ["inet", "inet6"].iter().filter_map(|kind| text(interface, kind));
-        for address in listed.chain(single).filter_map(|written| plain_address(&written)) {
-            if is_reachable(address) && !found.contains(&address) {
-                found.push(address);
-            }
+    let others = rows(data)?.iter().filter(|row| text(row, "name").as_deref() != Some("lo"));
+    Ok(others.map(interface).collect())
+}
+
+fn interface(row: &Value) -> Interface {
+    let mac = filled(row, "hwaddr").or_else(|| filled(row, "hardware-address")).unwrap_or_default();
+    // This key has every address; before 8.4 there is only the last one of each kind.
+    let listed = field(row, "ip-addresses").and_then(Value::as_array);
+    let listed = listed.into_iter().flatten().filter_map(|entry| text(entry, "ip-address"));
+    let single = ["inet", "inet6"].iter().filter_map(|kind| text(row, kind));
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for address in listed.chain(single).filter_map(|written| plain_address(&written)) {
+        if is_reachable(address) && !addresses.contains(&address) {
+            addresses.push(address);
         }
     }
-    found.sort_by_key(IpAddr::is_ipv6);
-    Ok(found)
+    addresses.sort_by_key(IpAddr::is_ipv6);
+    Interface { mac: mac.to_ascii_uppercase(), addresses }
 }
 
 fn plain_address(written: &str) -> Option<IpAddr> {

@@ -113,20 +113,27 @@ fn a_configuration_is_read_with_text_or_number_values() {
 }
 
 #[test]
-fn addresses_are_found_in_old_and_new_shapes() {
-    let found = |data: Value| -> Vec<String> { addresses(&data).unwrap().iter().map(IpAddr::to_string).collect() };
+fn interfaces_are_read_in_old_and_new_shapes() {
+    let found = |data: Value| -> Vec<(String, Vec<String>)> {
+        let texts = |addresses: &[IpAddr]| addresses.iter().map(IpAddr::to_string).collect();
+        interfaces(&data).unwrap().into_iter().map(|one| (one.mac, texts(&one.addresses))).collect()
+    };
+    let one = |mac: &str, addresses: &[&str]| (mac.to_owned(), addresses.iter().map(|&text| text.to_owned()).collect());
     assert!(found(Value::Null).is_empty(), "a container that is off");
-    assert!(found(json!([{ "name": "eth0", "hwaddr": "BC:24:11:00:00:01" }])).is_empty(), "waiting for DHCP");
+    let waiting = found(json!([{ "name": "eth0", "hwaddr": "bc:24:11:00:00:01" }]));
+    assert_eq!(waiting, [one("BC:24:11:00:00:01", &[])], "waiting for DHCP");
 
     let old = json!([
         { "name": "lo", "inet": "127.0.0.1/8", "inet6": "::1/128" },
-        { "name": "eth0", "inet6": "fe80::be24:11ff:fe00:1/64", "inet": "127.77.3.2/24" },
+        { "name": "eth0", "hwaddr": "bc:24:11:00:00:01", "inet6": "fe80::be24:11ff:fe00:1/64", "inet": "127.77.3.2/24" },
+        { "name": "docker0", "hwaddr": "02:42:5f:1a:9c:3e", "inet": "172.17.0.1/16" },
     ]);
-    assert_eq!(found(old), ["127.77.3.2"]);
+    let expected = [one("BC:24:11:00:00:01", &["127.77.3.2"]), one("02:42:5F:1A:9C:3E", &["172.17.0.1"])];
+    assert_eq!(found(old), expected);
 
     let new = json!([
         { "name": "lo", "ip-addresses": [{ "ip-address": "127.0.0.1", "ip-address-type": "inet", "prefix": 8 }] },
-        { "name": "eth0", "inet": "10.0.4.17/22", "ip-addresses": [
+        { "name": "eth0", "hardware-address": "bc:24:11:00:00:01", "inet": "10.0.4.17/22", "ip-addresses": [
             { "ip-address": "fe80::1", "ip-address-type": "inet6", "prefix": "64" },
             { "ip-address": "2001:db8::7", "ip-address-type": "inet6", "prefix": 64 },
             { "ip-address": "169.254.7.7", "ip-address-type": "inet", "prefix": 16 },
@@ -135,7 +142,7 @@ fn addresses_are_found_in_old_and_new_shapes() {
             { "ip-address": null },
         ]},
     ]);
-    assert_eq!(found(new), ["10.0.4.16", "10.0.4.17", "2001:db8::7"]);
+    assert_eq!(found(new), [one("BC:24:11:00:00:01", &["10.0.4.16", "10.0.4.17", "2001:db8::7"])]);
 }
 
 #[test]
@@ -191,7 +198,7 @@ proptest! {
     #[test]
     fn no_document_makes_a_reader_panic(data in any_json(), status in 200u16..600) {
         let _ = (version(&data), nodes(&data), containers(&data), config(&data), power(&data));
-        let _ = (addresses(&data), any_running(&data), super::super::task::state(&data));
+        let _ = (interfaces(&data), any_running(&data), super::super::task::state(&data));
         let _ = open(&answer(status, None, &data.to_string()));
     }
 

@@ -16,8 +16,6 @@ mod settings;
 mod task;
 mod upid;
 
-use std::net::IpAddr;
-
 use async_trait::async_trait;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -35,7 +33,7 @@ use self::upid::Upid;
 use crate::kernel::{Clock, VmId};
 use crate::ports::{
     CloneRequest, ContainerConfig, ContainerSettings, ContainerSummary, Hypervisor, HypervisorError, HypervisorVersion,
-    Node, NodeName, PowerState, Started, Task, TaskState,
+    Interface, Node, NodeName, PowerState, Started, Task, TaskState,
 };
 
 /// The hypervisor cluster behind its API.
@@ -128,8 +126,8 @@ impl Hypervisor for Proxmox {
         self.client.ask(request::power(node, vmid), |data| Ok(answer::power(data))).await
     }
 
-    async fn addresses(&self, node: &NodeName, vmid: VmId) -> Result<Vec<IpAddr>, HypervisorError> {
-        self.client.ask(request::interfaces(node, vmid), answer::addresses).await
+    async fn interfaces(&self, node: &NodeName, vmid: VmId) -> Result<Vec<Interface>, HypervisorError> {
+        self.client.ask(request::interfaces(node, vmid), answer::interfaces).await
     }
 
     async fn clone_container(&self, wanted: &CloneRequest) -> Result<Task, HypervisorError> {

@@ -170,7 +170,8 @@ pub fn digest(container: &Container) -> String {
     hex::encode(hash.finalize()).chars().take(40).collect()
 }
 
-/// The network interfaces; none for a stopped container.
+/// The network interfaces; none for a stopped container. As in a template with Docker on a network that announces an IPv6
+/// prefix: the bridge of Docker has an address from the start, and the interface an IPv6 address before DHCP answers.
 pub fn interfaces(container: &Container, profile: PveProfile) -> Value {
     let Some(run) = &container.run else { return Value::Null };
     let loopback = address_row("lo", "00:00:00:00:00:00", &[("127.0.0.1", 8), ("::1", 128)], profile);
@@ -179,11 +180,12 @@ pub fn interfaces(container: &Container, profile: PveProfile) -> Value {
     let name = net.get("name").unwrap_or("eth0").to_owned();
     let address = container.address().filter(|_| run.addressed).map(|address| address.to_string());
     let prefix = net.get("ip").and_then(|ip| ip.split_once('/')).and_then(|(_, prefix)| prefix.parse().ok());
-    let mut addresses = vec![("fe80::be24:11ff:fe00:1", 64)];
+    let mut addresses = vec![("fe80::be24:11ff:fe00:1", 64), ("2001:db8:6:4:be24:11ff:fe00:1", 64)];
     if let Some(address) = &address {
         addresses.push((address.as_str(), prefix.unwrap_or(Network::PREFIX)));
     }
-    json!([loopback, address_row(&name, &mac, &addresses, profile)])
+    let docker = address_row("docker0", "02:42:5f:1a:9c:3e", &[("172.17.0.1", 16)], profile);
+    json!([loopback, address_row(&name, &mac, &addresses, profile), docker])
 }
 
 fn address_row(name: &str, mac: &str, addresses: &[(&str, u8)], profile: PveProfile) -> Value {

@@ -192,10 +192,12 @@ pub fn i7_effects_of(facts: &Facts, row: &operation::Model) -> Vec<Violation> {
     let held = facts.reservations.iter().filter(|held| held.state != ReservationState::Released);
     let reserved = held.filter(|held| held.operation_id == id).count();
     let counts = (containers.len(), servers.len(), reserved);
-    if row.state == OperationState::Succeeded {
+    // What has committed keeps its server, also when it fails because its owner vanished too often.
+    if row.state == OperationState::Succeeded || (row.committed && row.state == OperationState::Failed) {
         let same = containers.iter().zip(&servers).all(|(container, s)| container.vmid == i64::from(s.vmid.get()));
         if counts != (usize::from(!facts.removed.contains(&id)), 1, 1) || !same {
-            broken.push(violation("I7", format!("{id} succeeded with {counts:?} containers, servers, numbers")));
+            let what = format!("{id} is {} with {counts:?} containers, servers, numbers", row.state);
+            broken.push(violation("I7", what));
         }
         let port = facts.ports.iter().filter(|port| port.operation_id == id && port.state == PortState::Held).count();
         let has_port = |server: &instance::Model| server.kind == InstanceKind::Game && needs_port(&server.software);
