@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sea_orm::sqlx::{self, Connection, Executor};
+use sea_orm::sqlx::{self, Connection, Executor, PgConnection};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr};
 use tracing::log::LevelFilter;
 
@@ -132,7 +133,7 @@ fn postgres(options: &mut ConnectOptions) {
             ("TimeZone", "UTC"),
             ("default_transaction_isolation", "read committed"),
             ("lock_timeout", "10s"),
-            // A rollback outside a transaction is a warning, and every returned connection is rolled back.
+            // A rollback outside a transaction is a warning.
             ("client_min_messages", "error"),
             // A worker that died in a transaction must not hold its locks for ever.
             ("idle_in_transaction_session_timeout", "15s"),
@@ -140,7 +141,7 @@ fn postgres(options: &mut ConnectOptions) {
     });
     options.map_sqlx_postgres_pool_opts(|pool| {
         let pool = pool.before_acquire(|connection, about| Box::pin(probe(connection, about.idle_for)));
-        pool.after_release(|connection, _| Box::pin(reset(connection.execute("ROLLBACK"))))
+        pool.after_release(|connection, _| Box::pin(settle(connection)))
     });
 }
 
@@ -162,13 +163,26 @@ fn mariadb(options: &mut ConnectOptions) {
     });
 }
 
-/// Whether a returned connection works and is in no transaction.
+/// Whether a returned connection of PostgreSQL works and is in no transaction.
 ///
-/// A future may be dropped while its `BEGIN` is under way. sqlx 0.9.0 then returns the connection without knowing of
-/// the transaction (launchbadge/sqlx issues 4385 and 4393), and the next borrower's writes would be answered and rolled
-/// back. So every connection is rolled back on return; outside a transaction that changes nothing. The pool pings too,
-/// but without a limit: each connection that was in use when the network failed would be missing until the kernel drops
-/// it.
+/// Every transaction is begun by [`begin`](super::begin()), which is not dropped half way, and rolled back when it is
+/// dropped: this leaves answers that the connection has not read yet. They are awaited here, because the pool, which pings
+/// every returned connection, does that without a limit: each connection that was in use when the network failed would be
+/// missing until the kernel drops it. A connection without such answers costs no round trip here.
+async fn settle(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    match connection.flush().now_or_never() {
+        Some(settled) => settled?,
+        None => _ = in_time(connection.execute("ROLLBACK")).await?,
+    }
+    Ok(!connection.is_in_transaction())
+}
+
+/// Whether a returned connection of MariaDB works and is in no transaction.
+///
+/// A future may be dropped while a statement is under way. sqlx 0.9.0 then returns the connection without knowing of its
+/// transaction (launchbadge/sqlx issues 4385 and 4393), and the next borrower's writes would be answered and rolled back.
+/// So every connection is rolled back on return; outside a transaction that changes nothing. The pool pings too, but
+/// without a limit.
 async fn reset<T>(rollback: impl Future<Output = Result<T, sqlx::Error>>) -> Result<bool, sqlx::Error> {
     in_time(rollback).await.map(|_| true)
 }

@@ -7,6 +7,8 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 
+use tracing::Instrument;
+
 use super::store_failure::StoreFailure;
 use crate::kernel::{Backoff, Failure};
 
@@ -15,13 +17,19 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// Begins a transaction. Its isolation level is that of the session, read committed (see
 /// [`connect`](super::connect())). On SQLite it locks the database for writing immediately, because a transaction that
 /// reads first and writes later can fail.
+///
+/// The beginning is a task of its own, so that a caller that is dropped meanwhile does not leave a connection inside a
+/// transaction of which the pool does not know (launchbadge/sqlx issues 4385 and 4393): it is rolled back instead.
 pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     let sqlite_transaction_mode = match db.get_database_backend() {
         DbBackend::Sqlite => Some(SqliteTransactionMode::Immediate),
         _ => None,
     };
     let options = TransactionOptions { isolation_level: None, access_mode: None, sqlite_transaction_mode };
-    db.begin_with_options(options).await
+    let db = db.clone();
+    let beginning = async move { db.begin_with_options(options).await };
+    let ended = |_| DbErr::Custom("the process ends before the transaction begins".to_owned());
+    tokio::spawn(beginning.in_current_span()).await.map_err(ended)?
 }
 
 /// Whether the error reports a duplicate value in a unique column.

@@ -3,6 +3,7 @@
 mod again;
 mod deadlines;
 mod panics;
+mod round_trips;
 
 use sea_orm::{ActiveValue::Set, EntityTrait};
 use zpack::db;

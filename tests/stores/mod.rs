@@ -25,4 +25,5 @@ mod redis;
 mod retention;
 pub mod servers;
 mod sessions;
+mod slots;
 mod transactions;

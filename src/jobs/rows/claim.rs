@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, Query, SimpleExpr};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
 };
@@ -16,7 +16,8 @@ use crate::jobs::registry::Registry;
 use crate::jobs::settings::JobSettings;
 use crate::kernel::{OperationId, WorkerId};
 
-use super::slots;
+use super::one_statement::Update;
+use super::{one_statement, slots};
 
 /// An operation that this worker owns until its lease ends.
 #[derive(Clone, Debug)]
@@ -25,6 +26,21 @@ pub struct Claimed {
     pub operation: operation::Model,
     /// The purpose of the claim.
     pub purpose: ClaimPurpose,
+}
+
+impl Claimed {
+    /// A row that was just claimed: only a run makes it running.
+    fn of(operation: operation::Model) -> Self {
+        let purpose = match operation.state {
+            OperationState::Running => ClaimPurpose::Run,
+            OperationState::Queued
+            | OperationState::Succeeded
+            | OperationState::Failed
+            | OperationState::Cancelled
+            | OperationState::Stale => ClaimPurpose::Undo,
+        };
+        Self { operation, purpose }
+    }
 }
 
 /// The result of a claim.
@@ -49,8 +65,16 @@ pub async fn claim(
     registry: &Registry,
     settings: &JobSettings,
 ) -> Result<ClaimOutcome, DbErr> {
-    let tx = db::begin(db).await?;
     let known = known_kinds(registry);
+    if one_statement::is_supported(db) {
+        let claim = claim_for_either(owned(db, name, id, worker, &known, settings.lease), db);
+        return match one_statement::claim(db, claim, (name, settings.slots)).await? {
+            Some(operation) => Ok(ClaimOutcome::Claimed(Box::new(Claimed::of(operation)))),
+            None if settings.slots.is_some() && is_due(db, name, id, &known).await? => Ok(ClaimOutcome::NoSlot),
+            None => diagnose(db, id, registry).await,
+        };
+    }
+    let tx = db::begin(db).await?;
     let Some(purpose) = win(&tx, name, id, worker, &known, settings.lease).await? else {
         tx.rollback().await?;
         return diagnose(db, id, registry).await;
@@ -78,19 +102,7 @@ async fn win(
     lease: Duration,
 ) -> Result<Option<ClaimPurpose>, DbErr> {
     let now = db::now_expr(tx);
-    let owned = || {
-        operation::Entity::update_many()
-            .col_expr(operation::Column::Fence, Expr::col(operation::Column::Fence).add(1))
-            .col_expr(operation::Column::LeaseUntil, now.clone().add(db::millis(lease)))
-            .col_expr(operation::Column::Worker, Expr::value(worker.to_string()))
-            .col_expr(operation::Column::HeartbeatAt, now.clone())
-            .col_expr(operation::Column::ClaimedAt, now.clone())
-            .filter(operation::Column::Id.eq(id))
-            .filter(operation::Column::Queue.eq(name.as_str()))
-            .filter(Expr::col(operation::Column::RunAfter).lte(now.clone()))
-            .filter(Expr::exists(paused(name)).not())
-            .filter(known.clone())
-    };
+    let owned = || owned(tx, name, id, worker, known, lease);
     let run = owned()
         .col_expr(operation::Column::State, Expr::value(OperationState::Running))
         .col_expr(operation::Column::Starts, Expr::col(operation::Column::Starts).add(1))
@@ -98,16 +110,83 @@ async fn win(
             operation::Column::StartedAt,
             Func::coalesce([Expr::col(operation::Column::StartedAt), now.clone()]).into(),
         )
-        .filter(operation::Column::State.eq(OperationState::Queued))
-        .filter(Expr::col(operation::Column::Starts).lt(Expr::col(operation::Column::MaxStarts)));
+        .filter(claimable_for(ClaimPurpose::Run));
     if run.exec(tx).await?.rows_affected == 1 {
         return Ok(Some(ClaimPurpose::Run));
     }
     let unwind = owned()
         .col_expr(operation::Column::Unwind, Expr::value(UndoState::Running))
-        .filter(operation::Column::State.is_in(OperationState::ENDED.iter().copied()))
-        .filter(operation::Column::Unwind.eq(UndoState::Due));
+        .filter(claimable_for(ClaimPurpose::Undo));
     Ok((unwind.exec(tx).await?.rows_affected == 1).then_some(ClaimPurpose::Undo))
+}
+
+/// The claim of `id` for any purpose.
+fn owned(
+    db: &impl ConnectionTrait,
+    name: Queue,
+    id: OperationId,
+    worker: WorkerId,
+    known: &Condition,
+    lease: Duration,
+) -> Update {
+    let now = db::now_expr(db);
+    operation::Entity::update_many()
+        .col_expr(operation::Column::Fence, Expr::col(operation::Column::Fence).add(1))
+        .col_expr(operation::Column::LeaseUntil, now.clone().add(db::millis(lease)))
+        .col_expr(operation::Column::Worker, Expr::value(worker.to_string()))
+        .col_expr(operation::Column::HeartbeatAt, now.clone())
+        .col_expr(operation::Column::ClaimedAt, now)
+        .filter(due(db, name, id, known))
+}
+
+/// The claim for the purpose that the row has.
+fn claim_for_either(claim: Update, db: &impl ConnectionTrait) -> Update {
+    let to_run = || operation::Column::State.eq(OperationState::Queued);
+    let keep = |column| Expr::col((operation::Entity, column));
+    let if_run = |column, value: SimpleExpr| -> SimpleExpr { Expr::case(to_run(), value).finally(keep(column)).into() };
+    let started = Func::coalesce([keep(operation::Column::StartedAt), db::now_expr(db)]);
+    let unwind = Expr::case(to_run(), keep(operation::Column::Unwind)).finally(Expr::value(UndoState::Running));
+    let starts = keep(operation::Column::Starts).add(1);
+    claim
+        .col_expr(operation::Column::State, if_run(operation::Column::State, Expr::value(OperationState::Running)))
+        .col_expr(operation::Column::Starts, if_run(operation::Column::Starts, starts))
+        .col_expr(operation::Column::StartedAt, if_run(operation::Column::StartedAt, started.into()))
+        .col_expr(operation::Column::Unwind, unwind.into())
+        .filter(claimable())
+}
+
+/// What a row must be to be claimed for `purpose`.
+fn claimable_for(purpose: ClaimPurpose) -> SimpleExpr {
+    match purpose {
+        ClaimPurpose::Run => operation::Column::State.eq(OperationState::Queued).and(
+            Expr::col((operation::Entity, operation::Column::Starts))
+                .lt(Expr::col((operation::Entity, operation::Column::MaxStarts))),
+        ),
+        ClaimPurpose::Undo => operation::Column::State
+            .is_in(OperationState::ENDED.iter().copied())
+            .and(operation::Column::Unwind.eq(UndoState::Due)),
+    }
+}
+
+/// What a row must be to be claimed.
+fn claimable() -> Condition {
+    ClaimPurpose::ALL.into_iter().fold(Condition::any(), |any, purpose| any.add(claimable_for(purpose)))
+}
+
+/// The row of `id`, if it is due in a queue that is not paused and this worker knows its kind.
+fn due(db: &impl ConnectionTrait, name: Queue, id: OperationId, known: &Condition) -> Condition {
+    Condition::all()
+        .add(operation::Column::Id.eq(id))
+        .add(operation::Column::Queue.eq(name.as_str()))
+        .add(Expr::col((operation::Entity, operation::Column::RunAfter)).lte(db::now_expr(db)))
+        .add(Expr::exists(paused(name)).not())
+        .add(known.clone())
+}
+
+/// Whether `id` could be claimed.
+async fn is_due(db: &DatabaseConnection, name: Queue, id: OperationId, known: &Condition) -> Result<bool, DbErr> {
+    let row = operation::Entity::find().filter(due(db, name, id, known)).filter(claimable());
+    Ok(row.one(db).await?.is_some())
 }
 
 /// A query for the row that says this queue is paused.

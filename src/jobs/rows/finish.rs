@@ -1,6 +1,6 @@
-//! Ends an operation or hands it back: one transaction under the owner's fence.
+//! Ends an operation or hands it back: one statement, or one transaction, under the fence of its owner.
 
-use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement, SimpleExpr};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, PaginatorTrait,
     QueryFilter, QueryOrder,
@@ -16,13 +16,13 @@ use crate::kernel::{DebtId, OperationId, Timestamp};
 
 use super::claim::Claimed;
 use super::owner::{LeaseLost, OwnerError, owned_by};
-use super::slots;
+use super::one_statement::Update;
+use super::{one_statement, slots};
 
 /// Writes `end` for the owner of `claimed` and releases its slot. Fails with [`LeaseLost`] if another owner is current.
 pub async fn finish(db: &DatabaseConnection, claimed: &Claimed, end: &End, now: Timestamp) -> Result<(), OwnerError> {
     let row = &claimed.operation;
-    let tx = db::begin(db).await?;
-    let clock = db::now_expr(&tx);
+    let clock = db::now_expr(db);
     let release = operation::Entity::update_many()
         .col_expr(operation::Column::LeaseUntil, Expr::value(None::<i64>))
         .col_expr(operation::Column::Worker, Expr::value(None::<String>))
@@ -70,6 +70,15 @@ pub async fn finish(db: &DatabaseConnection, claimed: &Claimed, end: &End, now: 
             (undone, Some(undo))
         }
     };
+    let without_debts = !matches!(undo, Some(UndoEnd::Incomplete { .. }));
+    if one_statement::is_supported(db) && without_debts {
+        let ended = written.clone().filter(Expr::exists(open_debts(row.id)).not());
+        if one_statement::finish(db, ended, row.id).await? {
+            return Ok(());
+        }
+        // Its lease is lost, or it has open debts: the transaction decides.
+    }
+    let tx = db::begin(db).await?;
     if written.exec(&tx).await?.rows_affected != 1 {
         tx.rollback().await?;
         return Err(LeaseLost.into());
@@ -89,7 +98,15 @@ pub async fn finish(db: &DatabaseConnection, claimed: &Claimed, end: &End, now: 
     Ok(())
 }
 
-type Update = sea_orm::UpdateMany<operation::Entity>;
+/// The open debts of `id`.
+fn open_debts(id: OperationId) -> SelectStatement {
+    Query::select()
+        .expr(Expr::value(1))
+        .from(debt::Entity)
+        .and_where(debt::Column::OperationId.eq(id))
+        .and_where(debt::Column::State.eq(debt::DebtState::Open))
+        .take()
+}
 
 /// Adds the error columns.
 pub(super) fn with_failure(update: Update, failure: Option<&JobFailure>) -> Update {

@@ -4,6 +4,7 @@
 pub(super) mod claim;
 pub(super) mod finish;
 pub mod locks;
+mod one_statement;
 pub(super) mod owner;
 pub(super) mod recover;
 pub(super) mod settle;
