@@ -22,6 +22,7 @@ mod m0012_indexes;
 mod m0013_archive;
 mod m0014_resume;
 mod m0015_dismissed;
+mod m0016_listings;
 
 /// Runs the migrations of this folder in order.
 pub struct Migrator;
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0013_archive::Migration),
             Box::new(m0014_resume::Migration),
             Box::new(m0015_dismissed::Migration),
+            Box::new(m0016_listings::Migration),
         ]
     }
 }

@@ -1,4 +1,4 @@
-//! When ended operations, audit entries and deleted servers are archived.
+//! When ended operations, audit entries and deleted servers are archived, and how long the archive keeps them.
 
 use std::time::Duration;
 
@@ -12,9 +12,11 @@ keys! { "Retention";
     RETENTION_AUDIT_DAYS = Key::default("RETENTION_AUDIT_DAYS", "400").number(30..=36_500);
     /// After how many days a deleted server is moved to the archive.
     RETENTION_DELETED_SERVERS_DAYS = Key::default("RETENTION_DELETED_SERVERS_DAYS", "400").number(30..=36_500);
+    /// After how many days in the archive a record is deleted for ever.
+    RETENTION_ARCHIVE_DAYS = Key::default("RETENTION_ARCHIVE_DAYS", "400").number(30..=36_500);
 }
 
-/// The age at which records are moved to the archive.
+/// The age at which records are moved to the archive, and deleted there.
 #[derive(Clone, Copy, Debug)]
 pub struct RetentionConfig {
     /// Ended operations.
@@ -23,6 +25,8 @@ pub struct RetentionConfig {
     pub audit: Duration,
     /// Deleted servers.
     pub deleted_servers: Duration,
+    /// Records of the archive, from the time at which they were moved there.
+    pub archive: Duration,
 }
 
 impl Settings for RetentionConfig {
@@ -30,7 +34,13 @@ impl Settings for RetentionConfig {
         let operations = env.number(&RETENTION_OPERATIONS_DAYS);
         let audit = env.number(&RETENTION_AUDIT_DAYS);
         let deleted_servers = env.number(&RETENTION_DELETED_SERVERS_DAYS);
-        Ok(Self { operations: days(operations?), audit: days(audit?), deleted_servers: days(deleted_servers?) })
+        let archive = env.number(&RETENTION_ARCHIVE_DAYS);
+        Ok(Self {
+            operations: days(operations?),
+            audit: days(audit?),
+            deleted_servers: days(deleted_servers?),
+            archive: days(archive?),
+        })
     }
 }
 

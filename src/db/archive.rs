@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 
 use sea_orm::sea_query::{Alias, Asterisk, Expr, ExprTrait, LockBehavior, LockType, Order, Query};
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, QueryResult};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, QueryFilter,
+    QueryOrder, QueryResult, QuerySelect,
+};
 use serde_json::{Map, Value, json};
 
-use super::entities::archived_record::{ActiveModel, Entity, Model, Origin};
+use super::entities::archived_record::{ActiveModel, Column, Entity, Model, Origin};
 use super::transaction::begin;
 use crate::kernel::Timestamp;
 
@@ -106,6 +109,23 @@ pub async fn archive_older(
     archive(&tx, origin, &[source], &old, now).await?;
     tx.commit().await?;
     Ok(old.len() as u64)
+}
+
+/// Deletes at most `most` records that were archived before `before`, oldest first, for ever. Returns how many.
+pub async fn delete_older(db: &DatabaseConnection, before: Timestamp, most: u64) -> Result<u64, DbErr> {
+    let old = || Column::ArchivedAt.lt(before);
+    let oldest = Entity::find().select_only().column(Column::Origin).column(Column::Id).filter(old());
+    let oldest = oldest.order_by_asc(Column::ArchivedAt).limit(most);
+    let mut ids: BTreeMap<Origin, Vec<String>> = BTreeMap::new();
+    for (origin, id) in oldest.into_tuple::<(Origin, String)>().all(db).await? {
+        ids.entry(origin).or_default().push(id);
+    }
+    let mut deleted = 0;
+    for (origin, ids) in ids {
+        let records = Entity::delete_many().filter(Column::Origin.eq(origin)).filter(Column::Id.is_in(ids));
+        deleted += records.filter(old()).exec(db).await?.rows_affected;
+    }
+    Ok(deleted)
 }
 
 /// A record of the archive.

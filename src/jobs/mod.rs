@@ -43,14 +43,13 @@ pub use self::queue::Queue;
 pub use self::registry::{Registry, RegistryError};
 pub use self::rows::claim::{ClaimOutcome, Claimed, claim, readable};
 pub use self::rows::finish::{finish, footprint};
+pub use self::rows::listing::{dead_operations, latest_operations, unfinished_operations, unsettled_operations};
 pub use self::rows::locks;
 pub use self::rows::owner::{LeaseLost, OwnedTransaction, OwnerError, renew};
 pub use self::rows::recover::recover_expired;
 pub use self::rows::settle::end_panicked;
 pub use self::rows::slots::{ensure_slots, is_paused, set_paused};
-pub use self::rows::status::{
-    EndedCounts, QueueStatus, busy_servers, ended_since, is_dead, queue_statuses, unreadable_rows,
-};
+pub use self::rows::status::{EndedCounts, QueueStatus, busy_servers, ended_since, queue_statuses, unreadable_rows};
 pub use self::rows::sweeper::{SweepScope, sweep};
 pub use self::run::context::JobContext;
 pub use self::run::renewer::Connect;

@@ -3,8 +3,11 @@
 //! An operation stays as long as something refers to it: the server it made, a VMID or port it holds, an open debt, an undo
 //! that is not finished, the row of an episode.
 
-use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, Query, SelectStatement};
-use sea_orm::{ColumnTrait, Condition, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, LockBehavior, LockType, Query, SelectStatement, SimpleExpr};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect,
+};
 
 use crate::db;
 use crate::db::archive::{Source, archive};
@@ -44,7 +47,7 @@ pub async fn archive_ended(
         .columns([operation::Column::Id, operation::Column::FinishedAt])
         .filter(operation::Column::FinishedAt.lt(before))
         .filter(Condition::all().add_option(behind))
-        .filter(operation::Column::State.is_in(OperationState::ENDED.iter().copied()))
+        .filter(has_ended(tx.get_database_backend()))
         .filter(operation::Column::Unwind.is_in([UndoState::None, UndoState::Done]))
         .filter(operation::Column::Cleanup.is_in([Cleanup::None, Cleanup::Done]))
         .filter(Expr::exists(open_debts()).not())
@@ -62,6 +65,17 @@ pub async fn archive_ended(
     tx.commit().await?;
     let last = ended.last().filter(|_| ended.len() as u64 == most).map(|(id, at)| (*at, *id));
     Ok((ended.len() as u64, last))
+}
+
+/// SQLite has no statistics. It would take the index of the states, which almost all rows have, where the one of
+/// `finished_at` gives the order; so its condition is one that no index serves.
+fn has_ended(backend: DbBackend) -> SimpleExpr {
+    let state = Expr::col((operation::Entity, operation::Column::State));
+    let state = match backend {
+        DbBackend::Sqlite => Func::coalesce([state, Expr::value("")]).into(),
+        _ => state,
+    };
+    state.is_in(OperationState::ENDED.iter().copied())
 }
 
 /// The rows of a table that refer to the operation.

@@ -86,6 +86,10 @@ fn other_commands_join_a_running_company() {
     let doctor = dev.join(&["--json", "doctor"]);
     let report = json(&doctor);
     assert!(doctor.status.success() && report["ok"] == true, "{report}");
+    let retention = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "retention").unwrap();
+    assert_eq!(retention["status"], "pass");
+    let detail = retention["detail"].as_str().unwrap();
+    assert!(detail.contains("archived_records about 0 rows"), "{detail}");
     running.stop();
 }
 

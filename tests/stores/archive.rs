@@ -30,6 +30,7 @@ const KEPT: RetentionConfig = RetentionConfig {
     operations: DAY.saturating_mul(30),
     audit: DAY.saturating_mul(40),
     deleted_servers: DAY.saturating_mul(50),
+    archive: DAY.saturating_mul(60),
 };
 
 fn days_ago(days: i64) -> Timestamp {
@@ -226,7 +227,41 @@ async fn a_process_that_ends_at_any_point_loses_nothing(test: TestDb) {
     assert_eq!(debt::Entity::find().count(&test.db).await.unwrap(), 0);
 }
 
+/// A record that was archived then.
+async fn record(test: &TestDb, origin: Origin, id: &str, days: i64) {
+    let record = archived_record::Model {
+        origin,
+        id: id.to_owned(),
+        body: "{}".to_owned(),
+        at: days_ago(days + 100),
+        archived_at: days_ago(days),
+    };
+    archived_record::Entity::insert(record.into_active_model().reset_all())
+        .exec_without_returning(&test.db)
+        .await
+        .unwrap();
+}
+
+async fn the_archive_forgets_what_is_over_there_too(test: TestDb) {
+    record(&test, Origin::Operation, "same-id", 61).await;
+    record(&test, Origin::AuditEvent, "same-id", 59).await;
+    for n in 0..1203 {
+        record(&test, Origin::AuditEvent, &format!("audit-{n}"), 61).await;
+    }
+    assert_eq!(archive::delete_older(&test.db, days_ago(60), 3).await.unwrap(), 3, "one statement is bounded");
+    let other = test.another_pool().await;
+    let (mine, theirs) = tokio::join!(purge(&test.db, NOW, &KEPT), purge(&other, NOW, &KEPT));
+    assert_eq!(mine.unwrap().archived_records + theirs.unwrap().archived_records, 1201);
+    let left = archived_record::Entity::find().all(&test.db).await.unwrap();
+    assert_eq!(
+        left.iter().map(|row| (row.origin, row.id.as_str())).collect::<Vec<_>>(),
+        [(Origin::AuditEvent, "same-id")]
+    );
+    other.close().await.unwrap();
+}
+
 on_every_database!(
+    the_archive_forgets_what_is_over_there_too,
     what_is_over_is_archived_with_everything_that_belongs_to_it,
     processes_that_archive_at_once_archive_each_operation_once,
     a_process_that_ends_at_any_point_loses_nothing,

@@ -13,7 +13,7 @@ use crate::support::{TestDb, on_every_database};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-const KEPT: RetentionConfig = RetentionConfig { operations: DAY, audit: DAY, deleted_servers: DAY };
+const KEPT: RetentionConfig = RetentionConfig { operations: DAY, audit: DAY, deleted_servers: DAY, archive: DAY };
 const OVER: u64 = 1203;
 
 fn ago(span: Duration) -> Timestamp {

@@ -25,6 +25,7 @@ impl fmt::Display for IndexShape {
 }
 
 const PLAIN: &[(&str, &[&str])] = &[
+    ("archived_records", &["archived_at"]),
     ("audit_events", &["at"]),
     ("audit_events", &["subject", "id"]),
     ("debts", &["operation_id"]),
@@ -43,6 +44,7 @@ const PLAIN: &[(&str, &[&str])] = &[
     ("operations", &["finished_at", "id"]),
     ("operations", &["queue", "state", "run_after"]),
     ("operations", &["queue", "unwind", "run_after"]),
+    ("operations", &["state", "id"]),
     ("operations", &["user_id", "id"]),
     ("operations", &["user_id", "state"]),
     ("operations", &["vmid", "id"]),

@@ -15,8 +15,8 @@ use crate::jobs::lifecycle::{Footprint, aftermath, undo_attempts, wait_until_aga
 use crate::kernel::{DebtId, OperationId, Timestamp};
 
 use super::claim::Claimed;
-use super::owner::{LeaseLost, OwnerError, owned_by};
 use super::one_statement::Update;
+use super::owner::{LeaseLost, OwnerError, owned_by};
 use super::{one_statement, slots};
 
 /// Writes `end` for the owner of `claimed` and releases its slot. Fails with [`LeaseLost`] if another owner is current.

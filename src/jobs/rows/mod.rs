@@ -3,6 +3,7 @@
 
 pub(super) mod claim;
 pub(super) mod finish;
+pub(super) mod listing;
 pub mod locks;
 mod one_statement;
 pub(super) mod owner;

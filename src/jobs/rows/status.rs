@@ -42,7 +42,7 @@ pub struct QueueStatus {
     pub slots: u64,
     /// The number of taken slots.
     pub slots_taken: u64,
-    /// Dead operations, see [`is_dead`].
+    /// Dead operations: no worker will continue them unless an operator acts.
     pub dead: u64,
     /// Operations with open debts.
     pub debts: u64,
@@ -61,14 +61,9 @@ pub struct EndedCounts {
     pub stale: u64,
 }
 
-/// Operations that no worker will continue unless an operator acts: stale ones that are not undone, held undos, and
-/// queued ones that have no start left.
-pub fn is_dead() -> Condition {
-    dead().into_iter().fold(Condition::any(), Condition::add)
-}
-
-/// The parts of [`is_dead`]; no operation belongs to two.
-fn dead() -> [SimpleExpr; 3] {
+/// Operations that no worker will continue unless an operator acts: held undos, stale ones that are not undone, and queued
+/// ones that have no start left. No operation belongs to two of these conditions.
+pub(super) fn dead() -> [SimpleExpr; 3] {
     let settled = [UndoState::Done, UndoState::Held];
     [
         operation::Column::Unwind.eq(UndoState::Held),

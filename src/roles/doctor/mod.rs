@@ -3,6 +3,7 @@
 mod check;
 mod peers;
 mod proxy;
+mod retention;
 mod zones;
 
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use self::check::{Check, Status};
 use super::output::Output;
 use crate::config::{
     AgentConfig, CatalogConfig, ConfigProblems, DatabaseConfig, DnsConfig, DoctorConfig, ProxmoxConfig, RedisConfig,
-    Settings, Source, VelocityConfig, ZoneConfig,
+    RetentionConfig, Settings, Source, VelocityConfig, ZoneConfig,
 };
 
 /// The timeout of the checks of one peer.
@@ -33,6 +34,7 @@ pub async fn run(source: &dyn Source, output: Output) -> anyhow::Result<ExitCode
     let mut checks = settings(source);
     let peers: Vec<BoxFuture<'static, Vec<Check>>> = vec![
         peer("database", DatabaseConfig::load(source), peers::database),
+        peer("retention", both(DatabaseConfig::load(source), RetentionConfig::load(source)), retention::retention),
         peer("redis", RedisConfig::load(source), peers::redis),
         peer("proxmox", ProxmoxConfig::load(source), peers::proxmox),
         peer("artifacts", CatalogConfig::load(source), peers::artifacts),

@@ -61,7 +61,7 @@ async fn schema(db: &DatabaseConnection) -> Check {
 }
 
 /// Opens one connection. A driver that keeps retrying must not use up the time of the whole check.
-async fn connect(config: &DatabaseConfig) -> Result<DatabaseConnection, String> {
+pub(super) async fn connect(config: &DatabaseConfig) -> Result<DatabaseConnection, String> {
     match tokio::time::timeout(CONNECT_LIMIT, db::connect(&config.url, 1)).await {
         Ok(Ok(db)) => Ok(db),
         Ok(Err(error)) => Err(chain(&error)),

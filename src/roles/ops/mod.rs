@@ -5,7 +5,7 @@ mod debts;
 mod view;
 
 use anyhow::{Context, bail};
-use sea_orm::{ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
 
 pub(super) use self::view::OperationDetails;
@@ -16,11 +16,12 @@ use crate::cli::OpsCommand;
 use crate::config::{DatabaseConfig, Settings, Source};
 use crate::db::archive;
 use crate::db::entities::archived_record::Origin;
-use crate::db::entities::operation::{Cleanup, OperationState, UndoState};
+use crate::db::entities::operation::OperationState;
 use crate::db::{
     self,
     entities::{operation, operation_step},
 };
+use crate::jobs::{latest_operations, unsettled_operations};
 use crate::kernel::{OperationId, Timestamp};
 
 /// Runs one `zpack ops` command.
@@ -57,19 +58,11 @@ async fn list(
     now: Timestamp,
     output: Output,
 ) -> anyhow::Result<()> {
-    let wanted = Condition::all().add_option(state.map(|state| operation::Column::State.eq(state))).add_option(
-        unsettled.then(|| {
-            Condition::any()
-                .add(operation::Column::Unwind.is_in([UndoState::Due, UndoState::Running, UndoState::Held]))
-                .add(operation::Column::Cleanup.is_in([Cleanup::Pending, Cleanup::Required]))
-        }),
-    );
-    let rows = operation::Entity::find()
-        .filter(wanted)
-        .order_by_desc(operation::Column::CreatedAt)
-        .order_by_desc(operation::Column::Id)
-        .limit(limit);
-    let rows = db::readable(rows, db).await.context("cannot list the operations")?;
+    let rows = match unsettled {
+        true => unsettled_operations(db, state, limit).await,
+        false => latest_operations(db, state, limit).await,
+    };
+    let rows = rows.context("cannot list the operations")?;
     let operations: Vec<OperationDetails> = rows.into_iter().map(OperationDetails::from).collect();
     output.print(&json!({"operations": operations}), |_| rows_text(&operations, now))
 }

@@ -4,7 +4,7 @@ mod requeue;
 mod status;
 
 use anyhow::Context;
-use sea_orm::{ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::DatabaseConnection;
 use serde_json::json;
 
 use super::ops::{OperationDetails, rows_text};
@@ -13,8 +13,7 @@ use super::{audited, wiring};
 use crate::cli::QueueCommand;
 use crate::config::{OperatorConfig, Settings, Source};
 use crate::db;
-use crate::db::entities::operation::{self, OperationState, UndoState};
-use crate::jobs::{Lists, Queue, is_dead, set_paused};
+use crate::jobs::{Lists, Queue, dead_operations, set_paused, unfinished_operations};
 use crate::kernel::Timestamp;
 
 /// The maximum number of operations in a listing.
@@ -53,17 +52,16 @@ async fn show(
 ) -> anyhow::Result<()> {
     let mut queues = status::read(db, lists, now).await?;
     queues.retain(|shown| shown.rows.name == queue);
-    let waiting_or_running = Condition::any()
-        .add(operation::Column::State.is_in([OperationState::Queued, OperationState::Running]))
-        .add(operation::Column::Unwind.is_in([UndoState::Due, UndoState::Running]));
-    let operations = find(db, Some(queue), waiting_or_running).await?;
+    let unfinished = unfinished_operations(db, queue, PAGE).await.context("cannot list the operations")?;
+    let operations: Vec<_> = unfinished.into_iter().map(OperationDetails::from).collect();
     output.print(&json!({"queue": queues.first(), "operations": operations}), |_| {
         format!("{}\n\n{}", status::table(&queues, now), rows_text(&operations, now))
     })
 }
 
 async fn dead(db: &DatabaseConnection, queue: Option<Queue>, now: Timestamp, output: Output) -> anyhow::Result<()> {
-    let operations = find(db, queue, is_dead()).await?;
+    let dead = dead_operations(db, queue, PAGE).await.context("cannot list the operations")?;
+    let operations: Vec<_> = dead.into_iter().map(OperationDetails::from).collect();
     output.print(&json!({"operations": operations}), |_| match operations.as_slice() {
         [] => "No dead operations.".to_owned(),
         some => format!(
@@ -71,22 +69,6 @@ async fn dead(db: &DatabaseConnection, queue: Option<Queue>, now: Timestamp, out
             rows_text(some, now)
         ),
     })
-}
-
-async fn find(
-    db: &DatabaseConnection,
-    queue: Option<Queue>,
-    which: Condition,
-) -> anyhow::Result<Vec<OperationDetails>> {
-    let of_queue = queue.map(|queue| operation::Column::Queue.eq(queue.as_str()));
-    let rows = operation::Entity::find()
-        .filter(which)
-        .filter(Condition::all().add_option(of_queue))
-        .order_by_asc(operation::Column::RunAfter)
-        .order_by_asc(operation::Column::Id)
-        .limit(PAGE);
-    let rows = db::readable(rows, db).await.context("cannot list the operations")?;
-    Ok(rows.into_iter().map(OperationDetails::from).collect())
 }
 
 async fn switch(

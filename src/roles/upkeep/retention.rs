@@ -1,5 +1,5 @@
 //! Removes rows whose retention has ended, in small batches on a jittered schedule. Answers to idempotency keys, revoked tokens
-//! and episodes are deleted; operations, the audit log and deleted servers are moved to the archive.
+//! and episodes are deleted; operations, the audit log and deleted servers are moved to the archive, and deleted there later.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::accounts::store::purge_revoked;
 use crate::background::{First, PassError, Report, Schedule, Task, TaskName};
 use crate::config::RetentionConfig;
 use crate::db;
-use crate::db::archive::{self, Records, archive_older};
+use crate::db::archive::{self, Records, archive_older, delete_older};
 use crate::db::entities::archived_record::Origin;
 use crate::kernel::{Clock, Timestamp};
 use crate::operations::{archive_ended, episodes, idempotency};
@@ -55,11 +55,13 @@ pub struct Purged {
     pub audit_events: u64,
     /// Deleted servers, moved to the archive.
     pub deleted_instances: u64,
+    /// Records of the archive.
+    pub archived_records: u64,
 }
 
 impl Purged {
     /// The rows removed from each table.
-    fn by_table(&self) -> [(&'static str, u64); 6] {
+    fn by_table(&self) -> [(&'static str, u64); 7] {
         [
             ("idempotency_keys", self.idempotency_keys),
             ("revoked_tokens", self.revoked_tokens),
@@ -67,6 +69,7 @@ impl Purged {
             ("operations", self.operations),
             ("audit_events", self.audit_events),
             ("deleted_instances", self.deleted_instances),
+            ("archived_records", self.archived_records),
         ]
     }
 }
@@ -116,7 +119,17 @@ pub async fn purge(db: &DatabaseConnection, now: Timestamp, kept: &RetentionConf
     };
     let audit_events = moved(&AUDIT, kept.audit).await?;
     let deleted_instances = moved(&DELETED_SERVERS, kept.deleted_servers).await?;
-    Ok(Purged { idempotency_keys, revoked_tokens, episodes, operations, audit_events, deleted_instances })
+    let over = before(kept.archive);
+    let archived_records = in_batches(BATCH, || db::retry_conflicts(|| delete_older(db, over, BATCH))).await?;
+    Ok(Purged {
+        idempotency_keys,
+        revoked_tokens,
+        episodes,
+        operations,
+        audit_events,
+        deleted_instances,
+        archived_records,
+    })
 }
 
 /// Archives operations; how many. Those that something still refers to are read once in a pass.

@@ -119,6 +119,9 @@ const TOKENS: Columns = &[
     ("expires_at", "{at} + 100000000000"),
 ];
 
+const ARCHIVED: Columns =
+    &[("origin", "'operation'"), ("id", "'archived-' || n"), ("body", "'{}'"), ("at", "{at}"), ("archived_at", "{at}")];
+
 const TABLES: &[(&str, Columns)] = &[
     ("operations", OPERATIONS),
     ("operation_steps", STEPS),
@@ -129,6 +132,7 @@ const TABLES: &[(&str, Columns)] = &[
     ("idempotency_keys", KEYS),
     ("episodes", EPISODES),
     ("revoked_tokens", TOKENS),
+    ("archived_records", ARCHIVED),
 ];
 
 /// Writes `count` past operations, one every three minutes, a quarter of them of `owner`, and what each left behind; at

@@ -14,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 use zpack::background::Task;
 use zpack::config::RetentionConfig;
 use zpack::db::entities::instance;
-use zpack::jobs::{busy_servers, ended_since};
+use zpack::db::entities::operation::OperationState;
+use zpack::jobs::{
+    Queue, busy_servers, dead_operations, ended_since, latest_operations, unfinished_operations, unsettled_operations,
+};
 use zpack::kernel::{Clock, OperationId, Timestamp, UserId};
 use zpack::roles::upkeep::{purge, read_database};
 use zpack::roles::worker::{WorkerParts, host};
@@ -32,6 +35,7 @@ const KEPT: RetentionConfig = RetentionConfig {
     operations: DAY.saturating_mul(207),
     audit: DAY.saturating_mul(207),
     deleted_servers: DAY.saturating_mul(207),
+    archive: DAY.saturating_mul(207),
 };
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How many operations are past.
@@ -51,10 +55,19 @@ async fn no_query_costs_more_because_of_the_past(mut test: TestDb) {
 
     work(&company, &door, &token).await;
     maintenance(&company).await;
+    listings(&company).await;
     door.close().await;
 
     let statements = recorded.statements();
-    for table in ["operations", "operation_steps", "debts", "deleted_instances", "idempotency_keys", "episodes"] {
+    for table in [
+        "operations",
+        "operation_steps",
+        "debts",
+        "deleted_instances",
+        "idempotency_keys",
+        "episodes",
+        "archived_records",
+    ] {
         assert!(statements.iter().any(|statement| statement.sql.contains(table)), "nothing was asked of {table}");
     }
     let meter = Meter::of(&company.db).await;
@@ -88,6 +101,20 @@ async fn work(company: &Company, door: &Door, token: &str) {
     company.forget_faults().await;
     worker.stop().await;
     host.stop().await;
+}
+
+/// What operators list.
+async fn listings(company: &Company) {
+    let db = &company.db.db;
+    for queue in [None, Some(Queue::Host)] {
+        dead_operations(db, queue, 200).await.unwrap();
+    }
+    unfinished_operations(db, Queue::Provision, 200).await.unwrap();
+    let states = OperationState::ALL.iter().copied().map(Some);
+    for state in states.chain([None]) {
+        latest_operations(db, state, 50).await.unwrap();
+        unsettled_operations(db, state, 50).await.unwrap();
+    }
 }
 
 /// What runs periodically.
