@@ -190,6 +190,7 @@ fn operation_of(user: UserId, server: Option<&instance::Model>, with_steps: bool
         started_at: Some(at),
         finished_at: Some(at),
         event_seq: 20,
+        dismissed_at: None,
     }
 }
 
