@@ -46,7 +46,7 @@ const PLAIN: &[(&str, &[&str])] = &[
     ("operations", &["queue", "unwind", "run_after"]),
     ("operations", &["state", "id"]),
     ("operations", &["user_id", "id"]),
-    ("operations", &["user_id", "state"]),
+    ("operations", &["user_id", "state", "finished_at"]),
     ("operations", &["vmid", "id"]),
     ("ports", &["operation_id"]),
     ("queue_slots", &["operation_id"]),
