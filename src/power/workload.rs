@@ -18,6 +18,14 @@ use crate::servers::store;
 /// How many calls of an agent may fail before its workload is left as it is.
 const TRIES: u32 = 3;
 
+/// Why the state of a workload is not known.
+enum NoState {
+    /// Its agent does not report it.
+    Agent(AgentError),
+    /// The step was asked to stop.
+    Step(StepError),
+}
+
 /// The workload of one server.
 pub(super) struct Workload<'a> {
     pub(super) deps: &'a PowerDeps,
@@ -30,9 +38,10 @@ impl Workload<'_> {
     /// to stop its workload starts it when the container is on again.
     pub(super) async fn quiesce(&self, cx: &StepContext<'_>) -> StepResult {
         let Some(address) = self.agent() else { return Ok(None) };
-        let state = match self.state(address, cx).await? {
+        let state = match self.state(address, cx).await {
             Ok(state) => state,
-            Err(error) => return Ok(Some(format!("the workload was not stopped first: {error}"))),
+            Err(NoState::Agent(error)) => return Ok(Some(format!("the workload was not stopped first: {error}"))),
+            Err(NoState::Step(error)) => return Err(error),
         };
         if wants_to_run(state) && !self.row.resume {
             self.record(true).await?;
@@ -92,13 +101,15 @@ impl Workload<'_> {
     }
 
     /// The state that the agent reports. A lost answer is not the last word.
-    async fn state(&self, address: IpAddr, cx: &StepContext<'_>) -> Result<Result<AgentState, AgentError>, StepError> {
+    async fn state(&self, address: IpAddr, cx: &StepContext<'_>) -> Result<AgentState, NoState> {
         let mut tries = 1;
         loop {
             match self.deps.agent.status(address).await {
-                Ok(report) => return Ok(Ok(report.state)),
-                Err(error) if tries == TRIES => return Ok(Err(error)),
-                Err(_) => cx.wait(self.deps.timings.task_poll).await?,
+                Ok(report) => return Ok(report.state),
+                Err(error) if tries == TRIES => return Err(NoState::Agent(error)),
+                Err(_) => {
+                    cx.wait(self.deps.timings.task_poll).await.map_err(|stopped| NoState::Step(stopped.into()))?
+                }
             }
             tries += 1;
         }
