@@ -3,6 +3,10 @@
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
+use actix_web::dev::Payload;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+
 use super::store::{self, TokenAccount};
 use super::token::{TokenClaims, TokenError, TokenSigner};
 use crate::db::Reads;
@@ -11,9 +15,6 @@ use crate::db::entities::user::{self, Role};
 use crate::kernel::{Clock, Secret, UnknownText};
 use crate::ports::BridgeSecret;
 use crate::web::{ApiError, ApiResult, Code};
-use actix_web::dev::Payload;
-use actix_web::http::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
-use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
 /// The caller of a request.
 #[derive(Clone, Debug)]

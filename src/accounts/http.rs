@@ -102,7 +102,8 @@ impl FromFields for LoginRequest {
     }
 }
 
-/// Changes to your account: absent fields stay, `null` or an empty text clears a name. A new email address or username needs the password.
+/// Changes to your account: absent fields stay, `null` or an empty text clears a name. A new email address or username needs
+/// the password.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct ProfileRequest {

@@ -1,7 +1,7 @@
 //! Connections for single statements that only read, kept on the runtime that uses them.
 //!
-//! A pool passes a connection from thread to thread, and rolls back and checks it whenever it is returned: a statement
-//! costs three round trips, and most of its answers wake another thread. Here every runtime (the server has one for each
+//! A pool passes a connection from thread to thread, and checks it whenever it is returned: a statement costs two round
+//! trips, and most of its answers wake another thread. Here every runtime (the server has one for each
 //! of its threads) has a few connections of its own on PostgreSQL. They never carry a transaction, so there is nothing
 //! to roll back; a connection whose statement failed or was dropped is closed. Everything else goes to the pool: writes,
 //! other databases, runtimes without connections of their own, and statements that find no new connection.

@@ -6,7 +6,6 @@ use sea_orm::{
     DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, SqlErr, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
 };
-
 use tracing::Instrument;
 
 use super::store_failure::StoreFailure;
@@ -28,7 +27,7 @@ pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr
     let options = TransactionOptions { isolation_level: None, access_mode: None, sqlite_transaction_mode };
     let db = db.clone();
     let beginning = async move { db.begin_with_options(options).await };
-    let ended = |_| DbErr::Custom("the process ends before the transaction begins".to_owned());
+    let ended = |error| DbErr::Custom(format!("the task that begins a transaction ended: {error}"));
     tokio::spawn(beginning.in_current_span()).await.map_err(ended)?
 }
 

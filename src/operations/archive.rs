@@ -29,7 +29,8 @@ const SOURCES: &[Source] = &[
 pub type Place = (Timestamp, OperationId);
 
 /// Archives at most `most` of the operations that ended before `before`, behind `after` in the order in which they ended.
-/// Returns how many, and where to continue; `None` at the end. Those that `kept` names stay. An operation that another process has locked is left to it.
+/// Returns how many, and where to continue; `None` at the end. Those that `kept` names stay. An operation that another process
+/// has locked is left to it.
 pub async fn archive_ended(
     db: &DatabaseConnection,
     (before, now): (Timestamp, Timestamp),

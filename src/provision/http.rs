@@ -117,8 +117,8 @@ impl ProvisionApi {
         })
     }
 
-    /// Checks gate and quota for the owner `user`, whose own role counts: the job checks it again. Requests of one user are serialized, so that two of them cannot both take the
-    /// last server of the quota.
+    /// Checks gate and quota for the owner `user`, whose own role counts: the job checks it again. Requests of one user are
+    /// serialized, so that two of them cannot both take the last server of the quota.
     async fn order(
         &self,
         tx: &DatabaseTransaction,

@@ -126,9 +126,9 @@ fn interfaces_are_read_in_old_and_new_shapes() {
     let old = json!([
         { "name": "lo", "inet": "127.0.0.1/8", "inet6": "::1/128" },
         { "name": "eth0", "hwaddr": "bc:24:11:00:00:01", "inet6": "fe80::be24:11ff:fe00:1/64", "inet": "127.77.3.2/24" },
-        { "name": "docker0", "hwaddr": "02:42:5f:1a:9c:3e", "inet": "172.17.0.1/16" },
+        { "name": "docker0", "hwaddr": "02:42:5f:1a:9c:3e", "inet": "192.0.2.1/16" },
     ]);
-    let expected = [one("BC:24:11:00:00:01", &["127.77.3.2"]), one("02:42:5F:1A:9C:3E", &["172.17.0.1"])];
+    let expected = [one("BC:24:11:00:00:01", &["127.77.3.2"]), one("02:42:5F:1A:9C:3E", &["192.0.2.1"])];
     assert_eq!(found(old), expected);
 
     let new = json!([

@@ -78,7 +78,7 @@ mod tests {
             mac: mac.to_owned(),
             addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         };
-        let docker = interface("02:42:5F:1A:9C:3E", &["172.17.0.1"]);
+        let docker = interface("02:42:5F:1A:9C:3E", &["192.0.2.1"]);
         let address = |ours: &[&str]| {
             address_at(&[docker.clone(), interface("02:C5:5D:81:F2:CB", ours)], "02:c5:5d:81:f2:cb")
                 .map(|address| address.to_string())

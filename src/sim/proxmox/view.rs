@@ -171,7 +171,8 @@ pub fn digest(container: &Container) -> String {
 }
 
 /// The network interfaces; none for a stopped container. As in a template with Docker on a network that announces an IPv6
-/// prefix: the bridge of Docker has an address from the start, and the interface an IPv6 address before DHCP answers.
+/// prefix: the bridge of Docker has an address from the start, and the interface an IPv6 address before DHCP answers. Both are
+/// addresses for documentation, where no machine is.
 pub fn interfaces(container: &Container, profile: PveProfile) -> Value {
     let Some(run) = &container.run else { return Value::Null };
     let loopback = address_row("lo", "00:00:00:00:00:00", &[("127.0.0.1", 8), ("::1", 128)], profile);
@@ -184,7 +185,7 @@ pub fn interfaces(container: &Container, profile: PveProfile) -> Value {
     if let Some(address) = &address {
         addresses.push((address.as_str(), prefix.unwrap_or(Network::PREFIX)));
     }
-    let docker = address_row("docker0", "02:42:5f:1a:9c:3e", &[("172.17.0.1", 16)], profile);
+    let docker = address_row("docker0", "02:42:5f:1a:9c:3e", &[("192.0.2.1", 16)], profile);
     json!([loopback, address_row(&name, &mac, &addresses, profile), docker])
 }
 

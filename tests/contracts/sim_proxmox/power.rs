@@ -98,7 +98,7 @@ async fn interfaces_appear_late_with_loopback_and_link_local_first() {
     assert_eq!(ready[1]["ip-addresses"][2]["ip-address"], address);
     // An IPv6 address comes before the one of DHCP, and Docker has one of its own.
     assert!(early[1]["inet6"].as_str().unwrap().starts_with("2001:db8:"));
-    assert_eq!((&early[2]["name"], &early[2]["inet"]), (&json!("docker0"), &json!("172.17.0.1/16")));
+    assert_eq!((&early[2]["name"], &early[2]["inet"]), (&json!("docker0"), &json!("192.0.2.1/16")));
     rig.steer("/sim/proxmox/profile", json!({"version": "8.3"})).await;
     let older = rig.get(path).await;
     assert_eq!((older[1].get("ip-addresses"), older[1]["inet"].is_string()), (None, true));

@@ -276,6 +276,10 @@ impl Campaign {
             place.redis.pass();
             place.database.iter().for_each(Proxy::pass);
         }
+        // One that was suspended when it was asked to stop drains now.
+        for worker in &self.draining {
+            worker.signal(Signal::SIGCONT);
+        }
     }
 
     /// Prints the progress; returns the violations so far.
@@ -381,6 +385,9 @@ impl Campaign {
             .await;
         for place in self.places.drain(..) {
             place.worker.stop().await;
+        }
+        for mut worker in self.draining.drain(..) {
+            worker.ended().await;
         }
         let ends = self.ends().await;
         self.facts.read(&self.company).await;
