@@ -260,8 +260,13 @@ async fn a_removed_container_is_not_found() {
         rig.control(reqwest::Method::DELETE, "proxmox/containers/5001", json!(null)).await;
         let error = rig.proxmox.power(&pve1(), vmid(5001)).await.unwrap_err();
         assert!(matches!(error, HypervisorError::NotFound { .. }), "{profile}: {error}");
-        let error = rig.proxmox.start(&pve1(), vmid(5001)).await.unwrap_err();
-        assert!(matches!(error, HypervisorError::NotFound { .. }), "{profile}: {error}");
+        // A call that changes its power finds no process of that number; only the task of a start reads the configuration.
+        let started = rig.proxmox.start(&pve1(), vmid(5001)).await.unwrap();
+        let Started::Task(task) = started else { panic!("{profile}: {started:?}") };
+        let end = rig.end_of(&task).await;
+        assert!(matches!(end, TaskEnd::Failed { .. }), "{profile}: {end:?}");
+        assert_eq!(rig.proxmox.stop(&pve1(), vmid(5001)).await.unwrap(), Started::AlreadyThere);
+        assert_eq!(rig.proxmox.interfaces(&pve1(), vmid(5001)).await.unwrap(), []);
         rig.world.shutdown().await.unwrap();
     }
 }

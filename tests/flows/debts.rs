@@ -205,7 +205,7 @@ async fn a_container_with_another_nonce_is_left_alone_and_becomes_a_debt() {
     let host = company.host_worker();
     let path = format!("/sim/proxmox/containers/{vmid}");
     let before = company.containers().await[0]["description"].clone();
-    company.control(&path, json!({ "description": "by hand" })).await;
+    company.control(&path, json!({ "description": "by hand", "tags": "" })).await;
     let operation = company.succeeded(delete(&door, vmid).await.unwrap()).await;
     assert_eq!(operation.cleanup, Cleanup::Pending);
     let debts = open_debts(&company).await;
@@ -241,7 +241,9 @@ async fn a_container_replaced_during_its_stop_is_not_destroyed() {
             (company.containers().await[0]["status"] == "stopped").then_some(())
         })
         .await;
-    company.control(&format!("/sim/proxmox/containers/{vmid}"), json!({ "description": "restored by hand" })).await;
+    company
+        .control(&format!("/sim/proxmox/containers/{vmid}"), json!({ "description": "restored by hand", "tags": "" }))
+        .await;
     company.forget_faults().await;
     let operation = company.succeeded(id).await;
     assert_eq!(operation.cleanup, Cleanup::Pending);

@@ -68,11 +68,6 @@ impl Token {
         Self { id: id.to_owned(), secret, acl: vec![everywhere] }
     }
 
-    /// The user part of the id.
-    pub fn user(&self) -> &str {
-        self.id.split('!').next().unwrap_or_default()
-    }
-
     /// The privileges on `path`: those of the nearest entry at or above it.
     fn privileges(&self, path: &str) -> BTreeSet<&str> {
         let covers = |entry: &&AclEntry| {
@@ -116,7 +111,11 @@ impl Cluster {
     pub fn may(&self, token: &Token, path: &str, privileges: &[&str]) -> bool {
         let mut held = token.privileges(path);
         let vmid = path.strip_prefix("/vms/").and_then(|rest| rest.parse().ok());
-        if let Some(pool) = vmid.and_then(|vmid: u32| self.containers.get(&vmid)).and_then(|ct| ct.pool.as_ref()) {
+        let pool = vmid.and_then(|vmid: u32| {
+            let container = self.containers.get(&vmid).and_then(|container| container.pool.as_ref());
+            container.or_else(|| self.qemu.get(&vmid).and_then(|guest| guest.pool.as_ref()))
+        });
+        if let Some(pool) = pool {
             held.extend(token.privileges(&format!("/pool/{pool}")));
         }
         privileges.iter().any(|privilege| held.contains(privilege))

@@ -1,5 +1,6 @@
 //! `/sim/proxmox/...`: the actions of an operator, failures of nodes, and other releases.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hyper::Method;
@@ -10,7 +11,9 @@ use uuid::Uuid;
 use super::Proxmox;
 use super::access::{AclEntry, Token};
 use super::effects::Notice;
+use super::net::normalise_tags;
 use super::profile::PveProfile;
+use super::qemu::QemuGuest;
 use super::task::{LOST, PlannedEnding};
 use crate::sim::peer::{ControlError, ControlRequest};
 
@@ -22,18 +25,28 @@ const MAX_STATUS: usize = 500;
 const MAX_TOKENS: usize = 100;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct NodeEdit {
     online: bool,
     /// The node loses its power: its tasks end where they are, its containers stop, locks stay.
     #[serde(default)]
     crash: bool,
+    /// Whether its storage for containers has no room; as before when absent.
+    #[serde(default)]
+    storage_full: Option<bool>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ProfileEdit {
     version: PveProfile,
+}
+
+/// `allowed: null` lets everyone set any tag.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TagsEdit {
+    allowed: Option<BTreeSet<String>>,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +64,7 @@ struct ContainerEdit {
     lock: Option<Option<String>>,
     status: Option<Status>,
     description: Option<String>,
+    tags: Option<String>,
     ha: Option<bool>,
     ignores_shutdown: Option<bool>,
     /// The container is moved there as it is, running or not.
@@ -86,6 +100,17 @@ impl Proxmox {
             }
             (&Method::POST, ["containers", vmid]) => self.edit_container(number(vmid)?, request.parse()?).await,
             (&Method::DELETE, ["containers", vmid]) => self.remove_container(number(vmid)?).await,
+            (&Method::POST, ["tags"]) => {
+                let TagsEdit { allowed } = request.parse()?;
+                self.change(|cluster| cluster.allowed_tags = allowed);
+                Ok(Value::Null)
+            }
+            (&Method::POST, ["qemu", vmid]) => self.put_qemu(number(vmid)?, request.parse()?),
+            (&Method::DELETE, ["qemu", vmid]) => {
+                let vmid = number(vmid)?;
+                let gone = self.change(|cluster| cluster.qemu.remove(&vmid));
+                gone.map(|_| json!({"removed": vmid})).ok_or_else(|| ControlError::Unknown(format!("VM {vmid}")))
+            }
             (&Method::POST, ["tokens"]) => self.add_token(request.parse()?),
             (&Method::DELETE, ["tokens", id]) => self.revoke_token(id),
             _ => Err(request.no_route()),
@@ -94,18 +119,22 @@ impl Proxmox {
 
     async fn edit_node(&self, name: &str, edit: NodeEdit) -> Result<Value, ControlError> {
         let now = self.core.clock.now();
-        let (running_tasks, notices) = self.change(|cluster| {
+        let (running_tasks, notices, boots) = self.change(|cluster| {
             let node = cluster.nodes.get_mut(name).ok_or_else(|| ControlError::Unknown(format!("node {name}")))?;
             node.online = edit.online;
+            node.storage_full = edit.storage_full.unwrap_or(node.storage_full);
             if !edit.crash {
-                return Ok((Vec::new(), Vec::new()));
+                let boots = edit.online && std::mem::take(&mut node.crashed);
+                return Ok((Vec::new(), Vec::new(), boots));
             }
+            node.crashed = !edit.online;
+            cluster.qemu.values_mut().filter(|guest| guest.node == name).for_each(|guest| guest.running = false);
             let here = cluster.tasks.iter().filter(|task| task.node == name && task.ended.is_none());
             let tasks: Vec<String> = here.map(|task| task.upid.clone()).collect();
             let containers = cluster.containers.values().filter(|ct| ct.node == name);
             let vmids: Vec<u32> = containers.map(|container| container.vmid).collect();
             let notices: Vec<Notice> = vmids.into_iter().flat_map(|vmid| cluster.halt(vmid, now)).collect();
-            Ok((tasks, notices))
+            Ok((tasks, notices, edit.online))
         })?;
         for upid in running_tasks {
             self.kill(&upid, LOST);
@@ -113,7 +142,24 @@ impl Proxmox {
         for notice in notices {
             self.notify(notice).await;
         }
+        if boots {
+            self.start_all(name);
+        }
         Ok(json!({"node": name, "online": edit.online}))
+    }
+
+    fn put_qemu(&self, vmid: u32, guest: QemuGuest) -> Result<Value, ControlError> {
+        self.change(|cluster| {
+            if !cluster.nodes.contains_key(&guest.node) {
+                return Err(ControlError::Unknown(format!("node {}", guest.node)));
+            }
+            if !cluster.qemu.contains_key(&vmid) {
+                cluster.demand_unused(vmid).map_err(ControlError::Invalid)?;
+                cluster.demand_room(vmid).map_err(ControlError::Invalid)?;
+            }
+            cluster.qemu.insert(vmid, guest);
+            Ok(json!({"vmid": vmid}))
+        })
     }
 
     fn plan_ending(&self, ending: PlannedEnding) -> Result<Value, ControlError> {
@@ -144,6 +190,9 @@ impl Proxmox {
             }
             if let Some(description) = edit.description {
                 container.config.insert("description".to_owned(), description);
+            }
+            if let Some(tags) = edit.tags {
+                container.config.insert("tags".to_owned(), normalise_tags(&tags));
             }
             container.ha = edit.ha.unwrap_or(container.ha);
             container.ignores_shutdown = edit.ignores_shutdown.unwrap_or(container.ignores_shutdown);

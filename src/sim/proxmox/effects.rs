@@ -50,14 +50,16 @@ impl Cluster {
         match job {
             Job::Clone { .. } | Job::Create { .. } | Job::HaRequest { .. } => Ok(()),
             Job::Start { vmid } => self.begin_start(node, *vmid),
-            Job::Stop { vmid, .. }
-            | Job::Shutdown { vmid, .. }
-            | Job::Reboot { vmid }
-            | Job::Suspend { vmid }
-            | Job::Resume { vmid } => {
-                let running = self.unlocked(node, *vmid)?.run.is_some();
-                if running { Ok(()) } else { Err(format!("CT {vmid} not running")) }
+            // Whether it runs was asked by the call; a task that finds it stopped has nothing to do.
+            Job::Stop { vmid, .. } | Job::Shutdown { vmid, .. } | Job::Reboot { vmid } | Job::Suspend { vmid } => {
+                self.unlocked(node, *vmid).map(|_| ())
             }
+            Job::Resume { vmid } => match self.on_node(node, *vmid) {
+                Ok(container) if container.checkpoint => Ok(()),
+                Ok(_) | Err(_) => Err(format!(
+                    "command 'lxc-checkpoint -n {vmid} -r --foreground -D /var/lib/vz/dump' failed: exit code 1"
+                )),
+            },
             Job::Destroy { vmid, force } => self.begin_destroy(node, *vmid, *force),
             Job::Resize { vmid, .. } => self.unlocked(node, *vmid).map(|_| ()),
             Job::Snapshot { vmid, name, .. } => {
@@ -139,6 +141,7 @@ impl Cluster {
     pub fn apply(&mut self, node: &str, job: &Job, network: Network, now: Timestamp) -> Result<Vec<Notice>, String> {
         match job {
             Job::Clone { source, newid, pool, target, .. } => {
+                self.demand_space(node, *newid).map_err(|error| format!("clone failed: {error}"))?;
                 self.unlock(*source, "disk");
                 let clone = self.on_node(node, *newid).map_err(|error| format!("clone failed: {error}"))?;
                 clone.lock = None;
@@ -149,6 +152,7 @@ impl Cluster {
                 Ok(Vec::new())
             }
             Job::Create { vmid, pool, start, .. } => {
+                self.demand_space(node, *vmid).map_err(|error| format!("unable to create CT {vmid} - {error}"))?;
                 let container =
                     self.on_node(node, *vmid).map_err(|error| format!("unable to create CT {vmid} - {error}"))?;
                 container.lock = None;
@@ -161,13 +165,18 @@ impl Cluster {
                 self.on_node(node, *vmid)?;
                 Ok(self.halt(*vmid, now))
             }
+            Job::Reboot { vmid } if self.on_node(node, *vmid)?.run.is_none() => Ok(Vec::new()),
             Job::Reboot { vmid } => {
                 let mut notices = self.halt(*vmid, now);
                 self.on_node(node, *vmid)?.apply_pending();
                 notices.extend(self.start(node, *vmid, network, now)?);
                 Ok(notices)
             }
-            Job::Suspend { vmid } | Job::Resume { vmid } => self.on_node(node, *vmid).map(|_| Vec::new()),
+            Job::Suspend { vmid } => {
+                self.on_node(node, *vmid)?.checkpoint = true;
+                Ok(self.halt(*vmid, now))
+            }
+            Job::Resume { vmid } => self.start(node, *vmid, network, now),
             Job::Destroy { vmid, .. } => {
                 self.on_node(node, *vmid)?;
                 let mut notices = self.halt(*vmid, now);
@@ -228,6 +237,7 @@ impl Cluster {
         self.last_boot += 1;
         let boot = self.last_boot;
         let container = self.on_node(node, vmid)?;
+        container.checkpoint = false;
         container.run = Some(Run { since: now, boot, addressed: false });
         if container.uses_dhcp() {
             self.lease_address(vmid, network);

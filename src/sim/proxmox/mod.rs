@@ -17,6 +17,7 @@ mod net;
 mod ops;
 mod profile;
 mod pvestatd;
+mod qemu;
 mod runner;
 mod schema;
 mod task;
@@ -154,6 +155,7 @@ impl Peer for Proxmox {
         let cluster = self.cluster();
         json!({
             "profile": self.profile(),
+            "qemu": cluster.qemu,
             "nodes": cluster.nodes.iter().map(|(name, node)| json!({"node": name, "online": node.online})).collect::<Vec<_>>(),
             "containers": cluster.containers.values().map(view::ledger_row).collect::<Vec<_>>(),
             "tasks": cluster.tasks.iter().map(task::Task::row).collect::<Vec<_>>(),

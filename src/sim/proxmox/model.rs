@@ -1,12 +1,13 @@
 //! The data of the cluster, which is saved as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
 use super::access::Token;
 use super::net::NetOption;
+use super::qemu::QemuGuest;
 use super::task::{PlannedEnding, TaskLog};
 use crate::kernel::Timestamp;
 use crate::sim::network::Network;
@@ -39,8 +40,14 @@ pub struct Cluster {
     pub nodes: BTreeMap<String, Node>,
     /// The containers by VMID.
     pub containers: BTreeMap<u32, Container>,
+    /// The virtual machines by VMID.
+    #[serde(default)]
+    pub qemu: BTreeMap<u32, QemuGuest>,
     /// The pools and their comments.
     pub pools: BTreeMap<String, String>,
+    /// The tags that a token without Sys.Modify may set (`user-tag-access` of the datacenter); any when absent.
+    #[serde(default)]
+    pub allowed_tags: Option<BTreeSet<String>>,
     /// The API tokens.
     pub tokens: Vec<Token>,
     /// The tasks.
@@ -57,10 +64,16 @@ pub struct Cluster {
 }
 
 /// One node.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Node {
     /// Whether the others can reach it.
     pub online: bool,
+    /// It lost its power and has not started again.
+    #[serde(default)]
+    pub crashed: bool,
+    /// Its storage for containers has no room.
+    #[serde(default)]
+    pub storage_full: bool,
 }
 
 /// One container.
@@ -95,6 +108,9 @@ pub struct Container {
     /// Its configuration is `lock: create` alone: the clone has reserved the VMID and not written the rest yet.
     #[serde(default)]
     pub reserved: bool,
+    /// A suspended container's memory is on disk.
+    #[serde(default)]
+    pub checkpoint: bool,
 }
 
 /// A running container.
@@ -236,9 +252,11 @@ impl Cluster {
         let mut cluster = Self {
             last_incarnation: 0,
             last_boot: 0,
-            nodes: ["pve1", "pve2"].map(|name| (name.to_owned(), Node { online: true })).into(),
+            nodes: ["pve1", "pve2"].map(|name| (name.to_owned(), Node { online: true, ..Node::default() })).into(),
             containers: BTreeMap::new(),
+            qemu: BTreeMap::new(),
             pools: BTreeMap::from([(POOL.to_owned(), "containers of the control plane".to_owned())]),
+            allowed_tags: None,
             tokens: vec![token],
             tasks: TaskLog::default(),
             planned_endings: Vec::new(),
@@ -256,10 +274,22 @@ impl Cluster {
 
     /// Whether the storage has room for one more container; the error text of Proxmox when it has not.
     pub fn demand_room(&self, vmid: u32) -> Result<(), String> {
-        if self.containers.len() < MAX_CONTAINERS {
+        if self.containers.len() + self.qemu.len() < MAX_CONTAINERS {
             return Ok(());
         }
-        Err(format!("zfs error: cannot create 'rpool/data/subvol-{vmid}-disk-0': out of space"))
+        Err(no_space(vmid))
+    }
+
+    /// Whether the storage of `node` has room for the disk of `vmid`.
+    pub fn demand_space(&self, node: &str, vmid: u32) -> Result<(), String> {
+        if self.nodes.get(node).is_some_and(|node| node.storage_full) { Err(no_space(vmid)) } else { Ok(()) }
+    }
+
+    /// Whether `vmid` is taken, by a container or a virtual machine, as the error text of Proxmox.
+    pub fn demand_unused(&self, vmid: u32) -> Result<(), String> {
+        let container = self.containers.get(&vmid).map(|container| ("CT", &container.node));
+        let taken = container.or_else(|| self.qemu.get(&vmid).map(|guest| ("VM", &guest.node)));
+        taken.map_or(Ok(()), |(kind, node)| Err(format!("{kind} {vmid} already exists on node '{node}'")))
     }
 
     /// A new, stopped container, which is not yet in the cluster.
@@ -286,6 +316,7 @@ impl Cluster {
             ignores_shutdown: false,
             lease: None,
             reserved: false,
+            checkpoint: false,
         }
     }
 
@@ -299,6 +330,10 @@ impl Cluster {
         self.containers.get_mut(&vmid)?.lease = Some(free);
         Some(free)
     }
+}
+
+fn no_space(vmid: u32) -> String {
+    format!("zfs error: cannot create 'rpool/data/subvol-{vmid}-disk-0': out of space")
 }
 
 fn template_config(vmid: u32) -> BTreeMap<String, String> {

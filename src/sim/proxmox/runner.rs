@@ -53,6 +53,23 @@ impl Proxmox {
         }
     }
 
+    /// A node that starts again starts its containers with `onboot`, whether they ran before or not, as PVE::API2::Nodes does;
+    /// those under the high-availability manager are left to it.
+    pub(super) fn start_all(&self, node: &str) {
+        let now = self.core.clock.now();
+        let upids: Vec<String> = self.change(|cluster| {
+            let wanted = cluster.containers.values().filter(|container| {
+                let onboot = container.config.get("onboot").is_some_and(|value| value == "1");
+                container.node == node && onboot && !container.ha && !container.is_template()
+            });
+            let vmids: Vec<u32> = wanted.map(|container| container.vmid).collect();
+            vmids.into_iter().map(|vmid| cluster.tasks.begin(node, "root@pam", Job::Start { vmid }, now)).collect()
+        });
+        for upid in upids {
+            self.launch(upid, None);
+        }
+    }
+
     /// Kills the worker of a running task; false when there is none.
     pub(super) fn kill(&self, upid: &str, exitstatus: &'static str) -> bool {
         let worker = self.workers_alive.lock().unwrap_or_else(PoisonError::into_inner).remove(upid);

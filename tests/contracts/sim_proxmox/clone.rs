@@ -29,7 +29,7 @@ async fn a_clone_reserves_its_vmid_and_locks_source_and_copy() {
     let second = rig.call("POST", CLONE, &[("newid", "5002")]).await;
     assert_eq!((second.status, second.reason.as_str()), (500, "CT is locked (disk)"));
     let same = rig.call("POST", CLONE, &[("newid", "5001")]).await;
-    assert_eq!(same.reason, "CT 5001 already exists on node 'pve1'");
+    assert_eq!(same.reason, "CT is locked (disk)");
     let other_node = rig.call("POST", "/nodes/pve2/lxc/9001/clone", &[("newid", "5001")]).await;
     assert_eq!(other_node.reason, "CT 5001 already exists on node 'pve1'");
     assert_eq!((rig.executed("clone", 5001).await, rig.executed("clone", 5002).await), (1, 0));
@@ -158,4 +158,31 @@ async fn a_new_container_is_created_from_an_archive() {
     );
     assert_eq!(rig.run("POST", "/nodes/pve1/lxc", &privileged[..3]).await, "OK");
     assert_eq!(rig.container(5002).await["config"]["unprivileged"], "1");
+}
+
+#[tokio::test]
+async fn the_checks_of_a_clone_come_in_the_order_of_upstream() {
+    let rig = Rig::slow().await;
+    rig.begin("POST", CLONE, &[("newid", "5001")]).await;
+    let answer = async |form: &[(&str, &str)]| {
+        let answer = rig.call("POST", CLONE, form).await;
+        assert_eq!(answer.status, 500, "{}", answer.reason);
+        answer.reason
+    };
+    // The lock of the source comes before the number of the copy, the target and the storage before both.
+    assert_eq!(answer(&[("newid", "5001")]).await, "CT is locked (disk)");
+    assert_eq!(answer(&[("newid", "5001"), ("target", "pve9")]).await, "no such cluster node 'pve9'");
+    let elsewhere = [("newid", "5001"), ("full", "1"), ("storage", "local-zfs"), ("target", "pve2")];
+    assert_eq!(answer(&elsewhere).await, "can't clone to non-shared storage 'local-zfs'");
+    assert_eq!(answer(&[("newid", "5001"), ("storage", "nope")]).await, "storage 'nope' does not exist");
+    rig.steer("/sim/proxmox/containers/9000", json!({"lock": null})).await;
+    assert_eq!(answer(&[("newid", "5001")]).await, "CT 5001 already exists on node 'pve1'");
+    assert_eq!(rig.container(9000).await["lock"], Value::Null, "a refused clone locks nothing");
+    assert_eq!(answer(&[("newid", "5002"), ("snapname", "before")]).await, "snapshot 'before' does not exist");
+    assert_eq!(rig.container(5002).await, Value::Null);
+    for here in ["pve1", "localhost"] {
+        rig.begin("POST", CLONE, &[("newid", "5002"), ("target", here)]).await;
+        rig.steer("/sim/proxmox/containers/9000", json!({"lock": null})).await;
+        assert_eq!(rig.control("DELETE", "/sim/proxmox/containers/5002", Value::Null).await.0, 200);
+    }
 }

@@ -119,3 +119,59 @@ async fn pools_take_and_release_containers() {
     rig.call("PUT", "/pools", &[("poolid", "zpack"), ("vms", "5001"), ("delete", "1")]).await.data();
     assert_eq!(rig.container(5001).await["pool"], Value::Null);
 }
+
+#[tokio::test]
+async fn qemu_guests_share_the_numbers_and_the_list_of_the_cluster() {
+    let rig = Rig::quick().await;
+    rig.steer("/sim/proxmox/qemu/5001", json!({"node": "pve2", "name": "db", "running": true})).await;
+    let row = resource(&rig, 5001).await;
+    assert_eq!((&row["id"], &row["type"], &row["node"]), (&json!("qemu/5001"), &json!("qemu"), &json!("pve2")));
+    let taken = rig.call("GET", "/cluster/nextid?vmid=5001", &[]).await;
+    assert_eq!(taken.json()["errors"]["vmid"], "VM 5001 already exists");
+    let clone = rig.call("POST", "/nodes/pve1/lxc/9000/clone", &[("newid", "5001")]).await;
+    assert_eq!((clone.status, clone.reason.as_str()), (500, "VM 5001 already exists on node 'pve2'"));
+    let config = rig.call("GET", "/nodes/pve2/lxc/5001/config", &[]).await;
+    assert_eq!(config.reason, "Configuration file 'nodes/pve2/lxc/5001.conf' does not exist");
+    assert_eq!(rig.control("POST", "/sim/proxmox/qemu/9000", json!({"node": "pve1"})).await.0, 400);
+    assert_eq!(rig.control("POST", "/sim/proxmox/qemu/5002", json!({"node": "pve9"})).await.0, 404);
+    assert_eq!(rig.control("DELETE", "/sim/proxmox/qemu/5001", Value::Null).await.0, 200);
+    assert_eq!(rig.run("POST", "/nodes/pve1/lxc/9000/clone", &[("newid", "5001")]).await, "OK");
+}
+
+#[tokio::test]
+async fn containers_with_onboot_come_back_after_a_crash_of_their_node() {
+    let rig = Rig::quick().await;
+    for vmid in [5001, 5002, 5003] {
+        rig.running(vmid).await;
+    }
+    rig.call("PUT", "/nodes/pve1/lxc/5001/config", &[("onboot", "1")]).await.data();
+    rig.call("PUT", "/nodes/pve1/lxc/5003/config", &[("onboot", "1")]).await.data();
+    rig.steer("/sim/proxmox/containers/5003", json!({"lock": "backup"})).await;
+    rig.steer("/sim/proxmox/nodes/pve1", json!({"online": false, "crash": true})).await;
+    for vmid in [5001, 5002, 5003] {
+        assert_eq!(rig.container(vmid).await["status"], "stopped");
+    }
+    rig.steer("/sim/proxmox/nodes/pve1", json!({"online": true})).await;
+    rig.until(|| rig.container(5001), |container| container["status"] == "running").await;
+    // The node itself starts them, with one task each; a locked container stays off.
+    let tasks = || rig.get("/nodes/pve1/tasks?typefilter=vzstart&userfilter=root");
+    rig.until(tasks, |tasks| tasks.as_array().unwrap().len() == 2).await;
+    assert_eq!(tasks().await.to_string().matches("CT is locked (backup)").count(), 1);
+    assert_eq!(rig.container(5002).await["status"], "stopped", "it has no onboot");
+    // A node that was only unreachable starts nothing.
+    rig.steer("/sim/proxmox/containers/5001", json!({"status": "stopped"})).await;
+    rig.steer("/sim/proxmox/nodes/pve1", json!({"online": false})).await;
+    rig.steer("/sim/proxmox/nodes/pve1", json!({"online": true})).await;
+    assert_eq!(tasks().await.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_full_storage_fails_the_task_of_a_clone() {
+    let rig = Rig::quick().await;
+    rig.steer("/sim/proxmox/nodes/pve1", json!({"online": true, "storageFull": true})).await;
+    let exit = rig.run("POST", "/nodes/pve1/lxc/9000/clone", &[("newid", "5001")]).await;
+    assert_eq!(exit, "clone failed: zfs error: cannot create 'rpool/data/subvol-5001-disk-0': out of space");
+    assert_eq!((rig.container(5001).await, &rig.container(9000).await["lock"]), (Value::Null, &Value::Null));
+    assert_eq!(rig.get("/nodes/pve1/storage/local-zfs/status").await["avail"], 0);
+    assert_eq!(rig.run("POST", "/nodes/pve2/lxc/9001/clone", &[("newid", "5001")]).await, "OK");
+}

@@ -46,17 +46,17 @@ async fn omitting_the_mac_generates_a_new_one() {
 async fn a_running_container_applies_some_changes_at_once_and_others_at_the_next_start() {
     let rig = Rig::quick().await;
     rig.running(5001).await;
-    let form = [("memory", "4096"), ("cores", "4"), ("nameserver", "192.0.2.53"), ("delete", "ostype")];
+    let form = [("memory", "4096"), ("cores", "4"), ("nameserver", "192.0.2.53"), ("delete", "features")];
     assert_eq!(rig.call("PUT", CONFIG, &form).await.data(), Value::Null);
     let current = rig.get(&format!("{CONFIG}?current=1")).await;
     assert_eq!((&current["memory"], &current["cores"]), (&json!(4096), &json!(4)));
-    assert_eq!((current.get("nameserver"), &current["ostype"]), (None, &json!("debian")));
+    assert_eq!((current.get("nameserver"), &current["features"]), (None, &json!("nesting=1")));
     let merged = rig.get(CONFIG).await;
-    assert_eq!((&merged["nameserver"], merged.get("ostype")), (&json!("192.0.2.53"), None));
+    assert_eq!((&merged["nameserver"], merged.get("features")), (&json!("192.0.2.53"), None));
     let pending = rig.get("/nodes/pve1/lxc/5001/pending").await;
     let of = |key: &str| pending.as_array().unwrap().iter().find(|row| row["key"] == key).unwrap().clone();
     assert_eq!(of("nameserver")["pending"], "192.0.2.53");
-    assert_eq!(of("ostype")["delete"], 1);
+    assert_eq!(of("features")["delete"], 1);
     assert_eq!(of("memory").get("pending"), None);
 
     assert_eq!(rig.run("POST", "/nodes/pve1/lxc/5001/status/reboot", &[]).await, "OK");
@@ -142,4 +142,32 @@ async fn disks_grow_to_an_absolute_size_and_never_shrink() {
     assert_eq!(smaller.reason, "unable to shrink disk size");
     assert_eq!(rig.run("PUT", resize, &[("disk", "rootfs"), ("size", "+5G")]).await, "OK");
     assert!(rig.get(CONFIG).await["rootfs"].as_str().unwrap().ends_with(",size=25G"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_deleted_is_named() {
+    let rig = Rig::quick().await;
+    rig.clone(5001).await;
+    let field = async |form: &[(&str, &str)]| {
+        let answer = rig.call("PUT", CONFIG, form).await;
+        assert_eq!(answer.status, 400, "{}", answer.reason);
+        answer.json()["errors"].clone()
+    };
+    assert_eq!(field(&[("delete", "colour")]).await, json!({"delete": "unknown option 'colour'"}));
+    assert_eq!(field(&[("delete", "digest")]).await, json!({"delete": "unknown option 'digest'"}));
+    assert_eq!(field(&[("revert", "colour")]).await, json!({"revert": "unknown option 'colour'"}));
+    let both = field(&[("delete", "tags"), ("tags", "a")]).await;
+    assert_eq!(both, json!({"delete": "you can't use '-tags' and -delete tags' at the same time"}));
+    for (option, text) in [
+        ("memory", "unable to delete required option 'memory'"),
+        ("rootfs", "unable to delete required option 'rootfs'"),
+        ("unprivileged", "unable to delete read-only option: 'unprivileged'"),
+    ] {
+        let answer = rig.call("PUT", CONFIG, &[("delete", option)]).await;
+        assert_eq!((answer.status, answer.reason.as_str()), (500, text));
+    }
+    rig.call("PUT", CONFIG, &[("delete", "tags,nameserver"), ("cores", "3")]).await.data();
+    assert_eq!(rig.get(CONFIG).await["cores"], 3, "an option that is not set is deleted already");
+    rig.steer("/sim/proxmox/containers/5001", json!({"lock": "backup"})).await;
+    assert_eq!(rig.call("PUT", CONFIG, &[("delete", "colour")]).await.reason, "CT is locked (backup)");
 }

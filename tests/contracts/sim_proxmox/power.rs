@@ -203,3 +203,37 @@ async fn a_task_continues_after_the_client_disconnects() {
     assert!(begun.elapsed() < DEADLINE && begun.elapsed() > Duration::ZERO);
     assert_eq!(rig.executed("clone", 5001).await, 1);
 }
+
+#[tokio::test]
+async fn a_container_on_another_node_is_not_running_here_and_cannot_start_here() {
+    let rig = Rig::quick().await;
+    rig.running(5001).await;
+    // PVE::API2::LXC::Status looks for a process of that number on its node; only the task reads the configuration.
+    for vmid in [5001, 5009] {
+        let there = format!("/nodes/pve2/lxc/{vmid}/status");
+        for (op, noun) in [("stop", "CT"), ("shutdown", "CT"), ("suspend", "CT"), ("reboot", "VM")] {
+            let answer = rig.call("POST", &format!("{there}/{op}"), &[]).await;
+            assert_eq!((answer.status, answer.reason), (500, format!("{noun} {vmid} not running")));
+        }
+        let missing = format!("Configuration file 'nodes/pve2/lxc/{vmid}.conf' does not exist");
+        assert_eq!(rig.run("POST", &format!("{there}/start"), &[]).await, missing);
+        assert_eq!(rig.get(&format!("/nodes/pve2/lxc/{vmid}/interfaces")).await, Value::Null);
+        assert_eq!(rig.call("GET", &format!("{there}/current"), &[]).await.reason, missing);
+    }
+    assert_eq!(rig.container(5001).await["status"], "running");
+}
+
+#[tokio::test]
+async fn a_suspended_container_is_off_until_it_is_resumed() {
+    let rig = Rig::quick().await;
+    rig.running(5001).await;
+    assert_eq!(rig.call("POST", &format!("{STATUS}/resume"), &[]).await.reason, "CT 5001 already running");
+    assert_eq!(rig.run("POST", &format!("{STATUS}/suspend"), &[]).await, "OK");
+    assert_eq!(rig.get(&format!("{STATUS}/current")).await["status"], "stopped");
+    assert_eq!(rig.run("POST", &format!("{STATUS}/resume"), &[]).await, "OK");
+    assert_eq!(rig.get(&format!("{STATUS}/current")).await["status"], "running");
+    rig.run("POST", &format!("{STATUS}/stop"), &[]).await;
+    let nothing = rig.run("POST", &format!("{STATUS}/resume"), &[]).await;
+    assert!(nothing.starts_with("command 'lxc-checkpoint -n 5001 -r "), "{nothing}");
+    assert!(nothing.ends_with("failed: exit code 1"), "{nothing}");
+}

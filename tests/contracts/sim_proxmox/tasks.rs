@@ -72,3 +72,26 @@ async fn the_control_routes_refuse_invalid_requests() {
         assert!(!answer["error"]["message"].as_str().unwrap().is_empty());
     }
 }
+
+#[tokio::test]
+async fn a_token_sees_its_own_tasks_and_those_of_no_other_token_of_its_user() {
+    let mut rig = Rig::quick().await;
+    let acl = json!([{"path": "/pool/zpack"}, {"path": "/storage/local-zfs"}, {"path": "/sdn"}]);
+    let upid = rig.begin("POST", "/nodes/pve1/lxc/9000/clone", &[("newid", "5001"), ("pool", "zpack")]).await;
+    rig.end(&upid).await;
+    let answer = rig.steer("/sim/proxmox/tokens", json!({"id": "zpack@pve!rotated", "acl": acl})).await;
+    rig.use_token(answer["token"].as_str().unwrap());
+    let status = rig.call("GET", &format!("/nodes/pve1/tasks/{upid}/status"), &[]).await;
+    assert_eq!(status.status, 403);
+    let own = rig.begin("POST", "/nodes/pve1/lxc/5001/status/start", &[]).await;
+    rig.end(&own).await;
+    let listed = rig.get("/nodes/pve1/tasks").await;
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+    let row = &listed[0];
+    assert_eq!((&row["upid"], &row["user"], &row["tokenid"]), (&json!(own), &json!("zpack@pve"), &json!("rotated")));
+    assert_eq!(rig.get("/nodes/pve1/tasks?userfilter=nobody").await, json!([]));
+    assert_eq!(rig.get("/nodes/pve1/tasks?statusfilter=error,warning").await, json!([]));
+    assert_eq!(rig.get("/nodes/pve1/tasks?limit=0").await, json!([]));
+    // PVE::API2::Cluster compares the user without the name of the token.
+    assert_eq!(rig.get("/cluster/tasks").await, json!([]));
+}

@@ -29,12 +29,12 @@ impl Proxmox {
     pub(super) fn next_id(&self, call: &Call) -> Result<Answer, Refusal> {
         let cluster = self.cluster();
         if let Some(vmid) = call.params.get("vmid") {
-            return match cluster.containers.get(&call.params.vmid()) {
-                Some(_) => Err(Refusal::parameter("vmid", format!("VM {vmid} already exists"))),
-                None => Ok(json!(vmid).into()),
+            return match cluster.demand_unused(call.params.vmid()) {
+                Err(_) => Err(Refusal::parameter("vmid", format!("VM {vmid} already exists"))),
+                Ok(()) => Ok(json!(vmid).into()),
             };
         }
-        let free = (FIRST_VMID..1_000_000).find(|vmid| !cluster.containers.contains_key(vmid));
+        let free = (FIRST_VMID..1_000_000).find(|vmid| cluster.demand_unused(*vmid).is_ok());
         free.map(|vmid| json!(vmid.to_string()).into()).ok_or_else(|| Refusal::died("unable to get any free VMID"))
     }
 
@@ -47,6 +47,9 @@ impl Proxmox {
             let seen = |vmid: u32| cluster.may(&call.token, &format!("/vms/{vmid}"), &["VM.Audit"]);
             let containers = cluster.containers.values().filter(|ct| seen(ct.vmid));
             rows.extend(containers.map(|container| view::resource(container, &cluster)));
+            let online = |node: &str| cluster.nodes.get(node).is_some_and(|node| node.online);
+            let guests = cluster.qemu.iter().filter(|(vmid, _)| seen(**vmid));
+            rows.extend(guests.map(|(vmid, guest)| guest.resource(*vmid, online(&guest.node))));
         }
         for (name, node) in &cluster.nodes {
             if wanted("node") {
@@ -166,6 +169,9 @@ fn memory_in_use(cluster: &Cluster, node: &str) -> u64 {
 }
 
 fn used(cluster: &Cluster, node: &str) -> u64 {
+    if cluster.nodes.get(node).is_some_and(|node| node.storage_full) {
+        return STORAGE_SIZE;
+    }
     let here = cluster.containers.values().filter(|ct| ct.node == node);
     here.map(|container| container.root_size_gib() * GIB / 4).sum()
 }

@@ -54,10 +54,8 @@ impl Proxmox {
         let _flock = self.flocks.take(vmid).await.map_err(|error| Refusal::died(error.to_string()))?;
         let now = self.core.clock.now();
         let upid = self.change(|cluster| {
-            if let Some(taken) = cluster.containers.get(&vmid) {
-                let text = format!("CT {vmid} already exists on node '{}'", taken.node);
-                return Err(Refusal::Died(format!("unable to create CT {vmid} - {text}")));
-            }
+            let taken = |text| Refusal::Died(format!("unable to create CT {vmid} - {text}"));
+            cluster.demand_unused(vmid).map_err(taken)?;
             cluster.demand_room(vmid).map_err(Refusal::Died)?;
             let mut config = starting_config(cluster, call, restored)?;
             config.insert("unprivileged".to_owned(), u8::from(unprivileged).to_string());

@@ -55,7 +55,7 @@ impl Proxmox {
             ("GET", "/lxc/{vmid}/config") => self.container_config(&call),
             ("PUT", "/lxc/{vmid}/config") => self.update_config(&call).await,
             ("GET", "/lxc/{vmid}/pending") => self.container_pending(&call),
-            ("GET", "/lxc/{vmid}/interfaces") => self.container_interfaces(&call),
+            ("GET", "/lxc/{vmid}/interfaces") => Ok(self.container_interfaces(&call)),
             ("GET", "/lxc/{vmid}/feature") => self.container_feature(&call),
             ("POST", "/lxc/{vmid}/clone") => self.clone_container(&call).await,
             ("POST", "/lxc/{vmid}/template") => self.make_template(&call),
@@ -69,7 +69,7 @@ impl Proxmox {
             ("POST", "/lxc/{vmid}/status/shutdown") => self.power_shutdown(&call).await,
             ("POST", "/lxc/{vmid}/status/reboot") => self.power_reboot(&call).await,
             ("POST", "/lxc/{vmid}/status/suspend") => self.power_suspend(&call).await,
-            ("POST", "/lxc/{vmid}/status/resume") => self.power_resume(&call).await,
+            ("POST", "/lxc/{vmid}/status/resume") => self.power_resume(&call),
             (method, _) => Err(Refusal::NotImplemented(format!("Method '{method} {}' not implemented", call.path))),
         }
     }

@@ -1,5 +1,7 @@
 //! The configuration options: when a change takes effect, how it is stored, who may change it.
 
+use std::collections::BTreeSet;
+
 use super::super::access::Token;
 use super::super::answer::Refusal;
 use super::super::model::Cluster;
@@ -71,6 +73,9 @@ pub fn check_privileges(
     {
         cluster.demand_bridge(token, &NetOption::parse(value))?;
     }
+    if name == "tags" {
+        check_tags(cluster, token, vmid, value)?;
+    }
     let features =
         value.filter(|_| name == "features").map(|value| split_property_string(value, None).unwrap_or_default());
     if features.is_some_and(|features| features.keys().any(|feature| feature != "nesting")) {
@@ -78,6 +83,23 @@ pub fn check_privileges(
         return Err(Refusal::Forbidden(text.to_owned()));
     }
     Ok(())
+}
+
+/// As PVE::GuestHelpers::assert_tag_permissions: a tag that is added or removed has to be allowed.
+fn check_tags(cluster: &Cluster, token: &Token, vmid: u32, value: Option<&str>) -> Result<(), Refusal> {
+    let Some(allowed) = cluster.allowed_tags.as_ref().filter(|_| !cluster.may(token, "/", &["Sys.Modify"])) else {
+        return Ok(());
+    };
+    let set = |text: &str| -> BTreeSet<String> {
+        normalise_tags(text).split(';').filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
+    };
+    let before = cluster.containers.get(&vmid).and_then(|container| container.config.get("tags"));
+    let before = before.map(|tags| set(tags)).unwrap_or_default();
+    let after = value.map(set).unwrap_or_default();
+    match before.symmetric_difference(&after).find(|tag| !allowed.contains(*tag)) {
+        Some(tag) => Err(Refusal::Forbidden(format!("/, Sys.Modify for modifying tag '{tag}'"))),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,10 @@ impl Proxmox {
         cluster.demand(&call.token, &format!("/pool/{pool}"), &["Pool.Audit"])?;
         let comment = cluster.pools.get(pool).ok_or_else(|| Refusal::died(format!("pool '{pool}' does not exist")))?;
         let members = cluster.containers.values().filter(|ct| ct.pool.as_deref() == Some(pool));
-        let members: Vec<Value> = members.map(|container| view::resource(container, &cluster)).collect();
+        let mut members: Vec<Value> = members.map(|container| view::resource(container, &cluster)).collect();
+        let guests = cluster.qemu.iter().filter(|(_, guest)| guest.pool.as_deref() == Some(pool));
+        let online = |node: &str| cluster.nodes.get(node).is_some_and(|node| node.online);
+        members.extend(guests.map(|(vmid, guest)| guest.resource(*vmid, online(&guest.node))));
         Ok(json!({"comment": comment, "members": members}).into())
     }
 

@@ -1,4 +1,7 @@
 //! `POST …/status/{start|stop|shutdown|reboot|suspend|resume}`.
+//!
+//! As PVE::API2::LXC::Status, the call looks only for a process of that number on its node; the task reads the configuration.
+//! A container that is elsewhere, or nowhere, is "not running" here, and its start is a task that fails.
 
 use serde_json::json;
 use tokio::sync::OwnedMutexGuard;
@@ -16,11 +19,8 @@ impl Proxmox {
     /// Starts a container.
     pub(super) async fn power_start(&self, call: &Call) -> Result<Answer, Refusal> {
         let vmid = call.vmid();
-        let container = self.find(call)?;
-        if container.run.is_some() {
-            return Err(Refusal::died(format!("CT {vmid} already running")));
-        }
-        if container.ha {
+        self.demand_off(call)?;
+        if self.is_under_ha(vmid) {
             return self.submit(call, Job::HaRequest { vmid, start: true }, None);
         }
         self.submit_power(call, Job::Start { vmid }).await
@@ -30,11 +30,10 @@ impl Proxmox {
     pub(super) async fn power_stop(&self, call: &Call) -> Result<Answer, Refusal> {
         let vmid = call.vmid();
         let overrule_shutdown = call.params.flag("overrule-shutdown");
-        let container = self.find_running(call, "CT")?;
-        if container.ha {
+        self.demand_running(call, "CT")?;
+        if self.is_under_ha(vmid) {
             if overrule_shutdown {
-                let text = "cannot be used with HA-managed guests";
-                return Err(Refusal::parameter("overrule-shutdown", text));
+                return Err(Refusal::parameter("overrule-shutdown", "Not applicable for HA resources."));
             }
             return self.submit(call, Job::HaRequest { vmid, start: false }, None);
         }
@@ -44,7 +43,8 @@ impl Proxmox {
     /// Shuts a container down.
     pub(super) async fn power_shutdown(&self, call: &Call) -> Result<Answer, Refusal> {
         let vmid = call.vmid();
-        if self.find_running(call, "CT")?.ha {
+        self.demand_running(call, "CT")?;
+        if self.is_under_ha(vmid) {
             return self.submit(call, Job::HaRequest { vmid, start: false }, None);
         }
         let timeout = call.params.number("timeout").unwrap_or(SHUTDOWN_TIMEOUT);
@@ -53,20 +53,20 @@ impl Proxmox {
 
     /// Reboots a container, without the high-availability manager.
     pub(super) async fn power_reboot(&self, call: &Call) -> Result<Answer, Refusal> {
-        self.find_running(call, "VM")?;
+        self.demand_running(call, "VM")?;
         self.submit_power(call, Job::Reboot { vmid: call.vmid() }).await
     }
 
-    /// Freezes a container.
+    /// Writes a running container to disk and stops it.
     pub(super) async fn power_suspend(&self, call: &Call) -> Result<Answer, Refusal> {
-        self.find_running(call, "CT")?;
+        self.demand_running(call, "CT")?;
         self.submit_power(call, Job::Suspend { vmid: call.vmid() }).await
     }
 
-    /// Thaws a container.
-    pub(super) async fn power_resume(&self, call: &Call) -> Result<Answer, Refusal> {
-        self.find_running(call, "CT")?;
-        self.submit_power(call, Job::Resume { vmid: call.vmid() }).await
+    /// Continues a suspended container. It takes no lock and reads no configuration.
+    pub(super) fn power_resume(&self, call: &Call) -> Result<Answer, Refusal> {
+        self.demand_off(call)?;
+        self.submit(call, Job::Resume { vmid: call.vmid() }, None)
     }
 
     /// A copy of the container in the path.
@@ -74,13 +74,22 @@ impl Proxmox {
         self.cluster().on_node(call.node(), call.vmid()).cloned().map_err(Refusal::Died)
     }
 
-    /// The container in the path if it is running. Proxmox calls it a VM in one of its errors.
-    fn find_running(&self, call: &Call, noun: &str) -> Result<Container, Refusal> {
-        let container = self.find(call)?;
-        match container.run {
-            Some(_) => Ok(container),
-            None => Err(Refusal::died(format!("{noun} {} not running", call.vmid()))),
-        }
+    /// Whether the container in the path runs on that node.
+    fn runs_here(&self, call: &Call) -> bool {
+        self.cluster().on_node(call.node(), call.vmid()).is_ok_and(|container| container.run.is_some())
+    }
+
+    fn demand_off(&self, call: &Call) -> Result<(), Refusal> {
+        if self.runs_here(call) { Err(Refusal::died(format!("CT {} already running", call.vmid()))) } else { Ok(()) }
+    }
+
+    /// Proxmox calls a container a VM in one of its errors.
+    fn demand_running(&self, call: &Call, noun: &str) -> Result<(), Refusal> {
+        if self.runs_here(call) { Ok(()) } else { Err(Refusal::died(format!("{noun} {} not running", call.vmid()))) }
+    }
+
+    fn is_under_ha(&self, vmid: u32) -> bool {
+        self.cluster().containers.get(&vmid).is_some_and(|container| container.ha)
     }
 
     /// Older releases take the container's lock before the task exists.

@@ -52,9 +52,10 @@ impl Proxmox {
         Ok(json!(rows).into())
     }
 
-    /// The network interfaces.
-    pub(super) fn container_interfaces(&self, call: &Call) -> Result<Answer, Refusal> {
-        Ok(view::interfaces(&self.find(call)?, self.profile()).into())
+    /// The network interfaces; none when no container of that number runs on the node.
+    pub(super) fn container_interfaces(&self, call: &Call) -> Answer {
+        let container = self.find(call).ok();
+        container.map_or(Value::Null, |container| view::interfaces(&container, self.profile())).into()
     }
 
     /// Whether a container can be cloned, copied, or snapshotted.

@@ -7,7 +7,7 @@ use super::super::access::Token;
 use super::super::answer::{Answer, Refusal};
 use super::super::api::Call;
 use super::super::model::Cluster;
-use super::super::task::Task;
+use super::super::task::{LOST, Task};
 use super::super::upid::Upid;
 
 /// Rows of a list by default.
@@ -27,25 +27,30 @@ impl Proxmox {
             let text = |name: &str, value: &str| call.params.get(name).is_none_or(|wanted| wanted == value);
             let at = task.started.seconds();
             let bound = |name: &str| call.params.get(name).and_then(|text| text.parse::<i64>().ok());
-            let failed = task.ended.as_ref().is_some_and(|ended| ended.exitstatus != "OK");
+            let status = task.ended.as_ref().map(|ended| ended.exitstatus.as_str());
             by_source
                 && task.node == call.node()
                 && text("vmid", &task.id)
                 && text("typefilter", &task.kind)
                 && bound("since").is_none_or(|since| at >= since)
                 && bound("until").is_none_or(|until| at <= until)
-                && (!call.params.flag("errors") || failed)
+                && of_user(call.params.get("userfilter"), task)
+                && has_status(call, status)
                 && may_see(&cluster, &call.token, task)
         };
         let rows: Vec<Value> = cluster.tasks.iter().rev().filter(fits).map(Task::row).collect();
         let total = rows.len();
-        Answer { data: page(rows, call), total: Some(total) }
+        // Here a limit of 0 is none at all; in a log it is no limit.
+        let data = if call.params.number("limit") == Some(0) { json!([]) } else { page(rows, call) };
+        Answer { data, total: Some(total) }
     }
 
-    /// The most recent tasks of the whole cluster.
+    /// The most recent tasks of the whole cluster. The user of a task is compared without the name of its token, so that a
+    /// token sees none without Sys.Audit.
     pub(super) fn cluster_tasks(&self, call: &Call) -> Answer {
         let cluster = self.cluster();
-        let seen = cluster.tasks.iter().rev().filter(|task| may_see(&cluster, &call.token, task));
+        let all = cluster.may(&call.token, "/", &["Sys.Audit"]);
+        let seen = cluster.tasks.iter().rev().filter(|_| all);
         json!(seen.take(25).map(Task::row).collect::<Vec<_>>()).into()
     }
 
@@ -87,11 +92,30 @@ impl Proxmox {
     }
 }
 
-/// A token may see its own tasks and those of its user, and with Sys.Audit on the node all tasks.
+/// Whether the user of a task contains `wanted`, whatever its case.
+fn of_user(wanted: Option<&str>, task: &Task) -> bool {
+    let user = task.user.split('!').next().unwrap_or_default().to_lowercase();
+    wanted.is_none_or(|wanted| user.contains(&wanted.to_lowercase()))
+}
+
+/// Whether a task ended as `errors` or else `statusfilter` asks; one that runs is of the kind `unknown`.
+fn has_status(call: &Call, exitstatus: Option<&str>) -> bool {
+    let kind = match exitstatus {
+        None | Some(LOST) => "unknown",
+        Some("OK") => "ok",
+        Some(text) if text.starts_with("WARNINGS: ") => "warning",
+        Some(_) => "error",
+    };
+    if call.params.flag("errors") {
+        return kind != "ok";
+    }
+    let wanted = call.params.get("statusfilter");
+    wanted.is_none_or(|wanted| wanted.split([',', ';', ' ']).any(|wanted| wanted.eq_ignore_ascii_case(kind)))
+}
+
+/// A token may see its own tasks, neither those of its user nor those of other tokens; with Sys.Audit on the node all tasks.
 fn may_see(cluster: &Cluster, token: &Token, task: &Task) -> bool {
-    task.user == token.id
-        || task.user == token.user()
-        || cluster.may(token, &format!("/nodes/{}", task.node), &["Sys.Audit"])
+    task.user == token.id || cluster.may(token, &format!("/nodes/{}", task.node), &["Sys.Audit"])
 }
 
 fn page(rows: Vec<Value>, call: &Call) -> Value {
