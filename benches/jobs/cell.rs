@@ -28,6 +28,9 @@ use zpack::telemetry::Metrics;
 const QUEUE: Queue = Queue::Provision;
 const KIND: &str = "bench";
 
+/// Connections to the database, the default of `DATABASE_MAX_CONNECTIONS`.
+const CONNECTIONS: u32 = 10;
+
 /// The command line arguments of a cell.
 pub struct Cell {
     pub work: String,
@@ -69,7 +72,7 @@ impl Cell {
 
     async fn db(&self) -> Option<DatabaseConnection> {
         let url = Secret::new(self.database.as_deref()?);
-        Some(db::connect(&url, self.width.clamp(4, 20)).await.unwrap())
+        Some(db::connect(&url, CONNECTIONS).await.unwrap())
     }
 
     async fn enqueue(&self) -> Value {

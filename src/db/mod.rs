@@ -23,7 +23,7 @@ pub use clock::{millis, now, now_expr};
 pub use connect::{ConnectError, connect};
 pub use migrator::Migrator;
 pub use pool::{PoolUse, pool_use};
-pub use readable::{ReadError, readable, readable_one, skipped_rows};
+pub use readable::{ReadError, readable, readable_one, readable_rows, skipped_rows};
 pub use reads::{Division, Reads};
 pub use store_failure::StoreFailure;
 pub use transaction::{AsDbErr, begin, failure, in_time, is_conflict, is_duplicate, retry_conflicts};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QuerySelect, QueryTrait, Select};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryResult, QuerySelect, QueryTrait, Select};
 use tokio::time::Instant;
 
 use super::transaction::AsDbErr;
@@ -28,17 +28,24 @@ pub async fn readable<E: EntityTrait>(select: Select<E>, db: &impl ConnectionTra
 where
     E::Model: FromQueryResult,
 {
-    let rows = db.query_all(select.as_query()).await?;
+    Ok(readable_rows::<E>(&db.query_all(select.as_query()).await?))
+}
+
+/// Those of `rows` that this release can read.
+pub fn readable_rows<E: EntityTrait>(rows: &[QueryResult]) -> Vec<E::Model>
+where
+    E::Model: FromQueryResult,
+{
     let mut models = Vec::with_capacity(rows.len());
     let mut problems = Vec::new();
-    for row in &rows {
+    for row in rows {
         match E::Model::from_query_result(row, "") {
             Ok(model) => models.push(model),
             Err(error) => problems.push(error),
         }
     }
     skip(E::default().table_name(), &problems);
-    Ok(models)
+    models
 }
 
 /// Why a row could not be read.

@@ -11,6 +11,7 @@
 mod compare;
 mod error;
 mod orphan;
+mod overall;
 mod owner_mark;
 mod proxy;
 mod proxy_status;
@@ -18,6 +19,7 @@ mod publication;
 mod publish_request;
 mod record;
 mod state;
+mod summary;
 mod traefik;
 mod wanted;
 
@@ -38,7 +40,8 @@ pub use publication::{
     EdgePolicy, PortRoute, Publication, PublishedWorkload, ServerFacts, listening_port, needs_port, plan,
 };
 pub use publish_request::{PUBLISH_REQUEST_KEY, PublishRequest};
-pub use record::{EDGE_KEY, EdgeRecord, Intent, TargetRecord, TargetState};
-pub use state::{EdgeState, PingState, ProxyPresence};
+pub use record::{EDGE_KEY, EdgeRecord, TargetRecord};
+pub use state::{EdgeState, Intent, PingState, ProxyPresence, TargetState};
+pub use summary::{EdgeSummary, TargetSummary};
 pub use traefik::{Collision, TraefikDocument, TraefikRoute, Transport};
 pub use wanted::{NotPublishable, PublicAddress, PublicRecord, WantedRecord, records_of};

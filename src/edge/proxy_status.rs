@@ -137,6 +137,18 @@ impl ProxyRecord {
         Self { since: Some(since), backend: Some(backend), ..Self::default() }
     }
 
+    /// What is known of the publication that began at `begun_at` and forwards to `backend`: this, unless it belongs to an
+    /// older one.
+    #[must_use]
+    pub fn of_publication(self, begun_at: Timestamp, backend: Option<SocketAddr>) -> Self {
+        match backend {
+            Some(backend) if self.since != Some(begun_at) || self.backend != Some(backend) => {
+                Self::begin(begun_at, backend)
+            }
+            Some(_) | None => self,
+        }
+    }
+
     /// Merges a callback that arrived at `received`.
     pub fn receive(&self, event: &ProxyEvent, received: Timestamp) -> Receipt {
         // With a clock that is ahead every later callback would count as older.

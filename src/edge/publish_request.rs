@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::record::Intent;
+use super::state::Intent;
 
 /// The key of the payload this is stored under.
 pub const PUBLISH_REQUEST_KEY: &str = "edge_wish";

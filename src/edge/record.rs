@@ -9,10 +9,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::error::EdgeError;
+use super::overall::Overall;
 use super::proxy_status::ProxyRecord;
 use super::publication::Publication;
-use super::state::EdgeState;
-use crate::kernel::{Backoff, Classify, DnsName, Failure, Target, Timestamp, text_enum};
+use super::state::{EdgeState, Intent, TargetState};
+use crate::kernel::{Backoff, Classify, DnsName, Failure, Target, Timestamp};
 use crate::ports::{RecordId, ZoneError};
 
 /// The key of the payload this is stored under.
@@ -23,32 +24,6 @@ pub const RETRY: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_s
 
 /// The longest error that is kept.
 const MAX_ERROR: usize = 300;
-
-text_enum! {
-    /// Whether a server shall be published.
-    pub enum Intent {
-        /// It shall have its publication at every target.
-        Published = "published",
-        /// It shall have nothing at any target.
-        Unpublished = "withdrawn",
-    }
-}
-
-text_enum! {
-    /// How far a target is.
-    pub enum TargetState {
-        /// Nothing was tried for this generation yet.
-        Pending = "pending",
-        /// It has what it should have, as was read back.
-        Published = "published",
-        /// It failed and is retried.
-        Retrying = "retrying",
-        /// It failed in a way that an operator has to fix; it is retried rarely.
-        Blocked = "blocked",
-        /// It no longer has anything of ours, as was read back.
-        Unpublished = "withdrawn",
-    }
-}
 
 /// How far one target is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,12 +117,7 @@ impl EdgeRecord {
 
     /// What is known of this publication at the proxy: `stored`, unless it belongs to an older one.
     pub fn proxy_record(&self, stored: ProxyRecord) -> ProxyRecord {
-        match &self.publication.registration {
-            Some(server) if stored.since != Some(self.begun_at) || stored.backend != Some(server.address) => {
-                ProxyRecord::begin(self.begun_at, server.address)
-            }
-            Some(_) | None => stored,
-        }
+        stored.of_publication(self.begun_at, self.publication.registration.as_ref().map(|server| server.address))
     }
 
     /// Whether `name` is its public name, or the first label of it, under which servers were registered earlier.
@@ -187,18 +157,14 @@ impl EdgeRecord {
         self.targets.insert(target, TargetRecord { due_at: Some(now), ..TargetRecord::pending(now) });
     }
 
+    fn overall(&self) -> Overall {
+        let states = self.targets.iter().map(|(target, record)| (*target, record.state));
+        Overall { intent: self.intent, wanted: self.publication.targets(), states: states.collect() }
+    }
+
     /// The targets that do not yet have what they should.
     pub fn unsettled(&self) -> BTreeSet<Target> {
-        let done = match self.intent {
-            Intent::Published => TargetState::Published,
-            Intent::Unpublished => TargetState::Unpublished,
-        };
-        let concerned = |target: &Target| match self.intent {
-            Intent::Published => self.publication.targets().contains(target),
-            Intent::Unpublished => true,
-        };
-        let left = self.targets.iter().filter(|(target, record)| record.state != done && concerned(target));
-        left.map(|(target, _)| *target).collect()
+        self.overall().unsettled()
     }
 
     /// The earliest time at which a target is retried.
@@ -209,24 +175,7 @@ impl EdgeRecord {
 
     /// All targets together.
     pub fn state(&self) -> EdgeState {
-        let left = self.unsettled();
-        if self.intent == Intent::Unpublished {
-            return if left.is_empty() { EdgeState::NotPublished } else { EdgeState::Unpublishing };
-        }
-        let wanted = self.publication.targets();
-        if left.is_empty() {
-            // With no target there is nothing to publish.
-            return if wanted.is_empty() { EdgeState::NotPublished } else { EdgeState::Published };
-        }
-        let is = |target: &Target, state| self.targets.get(target).is_some_and(|record| record.state == state);
-        let failed = left.iter().any(|target| !is(target, TargetState::Pending));
-        if left.len() < wanted.len() {
-            if failed { EdgeState::Degraded } else { EdgeState::Publishing }
-        } else if left.iter().all(|target| is(target, TargetState::Blocked)) {
-            EdgeState::Failed
-        } else {
-            EdgeState::Publishing
-        }
+        self.overall().state()
     }
 
     /// The last error of each unsettled target, for people; empty when there is none.

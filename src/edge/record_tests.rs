@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::summary::EdgeSummary;
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -105,6 +106,13 @@ proptest! {
         prop_assert_eq!(record.state() == EdgeState::Published, last == [Some(0), Some(0)]);
         prop_assert_eq!(record.due_at().is_some(), last.iter().flatten().any(|outcome| *outcome != 0));
         let json = serde_json::to_string(&record).unwrap();
-        prop_assert_eq!(serde_json::from_str::<EdgeRecord>(&json).unwrap(), record);
+        prop_assert_eq!(&serde_json::from_str::<EdgeRecord>(&json).unwrap(), &record);
+        for record in [record.unpublishing(), record] {
+            let json = serde_json::to_string(&record).unwrap();
+            let summary: EdgeSummary = serde_json::from_str(&json).unwrap();
+            let address = (record.intent == Intent::Published).then_some(record.publication.address.as_str());
+            prop_assert_eq!((summary.state(), summary.address()), (record.state(), address));
+            prop_assert!(summary.targets().keys().eq(record.targets.keys()));
+        }
     }
 }

@@ -1,6 +1,32 @@
-//! The states of a server at the edge that other modules decide by.
+//! The states of a server at the edge.
 
 use crate::kernel::text_enum;
+
+text_enum! {
+    /// Whether a server shall be published.
+    pub enum Intent {
+        /// It shall have its publication at every target.
+        Published = "published",
+        /// It shall have nothing at any target.
+        Unpublished = "withdrawn",
+    }
+}
+
+text_enum! {
+    /// How far a target is.
+    pub enum TargetState {
+        /// Nothing was tried for this generation yet.
+        Pending = "pending",
+        /// It has what it should have, as was read back.
+        Published = "published",
+        /// It failed and is retried.
+        Retrying = "retrying",
+        /// It failed in a way that an operator has to fix; it is retried rarely.
+        Blocked = "blocked",
+        /// It no longer has anything of ours, as was read back.
+        Unpublished = "withdrawn",
+    }
+}
 
 text_enum! {
     /// Whether a server is published, over all targets together.

@@ -1,7 +1,7 @@
 //! `GET /api/servers`, `GET /api/servers/{id}` and the inventory `GET /api/instances`.
 //!
-//! A list costs one SQL statement and one Redis round trip, however long it is; the first page of the caller's servers one
-//! more statement, for those that are being created.
+//! A list costs one SQL statement and one Redis round trip, however long it is; the first page of a caller for whom a server
+//! is being created two more statements.
 
 use actix_web::web;
 use serde::Serialize;
@@ -12,8 +12,9 @@ use super::owned::OwnedServer;
 use super::pending::{CREATE_KIND, PendingServer};
 use super::view::{InventoryRow, ServerView};
 use crate::accounts::{Admin, Customer};
-use crate::kernel::{OperationId, VmId};
-use crate::operations::creations;
+use crate::db::entities::instance;
+use crate::kernel::{OperationId, UserId, VmId};
+use crate::operations::{Creation, creations};
 use crate::servers::store;
 use crate::web::{ApiResult, Page, Query};
 
@@ -52,12 +53,10 @@ pub async fn list(
     if query.get::<u64>("limit")?.is_none() {
         page.limit = Page::<VmId>::MOST;
     }
-    // Read first: a server that is recorded between the two reads is in both, not in neither.
-    let creations = match page.after {
-        None => Some(creations(&api.reads, account.user.id, CREATE_KIND, api.clock.now()).await?),
-        Some(_) => None,
+    let (mut servers, creations) = match page.after {
+        None => first_page(&api, account.user.id, page.rows_to_read()).await?,
+        after => (store::list_owned(&api.reads, account.user.id, after, page.rows_to_read()).await?, None),
     };
-    let mut servers = store::list_owned(&api.reads, account.user.id, page.after, page.rows_to_read()).await?;
     let next = page.cut(&mut servers, |server| server.vmid);
     let recorded: Vec<OperationId> = servers.iter().map(|server| server.operation_id).collect();
     let pending = creations.map(|creations| {
@@ -66,6 +65,23 @@ pub async fn list(
     });
     let servers = api.all_observed(servers).await.into_iter().map(|(server, seen)| ServerView::new(server, seen));
     Ok(web::Json(ServerList { servers: servers.collect(), pending, next }))
+}
+
+/// The first servers of `owner` and what is being created for them.
+async fn first_page(
+    api: &ServersApi,
+    owner: UserId,
+    limit: u64,
+) -> ApiResult<(Vec<instance::Model>, Option<Vec<Creation>>)> {
+    let now = api.clock.now();
+    let any = creations::any(owner, CREATE_KIND, now);
+    let (servers, creating) = store::first_owned(&api.reads, owner, limit, any).await?;
+    if !creating {
+        return Ok((servers, Some(Vec::new())));
+    }
+    // The servers once more, and last: one that is recorded between two reads is then in both, not in neither.
+    let creations = creations::creations(&api.reads, owner, CREATE_KIND, now).await?;
+    Ok((store::list_owned(&api.reads, owner, None, limit).await?, Some(creations)))
 }
 
 /// `GET /api/servers/{id}`

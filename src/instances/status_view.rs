@@ -10,7 +10,7 @@ use super::owned::OwnedServer;
 use super::readiness::Readiness;
 use super::stored_edge::StoredEdge;
 use super::view::ConnectionView;
-use crate::edge::{EdgeRecord, EdgeState, PingState, ProxyPresence, Target, TargetState};
+use crate::edge::{EdgeState, EdgeSummary, PingState, ProxyPresence, Target, TargetState};
 use crate::kernel::Timestamp;
 use crate::observe::facts::ObservedPower;
 use crate::ports::PowerState;
@@ -74,13 +74,13 @@ pub struct TargetView {
 }
 
 impl EdgeView {
-    /// The view of `record`, whose targets together are in `state`.
-    fn new(record: &EdgeRecord, state: EdgeState) -> Self {
-        let targets = record.targets.iter().map(|(target, record)| TargetView {
+    /// The view of `summary`, whose targets together are in `state`.
+    fn new(summary: &EdgeSummary, state: EdgeState) -> Self {
+        let targets = summary.targets().iter().map(|(target, of)| TargetView {
             target: *target,
-            state: record.state,
-            retry_at: record.due_at,
-            since: record.changed_at,
+            state: of.state,
+            retry_at: of.due_at,
+            since: of.changed_at,
         });
         Self { state, targets: targets.collect() }
     }
@@ -108,7 +108,7 @@ pub async fn status(OwnedServer(server): OwnedServer, api: web::Data<ServersApi>
         id: server.vmid.to_string(),
         readiness: stored.readiness(&seen),
         connection: stored.connection(&seen, now).map(Into::into),
-        edge: stored.edge.as_ref().zip(stored.edge_state()).map(|(record, state)| EdgeView::new(record, state)),
+        edge: stored.edge.as_ref().zip(stored.edge_state()).map(|(summary, state)| EdgeView::new(summary, state)),
         proxy: stored.presence(now),
         ping: stored.ping(now),
         address: stored.address().map(str::to_owned),

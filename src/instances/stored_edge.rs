@@ -1,9 +1,9 @@
 //! How players reach a server: what its payload stores of edge and proxy, merged with the observations. Pure.
 
+use serde::Deserialize;
+
 use crate::db::entities::instance::{self, InstanceKind, Lifecycle};
-use crate::edge::{
-    EDGE_KEY, EdgeRecord, EdgeState, Intent, PROXY_KEY, PingState, ProxyPresence, ProxyRecord, needs_port,
-};
+use crate::edge::{EDGE_KEY, EdgeState, EdgeSummary, PROXY_KEY, PingState, ProxyPresence, ProxyRecord, needs_port};
 use crate::kernel::Timestamp;
 use crate::servers::payload::PayloadValues;
 
@@ -14,7 +14,7 @@ use crate::observe::facts::Observation;
 #[derive(Clone, Debug, Default)]
 pub struct StoredEdge {
     /// Its publication; `None` when it was never published.
-    pub edge: Option<EdgeRecord>,
+    pub edge: Option<EdgeSummary>,
     /// What was observed of it at the proxy during the current publication.
     pub proxy: ProxyRecord,
     /// Whether its game answers our status ping.
@@ -23,13 +23,32 @@ pub struct StoredEdge {
     deleting: bool,
 }
 
+/// The values of a payload that are shown.
+#[derive(Deserialize)]
+struct Shown {
+    #[serde(default)]
+    edge: Option<EdgeSummary>,
+    #[serde(default)]
+    proxy: Option<ProxyRecord>,
+}
+
+impl Shown {
+    /// Those of `row`: in one pass, or one by one if a value cannot be read.
+    fn of(row: &instance::Model) -> Self {
+        serde_json::from_str(&row.payload).unwrap_or_else(|_| {
+            let values = PayloadValues::of(row, EDGE_KEY).ok();
+            let edge = values.as_ref().and_then(|values| values.read(EDGE_KEY).ok().flatten());
+            let proxy = values.as_ref().and_then(|values| values.read(PROXY_KEY).ok().flatten());
+            Self { edge, proxy }
+        })
+    }
+}
+
 impl StoredEdge {
     /// Reads the row of a server. A value that cannot be read counts as absent; the code that writes it reports the
     /// error.
     pub fn of(row: &instance::Model) -> Self {
-        let values = PayloadValues::of(row, EDGE_KEY).ok();
-        let edge: Option<EdgeRecord> = values.as_ref().and_then(|values| values.read(EDGE_KEY).ok().flatten());
-        let proxy: Option<ProxyRecord> = values.as_ref().and_then(|values| values.read(PROXY_KEY).ok().flatten());
+        let Shown { edge, proxy } = Shown::of(row);
         let proxy = proxy.unwrap_or_default();
         let proxy = match &edge {
             Some(edge) => edge.proxy_record(proxy),
@@ -41,8 +60,7 @@ impl StoredEdge {
 
     /// The address players connect to, while the server is to be published.
     pub fn address(&self) -> Option<&str> {
-        let out = self.edge.as_ref().filter(|edge| edge.intent == Intent::Published && !self.deleting);
-        out.map(|edge| edge.publication.address.as_str())
+        self.edge.as_ref().filter(|_| !self.deleting)?.address()
     }
 
     /// The state of its publication, over all targets together. While a server is being deleted, its record still shows
@@ -60,7 +78,7 @@ impl StoredEdge {
     /// Whether the proxy has the server registered.
     pub fn presence(&self, now: Timestamp) -> ProxyPresence {
         match &self.edge {
-            Some(edge) if edge.publication.registration.is_some() => self.proxy.presence(now),
+            Some(edge) if edge.is_registered() => self.proxy.presence(now),
             _ => ProxyPresence::NotNeeded,
         }
     }

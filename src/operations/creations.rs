@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use sea_orm::sea_query::{Expr, ExprTrait, Func, Query, SimpleExpr, UnionType};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, Query, SelectStatement, SimpleExpr, UnionType};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait, Select,
     TryGetableMany,
@@ -51,42 +51,46 @@ pub async fn creations(
     kind: &str,
     now: Timestamp,
 ) -> Result<Vec<Creation>, DbErr> {
-    let unfinished = owned(owner, kind, [OperationState::Queued, OperationState::Running], Condition::all());
-    let shown = Condition::all()
-        .add(operation::Column::FinishedAt.gt(now.before(SHOWN)))
-        .add(operation::Column::DismissedAt.is_null());
-    // Each half reads the rows of an index that it returns. Sorted here: SQLite would read another index for the order.
-    let both = unfinished
-        .into_query()
-        .union(UnionType::All, owned(owner, kind, [OperationState::Failed, OperationState::Stale], shown).into_query())
-        .limit(MOST_READ)
-        .take();
-    let rows = db.query_all(&both).await?;
+    let columns = [
+        operation::Column::Id,
+        operation::Column::State,
+        operation::Column::Request,
+        operation::Column::Phase,
+        operation::Column::ErrorMessage,
+        operation::Column::StepCount,
+    ];
+    let select = || {
+        let rows = operation::Entity::find().select_only().columns(columns).expr_as(done(), "done");
+        rows.column(operation::Column::CreatedAt)
+    };
+    // Sorted here: SQLite would read another index for the order.
+    let rows = db.query_all(both(select, owner, kind, now).limit(MOST_READ)).await?;
     let mut rows = rows.iter().map(Row::try_get_many_by_index).collect::<Result<Vec<Row>, _>>().map_err(DbErr::from)?;
     rows.sort_unstable_by_key(|row| Reverse(row.0));
     rows.truncate(MOST);
     Ok(rows.into_iter().map(creation).collect())
 }
 
-/// The operations of `owner` in one of `states` that have not committed.
-fn owned(owner: UserId, kind: &str, states: [OperationState; 2], more: Condition) -> Select<operation::Entity> {
-    operation::Entity::find()
-        .select_only()
-        .columns([
-            operation::Column::Id,
-            operation::Column::State,
-            operation::Column::Request,
-            operation::Column::Phase,
-            operation::Column::ErrorMessage,
-            operation::Column::StepCount,
-        ])
-        .expr_as(done(), "done")
-        .column(operation::Column::CreatedAt)
-        .filter(operation::Column::UserId.eq(owner))
-        .filter(operation::Column::State.is_in(states))
-        .filter(operation::Column::Kind.eq(kind))
-        .filter(operation::Column::Committed.eq(false))
-        .filter(more)
+/// Selects a row for each of the [`creations`].
+pub fn any(owner: UserId, kind: &str, now: Timestamp) -> SelectStatement {
+    both(|| operation::Entity::find().select_only().column(operation::Column::Id), owner, kind, now)
+}
+
+/// `select`, once of the creations that are not done and once of those that failed: each half reads the rows of an index
+/// that it returns.
+fn both(select: impl Fn() -> Select<operation::Entity>, owner: UserId, kind: &str, now: Timestamp) -> SelectStatement {
+    let owned = |states: [OperationState; 2]| {
+        select()
+            .filter(operation::Column::UserId.eq(owner))
+            .filter(operation::Column::State.is_in(states))
+            .filter(operation::Column::Kind.eq(kind))
+            .filter(operation::Column::Committed.eq(false))
+    };
+    let failed = owned([OperationState::Failed, OperationState::Stale])
+        .filter(operation::Column::FinishedAt.gt(now.before(SHOWN)))
+        .filter(operation::Column::DismissedAt.is_null());
+    let unfinished = owned([OperationState::Queued, OperationState::Running]);
+    unfinished.into_query().union(UnionType::All, failed.into_query()).take()
 }
 
 fn creation((id, state, request, phase, error, of, done, created_at): Row) -> Creation {

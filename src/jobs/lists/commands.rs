@@ -162,12 +162,12 @@ impl Lists {
     }
 }
 
-/// The commands that drop received ids. They may be missing.
+/// The commands that drop received ids, without their answers. They may be missing.
 pub(super) fn forgets(queue: Queue, worker: WorkerId, ids: &[OperationId]) -> redis::Pipeline {
     let own = queue.processing_key(worker);
     let mut pipeline = redis::pipe();
     for id in ids {
-        pipeline.lrem(&own, 1, id.to_string());
+        pipeline.lrem(&own, 1, id.to_string()).ignore();
     }
     pipeline
 }

@@ -154,22 +154,31 @@ impl Receiver {
         Ok(entry)
     }
 
-    async fn take_some(&mut self, connection: MultiplexedConnection, limit: usize) -> Result<Vec<Vec<u8>>, RedisError> {
+    async fn take_some(
+        &mut self,
+        mut connection: MultiplexedConnection,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, RedisError> {
         let (ready, own) = (self.lane.queue.ready_key(), self.lane.queue.processing_key(self.lane.worker));
-        let mut moves = redis::pipe();
-        for _ in 0..limit {
-            moves.cmd("LMOVE").arg(&ready).arg(&own).arg("RIGHT").arg("LEFT");
-        }
         let done = self.acks.take(true);
-        let mut asking = connection.clone();
-        let answer = moves.query_async(&mut asking);
-        let entries: Vec<Option<Vec<u8>>> = self.trip(connection, done, answer, RESPONSE_TIMEOUT).await?;
-        let entries: Vec<_> = entries.into_iter().flatten().collect();
+        let mut commands = commands::forgets(self.lane.queue, self.lane.worker, &done);
+        for _ in 0..limit {
+            commands.cmd("LMOVE").arg(&ready).arg(&own).arg("RIGHT").arg("LEFT");
+        }
+        let answer = timeout(RESPONSE_TIMEOUT, commands.query_async(&mut connection)).await;
+        let entries: Result<Vec<Option<Vec<u8>>>, _> = answer.unwrap_or_else(|_| Err(no_answer("a receive")));
+        // An error of any command counts as one of the connection; `reconcile` finds ids that were moved nevertheless.
+        if entries.is_ok() {
+            self.acks.dropped(&done).await;
+        } else {
+            self.acks.put_back(done);
+        }
+        let entries: Vec<_> = entries?.into_iter().flatten().collect();
         self.flowing = entries.len() == limit;
         Ok(entries)
     }
 
-    /// Sends the acknowledgements of `done` ahead of a command that receives. Each has its own answer.
+    /// Sends the acknowledgements of `done` ahead of a command that may block. Each has its own answer.
     async fn trip<T>(
         &self,
         mut connection: MultiplexedConnection,

@@ -1,9 +1,9 @@
 //! Lists of servers.
 
-use sea_orm::sea_query::{Expr, ExprTrait, Query, UnionType};
+use sea_orm::sea_query::{Expr, ExprTrait, JoinType, Order, Query, SelectStatement, UnionType};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IdenStatic, Iterable, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, QueryTrait,
 };
 
 use crate::db;
@@ -19,6 +19,30 @@ pub async fn list_owned(
     limit: u64,
 ) -> Result<Vec<instance::Model>, DbErr> {
     db::readable(readable_page(after, limit).filter(instance::Column::UserId.eq(owner)), db).await
+}
+
+/// The first page of [`list_owned`], and whether `exists` returns a row at the same moment. One statement.
+pub async fn first_owned(
+    db: &impl ConnectionTrait,
+    owner: UserId,
+    limit: u64,
+    exists: SelectStatement,
+) -> Result<(Vec<instance::Model>, bool), DbErr> {
+    let servers = readable_page(None, limit).filter(instance::Column::UserId.eq(owner)).into_query();
+    // The join keeps the row of the flag when there is no server.
+    let both = Query::select()
+        .column(("flag", "found"))
+        .columns(instance::Column::iter().map(|column| ("servers", column)))
+        .from_subquery(Query::select().expr_as(Expr::exists(exists), "found").take(), "flag")
+        .join_subquery(JoinType::LeftJoin, servers, "servers", Condition::all())
+        .order_by(("servers", instance::Column::Vmid), Order::Asc)
+        .take();
+    let mut rows = db.query_all(&both).await?;
+    let found = rows.first().map(|row| row.try_get_by_index(0)).transpose()?;
+    rows.retain(|row| {
+        row.try_get::<Option<VmId>>("", instance::Column::Vmid.as_str()).is_ok_and(|vmid| vmid.is_some())
+    });
+    Ok((db::readable_rows::<instance::Entity>(&rows), found.unwrap_or(false)))
 }
 
 /// At most `limit` servers of all owners behind `after`, by VMID.
