@@ -130,6 +130,7 @@ fn zpack_settings(places: &Places, port: u16) -> Vec<(&'static str, String)> {
         ("AGENT_TEMPLATE_VMID", "9000".to_owned()),
         ("ZLH_AGENT_TOKEN", "an-agent-token".to_owned()),
         ("ZLH_AGENT_PORT", "9".to_owned()),
+        ("PEER_ADDRESSES", "loopback".to_owned()),
     ]
 }
 

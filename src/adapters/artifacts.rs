@@ -8,6 +8,7 @@ use url::Url;
 use super::answer::Answer;
 use super::http::{Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
 use super::tls::TlsVerify;
+use crate::kernel::Reach;
 use crate::ports::{CatalogError, CatalogSource, Fetched};
 
 const PEER: &str = "artifacts";
@@ -19,6 +20,8 @@ const MAX_BODY: usize = 1 << 20;
 pub struct ArtifactSettings {
     /// The root of the artifact tree, for example `http://10.60.0.251:8080`.
     pub base_url: Url,
+    /// Which addresses may be called.
+    pub reach: Reach,
 }
 
 /// The artifact server.
@@ -36,6 +39,7 @@ impl ArtifactStore {
             connect_timeout: DEADLINE / 2,
             keep_idle: None,
             tls: TlsVerify::SystemRoots.for_address(&settings.base_url),
+            reach: settings.reach,
         })?;
         Ok(Self { client, base: settings.base_url.clone() })
     }

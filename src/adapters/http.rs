@@ -6,17 +6,19 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hyper::ext::ReasonPhrase;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, RETRY_AFTER};
 use tokio::time::Instant;
-use url::Url;
+use url::{Host, Url};
 
 use super::answer::Answer;
+use super::names::Names;
 use super::tls::{self, TlsVerify};
-use crate::kernel::Secret;
 use crate::kernel::text::clean;
+use crate::kernel::{Reach, Secret};
 
 /// The longest reason phrase that is read, in characters.
 const LONGEST_REASON: usize = 1000;
@@ -34,6 +36,8 @@ pub struct ClientSettings {
     pub keep_idle: Option<Duration>,
     /// Which certificates are accepted.
     pub tls: TlsVerify,
+    /// Which addresses may be called.
+    pub reach: Reach,
 }
 
 /// A client could not be created from its settings.
@@ -49,6 +53,7 @@ pub struct ClientError {
 pub struct HttpClient {
     peer: &'static str,
     client: reqwest::Client,
+    reach: Reach,
 }
 
 impl fmt::Debug for HttpClient {
@@ -194,6 +199,10 @@ impl HttpClient {
             .no_proxy()
             .http1_only()
             .connect_timeout(settings.connect_timeout);
+        let builder = match settings.reach {
+            Reach::Any => builder,
+            reach @ Reach::Loopback => builder.dns_resolver(Names(reach)),
+        };
         let builder = match settings.keep_idle {
             Some(idle) => builder.pool_idle_timeout(idle),
             None => builder.pool_max_idle_per_host(0),
@@ -216,7 +225,7 @@ impl HttpClient {
             TlsVerify::Off => builder.tls_danger_accept_invalid_certs(true),
         };
         let client = builder.build().map_err(|error| refused(causes(error)))?;
-        Ok(Self { peer, client })
+        Ok(Self { peer, client, reach: settings.reach })
     }
 
     /// Makes one call and reads the whole answer.
@@ -245,6 +254,7 @@ impl HttpClient {
     }
 
     async fn exchange(&self, call: Call<'_>) -> Result<Answer, TransportError> {
+        self.check(&call.url)?;
         let max_body = call.max_body;
         let request = self.request(call)?;
         let mut response = self.client.execute(request).await.map_err(unanswered)?;
@@ -268,6 +278,19 @@ impl HttpClient {
             body.extend_from_slice(&chunk);
         }
         Ok(Answer { status, reason, etag, retry_after, body })
+    }
+
+    /// Refuses an address that may not be called. Names are checked when they are resolved.
+    fn check(&self, url: &Url) -> Result<(), TransportError> {
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => IpAddr::V4(address),
+            Some(Host::Ipv6(address)) => IpAddr::V6(address),
+            Some(Host::Domain(_)) | None => return Ok(()),
+        };
+        if self.reach.allows(address) {
+            return Ok(());
+        }
+        Err(TransportError::NotSent { detail: format!("{address} is not on this machine (PEER_ADDRESSES)") })
     }
 
     fn request(&self, call: Call<'_>) -> Result<reqwest::Request, TransportError> {

@@ -8,6 +8,7 @@ mod breaker;
 pub mod cloudflare;
 mod held_secret;
 pub mod http;
+mod names;
 pub mod proxmox;
 pub mod slp;
 mod stopwatch;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::environment::reach;
 use super::key::{Key, keys};
 use super::reader::{Reader, Reported, Settings};
-use crate::kernel::StoredSecret;
+use crate::kernel::{Reach, StoredSecret};
 
 keys! { "Agent";
     /// The port that agents listen on.
@@ -24,6 +25,8 @@ pub struct AgentConfig {
     pub token: Option<StoredSecret>,
     /// The timeout of a request.
     pub request_timeout: Duration,
+    /// Which addresses may be called.
+    pub reach: Reach,
 }
 
 impl Settings for AgentConfig {
@@ -31,6 +34,7 @@ impl Settings for AgentConfig {
         let port = env.number(&ZLH_AGENT_PORT);
         let token = env.optional_stored_secret(&ZLH_AGENT_TOKEN, 8);
         let request_timeout = env.millis(&AGENT_REQUEST_TIMEOUT_MS);
-        Ok(Self { port: port?, token: token?, request_timeout: request_timeout? })
+        let reach = reach(env);
+        Ok(Self { port: port?, token: token?, request_timeout: request_timeout?, reach: reach? })
     }
 }

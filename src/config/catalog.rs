@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::environment::reach;
 use super::key::{Key, keys};
 use super::parse::base_url;
 use super::reader::{Reader, Reported, Settings};
+use crate::kernel::Reach;
 
 keys! { "Catalog";
     /// The artifact server, which serves the catalog and the files that agents install.
@@ -24,12 +26,15 @@ pub struct CatalogConfig {
     pub base_url: Url,
     /// The age at which a cached copy is fetched again.
     pub refresh: Duration,
+    /// Which addresses may be called.
+    pub reach: Reach,
 }
 
 impl Settings for CatalogConfig {
     fn read(env: &mut Reader<'_>) -> Result<Self, Reported> {
         let base_url = env.get(&ARTIFACT_BASE_URL, base_url);
         let refresh = env.seconds(&CATALOG_REFRESH_SECONDS);
-        Ok(Self { base_url: base_url?, refresh: refresh? })
+        let reach = reach(env);
+        Ok(Self { base_url: base_url?, refresh: refresh?, reach: reach? })
     }
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::environment::reach;
 use super::key::{Key, keys};
 use super::parse::{base_url, clip};
 use super::reader::{Reader, Reported, Settings};
 use super::zone::ZPACK_ZONE;
-use crate::kernel::StoredSecret;
+use crate::kernel::{Reach, StoredSecret};
 
 keys! { "DNS";
     /// The Cloudflare API.
@@ -72,6 +73,8 @@ pub struct DnsConfig {
     pub public_ip: Option<Ipv4Addr>,
     /// The timeout of a request.
     pub request_timeout: Duration,
+    /// Which addresses may be called.
+    pub reach: Reach,
 }
 
 impl Settings for DnsConfig {
@@ -85,6 +88,7 @@ impl Settings for DnsConfig {
         let technitium_url = env.optional(&TECHNITIUM_API_URL, base_url);
         let technitium_token = env.optional_stored_secret(&TECHNITIUM_API_TOKEN, 1);
         let request_timeout = env.millis(&DNS_REQUEST_TIMEOUT_MS);
+        let reach = reach(env);
         let zone = super::ZoneConfig::read(env);
         let cloudflare = match (token?, zone_id?) {
             (Some(token), Some(zone_id)) => Some(CloudflareConfig { url: url?, token, zone_id }),
@@ -99,7 +103,7 @@ impl Settings for DnsConfig {
         if zone?.zone.is_none() && (cloudflare.is_some() || technitium.is_some()) {
             return Err(env.missing(&ZPACK_ZONE));
         }
-        Ok(Self { cloudflare, technitium, public_ip: public_ip?, request_timeout: request_timeout? })
+        Ok(Self { cloudflare, technitium, public_ip: public_ip?, request_timeout: request_timeout?, reach: reach? })
     }
 }
 

@@ -2,12 +2,15 @@
 
 use super::key::{Key, keys};
 use super::reader::{Reader, Reported, Settings};
-use crate::kernel::text_enum;
+use crate::kernel::{Reach, text_enum};
 
 keys! { "Environment";
     /// In `production`, zpack refuses what is meant for development, such as `zpack dev`, and secrets that are easy to
     /// guess: the published examples, a single repeated character, and the same secret in two settings.
     ZPACK_ENV = Key::default("ZPACK_ENV", "development").expects("development or production");
+    /// Which addresses zpack calls as the client of its peers. With `loopback` it refuses every other one, whatever a
+    /// peer reports as the address of a server: for simulated peers.
+    PEER_ADDRESSES = Key::default("PEER_ADDRESSES", "any").expects("any or loopback");
     /// For recovery tests: a place in the code at which the process kills itself, stops, panics, or waits until a file
     /// is removed. `@n` means the n-th time it is reached.
     ZPACK_FAILPOINT = Key::optional("ZPACK_FAILPOINT")
@@ -32,6 +35,11 @@ pub struct EnvironmentConfig {
     pub environment: Environment,
     /// Where the process kills itself, stops, panics or waits.
     pub failpoint: Option<String>,
+}
+
+/// Which addresses the clients of peers may call: a setting of every section about a peer.
+pub(super) fn reach(env: &mut Reader<'_>) -> Result<Reach, Reported> {
+    env.get(&PEER_ADDRESSES, str::parse)
 }
 
 impl Settings for EnvironmentConfig {

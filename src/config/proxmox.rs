@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::environment::reach;
 use super::key::{Key, keys};
 use super::parse::{base_url, clip, list, name};
 use super::reader::{Reader, Reported, Settings};
-use crate::kernel::{Secret, StoredSecret, VmId};
+use crate::kernel::{Reach, Secret, StoredSecret, VmId};
 
 /// The port of the Proxmox API.
 const DEFAULT_PORT: u16 = 8006;
@@ -83,6 +84,8 @@ pub struct ProxmoxConfig {
     pub templates: Vec<VmId>,
     /// The timeout of a request.
     pub request_timeout: Duration,
+    /// Which addresses may be called.
+    pub reach: Reach,
 }
 
 impl Settings for ProxmoxConfig {
@@ -95,6 +98,7 @@ impl Settings for ProxmoxConfig {
         let pool = env.optional(&PROXMOX_POOL, name);
         let templates = templates(env);
         let request_timeout = env.millis(&PROXMOX_REQUEST_TIMEOUT_MS);
+        let reach = reach(env);
         Ok(Self {
             endpoints: endpoints?,
             node: node?,
@@ -104,6 +108,7 @@ impl Settings for ProxmoxConfig {
             pool: pool?,
             templates: templates?,
             request_timeout: request_timeout?,
+            reach: reach?,
         })
     }
 }

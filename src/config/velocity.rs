@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::environment::reach;
 use super::key::{Key, keys};
 use super::parse::{base_url, clip};
 use super::reader::{Reader, Reported, Settings};
-use crate::kernel::StoredSecret;
+use crate::kernel::{Reach, StoredSecret};
 
 keys! { "Velocity";
     /// The zpack bridge in the Velocity proxy. Without it, Minecraft servers are not registered at a proxy.
@@ -49,6 +50,8 @@ pub struct VelocityConfig {
     pub edge_port: u16,
     /// The timeout of a request.
     pub request_timeout: Duration,
+    /// Which addresses may be called.
+    pub reach: Reach,
 }
 
 impl Settings for VelocityConfig {
@@ -60,13 +63,21 @@ impl Settings for VelocityConfig {
         });
         let edge_port = env.number(&VELOCITY_EDGE_PORT);
         let request_timeout = env.millis(&VELOCITY_REQUEST_TIMEOUT_MS);
+        let reach = reach(env);
         let secret = secret?;
         let bridge = match (url?, secret.clone()) {
             (Some(url), Some(secret)) => Some(VelocityBridge { url, secret }),
             (Some(_), None) => return Err(env.missing(&ZPACK_SECRET)),
             (None, _) => None,
         };
-        Ok(Self { bridge, secret, edge_ip: edge_ip?, edge_port: edge_port?, request_timeout: request_timeout? })
+        Ok(Self {
+            bridge,
+            secret,
+            edge_ip: edge_ip?,
+            edge_port: edge_port?,
+            request_timeout: request_timeout?,
+            reach: reach?,
+        })
     }
 }
 

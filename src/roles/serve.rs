@@ -84,7 +84,7 @@ impl Api {
             live: live.clone(),
             freshness,
             proxy: bridge.proxy,
-            ping: Arc::new(ServerListPing::new(PingSettings { limit: poller.timeout })),
+            ping: Arc::new(ServerListPing::new(PingSettings { limit: poller.timeout, reach: config.agent.reach })),
             clock: clock.clone(),
             interval: poller.host_interval,
         };

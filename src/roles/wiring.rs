@@ -100,20 +100,21 @@ pub fn hypervisor(config: &ProxmoxConfig, clock: &Clock) -> anyhow::Result<Arc<d
             change: limit,
             ..defaults
         },
+        reach: config.reach,
     };
     Ok(Arc::new(Proxmox::new(&settings, clock.clone()).context("cannot create the Proxmox client (PROXMOX_HOST)")?))
 }
 
 /// The client of all agents.
 pub fn agents(config: &AgentConfig, clock: &Clock) -> anyhow::Result<Agents> {
-    let AgentConfig { port, token, request_timeout: timeout } = config.clone();
-    let settings = AgentSettings { port, token, timeout, cool_down: AgentSettings::COOL_DOWN };
+    let AgentConfig { port, token, request_timeout: timeout, reach } = config.clone();
+    let settings = AgentSettings { port, token, timeout, cool_down: AgentSettings::COOL_DOWN, reach };
     Agents::new(settings, clock.clone()).context("cannot create the client of the agents")
 }
 
 /// The artifact server.
 pub fn artifacts(config: &CatalogConfig) -> anyhow::Result<Arc<dyn CatalogSource>> {
-    let settings = ArtifactSettings { base_url: config.base_url.clone() };
+    let settings = ArtifactSettings { base_url: config.base_url.clone(), reach: config.reach };
     Ok(Arc::new(ArtifactStore::new(&settings).context("cannot create the client of the artifact server")?))
 }
 
@@ -136,6 +137,7 @@ pub fn game_proxy(config: &VelocityConfig, clock: &Clock) -> anyhow::Result<Brid
         secret: bridge.secret.clone(),
         timeout: config.request_timeout,
         cool_down: VelocitySettings::COOL_DOWN,
+        reach: config.reach,
     };
     let client = Velocity::new(&settings, clock.clone());
     let client = client.context("cannot create the Velocity client (VELOCITY_URL)")?;
@@ -160,6 +162,7 @@ pub fn cloudflare(zone: &ZoneConfig, dns: &DnsConfig, clock: &Clock) -> anyhow::
         zone: zone.clone(),
         timeout: dns.request_timeout,
         cool_down: CloudflareSettings::COOL_DOWN,
+        reach: dns.reach,
     };
     let client = Cloudflare::new(settings, clock.clone());
     Ok(Some(client.context("cannot create the Cloudflare client (CLOUDFLARE_API_URL)")?))
@@ -174,6 +177,7 @@ pub fn technitium(zone: &ZoneConfig, dns: &DnsConfig, clock: &Clock) -> anyhow::
         zone: zone.clone(),
         timeout: dns.request_timeout,
         cool_down: TechnitiumSettings::COOL_DOWN,
+        reach: dns.reach,
     };
     let client = Technitium::new(settings, clock.clone());
     Ok(Some(Arc::new(client.context("cannot create the Technitium client (TECHNITIUM_API_URL)")?)))

@@ -68,6 +68,7 @@ impl Rig {
 
 fn agents_at(port: u16, token: &str) -> Agents {
     let settings = AgentSettings {
+        reach: zpack::kernel::Reach::Loopback,
         port,
         token: Some(Secret::new(token).into()),
         timeout: Duration::from_secs(2),

@@ -9,7 +9,7 @@ use zpack::sim::{SimConfig, World};
 use super::scripted::{Act, Scripted, answer, unused_address};
 
 fn client(base_url: url::Url) -> ArtifactStore {
-    ArtifactStore::new(&ArtifactSettings { base_url }).unwrap()
+    ArtifactStore::new(&ArtifactSettings { reach: zpack::kernel::Reach::Loopback, base_url }).unwrap()
 }
 
 fn document(fetched: Fetched) -> (Value, Option<String>) {

@@ -33,7 +33,15 @@ fn scripted(server: &Scripted) -> Cloudflare {
 
 fn client_at(base_url: url::Url, token: StoredSecret, zone_id: &str, cool_down: Duration) -> Cloudflare {
     let (zone_id, zone) = (zone_id.to_owned(), ZONE.parse().unwrap());
-    let settings = CloudflareSettings { base_url, token, zone_id, zone, timeout: TIMEOUT, cool_down };
+    let settings = CloudflareSettings {
+        reach: zpack::kernel::Reach::Loopback,
+        base_url,
+        token,
+        zone_id,
+        zone,
+        timeout: TIMEOUT,
+        cool_down,
+    };
     Cloudflare::new(settings, Clock::System).unwrap()
 }
 

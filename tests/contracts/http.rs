@@ -14,6 +14,7 @@ use super::scripted::{Act, Crowded, Scripted, answer, unused_address};
 
 fn client(keep_idle: Option<Duration>) -> HttpClient {
     HttpClient::new(ClientSettings {
+        reach: zpack::kernel::Reach::Loopback,
         peer: "test",
         connect_timeout: Duration::from_millis(300),
         keep_idle,

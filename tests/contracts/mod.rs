@@ -11,6 +11,7 @@ pub mod proxmox_kit;
 mod proxmox_schema;
 mod proxmox_wire;
 mod raw;
+mod reach;
 mod refused_token;
 mod rotated_token;
 pub mod scripted;

@@ -31,6 +31,7 @@ pub fn deadlines() -> Deadlines {
 
 pub fn settings(bases: impl IntoIterator<Item = url::Url>) -> ProxmoxSettings {
     ProxmoxSettings {
+        reach: zpack::kernel::Reach::Loopback,
         endpoints: bases.into_iter().map(|base| Endpoint { base, node: Some(pve1()) }).collect(),
         token: Secret::new(TOKEN).into(),
         tls: TlsVerify::SystemRoots,

@@ -47,7 +47,15 @@ impl Pair {
         Self::start(cloudflare_says, 1, |url, clock| {
             let (token, zone, zone_id) = (Secret::new("token").into(), ZONE.parse().unwrap(), "0".repeat(32));
             let (timeout, cool_down) = (Duration::from_millis(300), SPAN);
-            let settings = CloudflareSettings { base_url: url, token, zone_id, zone, timeout, cool_down };
+            let settings = CloudflareSettings {
+                reach: zpack::kernel::Reach::Loopback,
+                base_url: url,
+                token,
+                zone_id,
+                zone,
+                timeout,
+                cool_down,
+            };
             Arc::new(Cloudflare::new(settings, clock).unwrap())
         })
         .await
@@ -57,7 +65,14 @@ impl Pair {
         Self::start(technitium_says, 2, |url, clock| {
             let (token, zone) = (Secret::new("token").into(), ZONE.parse().unwrap());
             let (timeout, cool_down) = (Duration::from_millis(300), SPAN);
-            let settings = TechnitiumSettings { base_url: url, token, zone, timeout, cool_down };
+            let settings = TechnitiumSettings {
+                reach: zpack::kernel::Reach::Loopback,
+                base_url: url,
+                token,
+                zone,
+                timeout,
+                cool_down,
+            };
             Arc::new(Technitium::new(settings, clock).unwrap())
         })
         .await
@@ -209,6 +224,7 @@ async fn an_answer_that_breaks_off_is_judged_by_its_status() {
     {
         let (server, mut pair) = (cut(status).await, Pair::cloudflare().await);
         let settings = CloudflareSettings {
+            reach: zpack::kernel::Reach::Loopback,
             base_url: server.url(),
             token: Secret::new("token").into(),
             zone_id: "0".repeat(32),
@@ -234,6 +250,7 @@ async fn an_answer_that_breaks_off_is_judged_by_its_status() {
     for status in ["403 Forbidden", "401 Unauthorized"] {
         let server = cut(status).await;
         let settings = TechnitiumSettings {
+            reach: zpack::kernel::Reach::Loopback,
             base_url: server.url(),
             token: Secret::new("token").into(),
             zone: ZONE.parse().unwrap(),

@@ -131,11 +131,23 @@ impl Scene {
             }
             "velocity" => {
                 let base_url = world.velocity_url().parse().unwrap();
-                let settings = VelocitySettings { base_url, secret: token, timeout, cool_down };
+                let settings = VelocitySettings {
+                    reach: zpack::kernel::Reach::Loopback,
+                    base_url,
+                    secret: token,
+                    timeout,
+                    cool_down,
+                };
                 Box::new(Velocity::new(&settings, clock.clone()).unwrap())
             }
             "agent" => {
-                let settings = AgentSettings { port: world.agent_port(), token: Some(token), timeout, cool_down };
+                let settings = AgentSettings {
+                    reach: zpack::kernel::Reach::Loopback,
+                    port: world.agent_port(),
+                    token: Some(token),
+                    timeout,
+                    cool_down,
+                };
                 let agents = Agents::new(settings, clock.clone()).unwrap();
                 let address = boot(&rig, VMID, 2).await;
                 while agents.health(address).await.is_err() {
@@ -146,12 +158,27 @@ impl Scene {
             "cloudflare" => {
                 let base_url = world.cloudflare_url().parse().unwrap();
                 let zone_id = world.cloudflare().zone_id();
-                let settings = CloudflareSettings { base_url, token, zone_id, zone, timeout, cool_down };
+                let settings = CloudflareSettings {
+                    reach: zpack::kernel::Reach::Loopback,
+                    base_url,
+                    token,
+                    zone_id,
+                    zone,
+                    timeout,
+                    cool_down,
+                };
                 Box::new(Cloudflare::new(settings, clock.clone()).unwrap())
             }
             _ => {
                 let base_url = world.technitium_url().parse().unwrap();
-                let settings = TechnitiumSettings { base_url, token, zone, timeout, cool_down };
+                let settings = TechnitiumSettings {
+                    reach: zpack::kernel::Reach::Loopback,
+                    base_url,
+                    token,
+                    zone,
+                    timeout,
+                    cool_down,
+                };
                 Box::new(Technitium::new(settings, clock.clone()).unwrap())
             }
         };
@@ -307,6 +334,7 @@ async fn a_refusal_by_one_agent_does_not_stop_calls_to_others() {
     let (two, settings) = (
         boot(&scene.rig, VMID + 1, 3).await,
         AgentSettings {
+            reach: zpack::kernel::Reach::Loopback,
             port: scene.rig.world.agent_port(),
             token: Some(Secret::new(scene.rig.world.agent_token()).into()),
             timeout: TIMEOUT,

@@ -58,7 +58,8 @@ impl Drop for Odd {
 async fn bounded(address: SocketAddr) -> Ping {
     let begun = Instant::now();
     let target = PingTarget { address, host: "mc-1.play.test".to_owned() };
-    let found = ServerListPing::new(PingSettings { limit: LIMIT }).ping(&target).await;
+    let found =
+        ServerListPing::new(PingSettings { reach: zpack::kernel::Reach::Loopback, limit: LIMIT }).ping(&target).await;
     assert!(begun.elapsed() < LIMIT + SLACK, "it took {:?}", begun.elapsed());
     found
 }

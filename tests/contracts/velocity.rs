@@ -21,7 +21,13 @@ fn pair(name: &str, address: &str) -> (String, String) {
 fn scripted(server: &Scripted) -> Velocity {
     let (secret, timeout) = (Secret::new("what both sides know").into(), Duration::from_millis(1500));
     Velocity::new(
-        &VelocitySettings { base_url: server.url(), secret, timeout, cool_down: Duration::ZERO },
+        &VelocitySettings {
+            reach: zpack::kernel::Reach::Loopback,
+            base_url: server.url(),
+            secret,
+            timeout,
+            cool_down: Duration::ZERO,
+        },
         Clock::System,
     )
     .unwrap()
@@ -291,8 +297,17 @@ async fn refusals_and_lost_answers_are_distinguished() {
         let address = unused_address().await;
         let base_url = format!("http://{address}").parse().unwrap();
         let (secret, timeout) = (Secret::new("what both sides know").into(), Duration::from_millis(1500));
-        Velocity::new(&VelocitySettings { base_url, secret, timeout, cool_down: Duration::ZERO }, Clock::System)
-            .unwrap()
+        Velocity::new(
+            &VelocitySettings {
+                reach: zpack::kernel::Reach::Loopback,
+                base_url,
+                secret,
+                timeout,
+                cool_down: Duration::ZERO,
+            },
+            Clock::System,
+        )
+        .unwrap()
     };
     let error = unreachable.register(&name(FQDN), backend("10.0.0.1")).await.unwrap_err();
     assert_eq!(error.failure(), Failure::Transient, "{error}");

@@ -36,6 +36,7 @@ impl Rig {
 
     pub fn proxy_with(&self, secret: &str) -> Velocity {
         let settings = VelocitySettings {
+            reach: zpack::kernel::Reach::Loopback,
             base_url: self.world.velocity_url().parse().unwrap(),
             secret: Secret::new(secret).into(),
             timeout: Duration::from_secs(3),
@@ -114,6 +115,7 @@ impl Rig {
     /// The client of all agents, with the right token.
     pub fn agents(&self) -> Agents {
         let settings = AgentSettings {
+            reach: zpack::kernel::Reach::Loopback,
             port: self.world.agent_port(),
             token: Some(Secret::new(self.world.agent_token()).into()),
             timeout: Duration::from_secs(2),
@@ -159,7 +161,7 @@ impl Rig {
 
 /// A pinger with a short timeout.
 pub fn pinger() -> ServerListPing {
-    ServerListPing::new(PingSettings { limit: Duration::from_secs(4) })
+    ServerListPing::new(PingSettings { reach: zpack::kernel::Reach::Loopback, limit: Duration::from_secs(4) })
 }
 
 pub async fn ping(address: SocketAddr, host: &str) -> Ping {

@@ -276,6 +276,7 @@ fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, edge: Ipv4Add
     let (timeout, cool_down) = (Duration::from_secs(4), means.cool_down);
     let cloudflare = Cloudflare::new(
         CloudflareSettings {
+            reach: zpack::kernel::Reach::Loopback,
             base_url: rig.world.cloudflare_url().parse().unwrap(),
             token: means.cloudflare.clone(),
             zone_id: rig.world.cloudflare().zone_id(),
@@ -287,6 +288,7 @@ fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, edge: Ipv4Add
     );
     let technitium = Technitium::new(
         TechnitiumSettings {
+            reach: zpack::kernel::Reach::Loopback,
             base_url: rig.world.technitium_url().parse().unwrap(),
             token: means.technitium.clone(),
             zone: zone.clone(),
@@ -297,6 +299,7 @@ fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, edge: Ipv4Add
     );
     let velocity = Velocity::new(
         &VelocitySettings {
+            reach: zpack::kernel::Reach::Loopback,
             base_url: rig.world.velocity_url().parse().unwrap(),
             secret: Secret::new(rig.world.velocity().secret()).into(),
             timeout,

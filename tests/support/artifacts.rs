@@ -14,7 +14,13 @@ pub fn shared() -> Arc<dyn CatalogSource> {
 
 /// A client of the artifact server at `address`.
 pub fn at(address: &str) -> Arc<dyn CatalogSource> {
-    Arc::new(ArtifactStore::new(&ArtifactSettings { base_url: address.parse().unwrap() }).unwrap())
+    Arc::new(
+        ArtifactStore::new(&ArtifactSettings {
+            reach: zpack::kernel::Reach::Loopback,
+            base_url: address.parse().unwrap(),
+        })
+        .unwrap(),
+    )
 }
 
 /// Starts a world in a thread, because the Tokio runtime of a test ends with the test.

@@ -75,7 +75,13 @@ pub fn bridge(secret: StoredSecret, clock: &Clock) -> Option<Arc<dyn BridgeSecre
 
 /// Agents that do not answer.
 fn no_agents() -> Arc<dyn Agent> {
-    let settings = AgentSettings { port: 9, token: None, timeout: Duration::from_secs(2), cool_down: Duration::ZERO };
+    let settings = AgentSettings {
+        reach: zpack::kernel::Reach::Loopback,
+        port: 9,
+        token: None,
+        timeout: Duration::from_secs(2),
+        cool_down: Duration::ZERO,
+    };
     Arc::new(Agents::new(settings, Clock::System).unwrap())
 }
 
@@ -83,6 +89,7 @@ fn no_agents() -> Arc<dyn Agent> {
 fn no_cluster() -> Arc<dyn Hypervisor> {
     let base = "http://127.0.0.1:9/api2/json".parse().unwrap();
     let settings = ProxmoxSettings {
+        reach: zpack::kernel::Reach::Loopback,
         endpoints: vec![Endpoint { base, node: None }],
         token: Secret::new("nobody@pve!test=none").into(),
         tls: TlsVerify::SystemRoots,

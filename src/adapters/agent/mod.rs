@@ -21,7 +21,7 @@ use super::held_secret::HeldSecret;
 use super::http::{Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
 use super::tls::TlsVerify;
 use super::token::{self, Token};
-use crate::kernel::{Clock, Secret, StoredSecret};
+use crate::kernel::{Clock, Reach, Secret, StoredSecret};
 use crate::ports::{Agent, AgentAssignment, AgentError, AgentReport, WorkloadAction};
 
 const PEER: &str = "agent";
@@ -40,6 +40,8 @@ pub struct AgentSettings {
     pub timeout: Duration,
     /// How long an agent that refused the token is not called again.
     pub cool_down: Duration,
+    /// Which addresses may be called.
+    pub reach: Reach,
 }
 
 impl AgentSettings {
@@ -55,22 +57,23 @@ pub struct Agents {
     port: u16,
     token: Arc<Token<IpAddr>>,
     timeout: Duration,
+    reach: Reach,
 }
 
 impl Agents {
     /// A client for agents; connects on first use.
     pub fn new(settings: AgentSettings, clock: Clock) -> Result<Self, ClientError> {
-        let AgentSettings { port, token, timeout, cool_down } = settings;
-        let (reads, changes) = clients(timeout)?;
+        let AgentSettings { port, token, timeout, cool_down, reach } = settings;
+        let (reads, changes) = clients(timeout, reach)?;
         // Without a token no header is sent; an agent that requires one refuses the call.
         let held = Arc::new(HeldSecret::new(token.unwrap_or_else(|| Secret::new("").into())));
         let token = Arc::new(Token::new(held, cool_down, clock, "authentication with agents"));
-        Ok(Self { reads, changes, port, token, timeout })
+        Ok(Self { reads, changes, port, token, timeout, reach })
     }
 
     /// The same client with the given `timeout`; the token is shared.
     pub fn within(&self, timeout: Duration) -> Result<Self, ClientError> {
-        let (reads, changes) = clients(timeout)?;
+        let (reads, changes) = clients(timeout, self.reach)?;
         Ok(Self { reads, changes, timeout, ..self.clone() })
     }
 
@@ -135,10 +138,10 @@ impl Agents {
 
 /// One client keeps connections, for reads. The other does not, for writes: a kept connection may be closing, which
 /// would leave the outcome unknown.
-fn clients(timeout: Duration) -> Result<(HttpClient, HttpClient), ClientError> {
+fn clients(timeout: Duration, reach: Reach) -> Result<(HttpClient, HttpClient), ClientError> {
     let client = |keep_idle| {
         let connect_timeout = timeout / 2;
-        HttpClient::new(ClientSettings { peer: PEER, connect_timeout, keep_idle, tls: TlsVerify::Plain })
+        HttpClient::new(ClientSettings { peer: PEER, connect_timeout, keep_idle, tls: TlsVerify::Plain, reach })
     };
     Ok((client(Some(KEEP_IDLE))?, client(None)?))
 }

@@ -7,7 +7,7 @@ use url::Url;
 use crate::adapters::http::ClientSettings;
 use crate::adapters::tls::TlsVerify;
 use crate::adapters::token;
-use crate::kernel::{DnsName, StoredSecret};
+use crate::kernel::{DnsName, Reach, StoredSecret};
 
 /// The settings of a client.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct CloudflareSettings {
     pub timeout: Duration,
     /// How long a refused token is not sent again.
     pub cool_down: Duration,
+    /// Which addresses may be called.
+    pub reach: Reach,
 }
 
 impl CloudflareSettings {
@@ -37,6 +39,7 @@ impl CloudflareSettings {
             connect_timeout: self.timeout / 2,
             keep_idle: Some(Duration::from_secs(30)),
             tls,
+            reach: self.reach,
         }
     }
 }

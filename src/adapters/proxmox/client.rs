@@ -94,7 +94,8 @@ impl Client {
         let tls: TlsVerify = settings.tls.clone().for_address(&secure.base);
         let client = |keep_idle| {
             let connect_timeout = settings.deadlines.connect;
-            HttpClient::new(ClientSettings { peer: PEER, connect_timeout, keep_idle, tls: tls.clone() })
+            let (tls, reach) = (tls.clone(), settings.reach);
+            HttpClient::new(ClientSettings { peer: PEER, connect_timeout, keep_idle, tls, reach })
         };
         Ok(Self {
             reads: client(Some(KEEP_IDLE))?,

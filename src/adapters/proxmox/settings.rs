@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::adapters::tls::TlsVerify;
 use crate::adapters::token;
-use crate::kernel::StoredSecret;
+use crate::kernel::{Reach, StoredSecret};
 use crate::ports::NodeName;
 
 /// Settings of the hypervisor client.
@@ -23,6 +23,8 @@ pub struct ProxmoxSettings {
     pub cloning: Cloning,
     /// Timeouts.
     pub deadlines: Deadlines,
+    /// Which addresses may be called.
+    pub reach: Reach,
 }
 
 /// The API of one node. Any of them serves the whole cluster.

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use self::report::Timed;
+use crate::kernel::Reach;
 use crate::ports::{Ping, PingReport, PingTarget, StatusPing};
 
 /// The share of the time that the first ping may take; the rest is for the legacy ping.
@@ -25,16 +26,12 @@ const MODERN_SHARE: f64 = 0.6;
 pub struct PingSettings {
     /// The timeout of a ping altogether.
     pub limit: Duration,
-}
-
-impl Default for PingSettings {
-    fn default() -> Self {
-        Self { limit: Duration::from_secs(3) }
-    }
+    /// Which addresses may be called.
+    pub reach: Reach,
 }
 
 /// The ping.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct ServerListPing {
     settings: PingSettings,
 }
@@ -66,8 +63,12 @@ impl From<Missed> for Ping {
 #[async_trait]
 impl StatusPing for ServerListPing {
     async fn ping(&self, target: &PingTarget) -> Ping {
+        let PingSettings { limit, reach } = self.settings;
+        if !reach.allows(target.address.ip()) {
+            let detail = format!("{} is not on this machine (PEER_ADDRESSES)", target.address.ip());
+            return Ping::Unreachable { detail };
+        }
         let begun = Instant::now();
-        let limit = self.settings.limit;
         let missed = match modern(target, begun + limit.mul_f64(MODERN_SHARE)).await {
             Ok(report) => return Ping::Answered(report),
             Err(missed @ Missed::NotConnected(_)) => return missed.into(),

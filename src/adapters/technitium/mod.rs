@@ -19,7 +19,7 @@ use super::http::{Call, ClientError, ClientSettings, HttpClient, Method, Transpo
 use super::tls::TlsVerify;
 use super::token::{self, Token};
 use super::zone_names::ZoneNames;
-use crate::kernel::{Clock, DnsName, Secret, StoredSecret};
+use crate::kernel::{Clock, DnsName, Reach, Secret, StoredSecret};
 use crate::ports::{DnsZone, ZoneChange, ZoneError, ZoneHealth, ZoneRecord};
 
 /// Our whole zone fits.
@@ -38,6 +38,8 @@ pub struct TechnitiumSettings {
     pub timeout: Duration,
     /// How long a refused token is not sent again.
     pub cool_down: Duration,
+    /// Which addresses may be called.
+    pub reach: Reach,
 }
 
 impl TechnitiumSettings {
@@ -66,6 +68,7 @@ impl Technitium {
             connect_timeout: settings.timeout / 2,
             keep_idle: Some(Duration::from_secs(30)),
             tls,
+            reach: settings.reach,
         })?;
         let held = Arc::new(HeldSecret::new(settings.token.clone()));
         let token = Token::new(held, settings.cool_down, clock, "authentication with Technitium");

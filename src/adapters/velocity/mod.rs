@@ -26,7 +26,7 @@ use super::held_secret::HeldSecret;
 use super::http::{Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
 use super::tls::TlsVerify;
 use super::token::{self, Token};
-use crate::kernel::{Clock, DnsName, Secret, StoredSecret};
+use crate::kernel::{Clock, DnsName, Reach, Secret, StoredSecret};
 use crate::ports::{GameProxy, ProxyEntry, ProxyError, ProxyListing, Unregistered};
 
 const PEER: &str = "velocity";
@@ -44,6 +44,8 @@ pub struct VelocitySettings {
     pub timeout: Duration,
     /// How long a refused secret is not sent again.
     pub cool_down: Duration,
+    /// Which addresses may be called.
+    pub reach: Reach,
 }
 
 impl VelocitySettings {
@@ -72,6 +74,7 @@ impl Velocity {
             // Calls are rare, and one over a closing connection would leave its outcome unknown.
             keep_idle: None,
             tls: TlsVerify::SystemRoots.for_address(&settings.base_url),
+            reach: settings.reach,
         })?;
         let secret = Arc::new(HeldSecret::new(settings.secret.clone()));
         let token = Token::new(secret.clone(), settings.cool_down, clock, "authentication with Velocity");

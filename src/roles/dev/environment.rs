@@ -64,6 +64,7 @@ impl DevEnvironment {
         let api = format!("http://127.0.0.1:{}", places.port);
         let fixed = [
             ("ZPACK_ENV", "development".to_owned()),
+            ("PEER_ADDRESSES", "loopback".to_owned()),
             ("DATABASE_URL", places.database.clone()),
             ("REDIS_URL", places.redis.clone()),
             ("PORT", places.port.to_string()),

@@ -10,6 +10,7 @@ impl Company {
         let proxmox = self.world.proxmox_url().trim_end_matches("/api2/json").to_owned();
         let fixed = [
             ("LOG_LEVEL", "warn"),
+            ("PEER_ADDRESSES", "loopback"),
             ("PROXMOX_VERIFY_TLS", "false"),
             ("PROXMOX_POOL", "zpack"),
             ("AGENT_TEMPLATE_VMID", "9000,9001"),

@@ -26,6 +26,7 @@ impl Company {
     pub fn hypervisor(&self) -> Proxmox {
         let base = self.world.proxmox_url().parse().unwrap();
         let settings = ProxmoxSettings {
+            reach: zpack::kernel::Reach::Loopback,
             endpoints: vec![Endpoint { base, node: None }],
             token: Secret::new(self.world.proxmox_token()).into(),
             tls: TlsVerify::SystemRoots,
@@ -44,13 +45,20 @@ impl Company {
     /// The client of the simulated agents, with `timeout`.
     pub fn agents(&self, timeout: Duration) -> Agents {
         let token = Some(Secret::new(self.world.agent_token()).into());
-        let settings = AgentSettings { port: self.world.agent_port(), token, timeout, cool_down: COOL_DOWN };
+        let settings = AgentSettings {
+            reach: zpack::kernel::Reach::Loopback,
+            port: self.world.agent_port(),
+            token,
+            timeout,
+            cool_down: COOL_DOWN,
+        };
         Agents::new(settings, Clock::System).unwrap()
     }
 
     /// The bridge of the simulated proxy.
     pub fn proxy(&self) -> Velocity {
         let settings = VelocitySettings {
+            reach: zpack::kernel::Reach::Loopback,
             base_url: self.world.velocity_url().parse().unwrap(),
             secret: Secret::new(self.world.velocity().secret()).into(),
             timeout: EDGE_TIMEOUT,
@@ -62,6 +70,7 @@ impl Company {
     /// The simulated public zone.
     pub fn cloudflare(&self) -> Cloudflare {
         let settings = CloudflareSettings {
+            reach: zpack::kernel::Reach::Loopback,
             base_url: self.world.cloudflare_url().parse().unwrap(),
             token: Secret::new(self.world.cloudflare().token()).into(),
             zone_id: self.world.cloudflare().zone_id(),
@@ -75,6 +84,7 @@ impl Company {
     /// The simulated internal zone.
     pub fn technitium(&self) -> Technitium {
         let settings = TechnitiumSettings {
+            reach: zpack::kernel::Reach::Loopback,
             base_url: self.world.technitium_url().parse().unwrap(),
             token: Secret::new(self.world.technitium().token()).into(),
             zone: ZONE.parse().unwrap(),
