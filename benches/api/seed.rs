@@ -116,7 +116,7 @@ fn server(number: usize, user_id: UserId, now: Timestamp) -> instance::Model {
         ide_suffix: None,
         targets: BTreeSet::from([Target::Velocity, Target::Technitium, Target::Cloudflare]),
     };
-    let facts = ServerFacts { vmid, host: &host, workload, address: Ipv4Addr::LOCALHOST.into(), port: None };
+    let facts = ServerFacts { vmid, host: &host, workload, address: Ipv4Addr::LOCALHOST.into(), ports: &[] };
     let publication = plan(&facts, &policy).unwrap().unwrap();
     let mut edge = EdgeRecord::begin(None, publication, now);
     for target in policy.targets {

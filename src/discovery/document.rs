@@ -1,7 +1,5 @@
 //! The documents, made from rows. Pure apart from the queries.
 
-use std::net::SocketAddr;
-
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -58,14 +56,14 @@ pub(super) async fn desired(db: &impl ConnectionTrait) -> Result<DesiredServers,
 pub(super) async fn routes(db: &impl ConnectionTrait) -> Result<TraefikDocument, PayloadError> {
     let mut routes = Vec::new();
     for (row, record) in published(db).await? {
-        let Some(route) = record.publication.route else { continue };
-        let backend: SocketAddr = route.backend;
-        routes.extend(route.transports.iter().map(|transport| TraefikRoute {
-            transport: *transport,
-            port: route.port,
-            host: row.hostname.clone(),
-            backend,
-        }));
+        for route in record.publication.routes() {
+            routes.extend(route.transports.iter().map(|transport| TraefikRoute {
+                transport: *transport,
+                port: route.port,
+                host: row.hostname.clone(),
+                backend: route.backend,
+            }));
+        }
     }
     Ok(TraefikDocument::of(&routes))
 }

@@ -13,6 +13,7 @@ mod error;
 mod orphan;
 mod overall;
 mod owner_mark;
+mod port_layout;
 mod proxy;
 mod proxy_status;
 mod publication;
@@ -31,14 +32,13 @@ pub use compare::{Conflict, Drift, RecordVerdict, compare};
 pub use error::EdgeError;
 pub use orphan::{Doubt, orphans, owner_of};
 pub use owner_mark::OwnerMark;
+pub use port_layout::{PortLayout, listening_ports, needs_port, port_layout};
 pub use proxy::{ProxyChange, ProxyDrift, ProxyIndex, ProxyVerdict, Registration, compare_proxy};
 pub use proxy_status::{
     CallbackNote, KEY as PROXY_KEY, ListingNote, PingNote, ProxyEvent, ProxyRecord, ProxyStatus, Receipt,
     TRUST as PROXY_TRUST,
 };
-pub use publication::{
-    EdgePolicy, PortRoute, Publication, PublishedWorkload, ServerFacts, listening_port, needs_port, plan,
-};
+pub use publication::{EdgePolicy, PortRoute, Publication, PublishedWorkload, ServerFacts, plan};
 pub use publish_request::{PUBLISH_REQUEST_KEY, PublishRequest};
 pub use record::{EDGE_KEY, EdgeRecord, TargetRecord};
 pub use state::{EdgeState, Intent, PingState, ProxyPresence, TargetState};

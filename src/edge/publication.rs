@@ -6,17 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::owner_mark::OwnerMark;
+use super::port_layout::{MINECRAFT_PORT, needs_port, port_layout};
 use super::proxy::Registration;
 use super::traefik::Transport;
 use super::wanted::{NotPublishable, PublicAddress, PublicRecord, WantedRecord, records_of};
 use crate::kernel::{DnsName, Hostname, Target, VmId};
 
-/// The game whose players come through the proxy.
-const MINECRAFT: &str = "minecraft";
 /// The service its client looks up.
 const MINECRAFT_SERVICE: &str = "_minecraft._tcp";
-/// The port its server listens on in the container.
-const MINECRAFT_PORT: u16 = 25_565;
 
 /// What kind of server is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +35,8 @@ pub struct ServerFacts<'a> {
     pub workload: PublishedWorkload<'a>,
     /// The address of its container.
     pub address: IpAddr,
-    /// The public port it holds, if its game has no proxy.
-    pub port: Option<u16>,
+    /// The public ports it holds, if its game has no proxy; the first is the one players connect to.
+    pub ports: &'a [u16],
 }
 
 /// The policy of the edge.
@@ -84,9 +81,12 @@ pub struct Publication {
     /// Its registration with the proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration: Option<Registration>,
-    /// The public port that leads to it.
+    /// The public port that players connect to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<PortRoute>,
+    /// The other public ports that lead to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_routes: Vec<PortRoute>,
     /// The host of its IDE.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ide: Option<DnsName>,
@@ -100,6 +100,11 @@ impl Publication {
         targets.extend(self.route.as_ref().map(|_| Target::Traefik));
         targets.extend(self.ide.as_ref().map(|_| Target::Ide));
         targets
+    }
+
+    /// Every public port that leads to it.
+    pub fn routes(&self) -> impl Iterator<Item = &PortRoute> {
+        self.route.iter().chain(&self.further_routes)
     }
 
     /// What it shall have at the DNS server `target`, marked with `generation`.
@@ -135,12 +140,10 @@ fn plan_game(
     zone: &DnsName,
     policy: &EdgePolicy,
 ) -> Result<Publication, NotPublishable> {
-    let proxied = game == MINECRAFT;
-    let (port, service) = match (proxied, server.port) {
-        (true, _) => (policy.proxy_port, Some(MINECRAFT_SERVICE)),
-        (false, Some(port)) => (port, None),
-        (false, None) => (0, None),
-    };
+    let proxied = !needs_port(game);
+    let first = server.ports.first().copied().filter(|_| !proxied);
+    let (port, service) =
+        if proxied { (policy.proxy_port, Some(MINECRAFT_SERVICE)) } else { (first.unwrap_or(0), None) };
     let inner = if proxied { policy.proxy_ip.or(policy.public_ip) } else { policy.public_ip.or(policy.proxy_ip) };
     let outer = policy.public_ip.or(policy.proxy_ip);
     let mut records = BTreeMap::new();
@@ -155,19 +158,22 @@ fn plan_game(
         }
     }
     let name = DnsName::of_host(server.host, zone);
-    let address = match (proxied, server.port) {
-        (false, Some(port)) => format!("{name}:{port}"),
-        _ => name.to_string(),
+    let address = match first {
+        Some(port) => format!("{name}:{port}"),
+        None => name.to_string(),
     };
     let backend = |port| SocketAddr::new(server.address, port);
     let registration = (proxied && policy.targets.contains(&Target::Velocity))
         .then(|| Registration { name: name.clone(), address: backend(MINECRAFT_PORT) });
-    let route = server.port.filter(|_| !proxied).map(|port| PortRoute {
-        port,
-        transports: transports(game).to_vec(),
-        backend: backend(port),
-    });
-    Ok(Publication { vmid: server.vmid, name, address, records, registration, route, ide: None })
+    let route = |(port, transports): (&u16, &&'static [Transport])| PortRoute {
+        port: *port,
+        transports: transports.to_vec(),
+        backend: backend(*port),
+    };
+    // A server from before its game had several ports keeps the ones it has.
+    let mut routes = server.ports.iter().zip(port_layout(game)).map(route);
+    let (route, further_routes) = (routes.next(), routes.collect());
+    Ok(Publication { vmid: server.vmid, name, address, records, registration, route, further_routes, ide: None })
 }
 
 fn plan_dev(server: &ServerFacts<'_>, suffix: &DnsName) -> Result<Publication, NotPublishable> {
@@ -180,30 +186,8 @@ fn plan_dev(server: &ServerFacts<'_>, suffix: &DnsName) -> Result<Publication, N
         records: BTreeMap::new(),
         registration: None,
         route: None,
+        further_routes: Vec::new(),
     })
-}
-
-/// Whether players of `game` connect to a public port of the server's own.
-pub fn needs_port(game: &str) -> bool {
-    game != MINECRAFT
-}
-
-/// The port a server of `game` listens on in its container, where `public` is the public port it holds. A game without a
-/// proxy listens on that port, because such games announce their port to server lists and players.
-pub fn listening_port(game: &str, public: Option<u16>) -> u16 {
-    match public {
-        Some(port) if needs_port(game) => port,
-        _ => MINECRAFT_PORT,
-    }
-}
-
-/// The transports that clients of `game` use. A game that is not known here gets both.
-fn transports(game: &str) -> &'static [Transport] {
-    match game {
-        "terraria" => &[Transport::Tcp],
-        "valheim" | "projectzomboid" => &[Transport::Udp],
-        _ => &[Transport::Tcp, Transport::Udp],
-    }
 }
 
 #[cfg(test)]

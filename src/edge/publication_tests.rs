@@ -12,15 +12,15 @@ fn policy() -> EdgePolicy {
     }
 }
 
-fn planned(host: &str, workload: PublishedWorkload<'_>, port: Option<u16>, policy: &EdgePolicy) -> Option<Publication> {
+fn planned(host: &str, workload: PublishedWorkload<'_>, ports: &[u16], policy: &EdgePolicy) -> Option<Publication> {
     let (vmid, host) = (VmId::new(5013).unwrap(), host.parse().unwrap());
     let address = IpAddr::from([10, 60, 0, 7]);
-    plan(&ServerFacts { vmid, host: &host, workload, address, port }, policy).unwrap()
+    plan(&ServerFacts { vmid, host: &host, workload, address, ports }, policy).unwrap()
 }
 
 #[test]
 fn a_minecraft_server_is_named_at_both_dns_servers_and_registered_under_that_very_name() {
-    let publication = planned("mc-paper-5013", PublishedWorkload::Game("minecraft"), None, &policy()).unwrap();
+    let publication = planned("mc-paper-5013", PublishedWorkload::Game("minecraft"), &[], &policy()).unwrap();
     let name: DnsName = "mc-paper-5013.play.test".parse().unwrap();
     assert_eq!((&publication.name, publication.address.as_str()), (&name, name.as_str()));
     let registration = publication.registration.clone().unwrap();
@@ -42,12 +42,17 @@ fn a_minecraft_server_is_named_at_both_dns_servers_and_registered_under_that_ver
 
 #[test]
 fn another_game_has_a_port_of_its_own_and_no_service_record() {
-    let publication = planned("valheim-5013", PublishedWorkload::Game("valheim"), Some(50_003), &policy()).unwrap();
+    let publication =
+        planned("valheim-5013", PublishedWorkload::Game("valheim"), &[50_003, 50_004], &policy()).unwrap();
     assert_eq!(publication.address, "valheim-5013.play.test:50003");
     assert!(publication.registration.is_none());
     let route = publication.route.clone().unwrap();
     assert_eq!((route.port, route.backend), (50_003, "10.60.0.7:50003".parse().unwrap()));
     assert_eq!(route.transports, [Transport::Udp]);
+    let ports: Vec<_> = publication.routes().map(|route| (route.port, route.backend.port())).collect();
+    assert_eq!(ports, [(50_003, 50_003), (50_004, 50_004)]);
+    let old = planned("valheim-5013", PublishedWorkload::Game("valheim"), &[50_003], &policy()).unwrap();
+    assert_eq!((old.route, old.further_routes), (publication.route.clone(), Vec::new()), "from before it had two");
     let records: Vec<_> = publication.records.values().flatten().map(|record| record.data.record_type()).collect();
     assert_eq!(records, [crate::ports::RecordType::A; 2]);
     assert_eq!(publication.targets(), BTreeSet::from([Target::Technitium, Target::Cloudflare, Target::Traefik]));
@@ -55,7 +60,7 @@ fn another_game_has_a_port_of_its_own_and_no_service_record() {
 
 #[test]
 fn a_dev_container_has_the_host_of_its_ide_and_nothing_else() {
-    let publication = planned("dev-6000", PublishedWorkload::Dev, None, &policy()).unwrap();
+    let publication = planned("dev-6000", PublishedWorkload::Dev, &[], &policy()).unwrap();
     assert_eq!(publication.ide.as_ref().map(DnsName::as_str), Some("dev-6000.ide.test"));
     assert_eq!(publication.targets(), BTreeSet::from([Target::Ide]));
 }
@@ -63,13 +68,13 @@ fn a_dev_container_has_the_host_of_its_ide_and_nothing_else() {
 #[test]
 fn what_is_not_configured_is_not_planned() {
     let bare = EdgePolicy { zone: policy().zone, targets: BTreeSet::new(), ..EdgePolicy::default() };
-    let publication = planned("mc-paper-5013", PublishedWorkload::Game("minecraft"), None, &bare).unwrap();
+    let publication = planned("mc-paper-5013", PublishedWorkload::Game("minecraft"), &[], &bare).unwrap();
     assert_eq!(publication.targets(), BTreeSet::new());
-    assert_eq!(planned("mc-paper-5013", PublishedWorkload::Game("minecraft"), None, &EdgePolicy::default()), None);
-    assert_eq!(planned("dev-6000", PublishedWorkload::Dev, None, &EdgePolicy::default()), None);
+    assert_eq!(planned("mc-paper-5013", PublishedWorkload::Game("minecraft"), &[], &EdgePolicy::default()), None);
+    assert_eq!(planned("dev-6000", PublishedWorkload::Dev, &[], &EdgePolicy::default()), None);
     // One address serves both DNS servers when there is only one.
     let one = EdgePolicy { proxy_ip: None, ..policy() };
-    let publication = planned("mc-paper-5013", PublishedWorkload::Game("minecraft"), None, &one).unwrap();
+    let publication = planned("mc-paper-5013", PublishedWorkload::Game("minecraft"), &[], &one).unwrap();
     assert_eq!(publication.records[&Target::Technitium], publication.records[&Target::Cloudflare]);
 }
 
@@ -82,7 +87,7 @@ fn reserved_names_are_refused_before_anything_is_asked() {
             host: &host,
             workload: PublishedWorkload::Game("minecraft"),
             address: IpAddr::from([10, 60, 0, 7]),
-            port: None,
+            ports: &[],
         };
         assert_eq!(plan(&server, &policy()), Err(NotPublishable::Reserved(host.clone())));
     }

@@ -18,6 +18,7 @@ fn publication(host: &str, targets: &[Target]) -> Publication {
         records: zones.map(|target| (*target, vec![record.clone()])).collect(),
         registration: None,
         route: None,
+        further_routes: Vec::new(),
         ide: targets.contains(&Target::Ide).then(|| name.clone()),
         name,
     }

@@ -2,7 +2,7 @@
 
 use crate::catalog::{UnknownMinecraftVersion, artifacts_for};
 use crate::containers::description;
-use crate::edge::listening_port;
+use crate::edge::listening_ports;
 use crate::kernel::{Hostname, OperationId, Secret, VmId};
 use crate::ports::{AgentAssignment, AgentWorkload, ContainerSettings};
 
@@ -65,15 +65,15 @@ impl Blueprint {
         }
     }
 
-    /// What the agent of `vmid` has to install; `port` is its public port.
-    pub fn agent_config(&self, vmid: VmId, port: Option<u16>, admin_password: &str) -> AgentAssignment {
+    /// What the agent of `vmid` has to install; `ports` are its public ports.
+    pub fn agent_config(&self, vmid: VmId, ports: &[u16], admin_password: &str) -> AgentAssignment {
         let workload = match &self.request.workload {
             Workload::Game { game, variant, version, world } => AgentWorkload::Game {
                 game: game.clone(),
                 variant: variant.clone(),
                 version: version.clone(),
                 world: world.clone(),
-                ports: vec![listening_port(game, port)],
+                ports: listening_ports(game, ports),
                 artifact_path: self.artifact_path.clone().unwrap_or_default(),
                 java_path: self.java_path.clone(),
                 admin_user: "admin".to_owned(),

@@ -1,9 +1,9 @@
-//! The public port of a server whose game has no proxy.
+//! The public ports of a server whose game has no proxy.
 
 use async_trait::async_trait;
 use sea_orm::DbErr;
 
-use crate::edge::needs_port;
+use crate::edge::port_layout;
 use crate::jobs::OwnedTransaction;
 use crate::saga::StepError;
 use crate::servers::{PoolError, ports};
@@ -13,29 +13,36 @@ use super::request::Workload;
 use super::run::Run;
 use super::state::Provisioning;
 
-/// Reserves a port for the server, if its players connect through one.
+/// Reserves the ports of the server, if its players connect through some.
 pub(super) async fn reserve(run: &Run, state: &mut Provisioning) -> Result<(), StepError> {
-    match &run.request.workload {
-        Workload::Game { game, .. } if needs_port(game) => {}
-        Workload::Game { .. } | Workload::Dev { .. } => return Ok(()),
+    let count = match &run.request.workload {
+        Workload::Game { game, .. } => port_layout(game).len(),
+        Workload::Dev { .. } => 0,
+    };
+    if count > 0 {
+        let mut ports = hold(run, &PublicPorts { count }).await?.into_iter();
+        state.port = ports.next();
+        state.further_ports = ports.collect();
     }
-    state.port = Some(hold(run, &PublicPort).await?);
     Ok(())
 }
 
-struct PublicPort;
+/// So many consecutive ports.
+struct PublicPorts {
+    count: usize,
+}
 
 #[async_trait]
-impl Held for PublicPort {
-    type Row = u16;
-    const WHAT: &'static str = "public port";
+impl Held for PublicPorts {
+    type Row = Vec<u16>;
+    const WHAT: &'static str = "public ports";
     const EXHAUSTED: &'static str = "no_port_left";
 
-    async fn find(&self, run: &Run, tx: &OwnedTransaction) -> Result<Option<u16>, DbErr> {
-        ports::find(&**tx, run.operation()).await
+    async fn find(&self, run: &Run, tx: &OwnedTransaction) -> Result<Option<Vec<u16>>, DbErr> {
+        Ok(Some(ports::find(&**tx, run.operation()).await?).filter(|ports| !ports.is_empty()))
     }
 
-    async fn take(&self, run: &Run, tx: &OwnedTransaction) -> Result<Option<u16>, PoolError> {
-        ports::take(tx, &run.deps.policy.public_ports, run.operation(), run.deps.clock.now()).await
+    async fn take(&self, run: &Run, tx: &OwnedTransaction) -> Result<Option<Vec<u16>>, PoolError> {
+        ports::take(tx, &run.deps.policy.public_ports, self.count, run.operation(), run.deps.clock.now()).await
     }
 }

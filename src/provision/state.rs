@@ -15,9 +15,12 @@ pub struct Provisioning {
     pub vmid: Option<VmId>,
     /// The reserved host name.
     pub hostname: Option<Hostname>,
-    /// The public port, if its game has no proxy.
+    /// The public port that players connect to, if its game has no proxy.
     #[serde(default)]
     pub port: Option<u16>,
+    /// Its other public ports.
+    #[serde(default)]
+    pub further_ports: Vec<u16>,
     /// The node the container is created on.
     pub node: Option<NodeName>,
     /// The template it is cloned from.
@@ -39,6 +42,11 @@ impl Provisioning {
     /// VMID and node, once both are chosen.
     pub fn place(&self) -> Option<(VmId, &NodeName)> {
         self.vmid.zip(self.node.as_ref())
+    }
+
+    /// All its public ports, the one that players connect to first.
+    pub fn public_ports(&self) -> Vec<u16> {
+        self.port.iter().chain(&self.further_ports).copied().collect()
     }
 
     /// The same for a later step, which requires both; likewise the functions below.

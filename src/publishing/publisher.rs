@@ -113,15 +113,15 @@ impl Publisher {
         let unusable = |detail: String| PublishError::Unusable { vmid: row.vmid, detail };
         let address = row.address.parse();
         let address = address.map_err(|_| unusable(format!("`{}` is not an address", row.address)))?;
-        let port = match row.kind {
+        let ports = match row.kind {
             InstanceKind::Game if needs_port(&row.software) => ports::find(&self.db, row.operation_id).await?,
-            InstanceKind::Game | InstanceKind::Dev => None,
+            InstanceKind::Game | InstanceKind::Dev => Vec::new(),
         };
         let workload = match row.kind {
             InstanceKind::Game => PublishedWorkload::Game(&row.software),
             InstanceKind::Dev => PublishedWorkload::Dev,
         };
-        let facts = ServerFacts { vmid: row.vmid, host: &row.hostname, workload, address, port };
+        let facts = ServerFacts { vmid: row.vmid, host: &row.hostname, workload, address, ports: &ports };
         Ok(plan(&facts, &self.policy)?)
     }
 

@@ -25,13 +25,15 @@ impl Pool for port::Entity {
     }
 }
 
-/// Tries to take a port of `range` for `operation`. `None` if another transaction was faster: roll back and try again.
+/// Tries to take `count` consecutive ports of `range` for `operation`. `None` if another transaction was faster: roll back
+/// and try again.
 pub async fn take(
     authority: &impl Authority,
     range: &RangeInclusive<u16>,
+    count: usize,
     operation: OperationId,
     now: Timestamp,
-) -> Result<Option<u16>, PoolError> {
+) -> Result<Option<Vec<u16>>, PoolError> {
     let row = |port| port::Model {
         port,
         operation_id: operation,
@@ -39,19 +41,21 @@ pub async fn take(
         created_at: now,
         released_at: None,
     };
-    let taken =
-        pool::take::<port::Entity>(authority.connection(), ((*range.start()).into(), (*range.end()).into()), row)
-            .await?;
-    Ok(taken.and_then(|row| u16::try_from(row.port).ok()))
+    let range = ((*range.start()).into(), (*range.end()).into());
+    let taken = pool::take_block::<port::Entity>(authority.connection(), range, count, row).await?;
+    Ok(taken.map(numbers))
 }
 
-/// The port that `operation` holds.
-pub async fn find(db: &impl ConnectionTrait, operation: OperationId) -> Result<Option<u16>, DbErr> {
-    let row = pool::find_held::<port::Entity>(db, operation).await?;
-    Ok(row.and_then(|row| u16::try_from(row.port).ok()))
+/// The ports that `operation` holds, in order.
+pub async fn find(db: &impl ConnectionTrait, operation: OperationId) -> Result<Vec<u16>, DbErr> {
+    Ok(numbers(pool::list_held::<port::Entity>(db, operation).await?))
 }
 
-/// Releases the port that `operation` holds.
+fn numbers(rows: Vec<port::Model>) -> Vec<u16> {
+    rows.into_iter().filter_map(|row| u16::try_from(row.port).ok()).collect()
+}
+
+/// Releases the ports that `operation` holds.
 pub async fn release(authority: &impl Authority, operation: OperationId, now: Timestamp) -> Result<(), DbErr> {
     pool::release::<port::Entity>(authority.connection(), operation, now).await
 }

@@ -96,14 +96,17 @@ async fn a_game_without_a_proxy_gets_a_port_an_address_record_and_nothing_else()
     let (first, second) = (scene.server(5013, "valheim").await, scene.server(5014, "valheim").await);
     for vmid in [first, second] {
         let operation = scene.row(vmid).await.operation_id;
-        ports::take(&AnyOwner(&scene.db.db), &(50_000..=50_999), operation, scene.clock.now()).await.unwrap().unwrap();
+        ports::take(&AnyOwner(&scene.db.db), &(50_000..=50_999), 2, operation, scene.clock.now())
+            .await
+            .unwrap()
+            .unwrap();
         scene.publish(vmid).await;
     }
     let kinds: Vec<String> = scene.zone("cloudflare").await.into_iter().map(|record| record.1).collect();
     assert_eq!(kinds, ["A", "A"]);
     assert_eq!(scene.registered().await, [].into());
     let addresses = [scene.record(first).await, scene.record(second).await].map(|record| record.publication.address);
-    assert_eq!(addresses, ["valheim-5013.play.zpack.test:50000", "valheim-5014.play.zpack.test:50001"]);
+    assert_eq!(addresses, ["valheim-5013.play.zpack.test:50000", "valheim-5014.play.zpack.test:50002"]);
     assert_eq!(
         scene.record(first).await.targets.keys().copied().collect::<Vec<_>>(),
         [Target::Technitium, Target::Cloudflare, Target::Traefik]

@@ -158,7 +158,7 @@ impl Fakes {
         let port = server(5014, now);
         let game = "valheim".to_owned();
         let port = instance::Model { hostname: "valheim-5014".parse().unwrap(), software: game, variant: None, ..port };
-        ports::take(&AnyOwner(db), &(50_000..=50_999), port.operation_id, now).await.unwrap().unwrap();
+        ports::take(&AnyOwner(db), &(50_000..=50_999), 1, port.operation_id, now).await.unwrap().unwrap();
         let dev = server(5015, now);
         let host = hostname(Naming::Dev, dev.vmid);
         let dev = instance::Model { hostname: host, kind: InstanceKind::Dev, variant: None, ..dev };

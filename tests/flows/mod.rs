@@ -14,6 +14,7 @@ mod power_rights;
 pub mod process;
 mod progress;
 mod provisioning;
+mod public_ports;
 mod reach;
 mod refused_writes;
 mod roles;

@@ -96,7 +96,7 @@ async fn an_operator_abandons_and_requeues_operations() {
     let queued = insert(&db, OperationState::Queued, UndoState::None).await;
     reserve(&db, 5000, queued).await;
     let zero = Timestamp::from_millis(0);
-    ports::take(&AnyOwner(&db), &(50_000..=50_000), queued, zero).await.unwrap().unwrap();
+    ports::take(&AnyOwner(&db), &(50_000..=50_000), 1, queued, zero).await.unwrap().unwrap();
     let held = insert(&db, OperationState::Stale, UndoState::Held).await;
     reserve(&db, 5001, held).await;
     owe(&db, held).await;
@@ -128,7 +128,7 @@ async fn an_operator_abandons_and_requeues_operations() {
     let reserved = reservation::Entity::find().filter(in_force).all(&db).await.unwrap();
     let reserved: Vec<i32> = reserved.iter().map(|row| row.vmid.get()).collect();
     assert_eq!(reserved, [5001], "a VMID that may be in use outside stays reserved");
-    assert_eq!(ports::find(&db, queued).await.unwrap(), None, "its public port is free again");
+    assert_eq!(ports::find(&db, queued).await.unwrap(), [] as [u16; 0], "its public port is free again");
 
     let listed = json(&ok(dev.join(&["--json", "ops", "debts"])));
     let debt = listed["debts"][0]["id"].as_str().unwrap();

@@ -36,7 +36,7 @@ async fn publish(company: &Company, number: i64, software: &str) -> VmId {
     let (vmid, operation) = (row.vmid, row.operation_id);
     store::insert(&AnyOwner(&company.db.db), row).await.unwrap();
     if software != "minecraft" {
-        ports::take(&AnyOwner(&company.db.db), &(50_000..=50_999), operation, now).await.unwrap().unwrap();
+        ports::take(&AnyOwner(&company.db.db), &(50_000..=50_999), 1, operation, now).await.unwrap().unwrap();
     }
     let record = company.publisher().publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
     assert!(record.unsettled().is_empty(), "{}", record.problems());

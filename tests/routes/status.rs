@@ -32,6 +32,7 @@ impl TestApp {
             records: BTreeMap::new(),
             registration: Some(Registration { name, address }),
             route: None,
+            further_routes: Vec::new(),
             ide: None,
         };
         let mut edge = EdgeRecord::begin(None, publication, now);

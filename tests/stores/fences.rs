@@ -28,7 +28,7 @@ async fn owned(test: &TestDb) -> OperationId {
         ..rows::queued(Queue::Provision, "provision", now)
     };
     rows::store(db, std::slice::from_ref(&row)).await;
-    ports::take(&AnyOwner(db), &(50_000..=50_009), row.id, now).await.unwrap().unwrap();
+    ports::take(&AnyOwner(db), &(50_000..=50_009), 1, row.id, now).await.unwrap().unwrap();
     row.id
 }
 

@@ -73,6 +73,7 @@ async fn published(db: &TestDb, number: i64, now: Timestamp) -> ProxyEntry {
         records: BTreeMap::new(),
         registration: Some(Registration { name: name.clone(), address }),
         route: None,
+        further_routes: Vec::new(),
         ide: None,
     };
     let edge = EdgeRecord::begin(None, publication, now);

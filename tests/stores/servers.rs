@@ -16,9 +16,8 @@ use zpack::instances::quota::{self, Quota, Usage};
 use zpack::jobs::{Dedup, Queue, Work};
 use zpack::kernel::{OperationId, Timestamp, UserId, VmId};
 use zpack::operations::{Order, begin};
-use zpack::servers::store;
-use zpack::servers::vmids;
 use zpack::servers::{Naming, PoolError, hostname};
+use zpack::servers::{ports, store, vmids};
 
 use crate::support::rows::AnyOwner;
 use crate::support::{TestDb, on_every_database, servers};
@@ -28,6 +27,7 @@ on_every_database!(
     a_freed_number_comes_last_and_the_longest_unused_before_it,
     a_number_taken_again_gets_the_name_of_its_new_use,
     a_burned_number_stays_out_whoever_asks,
+    consecutive_ports_are_taken_together_or_not_at_all,
     usage_counts_servers_and_those_in_the_making,
     two_creates_at_once_do_not_both_pass_the_quota,
     rows_are_found_by_owner_and_listed_in_pages,
@@ -197,6 +197,41 @@ async fn a_burned_number_stays_out_whoever_asks(test: TestDb) {
         assert_eq!(reserve(&test, range, OperationId::generate()).await.unwrap(), number);
     }
     assert!(matches!(reserve(&test, range, OperationId::generate()).await, Err(PoolError::Exhausted { .. })));
+}
+
+/// The ports of 50 000 to 50 012 that `operation` gets; none when they are exhausted.
+async fn two_ports(db: &DatabaseConnection, operation: OperationId) -> Vec<u16> {
+    loop {
+        let tx = db::begin(db).await.unwrap();
+        match ports::take(&AnyOwner(&tx), &(50_000..=50_012), 2, operation, now()).await {
+            Ok(Some(taken)) => {
+                tx.commit().await.unwrap();
+                return taken;
+            }
+            Ok(None) => {}
+            Err(PoolError::Exhausted { .. }) => return Vec::new(),
+            Err(PoolError::Database(error)) => assert!(db::is_conflict(&error), "{error}"),
+        }
+    }
+}
+
+/// Ten at once ask for two of 13 ports each: six of them get a pair, however they race, and nothing is held in part.
+async fn consecutive_ports_are_taken_together_or_not_at_all(test: TestDb) {
+    for round in 0..2 {
+        let operations: Vec<_> = (0..10).map(|_| OperationId::generate()).collect();
+        let taken = operations.iter().map(|operation| two_ports(&test.db, *operation));
+        let taken = futures_util::future::join_all(taken).await;
+        let pairs: Vec<_> = taken.iter().filter(|ports| !ports.is_empty()).collect();
+        assert!(pairs.iter().all(|pair| pair.len() == 2 && pair[1] == pair[0] + 1), "round {round}: {pairs:?}");
+        assert_eq!(pairs.len(), 6, "round {round}: {pairs:?}");
+        let all: BTreeSet<u16> = pairs.iter().flat_map(|pair| pair.iter().copied()).collect();
+        assert_eq!(all.len(), 12, "round {round}");
+        for (operation, taken) in operations.iter().zip(&taken) {
+            assert_eq!(ports::find(&test.db, *operation).await.unwrap(), *taken);
+            ports::release(&AnyOwner(&test.db), *operation, now()).await.unwrap();
+            assert_eq!(ports::find(&test.db, *operation).await.unwrap(), [] as [u16; 0]);
+        }
+    }
 }
 
 async fn usage_counts_servers_and_those_in_the_making(test: TestDb) {

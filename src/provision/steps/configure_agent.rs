@@ -28,7 +28,8 @@ impl Step<Run, Provisioning> for ConfigureAgent {
             state.admin_password = Some(uuid::Uuid::new_v4().simple().to_string());
             cx.checkpoint(state).await?;
         }
-        let config = run.blueprint.agent_config(vmid, state.port, state.admin_password.as_deref().unwrap_or_default());
+        let password = state.admin_password.as_deref().unwrap_or_default();
+        let config = run.blueprint.agent_config(vmid, &state.public_ports(), password);
         let timings = &run.deps.policy.timings;
         let mut deadline = Deadline::new(timings.agent_poll, timings.ready_timeout);
         loop {
