@@ -28,6 +28,11 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
+    /// Whether the body is a page for people, which a firewall or a proxy in between sends in place of the peer.
+    pub fn is_page(&self) -> bool {
+        is_page(&self.body)
+    }
+
     /// The body as JSON. Escapes of half a surrogate pair, which JSON allows and UTF-8 does not, count as U+FFFD.
     pub fn document(&self) -> Result<Value, serde_json::Error> {
         let document = serde_json::from_slice(&self.body).or_else(|error| match without_lone_surrogates(&self.body) {
@@ -43,6 +48,11 @@ impl Answer {
         let first = self.body.get(..most.saturating_mul(4)).unwrap_or(&self.body);
         clean(String::from_utf8_lossy(first).trim(), most)
     }
+}
+
+/// Whether a body that begins with `start` is HTML or XML.
+pub(super) fn is_page(start: &[u8]) -> bool {
+    start.trim_ascii_start().first() == Some(&b'<')
 }
 
 fn cleaned(value: Value) -> Value {
@@ -61,7 +71,7 @@ fn cleaned(value: Value) -> Value {
 }
 
 /// The JSON text `body` with `\ufffd` for each escape of half a surrogate pair; `None` without one.
-fn without_lone_surrogates(body: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn without_lone_surrogates(body: &[u8]) -> Option<Vec<u8>> {
     let mut repaired = Vec::with_capacity(body.len());
     let mut rest = body;
     let mut found = false;

@@ -14,7 +14,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderV
 use tokio::time::Instant;
 use url::{Host, Url};
 
-use super::answer::Answer;
+use super::answer::{Answer, is_page};
 use super::names::Names;
 use super::tls::{self, TlsVerify};
 use crate::kernel::text::clean;
@@ -122,6 +122,8 @@ pub enum TransportError {
         retry_after: Option<String>,
         /// Whether the answer exceeded the limit, which it would do again.
         too_large: bool,
+        /// Whether what arrived of it is the beginning of a page for people, as a firewall or a proxy in between sends it.
+        is_page: bool,
         /// The cause.
         detail: String,
     },
@@ -266,14 +268,14 @@ impl HttpClient {
             .filter(|words| !words.is_empty());
         let header = |name| response.headers().get(name)?.to_str().ok().map(str::to_owned);
         let (etag, retry_after) = (header(ETAG), header(RETRY_AFTER));
-        let incomplete = |too_large, detail| {
-            let (reason, retry_after) = (reason.clone(), retry_after.clone());
-            TransportError::Incomplete { status, reason, retry_after, too_large, detail }
+        let incomplete = |too_large, body: &[u8], detail| {
+            let (reason, retry_after, is_page) = (reason.clone(), retry_after.clone(), is_page(body));
+            TransportError::Incomplete { status, reason, retry_after, too_large, is_page, detail }
         };
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| incomplete(false, causes(error)))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| incomplete(false, &body, causes(error)))? {
             if body.len().saturating_add(chunk.len()) > max_body {
-                return Err(incomplete(true, format!("more than {max_body} bytes")));
+                return Err(incomplete(true, &body, format!("more than {max_body} bytes")));
             }
             body.extend_from_slice(&chunk);
         }

@@ -9,11 +9,13 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::debts::open_debts;
 use super::error::PublishError;
 use super::job::PublishPayload;
 use super::publisher::Publisher;
 use super::report::{TargetReport, TargetVerdict};
 use crate::accounts::Caller;
+use crate::db::entities::debt::DebtKind;
 use crate::db::entities::instance::Lifecycle;
 use crate::edge::{Intent, PUBLISH_REQUEST_KEY, PublishRequest, Target};
 use crate::kernel::{Classify, Failure, Timestamp, VmId};
@@ -64,6 +66,8 @@ pub struct EdgeHealth {
     targets: Vec<TargetHealth>,
     /// How many servers are not published as they should be, or are being published now.
     unsettled: u64,
+    /// How many things of deleted servers are still to be removed, containers included.
+    debts: u64,
 }
 
 /// One edge target.
@@ -82,14 +86,18 @@ pub struct TargetHealth {
     /// When our token expires, if the target reports it.
     #[schema(value_type = Option<String>, format = "date-time")]
     token_expires_at: Option<Timestamp>,
+    /// How many deleted servers have something left here.
+    debts: u64,
 }
 
 /// `GET /api/edge/health`
 pub async fn health(_: Caller, api: web::Data<EdgeApi>) -> ApiResult<web::Json<EdgeHealth>> {
     let unsettled = store::count_unsettled(&api.acceptor.db).await?;
-    let targets = join_all(Target::peers().map(|target| api.check(target))).await;
+    let open = open_debts(&api.acceptor.db).await?;
+    let at = |target: Target| open.get(&DebtKind::Edge(target)).copied().unwrap_or(0);
+    let targets = join_all(Target::peers().map(|target| api.check(target, at(target)))).await;
     let ok = targets.iter().all(|target| target.healthy != Some(false));
-    Ok(web::Json(EdgeHealth { ok, targets, unsettled }))
+    Ok(web::Json(EdgeHealth { ok, targets, unsettled, debts: open.values().sum() }))
 }
 
 /// What was found at one target of a server.
@@ -151,7 +159,7 @@ pub async fn unpublish(caller: Caller, api: web::Data<EdgeApi>, body: Json<EdgeR
 }
 
 impl EdgeApi {
-    async fn check(&self, target: Target) -> TargetHealth {
+    async fn check(&self, target: Target, debts: u64) -> TargetHealth {
         let configured = self.publisher.targets.get(target);
         let outcome = match configured {
             None => None,
@@ -169,7 +177,7 @@ impl EdgeApi {
             }
             Some(Err(_)) => (Some(false), Some(format!("no answer within {} s", HEALTH_TIMEOUT.as_secs())), None),
         };
-        TargetHealth { target, configured: configured.is_some(), healthy, detail, token_expires_at }
+        TargetHealth { target, configured: configured.is_some(), healthy, detail, token_expires_at, debts }
     }
 
     async fn begin(&self, caller: &Caller, vmid: VmId, intent: Intent) -> ApiResult<HttpResponse> {

@@ -5,6 +5,7 @@
 //! comparison and the plan (`edge`), the clients of the peers (`adapters`).
 
 mod blocked;
+mod debts;
 mod error;
 mod generation;
 pub mod http;

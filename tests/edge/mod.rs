@@ -3,6 +3,7 @@
 //! The cases are those of docs/contracts/edge.md H; each test names its own.
 
 mod bridge;
+mod causes;
 mod drift;
 mod faults;
 mod foreign;

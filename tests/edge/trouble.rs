@@ -149,7 +149,7 @@ async fn a_refused_token_is_sent_once_and_again_when_its_file_has_a_good_one() {
 }
 
 /// What `GET /api/edge/health` says of the peers of `scene`.
-async fn health(scene: &Scene) -> Value {
+pub(super) async fn health(scene: &Scene) -> Value {
     let redis = PrivateRedis::start();
     let lists = lists_at(redis.url());
     let door = Door::open(Parts {

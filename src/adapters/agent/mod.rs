@@ -90,6 +90,8 @@ impl Agents {
         loop {
             let reply = self.send_once(operation.clone(), at, method, path, attempt.secret(), document.clone()).await;
             match &reply {
+                // A firewall or a proxy in between has answered.
+                Ok(reply) if matches!(reply.answer.status, 401 | 403) && reply.answer.is_page() => {}
                 Ok(reply) if matches!(reply.answer.status, 401 | 403) => {
                     let detail = format!("{operation}: {}", answer::message(&reply.answer));
                     if attempt.refused(&detail).await {

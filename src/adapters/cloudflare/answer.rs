@@ -43,7 +43,9 @@ fn refused(operation: &str, answer: &Answer, document: Option<&Value>, now: Time
     } else if has(&[7003, 7000]) {
         let detail = format!("{detail} (is CLOUDFLARE_ZONE_ID the id of the zone, not its name?)");
         ZoneError::Misconfigured { operation, detail }
-    } else if has(&[9109, 10_000, 9106, 6003, 6103, 6111, 1000, 1001]) || matches!(answer.status, 401 | 403) {
+    } else if has(&[9109, 10_000, 9106, 6003, 6103, 6111, 1000, 1001])
+        || (matches!(answer.status, 401 | 403) && is_envelope(document))
+    {
         ZoneError::Unauthorized { operation, detail }
     } else if has(&[81_044]) {
         ZoneError::Gone { operation }
@@ -59,17 +61,23 @@ fn refused(operation: &str, answer: &Answer, document: Option<&Value>, now: Time
     }
 }
 
+/// Whether the API itself has answered, and not a firewall or a proxy before it.
+fn is_envelope(document: Option<&Value>) -> bool {
+    document.is_some_and(|document| document.get("success").is_some() || document.get("errors").is_some())
+}
+
 /// The error for an answer whose body broke off. Only its status is known, which is enough for errors that concern
-/// every call.
+/// every call, unless it was a page in place of an answer.
 pub(super) fn cut_off(
     operation: &str,
     status: u16,
-    retry_after: Option<&str>,
+    (retry_after, is_page): (Option<&str>, bool),
     detail: String,
     now: Timestamp,
 ) -> ZoneError {
     let operation = operation.to_owned();
     match status {
+        401 | 403 if is_page => ZoneError::NoAnswer { operation, detail },
         429 => ZoneError::RateLimited { operation, retry_after: pause(retry_after, now) },
         401 | 403 => ZoneError::Unauthorized { operation, detail },
         _ => ZoneError::NoAnswer { operation, detail },

@@ -53,8 +53,16 @@ fn codes_are_found_at_any_level() {
 
 #[test]
 fn an_answer_in_another_format_leaves_the_outcome_unknown() {
-    for (status, body) in [(200, "<html>"), (200, ""), (200, r#"{"success":tr"#), (400, "<html>"), (503, ""), (302, "")]
-    {
+    for (status, body) in [
+        (200, "<html>"),
+        (200, ""),
+        (200, r#"{"success":tr"#),
+        (400, "<html>"),
+        (403, "<html>"),
+        (401, ""),
+        (503, ""),
+        (302, ""),
+    ] {
         let error = read("do", &answer(status, body, None), NOW).unwrap_err();
         assert_eq!(error.failure(), Failure::Ambiguous, "{status} {body}: {error}");
     }
@@ -62,7 +70,7 @@ fn an_answer_in_another_format_leaves_the_outcome_unknown() {
 
 #[test]
 fn an_answer_that_breaks_off_is_classified_by_its_status() {
-    let cut = |status| cut_off("do", status, Some("7"), "cut".to_owned(), NOW);
+    let cut = |status| cut_off("do", status, (Some("7"), false), "cut".to_owned(), NOW);
     let seven = Duration::from_secs(7);
     assert!(matches!(cut(429), ZoneError::RateLimited { retry_after, .. } if retry_after == seven));
     for status in [401, 403] {
@@ -71,6 +79,8 @@ fn an_answer_that_breaks_off_is_classified_by_its_status() {
     for status in [200, 400, 404, 500, 503] {
         assert!(matches!(cut(status), ZoneError::NoAnswer { .. }), "{status}");
     }
+    let page = cut_off("do", 403, (None, true), "cut".to_owned(), NOW);
+    assert!(matches!(page, ZoneError::NoAnswer { .. }), "{page:?}");
 }
 
 #[test]

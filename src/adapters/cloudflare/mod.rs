@@ -143,8 +143,9 @@ impl Cloudflare {
                 Err(ZoneError::Unreachable { operation: operation.to_owned(), detail })
             }
             Err(error @ TransportError::NoAnswer { .. }) => Err(no_answer(operation, error.to_string())),
-            Err(ref error @ TransportError::Incomplete { status, ref retry_after, .. }) => {
-                Err(answer::cut_off(operation, status, retry_after.as_deref(), error.to_string(), now))
+            Err(ref error @ TransportError::Incomplete { status, ref retry_after, is_page, .. }) => {
+                let facts = (retry_after.as_deref(), is_page);
+                Err(answer::cut_off(operation, status, facts, error.to_string(), now))
             }
         };
         // All handles observe a request to slow down.

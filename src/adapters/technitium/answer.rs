@@ -43,8 +43,9 @@ pub(super) fn read(operation: &str, answer: &Answer) -> Result<Value, Refusal> {
         (_, Some("2fa-required")) => {
             Err(Refusal::Token { detail: "the account of the token demands a second factor".to_owned() })
         }
-        _ if matches!(answer.status, 401 | 403) => Err(Refusal::Token { detail: words() }),
-        // A proxy in between, or an answer that was cut off.
+        // The server itself always names a status.
+        (_, Some(_)) if matches!(answer.status, 401 | 403) => Err(Refusal::Token { detail: words() }),
+        // A firewall or a proxy in between, or an answer that was cut off.
         _ => {
             let detail = format!("HTTP {} without a readable answer", answer.status);
             Err(Refusal::Other(ZoneError::NoAnswer { operation: owned(), detail }))

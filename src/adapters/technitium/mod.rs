@@ -149,7 +149,7 @@ impl Technitium {
             Err(TransportError::NotSent { detail }) => {
                 Err(answer::Refusal::Other(ZoneError::Unreachable { operation: operation.to_owned(), detail }))
             }
-            Err(error @ TransportError::Incomplete { status: 401 | 403, .. }) => {
+            Err(error @ TransportError::Incomplete { status: 401 | 403, is_page: false, .. }) => {
                 Err(answer::Refusal::Token { detail: error.to_string() })
             }
             Err(error @ (TransportError::NoAnswer { .. } | TransportError::Incomplete { .. })) => {

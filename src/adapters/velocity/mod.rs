@@ -141,10 +141,15 @@ impl Velocity {
         };
         let operation = operation.to_owned();
         match self.client.send(call).await {
+            // The bridge answers in plain words: a firewall or a proxy in between has sent a page.
+            Ok(answer) if matches!(answer.status, 401 | 403) && answer.is_page() => {
+                let detail = format!("HTTP {} with a page in place of an answer", answer.status);
+                Err(ProxyError::NoAnswer { operation, detail })
+            }
             Ok(answer) if matches!(answer.status, 401 | 403) => Err(answer::refused(operation, &answer)),
             Ok(answer) => Ok(answer),
             Err(TransportError::NotSent { detail }) => Err(ProxyError::Unreachable { operation, detail }),
-            Err(error @ TransportError::Incomplete { status: 401 | 403, .. }) => {
+            Err(error @ TransportError::Incomplete { status: 401 | 403, is_page: false, .. }) => {
                 Err(ProxyError::Unauthorized { operation, detail: error.to_string() })
             }
             Err(error @ (TransportError::NoAnswer { .. } | TransportError::Incomplete { .. })) => {
