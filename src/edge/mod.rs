@@ -33,7 +33,7 @@ pub use error::EdgeError;
 pub use orphan::{Doubt, orphans, owner_of};
 pub use owner_mark::OwnerMark;
 pub use port_layout::{PortLayout, listening_ports, needs_port, port_layout};
-pub use proxy::{ProxyChange, ProxyDrift, ProxyIndex, ProxyVerdict, Registration, compare_proxy};
+pub use proxy::{ProxyChange, ProxyDrift, ProxyIndex, ProxyVerdict, Registration, compare_proxy, left_behind};
 pub use proxy_status::{
     CallbackNote, KEY as PROXY_KEY, ListingNote, PingNote, ProxyEvent, ProxyRecord, ProxyStatus, Receipt,
     TRUST as PROXY_TRUST,

@@ -104,6 +104,18 @@ pub fn compare_proxy(wanted: &Registration, listed: &[ProxyEntry]) -> (ProxyVerd
     (ProxyVerdict::Drifted(drifts), changes)
 }
 
+/// The spellings of `listed` that are `former` registrations of a server, under a name that it no longer has. An entry with
+/// another address belongs to another server.
+pub fn left_behind(former: &[Registration], listed: &[ProxyEntry]) -> Vec<String> {
+    let is_left = |entry: &&ProxyEntry| {
+        former.iter().any(|server| {
+            entry.canonical().as_ref() == Some(&server.name)
+                && entry.address.is_none_or(|address| address == server.address)
+        })
+    };
+    listed.iter().filter(is_left).map(|entry| entry.name.clone()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

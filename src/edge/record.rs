@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::EdgeError;
 use super::overall::Overall;
+use super::proxy::Registration;
 use super::proxy_status::ProxyRecord;
 use super::publication::Publication;
 use super::state::{EdgeState, Intent, TargetState};
@@ -94,6 +95,9 @@ pub struct EdgeRecord {
     pub names: BTreeSet<DnsName>,
     /// Every target that may have something, those of older generations too.
     pub targets: BTreeMap<Target, TargetRecord>,
+    /// Registrations of older generations under other names, which the proxy may still have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<Registration>,
 }
 
 impl EdgeRecord {
@@ -106,13 +110,17 @@ impl EdgeRecord {
         let mut names = publication.names();
         let mut targets = BTreeMap::new();
         let mut generation = 1;
+        let mut former = Vec::new();
         if let Some(old) = previous {
+            former.extend(old.former.iter().chain(&old.publication.registration).cloned());
+            former.retain(|server| server.name != publication.name);
+            former.dedup();
             names.extend(old.names.iter().cloned());
             targets.extend(old.targets.clone());
             generation = old.generation.saturating_add(1);
         }
         targets.extend(publication.targets().into_iter().map(|target| (target, TargetRecord::pending(now))));
-        Self { generation, begun_at: now, intent: Intent::Published, publication, names, targets }
+        Self { generation, begun_at: now, intent: Intent::Published, publication, names, targets, former }
     }
 
     /// What is known of this publication at the proxy: `stored`, unless it belongs to an older one.

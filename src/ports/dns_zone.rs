@@ -56,6 +56,13 @@ pub enum RecordData {
     Cname(DnsName),
     /// A name server of the delegated zone.
     Ns(DnsName),
+    /// A record of one of these types whose value cannot be parsed.
+    Unreadable {
+        /// The type.
+        kind: RecordType,
+        /// What was listed, cut to a readable length.
+        text: String,
+    },
     /// Any other record, by its type and text.
     Other {
         /// The type, in upper case.
@@ -74,6 +81,7 @@ impl RecordData {
             Self::Srv(_) => RecordType::Srv,
             Self::Cname(_) => RecordType::Cname,
             Self::Ns(_) => RecordType::Ns,
+            Self::Unreadable { kind, .. } => *kind,
             Self::Other { .. } => RecordType::Other,
         }
     }
@@ -236,7 +244,8 @@ impl Classify for ZoneError {
 /// The calls zpack makes to one DNS server about its zone.
 #[async_trait]
 pub trait DnsZone: Send + Sync {
-    /// Every record at exactly these names, of any type and owner. The complete list or an error.
+    /// Every record at exactly these names, of any type and owner. The complete list or an error; a record whose value cannot
+    /// be parsed is listed as such.
     async fn records_at(&self, names: &[DnsName]) -> Result<Vec<ZoneRecord>, ZoneError>;
 
     /// Every record of the zone. The complete list or an error.

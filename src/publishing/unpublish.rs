@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::edge::EdgeRecord;
+use crate::edge::{EdgeRecord, Registration};
 use crate::kernel::{DnsName, VmId};
 
 /// What has to be removed. It needs no row of a server: a debt that outlives its server stores the same few facts.
@@ -16,11 +16,19 @@ pub struct UnpublishPlan {
     pub name: DnsName,
     /// Every name its records may be at.
     pub names: BTreeSet<DnsName>,
+    /// Earlier registrations under other names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<Registration>,
 }
 
 impl From<&EdgeRecord> for UnpublishPlan {
     fn from(record: &EdgeRecord) -> Self {
         let publication = &record.publication;
-        Self { vmid: publication.vmid, name: publication.name.clone(), names: record.names.clone() }
+        Self {
+            vmid: publication.vmid,
+            name: publication.name.clone(),
+            names: record.names.clone(),
+            former: record.former.clone(),
+        }
     }
 }

@@ -168,3 +168,29 @@ async fn time_and_memory_of_a_ping_are_bounded() {
     .await;
     assert!(matches!(bounded(endless.address).await, Ping::Unusable { .. }));
 }
+
+/// What clients of the game read, whether or not it is JSON: the parser of mcstatus takes the second and the third, the
+/// game itself all of them.
+#[tokio::test]
+async fn a_status_is_read_as_loosely_as_by_clients() {
+    let text = r#"{"version":{"name":"Paper 1.21","protocol":767},"players":{"max":20,"online":3}"#;
+    let packet = |text: &[u8]| {
+        let size = u8::try_from(text.len()).unwrap();
+        assert!(size < 128);
+        [&[size + 2, 0, size], text].concat()
+    };
+    for (before, after) in [
+        (&b"\xef\xbb\xbf"[..], &b"}"[..]),
+        (b"", br#","d":"\ud83d"}"#),
+        (b"", br#","d":NaN}"#),
+        (b"", b"}\0"),
+        (b"", b",\"d\":\"a\nb\"}"),
+        (b"", b",\"d\":\"\xed\xa0\xbd\"}"),
+    ] {
+        let bytes = [before, text.as_bytes(), after].concat();
+        let server = Odd::answers(packet(&bytes)).await;
+        let found = bounded(server.address).await;
+        let Ping::Answered(report) = found else { panic!("{:?}: {found:?}", String::from_utf8_lossy(&bytes)) };
+        assert_eq!((report.version.as_deref(), report.online), (Some("Paper 1.21"), Some(3)));
+    }
+}

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use zpack::db::entities::instance;
 use zpack::edge::{EdgeState, Target, TargetState};
 use zpack::kernel::Hostname;
-use zpack::publishing::{PublishError, TargetSelection};
+use zpack::publishing::{Holdings, PublishError, TargetSelection};
 
 use super::kit::{EDGE, Others, PEERS, Scene};
 use crate::contracts::zone_kit::ZONE;
@@ -187,4 +187,28 @@ fn foreign() -> impl Strategy<Value = Value> + Clone {
         }
         record
     })
+}
+
+/// A record of someone else that cannot be parsed says nothing about ours.
+#[tokio::test]
+async fn an_unreadable_foreign_record_makes_only_its_row_unreadable() {
+    let scene = Scene::new().await;
+    let vmid = scene.server(5013, "minecraft").await;
+    let srv = json!({"priority": 1, "weight": 1, "port": 1, "target": "other.example"});
+    for (record, view) in [
+        (json!({"type": "A", "name": "www", "content": "198.51.100.1"}), json!({"content": "not an address"})),
+        (json!({"type": "SRV", "name": "_sip._udp", "data": srv}), json!({"data": {"target": 5}, "content": "x"})),
+        (json!({"type": "CNAME", "name": "shop", "content": "a.example"}), json!({"content": "a b c"})),
+        (json!({"type": "AAAA", "name": "v6", "content": "2001:db8::1"}), json!({"content": null})),
+    ] {
+        let mut record = record;
+        record["view"] = view;
+        scene.plant(record).await;
+    }
+    let zone = match scene.publisher.targets.get(Target::Cloudflare).unwrap().holdings() {
+        Holdings::Records(zone) => zone,
+        Holdings::Registrations(_) | Holdings::Nothing => panic!("it holds records"),
+    };
+    assert_eq!(zone.list().await.unwrap().len(), 4);
+    scene.publish(vmid).await;
 }

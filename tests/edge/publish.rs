@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::RecordType;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
+use zpack::db::entities::instance;
 use zpack::edge::{EdgeState, Intent, Target, TargetState};
-use zpack::publishing::{PublishError, TargetSelection};
+use zpack::kernel::DnsName;
+use zpack::publishing::{PublishError, TargetSelection, TargetVerdict};
 use zpack::servers::ports;
 
 use super::kit::{EDGE, Others, PORT, Scene, everywhere, reconcile};
@@ -234,4 +238,39 @@ async fn a_lost_registration_comes_back_while_another_target_is_blocked() {
     scene.reconcile().await;
     assert_eq!(scene.registered().await.len(), 1);
     assert_eq!(scene.rig.journal("cloudflare").await.len(), asked, "its time has not come");
+}
+
+/// The host name in the row changes: nothing of ours stays under the old name, at the proxy either.
+#[tokio::test]
+async fn a_changed_host_name_leaves_nothing_under_the_old_one() {
+    let scene = Scene::new().await;
+    let vmid = scene.server(5013, "minecraft").await;
+    scene.publish(vmid).await;
+    let rename = async |name: &str| {
+        let renamed = instance::Entity::update_many()
+            .col_expr(instance::Column::Hostname, Expr::value(name))
+            .filter(instance::Column::Vmid.eq(vmid));
+        renamed.exec(&scene.db.db).await.unwrap();
+    };
+    rename("mc-vanilla-5013").await;
+    scene.publish(vmid).await;
+    scene.expect_clean(vmid, EDGE, &Others::default()).await;
+    // The old name comes back while the proxy cannot be reached: the deletion removes both.
+    let old: DnsName = "mc-paper-5013.play.zpack.test".parse().unwrap();
+    scene.proxy().register(&old, "10.60.0.7:25565".parse().unwrap()).await.unwrap();
+    let report = scene.publisher.verify(vmid).await.unwrap().unwrap();
+    let velocity = report.iter().find(|report| report.target == Target::Velocity).unwrap();
+    assert_eq!(velocity.verdict, TargetVerdict::Drifted, "{velocity:?}");
+    scene.publisher.unpublish(vmid, None).await.unwrap();
+    scene.expect_gone(&Others::default()).await;
+    // Under an old name with another address there is a server of someone else.
+    scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap();
+    scene.proxy().register(&old, "10.60.0.99:25565".parse().unwrap()).await.unwrap();
+    scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap();
+    assert_eq!(scene.registered().await.len(), 2);
+    // Its own name again is no old one.
+    scene.proxy().unregister(old.as_str()).await.unwrap();
+    rename("mc-paper-5013").await;
+    scene.publish(vmid).await;
+    scene.expect_clean(vmid, EDGE, &Others::default()).await;
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::kernel::{DnsName, Timestamp};
-use crate::ports::{NewRecord, RecordData, RecordId, Srv, Ttl, ZoneRecord};
+use crate::ports::{NewRecord, RecordData, RecordId, RecordType, Srv, Ttl, ZoneRecord};
 
 /// The document that creates `new`, or turns another record into it.
 pub(super) fn document(new: &NewRecord) -> Value {
@@ -20,7 +20,7 @@ pub(super) fn document(new: &NewRecord) -> Value {
         RecordData::A(address) => ("content", json!(address)),
         RecordData::Aaaa(address) => ("content", json!(address)),
         RecordData::Cname(name) | RecordData::Ns(name) => ("content", json!(name)),
-        RecordData::Other { text, .. } => ("content", json!(text)),
+        RecordData::Other { text, .. } | RecordData::Unreadable { text, .. } => ("content", json!(text)),
         RecordData::Srv(Srv { priority, weight, port, target }) => {
             let target = target.as_ref().map_or(".", DnsName::as_str);
             ("data", json!({ "priority": priority, "weight": weight, "port": port, "target": target }))
@@ -37,16 +37,10 @@ pub(super) fn read(row: &Value, zone: &DnsName) -> Result<Option<ZoneRecord>, St
     let text = |key: &str| row.get(key).and_then(Value::as_str);
     let kind = text("type").ok_or("a listed record has no type")?.to_ascii_uppercase();
     let Ok(name) = DnsName::in_zone(text("name").unwrap_or_default(), zone) else { return Ok(None) };
-    let unreadable = |what: &str| format!("the {kind} record at {name} has {what}");
-    let content = || text("content").ok_or_else(|| unreadable("no content"));
-    let data = match kind.as_str() {
-        "A" => RecordData::A(content()?.trim().parse().map_err(|_| unreadable("no IPv4 address"))?),
-        "AAAA" => RecordData::Aaaa(content()?.trim().parse().map_err(|_| unreadable("no IPv6 address"))?),
-        "CNAME" => RecordData::Cname(content()?.parse().map_err(|_| unreadable("no name"))?),
-        "NS" => RecordData::Ns(content()?.parse().map_err(|_| unreadable("no name"))?),
-        "SRV" => RecordData::Srv(srv(row, zone).ok_or_else(|| unreadable("no service"))?),
-        _ => RecordData::Other { kind: kind.clone(), text: text("content").unwrap_or_default().to_owned() },
-    };
+    let data = value(&kind, row, zone).unwrap_or_else(|kind| RecordData::Unreadable {
+        kind,
+        text: [row.get("content"), row.get("data")].into_iter().flatten().map(ToString::to_string).collect::<String>(),
+    });
     let seconds = row.get("ttl").and_then(whole).and_then(|ttl| u32::try_from(ttl).ok());
     let created = text("created_on").and_then(|at| at.parse::<DateTime<Utc>>().ok());
     Ok(Some(ZoneRecord {
@@ -62,6 +56,23 @@ pub(super) fn read(row: &Value, zone: &DnsName) -> Result<Option<ZoneRecord>, St
         created_at: created.map(|at| Timestamp::from_millis(at.timestamp_millis())),
         name,
     }))
+}
+
+/// The value of a row; the type of a value that cannot be parsed.
+fn value(kind: &str, row: &Value, zone: &DnsName) -> Result<RecordData, RecordType> {
+    let content = row.get("content").and_then(Value::as_str).map(str::trim);
+    let parsed = match kind {
+        "A" => (RecordType::A, content.and_then(|text| text.parse().ok()).map(RecordData::A)),
+        "AAAA" => (RecordType::Aaaa, content.and_then(|text| text.parse().ok()).map(RecordData::Aaaa)),
+        "CNAME" => (RecordType::Cname, content.and_then(|text| text.parse().ok()).map(RecordData::Cname)),
+        "NS" => (RecordType::Ns, content.and_then(|text| text.parse().ok()).map(RecordData::Ns)),
+        "SRV" => (RecordType::Srv, srv(row, zone).map(RecordData::Srv)),
+        _ => {
+            let text = content.unwrap_or_default().to_owned();
+            (RecordType::Other, Some(RecordData::Other { kind: kind.to_owned(), text }))
+        }
+    };
+    parsed.1.ok_or(parsed.0)
 }
 
 /// The SRV data of a row: from `data` if it has a target, otherwise from the text, which once had three fields and a
@@ -140,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_srv_record_makes_the_listing_unreadable() {
+    fn an_invalid_record_is_listed_as_unreadable() {
         for row in [
             json!({"data": {"priority": 0.5, "weight": 5, "port": 25565, "target": "a"}}),
             json!({"data": {"priority": 0, "weight": 5, "port": 70000, "target": "a"}}),
@@ -151,7 +162,15 @@ mod tests {
             let mut row = row;
             row["type"] = json!("SRV");
             row["name"] = json!("a.zone.tld");
-            assert!(read(&row, &zone()).is_err(), "{row}");
+            let data = read(&row, &zone()).unwrap().unwrap().data;
+            assert!(matches!(data, RecordData::Unreadable { kind: RecordType::Srv, .. }), "{row}: {data:?}");
+        }
+        for (kind, content) in [("A", json!("1.2.3")), ("AAAA", Value::Null), ("CNAME", json!("a b")), ("NS", json!(5))]
+        {
+            let row = json!({"type": kind, "name": "a.zone.tld", "content": content});
+            let data = read(&row, &zone()).unwrap().unwrap().data;
+            assert!(matches!(data, RecordData::Unreadable { .. }), "{row}: {data:?}");
+            assert_eq!(data.record_type().as_str(), kind);
         }
     }
 

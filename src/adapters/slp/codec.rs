@@ -1,7 +1,7 @@
 //! Encodes and decodes the Server List Ping. Pure and total: no input causes a panic or unbounded reading.
 
-/// The longest status is 32767 characters of at most three bytes.
-const MAX_STATUS: usize = 3 * 32_767;
+/// The longest status is 32767 characters of at most four bytes.
+const MAX_STATUS: usize = 4 * 32_767;
 /// The longest packet that can hold it.
 const MAX_FRAME: usize = MAX_STATUS + 16;
 /// The longest answer to a legacy ping, in UTF-16 units.
@@ -34,9 +34,6 @@ pub(super) enum Malformed {
     /// The packet ends before its content does.
     #[error("the packet is shorter than its content")]
     Short,
-    /// The text is not valid.
-    #[error("the text cannot be read")]
-    Text,
 }
 
 /// Handshake and status request, sent together.
@@ -69,7 +66,7 @@ pub(super) fn legacy_request(host: &str, port: u16) -> Vec<u8> {
     request
 }
 
-/// The status document at the beginning of `bytes`; `None` when more bytes are needed.
+/// The status document at the beginning of `bytes`; `None` when more bytes are needed. What is not UTF-8 counts as U+FFFD.
 pub(super) fn status_answer(bytes: &[u8]) -> Result<Option<String>, Malformed> {
     let Some((size, rest)) = take_var_int(bytes)? else { return Ok(None) };
     let size = bounded(size, MAX_FRAME)?;
@@ -80,7 +77,7 @@ pub(super) fn status_answer(bytes: &[u8]) -> Result<Option<String>, Malformed> {
     }
     let (size, rest) = take_var_int(rest)?.ok_or(Malformed::Short)?;
     let text = rest.get(..bounded(size, MAX_STATUS)?).ok_or(Malformed::Short)?;
-    String::from_utf8(text.to_vec()).map(Some).map_err(|_| Malformed::Text)
+    Ok(Some(String::from_utf8_lossy(text).into_owned()))
 }
 
 /// The text of the answer to a legacy ping; `None` when more bytes are needed.
@@ -91,7 +88,7 @@ pub(super) fn legacy_answer(bytes: &[u8]) -> Result<Option<String>, Malformed> {
             let size = bounded(i32::from(u16::from_be_bytes([*high, *low])), MAX_LEGACY)?;
             let Some(text) = rest.get(..2 * size) else { return Ok(None) };
             let units: Vec<u16> = text.as_chunks().0.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
-            String::from_utf16(&units).map(Some).map_err(|_| Malformed::Text)
+            Ok(Some(String::from_utf16_lossy(&units)))
         }
         [first, ..] => Err(Malformed::Beginning(*first)),
     }

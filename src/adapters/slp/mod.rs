@@ -1,9 +1,11 @@
 //! The Server List Ping of Minecraft, as a client (docs/contracts/edge.md C5).
 //!
 //! Sends the ping of 1.7 and later first; if that gets no status, the legacy ping on a new connection. Time and size
-//! are bounded whatever the server does. [`codec`] handles bytes and [`report`] documents; both are pure.
+//! are bounded whatever the server does. [`codec`] handles bytes, [`loose`] reads documents, and [`report`] makes
+//! reports of them; all are pure.
 
 mod codec;
+mod loose;
 mod report;
 
 use std::io;

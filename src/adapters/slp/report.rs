@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::loose;
 use crate::ports::PingReport;
 
 const MAX_TEXT: usize = 256;
@@ -31,7 +32,7 @@ pub(super) enum NoStatus {
 
 /// Parses the document of 1.7 and later.
 pub(super) fn modern(timed: &Timed<String>) -> Result<PingReport, NoStatus> {
-    let document: Value = serde_json::from_str(&timed.answer).map_err(|_| NoStatus::Document)?;
+    let document = loose::document(&timed.answer).ok_or(NoStatus::Document)?;
     if !document.is_object() {
         return Err(NoStatus::Document);
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::kernel::{DnsName, Timestamp};
-use crate::ports::{RecordData, Srv, Ttl, ZoneRecord};
+use crate::ports::{RecordData, RecordType, Srv, Ttl, ZoneRecord};
 
 /// The value that makes the server choose the TTL.
 const DEFAULT_TTL: u32 = 3600;
@@ -30,7 +30,7 @@ pub(super) fn identity(name: &DnsName, data: &RecordData) -> Vec<(&'static str, 
             ("port", srv.port.to_string()),
             ("target", target(srv)),
         ]),
-        RecordData::Other { .. } => {}
+        RecordData::Unreadable { .. } | RecordData::Other { .. } => {}
     }
     fields
 }
@@ -46,16 +46,21 @@ pub(super) fn new_value(data: &RecordData) -> Vec<(&'static str, String)> {
             ("newPort", srv.port.to_string()),
             ("newTarget", target(srv)),
         ],
-        RecordData::Cname(_) | RecordData::Ns(_) | RecordData::Other { .. } => Vec::new(),
+        RecordData::Cname(_) | RecordData::Ns(_) | RecordData::Unreadable { .. } | RecordData::Other { .. } => {
+            Vec::new()
+        }
     }
 }
 
 fn kind(data: &RecordData) -> String {
     match data {
         RecordData::Other { kind, .. } => kind.clone(),
-        RecordData::A(_) | RecordData::Aaaa(_) | RecordData::Srv(_) | RecordData::Cname(_) | RecordData::Ns(_) => {
-            data.record_type().to_string()
-        }
+        RecordData::A(_)
+        | RecordData::Aaaa(_)
+        | RecordData::Srv(_)
+        | RecordData::Cname(_)
+        | RecordData::Ns(_)
+        | RecordData::Unreadable { .. } => data.record_type().to_string(),
     }
 }
 
@@ -70,43 +75,7 @@ pub(super) fn read(row: &Value, zone: &DnsName) -> Result<Option<ZoneRecord>, St
     let name = text("name").or_else(|| text("domain")).ok_or("a listed record has no name")?;
     let Ok(name) = DnsName::in_zone(name, zone) else { return Ok(None) };
     let value = row.get("rData").or_else(|| row.get("rdata"));
-    let field = |key: &str| value.and_then(|value| value.get(key)).and_then(Value::as_str);
-    let unreadable = |what: &str| format!("the {kind} record at {name} has {what}");
-    let data = match kind.as_str() {
-        "A" => {
-            let address = field("ipAddress").and_then(|text| text.trim().parse().ok());
-            RecordData::A(address.ok_or_else(|| unreadable("no IPv4 address"))?)
-        }
-        "AAAA" => {
-            let address = field("ipAddress").and_then(|text| text.trim().parse().ok());
-            RecordData::Aaaa(address.ok_or_else(|| unreadable("no IPv6 address"))?)
-        }
-        "CNAME" => {
-            let target = field("cname").and_then(|text| text.parse().ok());
-            RecordData::Cname(target.ok_or_else(|| unreadable("no name"))?)
-        }
-        "NS" => {
-            let server = field("nameServer").and_then(|text| text.parse().ok());
-            RecordData::Ns(server.ok_or_else(|| unreadable("no name"))?)
-        }
-        "SRV" => {
-            let number = |key: &str| {
-                let number = value.and_then(|value| value.get(key)).and_then(Value::as_u64);
-                number.and_then(|number| u16::try_from(number).ok()).ok_or_else(|| unreadable("no service"))
-            };
-            let (priority, weight, port) = (number("priority")?, number("weight")?, number("port")?);
-            let target = match field("target").map(str::trim) {
-                Some("." | "") => None,
-                Some(text) => Some(DnsName::target(text, zone).map_err(|_| unreadable("no target"))?),
-                None => return Err(unreadable("no target")),
-            };
-            RecordData::Srv(Srv { priority, weight, port, target })
-        }
-        _ => RecordData::Other {
-            kind: kind.clone(),
-            text: value.map(ToString::to_string).unwrap_or_default().chars().take(200).collect(),
-        },
-    };
+    let data = parse(&kind, value, zone).unwrap_or_else(|kind| RecordData::Unreadable { kind, text: shown(value) });
     let ttl = row.get("ttl").and_then(Value::as_u64).and_then(|ttl| u32::try_from(ttl).ok());
     Ok(Some(ZoneRecord {
         id: None,
@@ -118,6 +87,35 @@ pub(super) fn read(row: &Value, zone: &DnsName) -> Result<Option<ZoneRecord>, St
         created_at: None::<Timestamp>,
         name,
     }))
+}
+
+/// A value as the server shows it, cut to a readable length.
+fn shown(value: Option<&Value>) -> String {
+    value.map(ToString::to_string).unwrap_or_default().chars().take(200).collect()
+}
+
+/// Parses the value of a row; the type of one that cannot be parsed.
+fn parse(kind: &str, value: Option<&Value>, zone: &DnsName) -> Result<RecordData, RecordType> {
+    let field = |key: &str| value.and_then(|value| value.get(key)).and_then(Value::as_str).map(str::trim);
+    let parsed = match kind {
+        "A" => (RecordType::A, field("ipAddress").and_then(|text| text.parse().ok()).map(RecordData::A)),
+        "AAAA" => (RecordType::Aaaa, field("ipAddress").and_then(|text| text.parse().ok()).map(RecordData::Aaaa)),
+        "CNAME" => (RecordType::Cname, field("cname").and_then(|text| text.parse().ok()).map(RecordData::Cname)),
+        "NS" => (RecordType::Ns, field("nameServer").and_then(|text| text.parse().ok()).map(RecordData::Ns)),
+        "SRV" => (RecordType::Srv, value.and_then(|value| srv(value, zone)).map(RecordData::Srv)),
+        _ => (RecordType::Other, Some(RecordData::Other { kind: kind.to_owned(), text: shown(value) })),
+    };
+    parsed.1.ok_or(parsed.0)
+}
+
+fn srv(value: &Value, zone: &DnsName) -> Option<Srv> {
+    let number = |key: &str| value.get(key).and_then(Value::as_u64).and_then(|number| u16::try_from(number).ok());
+    let (priority, weight, port) = (number("priority")?, number("weight")?, number("port")?);
+    let target = match value.get("target")?.as_str()?.trim() {
+        "." | "" => None,
+        text => Some(DnsName::target(text, zone).ok()?),
+    };
+    Some(Srv { priority, weight, port, target })
 }
 
 #[cfg(test)]
@@ -156,13 +154,18 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_record_of_ours_makes_the_listing_unreadable() {
+    fn an_unreadable_value_is_listed_as_such_and_a_row_without_name_or_type_is_no_record() {
         for row in [
             json!({"name": "a.zone.tld", "type": "A", "rData": {}}),
             json!({"name": "a.zone.tld", "type": "SRV", "rData": {"priority": 0, "weight": 5, "port": 70000, "target": "a"}}),
-            json!({"name": "a.zone.tld"}),
-            json!({"type": "A", "rData": {"ipAddress": "1.2.3.4"}}),
+            json!({"name": "a.zone.tld", "type": "CNAME", "rData": {"cname": "a b"}}),
+            json!({"name": "a.zone.tld", "type": "AAAA"}),
         ] {
+            let data = read(&row, &zone()).unwrap().unwrap().data;
+            assert!(matches!(data, RecordData::Unreadable { .. }), "{row}: {data:?}");
+            assert_eq!(json!(data.record_type()), row["type"]);
+        }
+        for row in [json!({"name": "a.zone.tld"}), json!({"type": "A", "rData": {"ipAddress": "1.2.3.4"}})] {
             assert!(read(&row, &zone()).is_err(), "{row}");
         }
         assert!(read(&json!({"name": "zone.tld", "type": "SOA", "rData": {}}), &zone()).unwrap().is_some());

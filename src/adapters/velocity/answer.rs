@@ -9,11 +9,9 @@ use crate::adapters::answer::Answer;
 use crate::ports::{ProxyEntry, ProxyError, ProxyListing};
 
 const MAX_DETAIL: usize = 300;
-/// Longer than any name, so that every listed server can be removed by the name that was read.
-const MAX_NAME: usize = 1024;
 
-/// Parses a listing: `{boot_id?, uptime_s?, servers:[{name, address?, port?, …}]}`. One unreadable server makes the
-/// whole listing an error; otherwise it would count as not registered.
+/// Parses a listing: `{boot_id?, uptime_s?, servers:[{name, address?, port?, …}]}`. A server without a name makes the whole
+/// listing an error; otherwise it would count as not registered. Names may be of any length: those of others are listed too.
 pub(super) fn listing(answer: &Answer) -> Result<ProxyListing, String> {
     let document = answer.document().map_err(|error| format!("it is not JSON: {error}"))?;
     let servers = document.get("servers").and_then(Value::as_array).ok_or("it has no list of servers")?;
@@ -24,7 +22,7 @@ pub(super) fn listing(answer: &Answer) -> Result<ProxyListing, String> {
 }
 
 fn entry(server: &Value) -> Result<ProxyEntry, String> {
-    let name = server.get("name").and_then(Value::as_str).filter(|name| (1..=MAX_NAME).contains(&name.len()));
+    let name = server.get("name").and_then(Value::as_str);
     let name = name.ok_or("a listed server has no name")?.to_owned();
     let text = server.get("address").and_then(Value::as_str).unwrap_or_default().trim_start_matches('/');
     let port = server.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());

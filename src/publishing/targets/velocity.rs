@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use super::super::report::{TargetReport, TargetVerdict};
 use super::super::unpublish::UnpublishPlan;
 use super::{EdgeTarget, Holdings};
-use crate::edge::{EdgeError, EdgeRecord, Intent, ProxyChange, ProxyVerdict, Registration, Target, compare_proxy};
+use crate::edge::{
+    EdgeError, EdgeRecord, Intent, ProxyChange, ProxyVerdict, Registration, Target, compare_proxy, left_behind,
+};
 use crate::kernel::{Classify, Failure, Timestamp};
 use crate::ports::{GameProxy, ProxyEntry, ProxyError, RecordId};
 
@@ -25,31 +27,68 @@ impl VelocityTarget {
         Self { proxy }
     }
 
-    /// Registers the server once, under its canonical name, at its address.
-    async fn register(&self, wanted: &Registration) -> Result<(), EdgeError> {
+    /// Makes the proxy have `wanted` once, under its canonical name and at its address, and none of `former`.
+    async fn register(&self, wanted: &Registration, former: &[Registration]) -> Result<(), EdgeError> {
         for _ in 0..=ROUNDS {
-            let listing = match self.proxy.list().await {
-                Ok(listing) => listing,
+            let listed = match self.proxy.list().await {
+                Ok(listing) => listing.servers,
                 Err(ProxyError::Unsupported { .. }) => {
+                    self.unregister_blindly(former).await?;
                     return Ok(self.proxy.register(&wanted.name, wanted.address).await?);
                 }
                 Err(error) => return Err(error.into()),
             };
-            let (_, changes) = compare_proxy(wanted, &listing.servers);
+            let mut changes: Vec<ProxyChange> =
+                left_behind(former, &listed).into_iter().map(ProxyChange::Unregister).collect();
+            changes.extend(compare_proxy(wanted, &listed).1);
             if changes.is_empty() {
                 return Ok(());
             }
-            for change in changes {
-                let outcome = match change {
-                    ProxyChange::Unregister(name) => self.proxy.unregister(&name).await.map(drop),
-                    ProxyChange::Register(server) => self.proxy.register(&server.name, server.address).await,
-                };
-                match outcome {
-                    Ok(()) => {}
-                    Err(error) if error.failure() == Failure::Ambiguous => break,
-                    Err(error) => return Err(error.into()),
-                }
+            self.apply(changes).await?;
+        }
+        Err(EdgeError::Unsettled { target: Target::Velocity, rounds: ROUNDS })
+    }
+
+    /// Makes the changes; the first one whose result is unknown ends them, and the next listing shows it.
+    async fn apply(&self, changes: Vec<ProxyChange>) -> Result<(), EdgeError> {
+        for change in changes {
+            let outcome = match change {
+                ProxyChange::Unregister(name) => self.proxy.unregister(&name).await.map(drop),
+                ProxyChange::Register(server) => self.proxy.register(&server.name, server.address).await,
+            };
+            match outcome {
+                Ok(()) => {}
+                Err(error) if error.failure() == Failure::Ambiguous => break,
+                Err(error) => return Err(error.into()),
             }
+        }
+        Ok(())
+    }
+
+    /// Unregisters `former` at a proxy that cannot list.
+    async fn unregister_blindly(&self, former: &[Registration]) -> Result<(), EdgeError> {
+        for server in former {
+            self.proxy.unregister(server.name.as_str()).await?;
+        }
+        Ok(())
+    }
+
+    /// Unregisters those of `former` that the proxy lists.
+    async fn unregister_former(&self, former: &[Registration]) -> Result<(), EdgeError> {
+        if former.is_empty() {
+            return Ok(());
+        }
+        for _ in 0..=ROUNDS {
+            let listed = match self.proxy.list().await {
+                Ok(listing) => listing.servers,
+                Err(ProxyError::Unsupported { .. }) => return self.unregister_blindly(former).await,
+                Err(error) => return Err(error.into()),
+            };
+            let left = left_behind(former, &listed);
+            if left.is_empty() {
+                return Ok(());
+            }
+            self.apply(left.into_iter().map(ProxyChange::Unregister).collect()).await?;
         }
         Err(EdgeError::Unsettled { target: Target::Velocity, rounds: ROUNDS })
     }
@@ -63,12 +102,13 @@ impl EdgeTarget for VelocityTarget {
 
     async fn publish(&self, record: &EdgeRecord) -> Result<Vec<RecordId>, EdgeError> {
         if let Some(wanted) = &record.publication.registration {
-            self.register(wanted).await?;
+            self.register(wanted, &record.former).await?;
         }
         Ok(Vec::new())
     }
 
     async fn unpublish(&self, plan: &UnpublishPlan) -> Result<(), EdgeError> {
+        self.unregister_former(&plan.former).await?;
         let mut last = None;
         for _ in 0..=ROUNDS {
             match self.proxy.unregister(plan.name.as_str()).await {
@@ -98,6 +138,13 @@ impl EdgeTarget for VelocityTarget {
 
 /// In what the registration differs from what `record` says.
 fn differences(record: &EdgeRecord, listed: &[ProxyEntry]) -> Vec<(TargetVerdict, String)> {
+    let left = left_behind(&record.former, listed).into_iter();
+    let left = left.map(|name| (TargetVerdict::Drifted, format!("{name} is still registered")));
+    registration(record, listed).into_iter().chain(left).collect()
+}
+
+/// In what the registration under the present name differs.
+fn registration(record: &EdgeRecord, listed: &[ProxyEntry]) -> Vec<(TargetVerdict, String)> {
     let Some(wanted) = &record.publication.registration else { return Vec::new() };
     match (record.intent, compare_proxy(wanted, listed).0) {
         (Intent::Published, ProxyVerdict::InSync) | (Intent::Unpublished, ProxyVerdict::Missing) => Vec::new(),
