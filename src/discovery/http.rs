@@ -14,6 +14,8 @@ use super::callback::{ProxyCallback, receive};
 use super::document;
 use crate::accounts::Caller;
 use crate::kernel::{Classify, Clock, Failure};
+use crate::observe::router_polls::StoredPolls;
+use crate::ports::RouterPoll;
 use crate::servers::payload::PayloadError;
 use crate::telemetry::Outage;
 use crate::web::{ApiError, ApiResult, Code, Json};
@@ -23,6 +25,8 @@ use crate::web::{ApiError, ApiResult, Code, Json};
 pub struct DiscoveryApi {
     /// The database.
     pub db: DatabaseConnection,
+    /// Where polls of Traefik are noted.
+    pub polls: StoredPolls,
     /// The clock of the process.
     pub clock: Clock,
     /// Whether the last document for Traefik had to leave servers out.
@@ -31,8 +35,8 @@ pub struct DiscoveryApi {
 
 impl DiscoveryApi {
     /// The handlers over `db`.
-    pub fn new(db: DatabaseConnection, clock: Clock) -> Self {
-        Self { db, clock, collisions: Arc::new(Outage::of("public ports of servers")) }
+    pub fn new(db: DatabaseConnection, polls: StoredPolls, clock: Clock) -> Self {
+        Self { db, polls, clock, collisions: Arc::new(Outage::of("public ports of servers")) }
     }
 }
 
@@ -74,7 +78,9 @@ pub async fn traefik(request: HttpRequest, _: Caller, api: web::Data<DiscoveryAp
         [] => api.collisions.works(),
         collisions => api.collisions.failed(collisions.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
     }
-    Ok(tagged(&request, &document.etag(), document.text().to_owned()))
+    let etag = document.etag();
+    api.polls.record(&RouterPoll { at: api.clock.now(), etag: etag.clone() }).await;
+    Ok(tagged(&request, &etag, document.text().to_owned()))
 }
 
 /// The document, or 304 when the caller already has it.

@@ -43,6 +43,12 @@ pub enum EdgeError {
         /// The timeout.
         timeout: Duration,
     },
+    /// Traefik does not ask for its routes.
+    #[error("traefik: {detail}")]
+    NotPolled {
+        /// What is known of its polls.
+        detail: String,
+    },
     /// The server was published there, and the settings no longer name it.
     #[error("{target}: something is published there, but it is no longer configured")]
     NotConfigured {
@@ -57,7 +63,7 @@ impl Classify for EdgeError {
             Self::Zone { source, .. } => source.failure(),
             Self::Proxy(source) => source.failure(),
             Self::Conflict { .. } | Self::NotConfigured { .. } => Failure::NeedsOperator,
-            Self::Unsettled { .. } | Self::TooSlow { .. } => Failure::Transient,
+            Self::Unsettled { .. } | Self::TooSlow { .. } | Self::NotPolled { .. } => Failure::Transient,
         }
     }
 }

@@ -9,8 +9,9 @@ use serde::de::IgnoredAny;
 
 use super::overall::Overall;
 use super::proxy_status::ProxyRecord;
-use super::state::{EdgeState, Intent, TargetState};
+use super::state::{EdgeState, Intent, ProxyPresence, TargetState};
 use crate::kernel::{Target, Timestamp};
+use crate::ports::POLL_TRUST;
 
 /// What is shown of a server's publication.
 #[derive(Clone, Debug, Deserialize)]
@@ -59,9 +60,18 @@ impl EdgeSummary {
         }
     }
 
-    /// Whether the server shall be registered with the proxy.
-    pub const fn is_registered(&self) -> bool {
-        self.publication.registration.is_some()
+    /// Whether players are routed to the server by the proxy, of which `seen` is known, or by Traefik, which last polled
+    /// at `polled_at`.
+    pub fn presence(&self, seen: &ProxyRecord, polled_at: Option<Timestamp>, now: Timestamp) -> ProxyPresence {
+        match (&self.publication.registration, &self.publication.route) {
+            (Some(_), _) => seen.presence(now),
+            (None, Some(_)) => match polled_at {
+                // A poll from before does not know its ports.
+                Some(at) if at >= self.begun_at && now.since(at) <= POLL_TRUST => ProxyPresence::Registered,
+                Some(_) | None => ProxyPresence::Unknown,
+            },
+            (None, None) => ProxyPresence::NotNeeded,
+        }
     }
 
     /// What is known of this publication at the proxy: `stored`, unless it belongs to an older one.

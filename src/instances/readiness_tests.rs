@@ -103,7 +103,13 @@ fn a_server_that_runs_without_serving_is_starting() {
         let agent = AgentFacts { observed_at: now, report: Some(report), ready };
         let history = AgentHistory::after(None, Some(&agent), now);
         let host = HostFacts { observed_at: now, power: PowerState::Running, node: NodeName::new("pve1") };
-        let facts = Facts { agent: Some(agent), history: Some(history), host: Some(host), observation_failed_at: None };
+        let facts = Facts {
+            agent: Some(agent),
+            history: Some(history),
+            host: Some(host),
+            observation_failed_at: None,
+            router_poll: None,
+        };
         Readiness::of(&observe(InstanceKind::Game, &Live::Facts(facts), now, fresh))
     };
     for (state, ready, expected) in [

@@ -109,7 +109,7 @@ pub async fn status(OwnedServer(server): OwnedServer, api: web::Data<ServersApi>
         readiness: stored.readiness(&seen),
         connection: stored.connection(&seen, now).map(Into::into),
         edge: stored.edge.as_ref().zip(stored.edge_state()).map(|(summary, state)| EdgeView::new(summary, state)),
-        proxy: stored.presence(now),
+        proxy: stored.presence(&seen, now),
         ping: stored.ping(now),
         address: stored.address().map(str::to_owned),
         observed_at: seen.observed_at,

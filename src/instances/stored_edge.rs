@@ -75,12 +75,10 @@ impl StoredEdge {
         if self.deleting { Readiness::Deleting } else { Readiness::of(seen) }
     }
 
-    /// Whether the proxy has the server registered.
-    pub fn presence(&self, now: Timestamp) -> ProxyPresence {
-        match &self.edge {
-            Some(edge) if edge.is_registered() => self.proxy.presence(now),
-            _ => ProxyPresence::NotNeeded,
-        }
+    /// Whether players are routed to the server, by the proxy or by Traefik.
+    pub fn presence(&self, seen: &Observation, now: Timestamp) -> ProxyPresence {
+        let presence = |edge: &EdgeSummary| edge.presence(&self.proxy, seen.router_polled_at, now);
+        self.edge.as_ref().map_or(ProxyPresence::NotNeeded, presence)
     }
 
     /// The result of the last ping.
@@ -91,6 +89,6 @@ impl StoredEdge {
     /// Whether players can connect; `None` for a server that was not published.
     pub fn connection(&self, seen: &Observation, now: Timestamp) -> Option<Connection> {
         let edge = self.edge_state()?;
-        Some(connection(self.readiness(seen), edge, self.presence(now), self.ping(now)))
+        Some(connection(self.readiness(seen), edge, self.presence(seen, now), self.ping(now)))
     }
 }

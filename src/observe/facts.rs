@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::status::{AgentSignal, MergedStatus, believed_power, merge};
 use crate::db::entities::instance::InstanceKind;
 use crate::kernel::Timestamp;
-use crate::ports::{AgentReport, AgentState, NodeName, PowerState};
+use crate::ports::{AgentReport, AgentState, NodeName, PowerState, RouterPoll};
 
 /// How long the last observed power of a container counts while the hypervisor cannot be read.
 const POWER_TRUST: Duration = Duration::from_secs(300);
@@ -123,6 +123,8 @@ pub struct Facts {
     pub host: Option<HostFacts>,
     /// When the last failed listing of the hypervisor began.
     pub observation_failed_at: Option<Timestamp>,
+    /// The last poll of Traefik, which routes the public ports of all servers.
+    pub router_poll: Option<RouterPoll>,
 }
 
 /// The facts about a server, if Redis could be read.
@@ -197,6 +199,8 @@ pub struct Observation {
     pub observed_at: Option<Timestamp>,
     /// Whether facts are missing or older than they should be.
     pub stale: bool,
+    /// When Traefik last polled.
+    pub router_polled_at: Option<Timestamp>,
 }
 
 /// What follows from `live` at `now` for a server of this kind.
@@ -228,6 +232,7 @@ pub fn observe(kind: InstanceKind, live: &Live, now: Timestamp, fresh: Freshness
         last_seen: facts.history.as_ref().and_then(|history| history.seen_at).max(agent_at),
         observed_at: facts.host.as_ref().map(|host| host.observed_at).max(agent_at),
         stale: !readable || !host_is_fresh || matches!(signal, AgentSignal::Unknown),
+        router_polled_at: facts.router_poll.as_ref().map(|poll| poll.at),
     }
 }
 
@@ -295,6 +300,7 @@ mod tests {
             agent: Some(agent),
             host: Some(HostFacts { observed_at: at(host_at), power: PowerState::Running, node: NodeName::new("pve1") }),
             observation_failed_at: None,
+            router_poll: None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! - `host:<vmid>`: the last observation at the hypervisor ([`HostFacts`]); kept for an hour and judged by its age.
 //! - `host:failed`: when the last failed listing of the hypervisor began; kept for an hour.
 //! - `poll:<vmid>`, `poll:hosts`: claims of the process that polls in this interval.
+//! - `router:poll`: the last poll of Traefik ([`super::router_polls`]).
 //!
 //! A VMID is reused, and a new server must not inherit observations of an old one. Agents' answers are therefore stored
 //! under the id of the server, which is never reused: a late poll of the old server writes to a key that is no longer
@@ -23,6 +24,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::facts::{AgentFacts, AgentHistory, Facts, HostFacts, Live};
+use super::router_polls::{self, StoredPolls};
 use crate::db::RedisPool;
 use crate::db::entities::instance;
 use crate::kernel::{InstanceId, Timestamp, VmId};
@@ -75,6 +77,11 @@ impl LiveState {
         Self { redis, agent_ttl, outage: Arc::new(Outage::of("reading the live state")) }
     }
 
+    /// The last poll of Traefik.
+    pub fn router_polls(&self) -> StoredPolls {
+        StoredPolls::new(self.redis.clone())
+    }
+
     /// The last observations of each of `servers`, in their order; one round trip for each 200 of them. Those of a part
     /// that cannot be read in time are unreadable.
     pub async fn read(&self, servers: &[&instance::Model]) -> Vec<Live> {
@@ -100,7 +107,9 @@ impl LiveState {
     }
 
     async fn read_part(&self, servers: &[&instance::Model]) -> Result<Vec<Live>, ReadError> {
-        let keys: Vec<String> = std::iter::once(LISTING_FAILED.to_owned())
+        let keys: Vec<String> = [LISTING_FAILED, router_polls::KEY]
+            .map(str::to_owned)
+            .into_iter()
             .chain(servers.iter().flat_map(|row| [agent_key(row.id), history_key(row.id), host_key(row.vmid)]))
             .collect();
         let mut redis = self.redis.clone();
@@ -108,10 +117,11 @@ impl LiveState {
         let mut values = reading.await.map_err(|_| ReadError::Late)??.into_iter();
         let mut next = || values.next().flatten();
         let observation_failed_at: Option<Timestamp> = parse(next());
+        let router_poll = router_polls::parse(next());
         let facts = servers.iter().map(|row| {
             let (agent, history, host) = (parse(next()), parse(next()), parse::<HostFacts>(next()));
             let host = host.filter(|host| host.observed_at >= row.created_at);
-            Live::Facts(Facts { agent, history, host, observation_failed_at })
+            Live::Facts(Facts { agent, history, host, observation_failed_at, router_poll: router_poll.clone() })
         });
         Ok(facts.collect())
     }

@@ -8,6 +8,7 @@ mod catalog;
 mod dns_zone;
 mod game_proxy;
 mod hypervisor;
+mod router_polls;
 mod status_ping;
 
 pub use agent::{Agent, AgentAssignment, AgentError, AgentReport, AgentState, AgentWorkload, WorkloadAction};
@@ -20,4 +21,5 @@ pub use hypervisor::{
     CloneRequest, ContainerConfig, ContainerSettings, ContainerSummary, Hypervisor, HypervisorError, HypervisorVersion,
     Interface, Node, NodeName, PowerState, Started, Task, TaskEnd, TaskState,
 };
+pub use router_polls::{POLL_TRUST, RouterPoll, RouterPolls, RouterPollsError};
 pub use status_ping::{Ping, PingReport, PingTarget, StatusPing};

@@ -1,5 +1,6 @@
 //! `/api/edge/*`: requests of operators and of our own system about the edge.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
@@ -20,8 +21,9 @@ use crate::db::entities::instance::Lifecycle;
 use crate::edge::{Intent, PUBLISH_REQUEST_KEY, PublishRequest, Target};
 use crate::kernel::{Classify, Failure, Timestamp, VmId};
 use crate::operations::{Acceptor, Order};
+use crate::ports::{RouterPoll, RouterPolls};
 use crate::servers::payload::{self, PayloadError, PayloadUpdate};
-use crate::servers::store;
+use crate::servers::{ports, store};
 use crate::web::{ApiError, ApiResult, Code, Fields, FromFields, Json};
 
 /// How long a health check of one target may take.
@@ -34,6 +36,8 @@ pub struct EdgeApi {
     pub acceptor: Acceptor,
     /// The peers, with the budget of background work.
     pub publisher: Publisher,
+    /// The polls of Traefik.
+    pub polls: Arc<dyn RouterPolls>,
 }
 
 /// The server the request is about.
@@ -68,6 +72,25 @@ pub struct EdgeHealth {
     unsettled: u64,
     /// How many things of deleted servers are still to be removed, containers included.
     debts: u64,
+    /// The last poll of Traefik; null if there was none for an hour.
+    router_poll: Option<RouterPollView>,
+}
+
+/// The last poll of Traefik that got the complete document of routes.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouterPollView {
+    /// When.
+    #[schema(value_type = String, format = "date-time")]
+    at: Timestamp,
+    /// The entity tag of the document.
+    etag: String,
+}
+
+impl From<RouterPoll> for RouterPollView {
+    fn from(RouterPoll { at, etag }: RouterPoll) -> Self {
+        Self { at, etag }
+    }
 }
 
 /// One edge target.
@@ -95,9 +118,14 @@ pub async fn health(_: Caller, api: web::Data<EdgeApi>) -> ApiResult<web::Json<E
     let unsettled = store::count_unsettled(&api.acceptor.db).await?;
     let open = open_debts(&api.acceptor.db).await?;
     let at = |target: Target| open.get(&DebtKind::Edge(target)).copied().unwrap_or(0);
-    let targets = join_all(Target::peers().map(|target| api.check(target, at(target)))).await;
+    // Without a public port in use, no one needs Traefik.
+    let router = ports::is_any_held(&api.acceptor.db).await?.then_some(Target::Traefik);
+    let asked = Target::peers().chain(router);
+    let targets = join_all(asked.map(|target| api.check(target, at(target)))).await;
     let ok = targets.iter().all(|target| target.healthy != Some(false));
-    Ok(web::Json(EdgeHealth { ok, targets, unsettled, debts: open.values().sum() }))
+    // If Redis does not answer, the check of Traefik says so.
+    let router_poll = api.polls.last().await.ok().flatten().map(RouterPollView::from);
+    Ok(web::Json(EdgeHealth { ok, targets, unsettled, debts: open.values().sum(), router_poll }))
 }
 
 /// What was found at one target of a server.

@@ -77,8 +77,9 @@ impl Api {
         let poll_agents = agents.within(poller.timeout).context("cannot create the poller's client")?;
         let hypervisor = wiring::hypervisor(&config.proxmox, &clock)?;
         let (proxy, zone) = (bridge.proxy.clone(), &config.zone);
-        let publishers = wiring::publishers(zone, &config.velocity, proxy, &config.dns, db.clone(), &clock)?;
         let live = LiveState::new(lists.connection(), freshness.agent);
+        let polls = live.router_polls();
+        let publishers = wiring::publishers(zone, &config.velocity, proxy, &config.dns, polls, db.clone(), &clock)?;
         let watch = ProxyWatch {
             db: db.clone(),
             live: live.clone(),

@@ -22,7 +22,8 @@ use crate::edge::EdgePolicy;
 use crate::jobs::Lists;
 use crate::kernel::Clock;
 use crate::lease::LeaseSettings;
-use crate::ports::{BridgeSecret, CatalogSource, DnsZone, GameProxy, Hypervisor};
+use crate::observe::router_polls::StoredPolls;
+use crate::ports::{BridgeSecret, CatalogSource, DnsZone, GameProxy, Hypervisor, RouterPolls};
 use crate::publishing::{Peers, Publisher, Targets};
 
 /// The connection pool of the process, on a database whose schema is up to date.
@@ -189,11 +190,14 @@ pub fn publishers(
     velocity: &VelocityConfig,
     proxy: Option<Arc<dyn GameProxy>>,
     dns: &DnsConfig,
+    polls: StoredPolls,
     db: DatabaseConnection,
     clock: &Clock,
 ) -> anyhow::Result<Publishers> {
     let cloudflare = cloudflare(zone, dns, clock)?;
-    let shared = Peers { velocity: proxy, technitium: technitium(zone, dns, clock)?, cloudflare: None };
+    let router: (Arc<dyn RouterPolls>, Clock) = (Arc::new(polls), clock.clone());
+    let technitium = technitium(zone, dns, clock)?;
+    let shared = Peers { velocity: proxy, technitium, cloudflare: None, router: Some(router) };
     let with = |cloudflare: Option<Cloudflare>| {
         let cloudflare = cloudflare.map(|client| Arc::new(client) as Arc<dyn DnsZone>);
         Targets::from(Peers { cloudflare, ..shared.clone() })

@@ -130,6 +130,7 @@ impl Apis {
         let authenticator = Authenticator::new(reads.clone(), clock.clone(), tokens.clone(), internal, discovery);
         let catalog = Catalog::new(source, db.clone(), clock.clone(), catalog_refresh);
         let live = LiveState::new(lists.connection(), freshness.agent);
+        let polls = live.router_polls();
         let streams = Streams::new(stream_limits, streams_end);
         let acceptor = Acceptor { db: db.clone(), lists, clock: clock.clone(), failpoints };
         Self {
@@ -153,8 +154,8 @@ impl Apis {
             power: PowerApi { acceptor: acceptor.clone(), agent },
             cluster: ClusterApi { hypervisor: hypervisor.clone() },
             teardown: TeardownApi { acceptor: acceptor.clone(), hypervisor },
-            discovery: DiscoveryApi::new(db.clone(), clock),
-            publishing: EdgeApi { acceptor, publisher },
+            discovery: DiscoveryApi::new(db.clone(), polls.clone(), clock),
+            publishing: EdgeApi { acceptor, publisher, polls: Arc::new(polls) },
             audit: AuditApi { db },
         }
     }

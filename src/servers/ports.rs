@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 
 use super::pool::{self, Pool, PoolError};
 use crate::db::Authority;
@@ -44,6 +44,13 @@ pub async fn take(
     let range = ((*range.start()).into(), (*range.end()).into());
     let taken = pool::take_block::<port::Entity>(authority.connection(), range, count, row).await?;
     Ok(taken.map(numbers))
+}
+
+/// Whether any port is in use.
+pub async fn is_any_held(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    let held = port::Entity::find().filter(port::Column::State.eq(PortState::Held)).limit(1);
+    let found: Option<i32> = held.select_only().column(port::Column::Port).into_tuple().one(db).await?;
+    Ok(found.is_some())
 }
 
 /// The ports that `operation` holds, in order.

@@ -49,7 +49,8 @@ async fn a_callback_is_kept_once_and_strangers_and_late_ones_are_not() {
     assert!(!hear(&scene, json!({"server_name": "mc-paper-9999.play.zpack.test", "status": "proxy_ping_ok"})).await);
     assert!(!hear(&scene, json!({"server_name": "mc-paper-5013.elsewhere.test", "status": "proxy_ping_failed"})).await);
     let reach = StoredEdge::of(&scene.row(vmid).await);
-    assert_eq!(reach.presence(at), ProxyPresence::Registered);
+    let presence = reach.edge.unwrap().presence(&reach.proxy, None, at);
+    assert_eq!(presence, ProxyPresence::Registered);
     // The short name is the one under which servers were registered earlier.
     scene.clock.advance(Duration::from_secs(1));
     assert!(

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ use zpack::config::DatabaseKind;
 use zpack::db::entities::instance;
 use zpack::edge::{EDGE_KEY, EdgePolicy, EdgeRecord, EdgeState, Intent, PUBLISH_REQUEST_KEY, PublishRequest, Target};
 use zpack::kernel::{Clock, DnsName, Secret, StoredSecret, Timestamp, VmId};
-use zpack::ports::GameProxy;
+use zpack::ports::{GameProxy, RouterPoll, RouterPolls, RouterPollsError};
 use zpack::publishing::{Holdings, Peers, Publisher, Reconciler, TargetSelection};
 use zpack::servers::payload::{self, PayloadUpdate};
 use zpack::servers::store;
@@ -311,6 +312,7 @@ fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, edge: Ipv4Add
         velocity: Some(Arc::new(velocity.unwrap())),
         technitium: Some(Arc::new(technitium.unwrap())),
         cloudflare: Some(Arc::new(cloudflare.unwrap())),
+        router: Some((Arc::new(Polling(clock.clone())), clock.clone())),
     };
     let policy = EdgePolicy {
         zone: Some(zone),
@@ -320,6 +322,16 @@ fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, edge: Ipv4Add
         ..EdgePolicy::default()
     };
     Publisher::new(db.db.clone(), peers.into(), policy, clock.clone())
+}
+
+/// A Traefik that has just polled.
+struct Polling(Clock);
+
+#[async_trait]
+impl RouterPolls for Polling {
+    async fn last(&self) -> Result<Option<RouterPoll>, RouterPollsError> {
+        Ok(Some(RouterPoll { at: self.0.now(), etag: String::new() }))
+    }
 }
 
 /// A record of either server in one spelling.

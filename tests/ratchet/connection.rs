@@ -75,7 +75,8 @@ Four observations decide, never what zpack requested.
 - **server**: what the agent and the hypervisor report about the workload (`/health`, `/ready`, `/status`); `deleting` once the server
   is being deleted, whatever they report.
 - **address**: the state of the publication, over all targets together.
-- **proxy**: whether the server is registered at the game proxy: by the newer of its callbacks and its listing, for two minutes.
+- **proxy**: whether players are routed to the server. The game proxy has it registered, by the newer of its callbacks and its
+  listing; for a game with public ports, Traefik has asked for its routes since it was published. Both count for two minutes.
 - **ping**: the result of the last Server List Ping of the server, by the proxy or by zpack, for two minutes. An answer of the
   proxy itself does not count.
 

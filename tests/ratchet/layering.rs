@@ -27,7 +27,7 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("4", "cluster", "accounts, ports, web"),
     ("4", "power", "anything of layers 1 to 3"),
     ("4", "teardown", "anything of layers 1 to 3"),
-    ("4", "discovery", "accounts, db, edge, servers, web"),
+    ("4", "discovery", "accounts, db, edge, observe, ports, servers, web"),
     ("5", "router", "anything below"),
     ("5", "cli", "db, jobs"),
     ("5", "adapters", "ports"),

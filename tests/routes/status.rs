@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sea_orm::EntityTrait;
 use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::{Value, json};
 use zpack::db::entities::instance::{self, InstanceKind, Lifecycle};
-use zpack::edge::{EDGE_KEY, EdgeRecord, Publication, Registration, Target};
+use zpack::edge::{EDGE_KEY, EdgeRecord, PortRoute, Publication, Registration, Target, Transport};
 use zpack::kernel::DnsName;
 use zpack::ports::AgentState;
 use zpack::servers::payload::{self, PayloadUpdate};
@@ -38,6 +38,37 @@ impl TestApp {
         let mut edge = EdgeRecord::begin(None, publication, now);
         edge.settle(Target::Velocity, &Ok(Vec::new()), now);
         self.set_edge(&row, edge).await;
+    }
+
+    /// Stores that server `number` is a game with the public port `port`, published now.
+    async fn publish_port(&self, number: i64, port: u16) {
+        let valheim = Expr::value("valheim");
+        let change = instance::Entity::update_many().col_expr(instance::Column::Software, valheim);
+        let row = self.row(number).await;
+        change.filter(instance::Column::Id.eq(row.id)).exec(&self.database.db).await.unwrap();
+        let (row, now) = (self.row(number).await, self.clock.now());
+        let name: DnsName = format!("{}.{ZONE}", row.hostname).parse().unwrap();
+        let backend = SocketAddr::new(row.address.parse().unwrap(), port);
+        let publication = Publication {
+            vmid: row.vmid,
+            address: format!("{name}:{port}"),
+            name,
+            records: BTreeMap::new(),
+            registration: None,
+            route: Some(PortRoute { port, transports: vec![Transport::Udp], backend }),
+            further_routes: Vec::new(),
+            ide: None,
+        };
+        let mut edge = EdgeRecord::begin(None, publication, now);
+        edge.settle(Target::Traefik, &Ok(Vec::new()), now);
+        self.set_edge(&row, edge).await;
+    }
+
+    /// Polls the routes as Traefik does; returns the entity tag.
+    async fn poll_routes(&self) -> String {
+        let answer = self.get("/internal/traefik/config").bearer_auth(INTERNAL).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.headers()["etag"].to_str().unwrap().to_owned()
     }
 
     async fn set_edge(&self, row: &instance::Model, edge: EdgeRecord) {
@@ -96,6 +127,37 @@ async fn an_owner_reads_the_connection_state_and_its_parts() {
     let status = app.json("/api/servers/5000/status", &alice).await;
     assert_eq!((&status["proxy"], &status["connection"]["state"]), (&json!("unknown"), &json!("unknown")), "{status}");
     assert_eq!(status["connection"]["reasons"][0]["code"], "proxy_not_seen");
+}
+
+/// What is published for Traefik is only there once Traefik has asked for it, and while it goes on asking.
+#[tokio::test]
+async fn a_server_with_a_public_port_is_reached_while_traefik_polls() {
+    let app = TestApp::start().await;
+    let (alice, root) = (app.register("alice").await, app.admin("root").await);
+    app.own(app.id_of(&alice).await, InstanceKind::Game, 5000).await;
+    app.publish_port(5000, 50_000).await;
+    let reached = async || {
+        app.observe(5000, AgentState::Running, 0, app.clock.now()).await;
+        let status = app.json("/api/servers/5000/status", &alice).await;
+        let listed = app.json("/api/servers/5000", &alice).await;
+        assert_eq!(listed["connection"], status["connection"]);
+        (status["proxy"].clone(), status["connection"]["state"].clone())
+    };
+    let (unknown, connectable) = ((json!("unknown"), json!("unknown")), (json!("registered"), json!("connectable")));
+    assert_eq!(reached().await, unknown, "it has not polled");
+    let etag = app.poll_routes().await;
+    assert_eq!(reached().await, connectable);
+    let poll = app.json("/api/edge/health", &root).await["routerPoll"].clone();
+    assert_eq!(poll, json!({ "at": app.clock.now(), "etag": etag }));
+    app.clock.advance(Duration::from_secs(121));
+    assert_eq!(reached().await, unknown, "it has ceased to poll");
+    app.poll_routes().await;
+    assert_eq!(reached().await, connectable);
+    app.clock.advance(Duration::from_secs(2));
+    app.publish_port(5000, 50_001).await;
+    assert_eq!(reached().await, unknown, "it does not know the new port");
+    app.poll_routes().await;
+    assert_eq!(reached().await, connectable);
 }
 
 #[tokio::test]

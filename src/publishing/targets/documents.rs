@@ -1,4 +1,4 @@
-//! A target that reads the documents we serve: what is stored is what it gets.
+//! The IDE gateway, which reads our records: what is stored is what it gets.
 
 use async_trait::async_trait;
 
@@ -9,21 +9,13 @@ use crate::edge::{EdgeError, EdgeRecord, Target};
 use crate::kernel::Timestamp;
 use crate::ports::RecordId;
 
-/// Traefik or the IDE gateway.
-pub(super) struct DocumentTarget {
-    kind: Target,
-}
-
-impl DocumentTarget {
-    pub(super) fn new(kind: Target) -> Self {
-        Self { kind }
-    }
-}
+/// The IDE gateway.
+pub(super) struct DocumentTarget;
 
 #[async_trait]
 impl EdgeTarget for DocumentTarget {
     fn kind(&self) -> Target {
-        self.kind
+        Target::Ide
     }
 
     async fn publish(&self, _: &EdgeRecord) -> Result<Vec<RecordId>, EdgeError> {
@@ -35,7 +27,7 @@ impl EdgeTarget for DocumentTarget {
     }
 
     async fn verify(&self, _: &EdgeRecord) -> Result<TargetReport, EdgeError> {
-        Ok(TargetReport::new(self.kind, Vec::new()))
+        Ok(TargetReport::new(Target::Ide, Vec::new()))
     }
 
     async fn check(&self) -> Result<Option<Timestamp>, EdgeError> {

@@ -6,6 +6,7 @@
 
 mod documents;
 mod peers;
+mod router;
 mod velocity;
 mod zone;
 mod zone_report;

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::documents::DocumentTarget;
+use super::router::RouterTarget;
 use super::velocity::VelocityTarget;
 use super::zone::ZoneTarget;
 use super::{EdgeTarget, Targets};
 use crate::edge::Target;
-use crate::ports::{DnsZone, GameProxy};
+use crate::kernel::Clock;
+use crate::ports::{DnsZone, GameProxy, RouterPolls};
 
 /// The clients of the peers; one that is not configured is `None`.
 #[derive(Clone, Default)]
@@ -18,6 +20,8 @@ pub struct Peers {
     pub technitium: Option<Arc<dyn DnsZone>>,
     /// The public DNS server.
     pub cloudflare: Option<Arc<dyn DnsZone>>,
+    /// The polls of Traefik, and the clock they are judged by.
+    pub router: Option<(Arc<dyn RouterPolls>, Clock)>,
 }
 
 impl Peers {
@@ -29,7 +33,11 @@ impl Peers {
             Target::Velocity => Some(Arc::new(VelocityTarget::new(self.velocity.clone()?))),
             Target::Technitium => zone(&self.technitium),
             Target::Cloudflare => zone(&self.cloudflare),
-            Target::Traefik | Target::Ide => Some(Arc::new(DocumentTarget::new(kind))),
+            Target::Traefik => {
+                let (polls, clock) = self.router.clone()?;
+                Some(Arc::new(RouterTarget::new(polls, clock)))
+            }
+            Target::Ide => Some(Arc::new(DocumentTarget)),
         }
     }
 }

@@ -4,6 +4,7 @@ mod check;
 mod peers;
 mod proxy;
 mod retention;
+mod router;
 mod zones;
 
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ pub async fn run(source: &dyn Source, output: Output) -> anyhow::Result<ExitCode
         peer("artifacts", CatalogConfig::load(source), peers::artifacts),
         peer("agents", both(DatabaseConfig::load(source), AgentConfig::load(source)), peers::agents),
         peer("velocity", VelocityConfig::load(source), proxy::velocity),
+        peer("traefik", both(DatabaseConfig::load(source), RedisConfig::load(source)), router::traefik),
         peer("cloudflare", both(ZoneConfig::load(source), DnsConfig::load(source)), zones::cloudflare),
         peer("technitium", both(ZoneConfig::load(source), DnsConfig::load(source)), zones::technitium),
     ];

@@ -64,8 +64,8 @@ pub(super) async fn provision(
     metrics: &Metrics,
     clock: &Clock,
 ) -> anyhow::Result<ProvisionRole> {
-    let parts = WorkerParts::connect(config, db, clock)?;
     let lists = wiring::redis(&config.redis)?;
+    let parts = WorkerParts::connect(config, db, &lists, clock)?;
     let failpoints = Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default());
     let worker = |registry: Registry, settings: JobSettings| {
         let queue = registry.queue();

@@ -10,7 +10,9 @@ use sea_orm::DatabaseConnection;
 use super::settings;
 use crate::config::WorkerConfig;
 use crate::containers::ContainerTimings;
+use crate::jobs::Lists;
 use crate::kernel::Clock;
+use crate::observe::router_polls::StoredPolls;
 use crate::ports::{Agent, Hypervisor};
 use crate::provision::ProvisionPolicy;
 use crate::publishing::Publisher;
@@ -44,11 +46,13 @@ impl WorkerParts {
     pub(in crate::roles) fn connect(
         config: &WorkerConfig,
         db: DatabaseConnection,
+        lists: &Lists,
         clock: &Clock,
     ) -> anyhow::Result<Self> {
         let proxy = wiring::game_proxy(&config.velocity, clock)?.proxy;
+        let polls = StoredPolls::new(lists.connection());
         let Publishers { publisher, background } =
-            wiring::publishers(&config.zone, &config.velocity, proxy, &config.dns, db.clone(), clock)?;
+            wiring::publishers(&config.zone, &config.velocity, proxy, &config.dns, polls, db.clone(), clock)?;
         let policy = settings::provision_policy(config);
         Ok(Self {
             db,

@@ -12,6 +12,7 @@ use zpack::adapters::tls::TlsVerify;
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
 use zpack::edge::EdgePolicy;
 use zpack::kernel::{Clock, Secret};
+use zpack::observe::router_polls::StoredPolls;
 use zpack::publishing::{Peers, Publisher};
 
 use super::{Company, ZONE};
@@ -100,6 +101,7 @@ impl Company {
             velocity: Some(Arc::new(self.proxy())),
             technitium: Some(Arc::new(self.technitium())),
             cloudflare: Some(Arc::new(self.cloudflare())),
+            router: Some((Arc::new(StoredPolls::new(self.lists.connection())), Clock::System)),
         };
         let edge = self.world.velocity().game_address();
         let policy = EdgePolicy {
