@@ -18,7 +18,9 @@ mod load;
 mod logins;
 #[path = "../common/machine.rs"]
 mod machine;
+mod peers;
 mod plan;
+mod poller;
 mod process;
 mod report;
 mod routes;
@@ -37,6 +39,9 @@ fn main() {
     match arguments.split_first() {
         Some((word, rest)) if word == "load" => {
             threads(&mut tokio::runtime::Builder::new_current_thread()).block_on(load::Load::parse(rest).run());
+        }
+        Some((word, rest)) if word == "peers" => {
+            threads(&mut tokio::runtime::Builder::new_current_thread()).block_on(peers::run(rest));
         }
         Some((word, rest)) if word == "limit" => limit::run(rest),
         None => threads(&mut tokio::runtime::Builder::new_multi_thread()).block_on(plan::run()),

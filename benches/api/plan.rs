@@ -10,6 +10,7 @@ use zpack::kernel::{Clock, Secret};
 use crate::figures::Figures;
 use crate::logins::log_in;
 use crate::machine;
+use crate::poller;
 use crate::process;
 use crate::report::{Facts, write};
 use crate::routes::Route;
@@ -29,6 +30,8 @@ pub struct Size {
     pub servers: usize,
     pub operations: usize,
     pub logins: usize,
+    /// How long the poller is measured, in seconds.
+    pub poller: usize,
 }
 
 impl Size {
@@ -43,6 +46,7 @@ impl Size {
             servers: number("BENCH_SERVERS", 10_000),
             operations: number("BENCH_OPERATIONS", 100_000),
             logins: number("BENCH_LOGINS", 10_000),
+            poller: number("BENCH_POLLER", 60),
         }
     }
 }
@@ -87,6 +91,12 @@ pub async fn run() {
     println!("bench: memory, {} logins", bench.size.logins);
     bench.memory().await;
     loads.push(machine::load());
+    if bench.size.poller > 0 {
+        println!("bench: the poller, {} s", bench.size.poller);
+        let Bench { postgres, folder, figures, size, .. } = &mut bench;
+        poller::measure(postgres, folder.path(), size.servers, size.poller, figures).await;
+        loads.push(machine::load());
+    }
     let profile = bench.profile().await;
     let folder = out();
     std::fs::create_dir_all(&folder).unwrap();

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::figures::{Contender as _, Figures, Spread};
 use crate::machine;
 use crate::plan::Size;
+use crate::poller;
 use crate::routes::Route;
 use crate::systems::{System, predecessor};
 
@@ -33,11 +34,11 @@ const ROWS: &[Row] = &[
 ];
 
 /// A bound that a figure has to meet.
-struct Gate {
-    what: String,
-    bound: f64,
-    value: Option<f64>,
-    at_least: bool,
+pub struct Gate {
+    pub what: String,
+    pub bound: f64,
+    pub value: Option<f64>,
+    pub at_least: bool,
 }
 
 impl Gate {
@@ -68,11 +69,13 @@ fn gates(figures: &Figures) -> Vec<Gate> {
 pub fn write(folder: &Path, figures: &Figures, facts: &Facts, profile: Option<String>) {
     let mut text = String::new();
     head(&mut text, facts);
-    gate_table(&mut text, &gates(figures));
+    let all: Vec<Gate> = gates(figures).into_iter().chain(poller::gates(figures)).collect();
+    gate_table(&mut text, &all);
     for route in Route::ALL {
         table(&mut text, route, figures);
     }
     memory(&mut text, figures, facts);
+    poller::section(&mut text, figures, facts.size.servers);
     let profile = profile.unwrap_or_else(|| "`perf` is not installed or not allowed.".to_owned());
     let _ = write!(
         text,

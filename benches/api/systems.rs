@@ -131,9 +131,12 @@ fn zpack_settings(places: &Places, port: u16) -> Vec<(&'static str, String)> {
         ("ZLH_AGENT_TOKEN", "an-agent-token".to_owned()),
         ("ZLH_AGENT_PORT", "9".to_owned()),
         ("PEER_ADDRESSES", "loopback".to_owned()),
+        // As in the unit.
+        ("MIMALLOC_ALLOW_THP", "0".to_owned()),
     ]
 }
 
-fn free_port() -> u16 {
+/// A port that nothing uses.
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -39,7 +39,8 @@ impl Answer {
             Some(body) => serde_json::from_slice(&body),
             None => Err(error),
         });
-        document.map(cleaned)
+        // Most documents are clean, and a large one is not built twice.
+        document.map(|document| if is_all_clean(&document) { document } else { cleaned(document) })
     }
 
     /// The body as text of at most `most` characters.
@@ -53,6 +54,17 @@ impl Answer {
 /// Whether a body that begins with `start` is HTML or XML.
 pub(super) fn is_page(start: &[u8]) -> bool {
     start.trim_ascii_start().first() == Some(&b'<')
+}
+
+fn is_all_clean(value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_clean(text, LONGEST_FIELD),
+        Value::Array(values) => values.iter().all(is_all_clean),
+        Value::Object(members) => {
+            members.iter().all(|(name, value)| is_clean(name, LONGEST_FIELD) && is_all_clean(value))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+    }
 }
 
 fn cleaned(value: Value) -> Value {

@@ -261,11 +261,7 @@ impl HttpClient {
         let request = self.request(call)?;
         let mut response = self.client.execute(request).await.map_err(unanswered)?;
         let status = response.status().as_u16();
-        let reason = response
-            .extensions()
-            .get::<ReasonPhrase>()
-            .map(|phrase| clean(String::from_utf8_lossy(phrase.as_bytes()).trim(), LONGEST_REASON))
-            .filter(|words| !words.is_empty());
+        let reason = reason_of(response.extensions());
         let header = |name| response.headers().get(name)?.to_str().ok().map(str::to_owned);
         let (etag, retry_after) = (header(ETAG), header(RETRY_AFTER));
         let incomplete = |too_large, body: &[u8], detail| {
@@ -325,6 +321,12 @@ impl HttpClient {
         let builder = if is_empty && changes { builder.header(CONTENT_LENGTH, "0") } else { builder };
         builder.build().map_err(|error| TransportError::NotSent { detail: causes(error) })
     }
+}
+
+/// The reason phrase of an answer, if it is not the standard one.
+pub(super) fn reason_of(extensions: &hyper::http::Extensions) -> Option<String> {
+    let phrase = extensions.get::<ReasonPhrase>()?;
+    Some(clean(String::from_utf8_lossy(phrase.as_bytes()).trim(), LONGEST_REASON)).filter(|words| !words.is_empty())
 }
 
 /// The library reports `is_connect` only for failures of the connector (name, TCP, TLS), before a byte of the request

@@ -1,5 +1,5 @@
-//! Implementations of the ports: one folder a peer, and `http`, the only user of the HTTP client library. `answer` cleans
-//! the text of what the peers return.
+//! Implementations of the ports: one folder a peer, and `http`, the only user of the HTTP client library. `kept` reads
+//! the many agents on connections that cost little. `answer` cleans the text of what the peers return.
 
 pub mod agent;
 pub mod answer;
@@ -8,6 +8,7 @@ mod breaker;
 pub mod cloudflare;
 mod held_secret;
 pub mod http;
+mod kept;
 mod names;
 pub mod proxmox;
 pub mod slp;

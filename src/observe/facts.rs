@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::status::{AgentSignal, MergedStatus, believed_power, merge};
 use crate::db::entities::instance::InstanceKind;
+use crate::edge::PingState;
 use crate::kernel::Timestamp;
 use crate::ports::{AgentReport, AgentState, NodeName, PowerState, RouterPoll};
 
@@ -52,7 +53,14 @@ pub struct AgentHistory {
     /// How many polls there were; wraps around.
     #[serde(default)]
     pub polls: u32,
+    /// The process that polled it last.
+    #[serde(default)]
+    pub asked_by: Option<PollerId>,
 }
+
+/// A process that observes servers, for as long as it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PollerId(pub u64);
 
 /// Counts crashes across restarts of an agent, whose own count starts from zero each time. Never decreases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +93,14 @@ impl AgentHistory {
             changed_at: before.map_or(Some(now), |history| history.changed_at),
             unanswered: if answer.is_some() { 0 } else { unanswered.saturating_add(1) },
             polls: before.map_or(0, |history| history.polls).wrapping_add(1),
+            asked_by: before.and_then(|history| history.asked_by),
         }
+    }
+
+    /// The history after `poller` asked.
+    #[must_use]
+    pub fn asked_by(self, poller: PollerId) -> Self {
+        Self { asked_by: Some(poller), ..self }
     }
 
     /// The history after `answer`, which differs from what was observed before, or not.
@@ -97,6 +112,33 @@ impl AgentHistory {
             (None, Some(_)) => false,
         };
         Self { changed_at: if same { self.changed_at } else { Some(self.asked_at) }, ..self }
+    }
+}
+
+/// What is stored of the pings of a server beyond the result, which is stored with its row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PingHistory {
+    /// When it was last pinged.
+    pub asked_at: Timestamp,
+    /// The process that pinged it last.
+    pub asked_by: PollerId,
+    /// The result.
+    pub state: PingState,
+    /// When the result last differed from the one before.
+    pub changed_at: Timestamp,
+}
+
+impl PingHistory {
+    /// The history after `poller` pinged the server at `now` with this result.
+    pub fn after(before: Option<&Self>, state: PingState, poller: PollerId, now: Timestamp) -> Self {
+        let same = before.filter(|before| before.state == state);
+        Self { asked_at: now, asked_by: poller, state, changed_at: same.map_or(now, |before| before.changed_at) }
+    }
+
+    /// Whether the server answered.
+    pub fn is_answered(&self) -> bool {
+        matches!(self.state, PingState::Answered | PingState::Silent)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::config::{HttpConfig, LimitsConfig, ServeConfig, Settings, Source};
 use crate::instances::quota::Quota;
 use crate::jobs::{Failpoints, Lists};
 use crate::kernel::Clock;
-use crate::observe::facts::Freshness;
+use crate::observe::facts::{Freshness, PollerId};
 use crate::observe::live::LiveState;
 use crate::observe::poller::{Poller, PollerSettings};
 use crate::observe::proxy_watch::ProxyWatch;
@@ -75,8 +75,11 @@ impl Api {
         let freshness = Freshness::of_intervals(poller.longest_interval, poller.host_interval);
         let agents = wiring::agents(&config.agent, &clock)?;
         let poll_agents = agents.within(poller.timeout).context("cannot create the poller's client")?;
+        // Longer than the longest time between two polls of an agent.
+        let poll_agents = poll_agents.keeping(poller.longest_interval * 2);
         let hypervisor = wiring::hypervisor(&config.proxmox, &clock)?;
         let (proxy, zone) = (bridge.proxy.clone(), &config.zone);
+        let id = PollerId(rand::random());
         let live = LiveState::new(lists.connection(), freshness.agent);
         let polls = live.router_polls();
         let publishers = wiring::publishers(zone, &config.velocity, proxy, &config.dns, polls, db.clone(), &clock)?;
@@ -88,6 +91,8 @@ impl Api {
             ping: Arc::new(ServerListPing::new(PingSettings { limit: poller.timeout, reach: config.agent.reach })),
             clock: clock.clone(),
             interval: poller.host_interval,
+            longest_ping_interval: config.poller.longest_ping_interval.max(poller.host_interval),
+            id,
         };
         let (agent_poll, container_listing) = Poller {
             db: db.clone(),
@@ -97,6 +102,7 @@ impl Api {
             clock: clock.clone(),
             settings: poller,
             metrics: metrics.clone(),
+            id,
         }
         .tasks();
         let stores = || metrics.stores.clone();
@@ -133,7 +139,7 @@ impl Api {
             Box::new(CatalogRefresh(apis.catalog.clone())),
             Box::new(agent_poll),
             Box::new(container_listing),
-            Box::new(watch),
+            Box::new(watch.task()),
             Box::new(DatabaseGauges { db: db.clone(), clock: clock.clone(), metrics: stores() }),
             Box::new(RedisGauges { lists, clock: clock.clone(), metrics: stores() }),
             Box::new(Retention { db, clock: clock.clone(), metrics: stores(), kept: config.retention }),

@@ -216,3 +216,37 @@ async fn an_oversized_or_malformed_status_is_an_error() {
         assert!(agents(&server).status(at(&server)).await.is_err(), "{} bytes", body.len());
     }
 }
+
+#[tokio::test]
+async fn reads_use_one_connection_until_the_agent_closes_it() {
+    let server = Scripted::start(move |number, _| match number {
+        3 => Act::SendAndClose(answer("200 OK", r#"{"state":"idle"}"#)),
+        // Closed by the agent when the request arrives, as a connection that was idle for long.
+        6 => Act::Reset,
+        _ => Act::Send(answer("200 OK", r#"{"state":"idle"}"#)),
+    })
+    .await;
+    let agents = agents(&server).keeping(Duration::from_secs(600));
+    for _ in 0..8 {
+        assert_eq!(agents.status(at(&server)).await.unwrap().state, AgentState::Idle);
+    }
+    let connections: Vec<usize> = server.seen().iter().map(|seen| seen.connection).collect();
+    assert_eq!(connections, [0, 0, 0, 0, 1, 1, 1, 2, 2]);
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_when_the_agent_says_so_or_sends_more_than_its_answer() {
+    let body = r#"{"state":"idle"}"#;
+    let announced = format!("HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 16\r\n\r\n{body}");
+    let old = format!("HTTP/1.0 200 OK\r\nContent-Length: 16\r\n\r\n{body}");
+    let more = format!("HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{body}HTTP/1.1 200 OK\r\n");
+    let chunked = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{body}\r\n0\r\n\r\n");
+    for (bytes, expected) in [(announced, 1), (old, 1), (more, 1), (chunked, 0)] {
+        let server = Scripted::start(move |_, _| Act::Send(bytes.clone().into_bytes())).await;
+        let agents = agents(&server);
+        for _ in 0..2 {
+            assert_eq!(agents.status(at(&server)).await.unwrap().state, AgentState::Idle);
+        }
+        assert_eq!(server.seen()[1].connection, expected);
+    }
+}

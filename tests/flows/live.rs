@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zpack::db::entities::instance;
 use zpack::kernel::{Clock, InstanceId, OperationId};
-use zpack::observe::facts::Freshness;
+use zpack::observe::facts::{Freshness, PollerId};
 use zpack::observe::live::LiveState;
 use zpack::observe::poller::{Poller, PollerSettings};
 
@@ -35,6 +35,7 @@ fn poll(company: &Company, stop: &CancellationToken) -> JoinHandle<()> {
             host_interval: Duration::from_millis(400),
         },
         metrics: company.metrics.clone(),
+        id: PollerId(1),
     };
     polling(poller, stop)
 }

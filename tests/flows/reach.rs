@@ -16,7 +16,7 @@ use zpack::discovery::ProxyCallback;
 use zpack::edge::{EdgeState, ProxyRecord, ProxyVerdict, Receipt, Registration, compare_proxy};
 use zpack::instances::readiness::{Connection, ConnectionReason, ConnectionState, Readiness, connection};
 use zpack::kernel::{Clock, DnsName};
-use zpack::observe::facts::{Freshness, observe};
+use zpack::observe::facts::{Freshness, PollerId, observe};
 use zpack::observe::live::LiveState;
 use zpack::observe::poller::{Poller, PollerSettings};
 use zpack::ports::{GameProxy, Ping, PingTarget, StatusPing};
@@ -88,6 +88,7 @@ async fn a_server_is_connectable_once_all_observations_agree() {
             host_interval: Duration::from_millis(400),
         },
         metrics: company.metrics.clone(),
+        id: PollerId(1),
     };
     let poller = polling(poller, &stop);
 

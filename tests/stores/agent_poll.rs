@@ -11,7 +11,7 @@ use zpack::background::Runner;
 use zpack::config::DatabaseKind;
 use zpack::db::entities::instance;
 use zpack::kernel::Clock;
-use zpack::observe::facts::Live;
+use zpack::observe::facts::{Live, PollerId};
 use zpack::observe::live::LiveState;
 use zpack::observe::poller::{Poller, PollerSettings};
 use zpack::ports::{Agent, AgentAssignment, AgentError, AgentReport, AgentState, WorkloadAction};
@@ -86,6 +86,7 @@ async fn a_panicking_poll_fails_the_pass_without_stopping_other_polls() {
             host_interval: Duration::from_secs(600),
         },
         metrics: metrics.clone(),
+        id: PollerId(1),
     };
     let stop = CancellationToken::new();
     let (agents, _) = poller.tasks();

@@ -17,6 +17,7 @@ mod migrate;
 mod new_debts;
 mod newer_release;
 mod payload;
+mod pings;
 mod proxy_watch;
 mod queues;
 mod rate_limit;

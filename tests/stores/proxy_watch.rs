@@ -13,7 +13,7 @@ use zpack::config::DatabaseKind;
 use zpack::db::entities::instance;
 use zpack::edge::{EDGE_KEY, EdgeRecord, PROXY_KEY, ProxyRecord, Publication, Registration};
 use zpack::kernel::{Clock, DnsName, Timestamp};
-use zpack::observe::facts::Freshness;
+use zpack::observe::facts::{Freshness, PollerId};
 use zpack::observe::live::LiveState;
 use zpack::observe::proxy_watch::ProxyWatch;
 use zpack::ports::{GameProxy, Ping, PingTarget, ProxyEntry, ProxyError, ProxyListing, StatusPing, Unregistered};
@@ -60,7 +60,7 @@ impl StatusPing for NoPing {
 }
 
 /// Records a published server; returns its entry at the proxy.
-async fn published(db: &TestDb, number: i64, now: Timestamp) -> ProxyEntry {
+pub(super) async fn published(db: &TestDb, number: i64, now: Timestamp) -> ProxyEntry {
     let row = server(number, now);
     let vmid = row.vmid;
     store::insert(&AnyOwner(&db.db), row).await.unwrap();
@@ -120,9 +120,11 @@ async fn a_pass_without_news_costs_one_query() {
         ping: Arc::new(NoPing),
         clock: clock.clone(),
         interval: Duration::from_millis(20),
+        longest_ping_interval: Duration::from_millis(20),
+        id: PollerId(1),
     };
     let stop = CancellationToken::new();
-    let watching = in_background(watch, &stop);
+    let watching = in_background(watch.task(), &stop);
     let known = |row: &instance::Model| payload::read::<ProxyRecord>(row, PROXY_KEY).unwrap().is_some();
     wait("what was seen first to be kept", || async { rows(&db).await.iter().all(known) }).await;
     let looks = || proxy.times.load(Ordering::SeqCst);

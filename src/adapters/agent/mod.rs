@@ -19,6 +19,7 @@ use url::Url;
 use super::answer::Answer;
 use super::held_secret::HeldSecret;
 use super::http::{Call, ClientError, ClientSettings, HttpClient, Method, TransportError};
+use super::kept::{Get, KeptClient, KeptSettings};
 use super::tls::TlsVerify;
 use super::token::{self, Token};
 use crate::kernel::{Clock, Reach, Secret, StoredSecret};
@@ -52,7 +53,7 @@ impl AgentSettings {
 /// The client of all agents; each call names the agent. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Agents {
-    reads: HttpClient,
+    reads: KeptClient,
     changes: HttpClient,
     port: u16,
     token: Arc<Token<IpAddr>>,
@@ -75,6 +76,12 @@ impl Agents {
     pub fn within(&self, timeout: Duration) -> Result<Self, ClientError> {
         let (reads, changes) = clients(timeout, self.reach)?;
         Ok(Self { reads, changes, timeout, ..self.clone() })
+    }
+
+    /// The same client, which keeps connections for reads that are unused for `idle`.
+    #[must_use]
+    pub fn keeping(self, idle: Duration) -> Self {
+        Self { reads: self.reads.keeping(idle), ..self }
     }
 
     async fn send(
@@ -116,19 +123,33 @@ impl Agents {
         token: &Secret,
         document: Option<Vec<u8>>,
     ) -> Result<Reply, AgentError> {
-        let url = match address(SocketAddr::new(at, self.port), path) {
-            Ok(url) => url,
-            Err(detail) => return Err(AgentError::Unreachable { operation, detail }),
+        let socket = SocketAddr::new(at, self.port);
+        let authorization = (!token.expose().is_empty()).then(|| Secret::new(format!("Bearer {}", token.expose())));
+        let sent = if method == Method::Get {
+            let get = Get {
+                operation: &operation,
+                at: socket,
+                path,
+                authorization,
+                deadline: self.timeout,
+                max_body: MAX_BODY,
+            };
+            self.reads.get(get).await
+        } else {
+            let url = match address(socket, path) {
+                Ok(url) => url,
+                Err(detail) => return Err(AgentError::Unreachable { operation, detail }),
+            };
+            let mut call = Call::new(&operation, method, url).deadline(self.timeout).max_body(MAX_BODY);
+            if let Some(authorization) = authorization {
+                call = call.authorization(authorization);
+            }
+            if let Some(document) = document {
+                call = call.json(document);
+            }
+            self.changes.send(call).await
         };
-        let mut call = Call::new(&operation, method, url).deadline(self.timeout).max_body(MAX_BODY);
-        if !token.expose().is_empty() {
-            call = call.authorization(Secret::new(format!("Bearer {}", token.expose())));
-        }
-        if let Some(document) = document {
-            call = call.json(document);
-        }
-        let client = if method == Method::Get { &self.reads } else { &self.changes };
-        match client.send(call).await {
+        match sent {
             Ok(answer) => Ok(Reply { operation, answer }),
             Err(TransportError::NotSent { detail }) => Err(AgentError::Unreachable { operation, detail }),
             Err(error @ (TransportError::NoAnswer { .. } | TransportError::Incomplete { .. })) => {
@@ -140,12 +161,11 @@ impl Agents {
 
 /// One client keeps connections, for reads. The other does not, for writes: a kept connection may be closing, which
 /// would leave the outcome unknown.
-fn clients(timeout: Duration, reach: Reach) -> Result<(HttpClient, HttpClient), ClientError> {
-    let client = |keep_idle| {
-        let connect_timeout = timeout / 2;
-        HttpClient::new(ClientSettings { peer: PEER, connect_timeout, keep_idle, tls: TlsVerify::Plain, reach })
-    };
-    Ok((client(Some(KEEP_IDLE))?, client(None)?))
+fn clients(timeout: Duration, reach: Reach) -> Result<(KeptClient, HttpClient), ClientError> {
+    let connect_timeout = timeout / 2;
+    let reads = KeptClient::new(KeptSettings { peer: PEER, connect_timeout, keep_idle: KEEP_IDLE, reach });
+    let changes = ClientSettings { peer: PEER, connect_timeout, keep_idle: None, tls: TlsVerify::Plain, reach };
+    Ok((reads, HttpClient::new(changes)?))
 }
 
 /// An answer with the attempt it belongs to.

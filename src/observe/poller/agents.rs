@@ -6,8 +6,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::facts::{AgentFacts, AgentHistory};
 use super::super::live::PollClaim;
+use super::super::pace::Pace;
 use super::Poller;
-use super::pace::Pace;
 use crate::ports::{AgentError, AgentReport, AgentState};
 use crate::servers::store::PollTarget;
 use crate::telemetry::Outcome;
@@ -38,7 +38,9 @@ impl Poller {
             // The last observation stays until it is too old and then counts as unknown: the agent may be fine.
             PollResult::NotAsked => return None,
         };
-        let history = AgentHistory::after(before, answer.as_ref(), now).compared(claim.facts.as_ref(), answer.as_ref());
+        let history = AgentHistory::after(before, answer.as_ref(), now)
+            .compared(claim.facts.as_ref(), answer.as_ref())
+            .asked_by(self.id);
         if let Some(before) = before
             && history.crashes.total > before.crashes.total
         {

@@ -1,16 +1,15 @@
 //! Polls the state of every agent, and the power of every container at the hypervisor, while `zpack serve` runs.
 //!
 //! In each interval the servers are read from the database in pages. Those that are due (`pace.rs`) or have an operation
-//! under way are claimed in Redis, so that several processes share the work. Each claimed agent is polled in a Tokio task,
-//! after a random part of the interval. At most
-//! `concurrency` agents are polled at a time. Agents that did not answer the last poll use a separate, smaller share,
+//! under way are claimed in Redis, so that one of several processes polls. The process that polled last is preferred,
+//! because it has a connection to the agent. Each claimed agent is polled in a Tokio task, after a random part of the
+//! interval. At most `concurrency` agents are polled at a time. Agents that did not answer the last poll use a separate, smaller share,
 //! so that they cannot delay those that answer. See `docs/adr/0007-agent-poller.md`.
 //!
 //! Elsewhere: what the facts mean ([`super::facts`]) and where they are stored ([`super::live`]).
 
 mod agents;
 mod hosts;
-mod lanes;
 mod pace;
 mod round;
 mod waits;
@@ -22,6 +21,7 @@ use sea_orm::DatabaseConnection;
 
 pub use self::hosts::ContainerListing;
 pub use self::round::AgentPoll;
+use super::facts::PollerId;
 use super::live::LiveState;
 use crate::kernel::Clock;
 use crate::ports::{Agent, Hypervisor};
@@ -59,6 +59,8 @@ pub struct Poller {
     pub settings: PollerSettings,
     /// Its metrics.
     pub metrics: Metrics,
+    /// This process among those that poll.
+    pub id: PollerId,
 }
 
 impl Poller {

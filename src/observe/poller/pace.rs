@@ -1,37 +1,20 @@
-//! How soon an agent is polled again. Pure.
+//! When an agent is polled again. Pure; the bounds are a [`Pace`].
 //!
-//! A server that changed a moment ago is polled as often as possible, and one that has been the same for a long time as
-//! rarely as is allowed. A server with an unfinished operation counts as changing: `round.rs` polls it in every pass.
+//! A server with an unfinished operation counts as changing, and is polled in every pass.
 
 use std::time::Duration;
 
-use super::super::facts::AgentHistory;
+use super::super::facts::{AgentHistory, PollerId};
+use super::super::pace::Pace;
 use crate::kernel::Timestamp;
 
-/// The wait is this part of the time since the last change.
-const PART: u32 = 4;
-
-/// The bounds of the wait between two polls of an agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
-    /// After a change, and the time between two passes.
-    pub fastest: Duration,
-    /// While nothing changes.
-    pub slowest: Duration,
-}
-
-impl Pace {
-    /// How long to wait after a poll at `now` that left `history`.
-    pub fn wait(self, history: &AgentHistory, now: Timestamp) -> Duration {
-        let unchanged = history.changed_at.map_or(Duration::ZERO, |at| now.since(at));
-        (unchanged / PART).min(self.slowest).max(self.fastest)
-    }
-
-    /// When an agent with `history` is due; `None` if it never was polled.
-    pub fn due_at(self, history: Option<&AgentHistory>) -> Option<Timestamp> {
-        // A little earlier than planned, so that it is not left to the pass after that.
-        history.map(|history| history.asked_at.after(self.wait(history, history.asked_at).mul_f64(0.9)))
-    }
+/// When `me` has to poll an agent with `history`, whose server is `busy` with an operation or not; `None` if it never was
+/// polled.
+pub fn due_at(pace: Pace, history: Option<&AgentHistory>, me: PollerId, busy: bool) -> Option<Timestamp> {
+    let AgentHistory { asked_at, asked_by, changed_at, .. } = history?;
+    // A history of an older release does not say when the agent changed.
+    let unchanged = changed_at.filter(|_| !busy).map_or(Duration::ZERO, |at| asked_at.since(at));
+    Some(pace.due_at(*asked_at, pace.wait(unchanged), asked_by.is_some_and(|by| by != me)))
 }
 
 #[cfg(test)]
@@ -39,6 +22,7 @@ mod tests {
     use super::super::super::facts::CrashCount;
     use super::*;
 
+    const ME: PollerId = PollerId(1);
     const PACE: Pace = Pace { fastest: Duration::from_secs(5), slowest: Duration::from_secs(30) };
 
     fn history(changed_at: Option<i64>, asked_at: i64) -> AgentHistory {
@@ -49,25 +33,30 @@ mod tests {
             changed_at: changed_at.map(|at| Timestamp::from_millis(at * 1000)),
             unanswered: 0,
             polls: 0,
+            asked_by: Some(ME),
         }
     }
 
     #[test]
-    fn the_wait_grows_with_the_time_without_a_change() {
-        let wait =
-            |since: i64| PACE.wait(&history(Some(100), 100), Timestamp::from_millis((100 + since) * 1000)).as_secs();
-        assert_eq!([0, 10, 20, 40, 80, 120, 99_999].map(wait), [5, 5, 5, 10, 20, 30, 30]);
-        assert_eq!(
-            PACE.wait(&history(None, 100), Timestamp::from_millis(900_000)),
-            PACE.fastest,
-            "of an older release"
-        );
+    fn an_agent_that_changed_or_has_an_operation_is_due_in_the_next_pass() {
+        let due = |history: &AgentHistory, busy| due_at(PACE, Some(history), ME, busy).unwrap().millis();
+        assert_eq!(due_at(PACE, None, ME, false), None);
+        assert_eq!(due(&history(Some(100), 100), false), 102_000);
+        assert_eq!(due(&history(Some(100), 500), false), 527_000);
+        assert_eq!(due(&history(Some(100), 500), true), 502_000);
+        assert_eq!(due(&history(None, 500), false), 502_000, "of an older release");
     }
 
     #[test]
-    fn an_agent_is_due_a_little_before_its_wait_is_over() {
-        assert_eq!(PACE.due_at(None), None);
-        assert_eq!(PACE.due_at(Some(&history(Some(100), 100))), Some(Timestamp::from_millis(104_500)));
-        assert_eq!(PACE.due_at(Some(&history(Some(100), 500))), Some(Timestamp::from_millis(527_000)));
+    fn to_another_process_an_agent_is_due_an_interval_later() {
+        let due = |asked_by, busy| {
+            let history = AgentHistory { asked_by, ..history(Some(100), 500) };
+            due_at(PACE, Some(&history), ME, busy).unwrap().millis()
+        };
+        assert_eq!(
+            [due(Some(PollerId(2)), false), due(Some(ME), false), due(None, false)],
+            [532_000, 527_000, 527_000]
+        );
+        assert_eq!([due(Some(PollerId(2)), true), due(Some(ME), true)], [507_000, 502_000]);
     }
 }

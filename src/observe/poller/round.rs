@@ -1,6 +1,7 @@
 //! Polls the agents that are due, except those that another process polls.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -8,8 +9,9 @@ use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::super::lanes::Lanes;
 use super::Poller;
-use super::lanes::Lanes;
+use super::pace::due_at;
 use super::waits::Waits;
 use crate::background::{PassError, Report, Schedule, Task, TaskName};
 use crate::db;
@@ -25,7 +27,7 @@ const PAGE: u64 = 500;
 
 /// The background task that polls agents. A pass starts the polls of one interval; they continue during later passes.
 pub struct AgentPoll {
-    poller: Poller,
+    poller: Arc<Poller>,
     lanes: Lanes,
     waits: Waits,
     /// Aborted when the task is dropped: a poll changes nothing but the live state.
@@ -59,7 +61,8 @@ impl Task for AgentPoll {
 
 impl AgentPoll {
     pub(super) fn new(poller: Poller) -> Self {
-        Self { lanes: Lanes::new(poller.settings.concurrency), poller, waits: Waits::default(), polls: JoinSet::new() }
+        let lanes = Lanes::new(poller.settings.concurrency);
+        Self { lanes, poller: Arc::new(poller), waits: Waits::default(), polls: JoinSet::new() }
     }
 
     /// Removes polls that have ended, and returns a panic if there was one. A panicking poll makes the pass fail but
@@ -117,15 +120,16 @@ impl AgentPoll {
         let mut started = 0;
         for ((guard, target), claim) in entered.into_iter().zip(targets).zip(claims) {
             let Some(claim) = claim else { continue };
-            let lane = if claim.unresponsive { self.lanes.unresponsive.clone() } else { self.lanes.answering.clone() };
+            let lane = self.lanes.share(!claim.unresponsive);
             let jitter = self.poller.settings.interval.mul_f64(rand::random_range(0.0..0.5));
             let (poller, waits) = (self.poller.clone(), self.waits.clone());
             started += 1;
             self.polls.spawn(caught(async move {
                 tokio::time::sleep(jitter).await;
                 let Ok(_permit) = lane.acquire().await else { return };
-                if let Some(history) = poller.poll(&target, &claim).await {
-                    waits.set(target.id, poller.pace().due_at(Some(&history)));
+                // Boxed, because a poll takes ten times the memory of one that waits.
+                if let Some(history) = Box::pin(poller.poll(&target, &claim)).await {
+                    waits.set(target.id, due_at(poller.pace(), Some(&history), poller.id, false));
                 }
                 drop(guard);
             }));
@@ -144,8 +148,8 @@ impl AgentPoll {
         let pace = self.poller.pace();
         let mut due = Vec::new();
         for (target, history) in targets.into_iter().zip(histories) {
-            let due_at = pace.due_at(history.as_ref());
-            if busy.contains(&target.vmid) || due_at.is_none_or(|at| at <= now) {
+            let due_at = due_at(pace, history.as_ref(), self.poller.id, busy.contains(&target.vmid));
+            if due_at.is_none_or(|at| at <= now) {
                 due.push(target);
             } else {
                 self.waits.set(target.id, due_at);

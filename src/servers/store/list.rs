@@ -123,6 +123,46 @@ pub async fn list_active_games(db: &impl ConnectionTrait) -> Result<Vec<instance
     db::readable(games.order_by_asc(instance::Column::Vmid), db).await
 }
 
+/// A game server in service, and which state of its row is the present one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct GameRevision {
+    /// The server's number.
+    pub vmid: VmId,
+    /// The server.
+    pub id: InstanceId,
+    /// Counts changes of its row, except for those of the next field.
+    pub revision: i64,
+    /// When its public side is due.
+    pub edge_due_at: Option<Timestamp>,
+}
+
+/// At most `limit` game servers in service behind `after`, by number.
+pub async fn list_game_revisions(
+    db: &impl ConnectionTrait,
+    after: Option<VmId>,
+    limit: u64,
+) -> Result<Vec<GameRevision>, DbErr> {
+    page(after, limit)
+        .filter(instance::Column::Lifecycle.eq(Lifecycle::Active))
+        .filter(instance::Column::Kind.eq(InstanceKind::Game))
+        .select_only()
+        .columns([
+            instance::Column::Vmid,
+            instance::Column::Id,
+            instance::Column::Revision,
+            instance::Column::EdgeDueAt,
+        ])
+        .into_model()
+        .all(db)
+        .await
+}
+
+/// The servers with these numbers.
+pub async fn list_by_number(db: &impl ConnectionTrait, numbers: &[VmId]) -> Result<Vec<instance::Model>, DbErr> {
+    let rows = instance::Entity::find().filter(instance::Column::Vmid.is_in(numbers.iter().copied()));
+    db::readable(rows, db).await
+}
+
 /// At most `limit` servers in service whose public side is due at `now`, the longest due first.
 pub async fn list_due(db: &impl ConnectionTrait, now: Timestamp, limit: u64) -> Result<Vec<instance::Model>, DbErr> {
     let due = active().filter(instance::Column::EdgeDueAt.lte(now));

@@ -10,6 +10,7 @@ pub(super) use change::mark_payload;
 pub use change::{delete, insert, mark_deleting, mark_due, mark_node, mark_resume};
 pub use find::{find, find_by_hostname, find_by_operation, find_owned};
 pub use list::{
-    Holding, PollTarget, count_unsettled, first_owned, list_active, list_active_games, list_all, list_due,
-    list_holdings, list_owned, list_places, list_poll_targets, list_unsettled, list_vmids,
+    GameRevision, Holding, PollTarget, count_unsettled, first_owned, list_active, list_active_games, list_all,
+    list_by_number, list_due, list_game_revisions, list_holdings, list_owned, list_places, list_poll_targets,
+    list_unsettled, list_vmids,
 };

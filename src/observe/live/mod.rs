@@ -4,7 +4,9 @@
 //! - `agent:<server>:history`: when the agent was polled and seen, and crashes ([`AgentHistory`]); kept for 30 days.
 //! - `host:<vmid>`: the last observation at the hypervisor ([`HostFacts`]); kept for an hour and judged by its age.
 //! - `host:failed`: when the last failed listing of the hypervisor began; kept for an hour.
-//! - `poll:<vmid>`, `poll:hosts`: claims of the process that polls in this interval.
+//! - `ping:<server>`: when the server was pinged and how its answers changed ([`super::facts::PingHistory`]); kept for a day.
+//! - `poll:<vmid>`, `poll:ping:<server>`, `poll:hosts`, `poll:proxy`: claims of the process that polls, pings or lists in
+//!   this interval.
 //! - `router:poll`: the last poll of Traefik ([`super::router_polls`]).
 //!
 //! A VMID is reused, and a new server must not inherit observations of an old one. Agents' answers are therefore stored
@@ -14,6 +16,8 @@
 //! so a newer one cannot be about another container.
 //!
 //! A reader of up to 800 servers waits at most 200 ms, and none fails: state that cannot be read is [`Live::Unreadable`].
+
+mod pings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +55,17 @@ pub struct LiveState {
     outage: Arc<Outage>,
 }
 
+/// Whose observations are read.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveKey {
+    /// The server.
+    pub id: InstanceId,
+    /// Its VMID.
+    pub vmid: VmId,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+}
+
 /// A server that this process polls in this interval.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PollClaim {
@@ -64,7 +79,7 @@ pub struct PollClaim {
 
 /// Why a part could not be read.
 #[derive(Debug, thiserror::Error)]
-enum ReadError {
+pub(super) enum ReadError {
     #[error("Redis did not answer in time")]
     Late,
     #[error(transparent)]
@@ -82,9 +97,15 @@ impl LiveState {
         StoredPolls::new(self.redis.clone())
     }
 
+    /// The last observations of each of `servers`, in their order.
+    pub async fn read(&self, servers: &[&instance::Model]) -> Vec<Live> {
+        let key = |row: &&instance::Model| LiveKey { id: row.id, vmid: row.vmid, recorded_at: row.created_at };
+        self.read_keys(&servers.iter().map(key).collect::<Vec<_>>()).await
+    }
+
     /// The last observations of each of `servers`, in their order; one round trip for each 200 of them. Those of a part
     /// that cannot be read in time are unreadable.
-    pub async fn read(&self, servers: &[&instance::Model]) -> Vec<Live> {
+    pub(super) async fn read_keys(&self, servers: &[LiveKey]) -> Vec<Live> {
         let (mut read, mut failure) = (Vec::with_capacity(servers.len()), None);
         for parts in servers.chunks(READ_PART * PARTS_AT_A_TIME) {
             let answers = join_all(parts.chunks(READ_PART).map(|part| self.read_part(part))).await;
@@ -106,11 +127,11 @@ impl LiveState {
         read
     }
 
-    async fn read_part(&self, servers: &[&instance::Model]) -> Result<Vec<Live>, ReadError> {
+    async fn read_part(&self, servers: &[LiveKey]) -> Result<Vec<Live>, ReadError> {
         let keys: Vec<String> = [LISTING_FAILED, router_polls::KEY]
             .map(str::to_owned)
             .into_iter()
-            .chain(servers.iter().flat_map(|row| [agent_key(row.id), history_key(row.id), host_key(row.vmid)]))
+            .chain(servers.iter().flat_map(|key| [agent_key(key.id), history_key(key.id), host_key(key.vmid)]))
             .collect();
         let mut redis = self.redis.clone();
         let reading = tokio::time::timeout(READ_LIMIT, redis.mget::<_, Vec<Option<String>>>(&keys));
@@ -118,9 +139,9 @@ impl LiveState {
         let mut next = || values.next().flatten();
         let observation_failed_at: Option<Timestamp> = parse(next());
         let router_poll = router_polls::parse(next());
-        let facts = servers.iter().map(|row| {
+        let facts = servers.iter().map(|key| {
             let (agent, history, host) = (parse(next()), parse(next()), parse::<HostFacts>(next()));
-            let host = host.filter(|host| host.observed_at >= row.created_at);
+            let host = host.filter(|host| host.observed_at >= key.recorded_at);
             Live::Facts(Facts { agent, history, host, observation_failed_at, router_poll: router_poll.clone() })
         });
         Ok(facts.collect())
@@ -167,9 +188,13 @@ impl LiveState {
 
     /// Claims the listing of all containers for `hold`; false when another process has claimed it.
     pub(super) async fn claim_hosts(&self, hold: Duration) -> Result<bool, RedisError> {
+        self.claim_listing("poll:hosts", hold).await
+    }
+
+    async fn claim_listing(&self, key: &str, hold: Duration) -> Result<bool, RedisError> {
         let options =
             SetOptions::default().conditional_set(ExistenceCheck::NX).with_expiration(SetExpiry::PX(millis(hold)));
-        let claimed: Option<String> = self.redis.clone().set_options("poll:hosts", 1, options).await?;
+        let claimed: Option<String> = self.redis.clone().set_options(key, 1, options).await?;
         Ok(claimed.is_some())
     }
 

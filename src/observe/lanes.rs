@@ -1,4 +1,4 @@
-//! Bounds how many agents are polled at a time.
+//! Bounds how many servers are asked at a time.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,13 +7,14 @@ use tokio::sync::Semaphore;
 
 use crate::kernel::VmId;
 
-/// The divisor of the concurrency that gives the share of unresponsive agents.
+/// The divisor of the concurrency that gives the share of servers that did not answer the last time.
 const UNRESPONSIVE_SHARE: usize = 4;
 
-/// Bounds concurrent polls, and knows which servers are being polled.
+/// Bounds concurrent questions, and knows which servers are being asked. Servers that did not answer the last time have a
+/// smaller share of their own, so that they cannot delay the others.
 pub(super) struct Lanes {
-    pub(super) answering: Arc<Semaphore>,
-    pub(super) unresponsive: Arc<Semaphore>,
+    answering: Arc<Semaphore>,
+    unresponsive: Arc<Semaphore>,
     in_flight: Arc<Mutex<BTreeSet<VmId>>>,
 }
 
@@ -27,20 +28,25 @@ impl Lanes {
         }
     }
 
+    /// The share of a server that answered the last time, or did not.
+    pub(super) fn share(&self, answers: bool) -> Arc<Semaphore> {
+        if answers { self.answering.clone() } else { self.unresponsive.clone() }
+    }
+
     /// Marks `vmid` as in flight until the guard is dropped; `None` when it is in flight already.
-    pub(super) fn enter(&self, vmid: VmId) -> Option<PollsInFlight> {
+    pub(super) fn enter(&self, vmid: VmId) -> Option<InFlight> {
         let fresh = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(vmid);
-        fresh.then(|| PollsInFlight { vmid, set: self.in_flight.clone() })
+        fresh.then(|| InFlight { vmid, set: self.in_flight.clone() })
     }
 }
 
-/// A server that is being polled or waits for its poll.
-pub(super) struct PollsInFlight {
+/// A server that is being asked or waits for its turn.
+pub(super) struct InFlight {
     vmid: VmId,
     set: Arc<Mutex<BTreeSet<VmId>>>,
 }
 
-impl Drop for PollsInFlight {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.set.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.vmid);
     }
