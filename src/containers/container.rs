@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::jobs::Failpoints;
 use crate::kernel::{OperationId, VmId};
-use crate::ports::{ContainerConfig, Hypervisor, HypervisorError, NodeName, Task, TaskEnd, TaskState};
+use crate::ports::{ContainerConfig, Hypervisor, HypervisorError, NodeName, Task, TaskEnd, TaskState, Whereabouts};
 use crate::saga::{StepContext, Stopped};
 
 use super::deadline::Deadline;
-use super::nonce::is_ours;
+use super::nonce::names;
 
 /// How long to wait for the hypervisor. `zpack dev` scales these with the simulated world.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +52,7 @@ pub struct Container<'a> {
     pub failpoints: &'a Failpoints,
     /// Its VMID.
     pub vmid: VmId,
-    /// The operation that created it; its description names it.
+    /// The operation that created it; its description or a tag names it.
     pub nonce: OperationId,
 }
 
@@ -61,17 +61,19 @@ pub struct Container<'a> {
 pub enum ObservedContainer {
     /// A container with our nonce.
     Ours(ContainerConfig),
-    /// A container without our nonce.
+    /// A container without our nonce, or a virtual machine.
     Foreign,
     /// No container anywhere in the cluster.
     Absent,
     /// A container, on another node than expected.
     Elsewhere(NodeName),
+    /// The VMID is in use, and our token may not see by what. A container that is being cloned joins its pool late, so this may
+    /// be ours.
+    Hidden,
 }
 
 impl Container<'_> {
-    /// Observes the container. Failing to get an answer is an error, never absence; so is a container that the cluster
-    /// counts as existing but does not list for our token.
+    /// Observes the container. Failing to get an answer is an error, never absence.
     pub async fn observe(&self, node: &NodeName) -> Result<ObservedContainer, HypervisorError> {
         let vmid = self.vmid;
         match self.hypervisor.config(node, vmid).await {
@@ -90,24 +92,40 @@ impl Container<'_> {
         if self.hypervisor.vmid_is_free(vmid).await? {
             return Ok(ObservedContainer::Absent);
         }
-        let listed = self.hypervisor.containers().await?.into_iter().find(|container| container.vmid == vmid);
-        match listed {
-            Some(container) if container.node != *node => Ok(ObservedContainer::Elsewhere(container.node)),
-            _ => Err(HypervisorError::Unavailable {
-                operation: format!("observe {vmid} on {node}"),
-                detail: "the VMID is in use, but no container with it is listed".to_owned(),
-            }),
+        match self.hypervisor.locate(vmid).await? {
+            Whereabouts::Container(other) if other != *node => Ok(ObservedContainer::Elsewhere(other)),
+            // It appeared or was moved here meanwhile.
+            Whereabouts::Container(_) => Err(self.unavailable(node, "its configuration could not be read")),
+            Whereabouts::OtherGuest => Ok(ObservedContainer::Foreign),
+            Whereabouts::Unlisted => Ok(ObservedContainer::Hidden),
         }
     }
 
+    /// The error for a container that cannot be observed now.
+    pub(super) fn unavailable(&self, node: &NodeName, detail: &str) -> HypervisorError {
+        HypervisorError::Unavailable {
+            operation: format!("observe {} on {node}", self.vmid),
+            detail: detail.to_owned(),
+        }
+    }
+
+    /// The node the container is on, if it is ours and another one than `node`: it was moved.
+    pub async fn moved_from(&self, node: &NodeName) -> Option<NodeName> {
+        let Ok(Whereabouts::Container(other)) = self.hypervisor.locate(self.vmid).await else { return None };
+        let moved = other != *node && matches!(self.observe(&other).await, Ok(ObservedContainer::Ours(_)));
+        moved.then_some(other)
+    }
+
     /// Waits for the end of `task`. An error while reading its state says nothing about the task, so it is read again;
-    /// `None` when the task did not end before the deadline.
+    /// `None` when the task did not end before the deadline, or when our token may not read it, as after a rotation: then the
+    /// container shows what happened.
     pub async fn wait_for(&self, cx: &StepContext<'_>, task: &Task) -> Result<Option<TaskEnd>, Stopped> {
         let mut deadline = self.timings.deadline();
         loop {
             match self.hypervisor.task(task).await {
                 Ok(TaskState::Ended(end)) => return Ok(Some(end)),
                 Ok(TaskState::Running) => {}
+                Err(HypervisorError::Forbidden { .. }) => return Ok(None),
                 Err(error) => tracing::debug!(vmid = %self.vmid, %error, "the state of a task could not be read"),
             }
             if !deadline.wait(cx).await? {
@@ -130,8 +148,8 @@ enum Identity<'a> {
 /// the configuration is `lock: destroyed` alone (docs/contracts/proxmox.md 5.4).
 fn identify(config: &ContainerConfig, nonce: OperationId) -> Identity<'_> {
     match (config.description.as_deref(), config.lock.as_deref()) {
+        _ if names(config, nonce) => Identity::Ours,
         (None, Some(lock @ ("create" | "destroyed"))) => Identity::Undecided(lock),
-        (description, _) if is_ours(description, nonce) => Identity::Ours,
         _ => Identity::Foreign,
     }
 }

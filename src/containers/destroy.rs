@@ -12,8 +12,10 @@ use super::deadline::{Deadline, is_retryable};
 pub enum Destroyed {
     /// No container in the whole cluster.
     Gone,
-    /// A container without our nonce; it was not touched.
+    /// Something without our nonce; it was not touched.
     Foreign,
+    /// Ours was destroyed, and its VMID has something else already.
+    Replaced,
 }
 
 /// Why a container was not destroyed.
@@ -51,9 +53,15 @@ impl Container<'_> {
         let mut node = node.clone();
         let mut deadline = self.timings.deadline();
         let mut absent: Option<Deadline> = None;
+        // Whether a request to destroy it may have been executed.
+        let mut requested = false;
         loop {
             let attempt = match self.observe(&node).await {
+                Ok(ObservedContainer::Foreign) if requested => return Ok(Destroyed::Replaced),
                 Ok(ObservedContainer::Foreign) => return Ok(Destroyed::Foreign),
+                Ok(ObservedContainer::Hidden) => {
+                    Err(self.unavailable(&node, "our token may not see what has its VMID"))
+                }
                 Ok(ObservedContainer::Elsewhere(other)) => {
                     node = other;
                     continue;
@@ -77,7 +85,7 @@ impl Container<'_> {
                 }
                 Ok(ObservedContainer::Ours(config)) => match config.lock {
                     Some(lock) => Err(HypervisorError::Locked { operation: format!("destroy {vmid}"), lock }),
-                    None => match self.stop_and_destroy(cx, &node).await {
+                    None => match self.stop_and_destroy(cx, &node, &mut requested).await {
                         Ok(()) => Ok(()),
                         Err(NotDestroyed::Remains(error)) => Err(error),
                         Err(NotDestroyed::Stopped(stopped)) => return Err(stopped.into()),
@@ -99,7 +107,13 @@ impl Container<'_> {
     }
 
     /// One attempt; the caller observes the container again, whatever the result.
-    async fn stop_and_destroy(&self, cx: &StepContext<'_>, node: &NodeName) -> Result<(), NotDestroyed> {
+    /// `requested` becomes true once the container may have been destroyed.
+    async fn stop_and_destroy(
+        &self,
+        cx: &StepContext<'_>,
+        node: &NodeName,
+        requested: &mut bool,
+    ) -> Result<(), NotDestroyed> {
         let vmid = self.vmid;
         match self.hypervisor.stop(node, vmid).await? {
             Started::Task(task) => drop(self.wait_for(cx, &task).await?),
@@ -108,9 +122,14 @@ impl Container<'_> {
         // Stopping takes a while, and the container may have been replaced by another one meanwhile.
         match self.observe(node).await? {
             ObservedContainer::Ours(_) => {}
-            ObservedContainer::Foreign | ObservedContainer::Absent | ObservedContainer::Elsewhere(_) => return Ok(()),
+            ObservedContainer::Foreign
+            | ObservedContainer::Absent
+            | ObservedContainer::Hidden
+            | ObservedContainer::Elsewhere(_) => return Ok(()),
         }
-        let task = self.hypervisor.destroy(node, vmid).await?;
+        let begun = self.hypervisor.destroy(node, vmid).await;
+        *requested |= begun.as_ref().map_or_else(|error| error.failure() == Failure::Ambiguous, |_| true);
+        let task = begun?;
         self.failpoints.hit("destroy.accepted").await;
         let detail = match self.wait_for(cx, &task).await? {
             Some(TaskEnd::Succeeded | TaskEnd::Warned(_)) => return Ok(()),

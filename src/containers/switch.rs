@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::kernel::{Classify, Failure};
-use crate::ports::{HypervisorError, NodeName, PowerState, Started, Task, TaskEnd, TaskState};
+use crate::ports::{HypervisorError, NodeName, PowerState, Started, Task, TaskEnd, TaskFailure, TaskState};
 use crate::saga::StepContext;
 
 use super::container::{Container, ObservedContainer};
@@ -179,6 +179,10 @@ impl<'a> Switch<'a> {
                 Ok(ObservedContainer::Elsewhere(other)) => self.node = other,
                 Ok(ObservedContainer::Foreign) => return Err(NotSwitched::Foreign),
                 Ok(ObservedContainer::Absent) => return Err(NotSwitched::Gone),
+                Ok(ObservedContainer::Hidden) => {
+                    let error = self.container.unavailable(&self.node, "our token may not see what has its VMID");
+                    self.wait_after_error(error).await?;
+                }
                 Err(HypervisorError::Unreachable { .. }) if self.was_moved().await => {}
                 Err(error) => self.wait_after_error(error).await?,
             }
@@ -243,7 +247,11 @@ impl<'a> Switch<'a> {
                 RequestResult::MaybeStarted("the task ended without the wanted state".to_owned())
             }
             Some(TaskEnd::Unknown { message }) => RequestResult::MaybeStarted(message),
-            Some(TaskEnd::Failed { failure, message }) => match failure {
+            // It was moved before the task began; the next read finds it.
+            Some(TaskEnd::Failed { cause: TaskFailure::Missing, message }) => {
+                RequestResult::NotStarted { why: message, hypervisor_reached: true }
+            }
+            Some(TaskEnd::Failed { cause, message }) => match cause.failure() {
                 Failure::Transient | Failure::Busy => {
                     RequestResult::NotStarted { why: message, hypervisor_reached: true }
                 }

@@ -34,13 +34,13 @@ pub fn place(
 
 fn best(verdicts: &[NodeVerdict]) -> Option<Choice> {
     let fitting = verdicts.iter().filter_map(|verdict| match verdict.outcome {
-        NodeOutcome::Fits { template, template_busy, free_mib } => {
-            Some((template_busy, Reverse(free_mib), verdict, template))
+        NodeOutcome::Fits { template, template_avoided, template_busy, free_mib } => {
+            Some(((template_avoided, template_busy, Reverse(free_mib)), verdict, template))
         }
         NodeOutcome::Refused { .. } => None,
     });
     // The verdicts are sorted by name, and `min_by_key` keeps the first of equals.
-    let (_, _, verdict, template) = fitting.min_by_key(|(busy, free, _, _)| (*busy, *free))?;
+    let (_, verdict, template) = fitting.min_by_key(|(order, _, _)| *order)?;
     Some(Choice { node: verdict.node.clone(), template })
 }
 
@@ -77,31 +77,37 @@ fn judge(
         reasons.push(NodeRefusal::NotEnoughCores { wanted: want.cores, cpus });
     }
     match template {
-        Some((template, template_busy)) if reasons.is_empty() => {
-            NodeOutcome::Fits { template, template_busy, free_mib: free_mib.saturating_sub(wanted_mib) }
+        Some((template_avoided, template_busy, template)) if reasons.is_empty() => {
+            let free_mib = free_mib.saturating_sub(wanted_mib);
+            NodeOutcome::Fits { template, template_avoided, template_busy, free_mib }
         }
         _ => NodeOutcome::Refused { reasons },
     }
 }
 
-/// The template of ours to clone on `node`, and whether a clone would have to wait for it: a free template comes before
-/// a busy one, then the lowest VMID counts.
+/// Whether a clone of it failed lately, whether a clone would have to wait for it, and the template of ours to clone on `node`:
+/// one that is neither comes first, then the lowest VMID counts.
 fn template_on(
     node: &Node,
     containers: &[ContainerSummary],
     policy: &PlacementPolicy,
-) -> Result<(VmId, bool), NodeRefusal> {
+) -> Result<(bool, bool, VmId), NodeRefusal> {
     let here = |row: &&ContainerSummary| row.template && row.node == node.name && policy.templates.contains(&row.vmid);
     let mut usable = Vec::new();
     let mut refusal = NodeRefusal::NoTemplate;
     for row in containers.iter().filter(here) {
+        if let Some(why) = policy.unusable.get(&row.vmid) {
+            refusal = NodeRefusal::TemplateUnusable { template: row.vmid, why: why.clone() };
+            continue;
+        }
+        let avoided = policy.avoided.contains(&row.vmid);
         match row.lock.as_deref() {
-            None => usable.push((false, row.vmid)),
-            Some(lock) if passes(lock) => usable.push((true, row.vmid)),
+            None => usable.push((avoided, false, row.vmid)),
+            Some(lock) if passes(lock) => usable.push((avoided, true, row.vmid)),
             Some(lock) => refusal = NodeRefusal::TemplateLocked { template: row.vmid, lock: lock.to_owned() },
         }
     }
-    usable.into_iter().min().map(|(busy, vmid)| (vmid, busy)).ok_or(refusal)
+    usable.into_iter().min().ok_or(refusal)
 }
 
 /// Whether a configuration lock is removed after a while: a clone holds `disk`, a backup `backup` or `snapshot`.
@@ -182,6 +188,23 @@ mod tests {
         let beside = [busy.clone(), template(9002, "pve1", None)];
         assert_eq!(chosen(&place(&nodes, &beside, &[], want(1024), &policy())), ("pve1", 9002));
         assert_eq!(chosen(&place(&nodes, &[busy], &[], want(1024), &policy())), ("pve1", 9000));
+    }
+
+    #[test]
+    fn a_template_with_a_recent_failure_comes_last_and_an_unusable_one_never() {
+        let nodes = [node("pve1", 64), node("pve2", 16)];
+        let containers = [template(9000, "pve1", None), template(9001, "pve2", Some("disk"))];
+        let mut policy = policy();
+        policy.avoided.insert(vmid(9000));
+        assert_eq!(chosen(&place(&nodes, &containers, &[], want(1024), &policy)), ("pve2", 9001));
+        policy.unusable.insert(vmid(9001), "out of space".to_owned());
+        assert_eq!(chosen(&place(&nodes, &containers, &[], want(1024), &policy)), ("pve1", 9000));
+        policy.unusable.insert(vmid(9000), "out of space".to_owned());
+        let placement = place(&nodes, &containers, &[], want(1024), &policy);
+        assert_eq!(
+            placement.to_string(),
+            "pve1: template 9000 cannot be cloned: out of space; pve2: template 9001 cannot be cloned: out of space"
+        );
     }
 
     #[test]

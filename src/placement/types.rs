@@ -1,5 +1,6 @@
 //! Input and result of a placement.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -34,6 +35,10 @@ pub struct PlacementPolicy {
     pub templates: Vec<VmId>,
     /// The only node that takes new containers, if set.
     pub only_node: Option<NodeName>,
+    /// Templates that cannot be cloned now, with the reason.
+    pub unusable: BTreeMap<VmId, String>,
+    /// Templates that are chosen after all others, because a clone of them failed lately.
+    pub avoided: BTreeSet<VmId>,
     /// How much memory may be committed, in percent of what remains after `host_reserve_mib`.
     pub overcommit_percent: u32,
     /// Memory kept for the node itself.
@@ -48,6 +53,8 @@ impl PlacementPolicy {
         Self {
             templates,
             only_node: None,
+            unusable: BTreeMap::new(),
+            avoided: BTreeSet::new(),
             overcommit_percent: 150,
             host_reserve_mib: 2048,
             assumed_container_mib: 4096,
@@ -107,6 +114,8 @@ pub enum NodeOutcome {
     Fits {
         /// The template to clone.
         template: VmId,
+        /// Whether a clone of the template failed lately.
+        template_avoided: bool,
         /// Whether the template is being cloned or backed up right now, so that a clone has to wait.
         template_busy: bool,
         /// Memory that could still be committed afterwards.
@@ -154,6 +163,14 @@ pub enum NodeRefusal {
         template: VmId,
         /// The lock.
         lock: String,
+    },
+    /// Its templates cannot be cloned.
+    #[error("template {template} cannot be cloned: {why}")]
+    TemplateUnusable {
+        /// The template.
+        template: VmId,
+        /// Why.
+        why: String,
     },
     /// The cluster does not report its memory.
     #[error("its memory is unknown (the token needs Sys.Audit)")]

@@ -175,10 +175,10 @@ pub enum TaskEnd {
     Succeeded,
     /// It succeeded with this many warnings.
     Warned(u32),
-    /// It failed. The class says whether a retry may succeed.
+    /// It failed.
     Failed {
-        /// Whether to retry.
-        failure: Failure,
+        /// What the message means.
+        cause: TaskFailure,
         /// The hypervisor's message.
         message: String,
     },
@@ -187,6 +187,45 @@ pub enum TaskEnd {
         /// The hypervisor's message.
         message: String,
     },
+}
+
+/// Why a task failed, as far as its message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskFailure {
+    /// A lock, a worker or the cluster file system was not available in time.
+    Unavailable,
+    /// A configuration lock was in the way.
+    Locked,
+    /// The storage is full.
+    NoCapacity,
+    /// The node has no such container; it may have been moved.
+    Missing,
+    /// An operator cancelled it.
+    Cancelled,
+    /// Any other reason.
+    Refused,
+}
+
+impl Classify for TaskFailure {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Unavailable => Failure::Transient,
+            Self::Locked => Failure::Busy,
+            Self::NoCapacity | Self::Cancelled => Failure::NeedsOperator,
+            Self::Missing | Self::Refused => Failure::Permanent,
+        }
+    }
+}
+
+/// What has a VMID in the cluster, as far as the token may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// A container, on this node.
+    Container(NodeName),
+    /// Something else, such as a virtual machine.
+    OtherGuest,
+    /// Nothing that the token may see.
+    Unlisted,
 }
 
 /// The answer to a power request.
@@ -265,6 +304,14 @@ pub enum HypervisorError {
         /// The hypervisor's message, and which permission to add.
         detail: String,
     },
+    /// The cluster does not let our token set this tag.
+    #[error("{operation}: the tag {tag} may not be set")]
+    TagRefused {
+        /// The request.
+        operation: String,
+        /// The tag.
+        tag: String,
+    },
     /// A parameter was not accepted.
     #[error("{operation}: refused parameters: {}", list(.fields))]
     Invalid {
@@ -313,7 +360,9 @@ impl Classify for HypervisorError {
             Self::AlreadyExists { .. } | Self::NotFound { .. } | Self::Invalid { .. } | Self::Refused { .. } => {
                 Failure::Permanent
             }
-            Self::Unauthorized { .. } | Self::Forbidden { .. } | Self::NoCapacity { .. } => Failure::NeedsOperator,
+            Self::Unauthorized { .. } | Self::Forbidden { .. } | Self::TagRefused { .. } | Self::NoCapacity { .. } => {
+                Failure::NeedsOperator
+            }
         }
     }
 }
@@ -330,6 +379,9 @@ pub trait Hypervisor: Send + Sync {
 
     /// Every container of the cluster that the token may see, including templates.
     async fn containers(&self) -> Result<Vec<ContainerSummary>, HypervisorError>;
+
+    /// What has `vmid`, by the same listing.
+    async fn locate(&self, vmid: VmId) -> Result<Whereabouts, HypervisorError>;
 
     /// Whether `vmid` is free in the whole cluster, independent of the token's permissions. A hint, not a reservation.
     async fn vmid_is_free(&self, vmid: VmId) -> Result<bool, HypervisorError>;

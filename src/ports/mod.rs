@@ -19,7 +19,7 @@ pub use dns_zone::{
 pub use game_proxy::{BridgeSecret, GameProxy, ProxyEntry, ProxyError, ProxyListing, Unregistered};
 pub use hypervisor::{
     CloneRequest, ContainerConfig, ContainerSettings, ContainerSummary, Hypervisor, HypervisorError, HypervisorVersion,
-    Interface, Node, NodeName, PowerState, Started, Task, TaskEnd, TaskState,
+    Interface, Node, NodeName, PowerState, Started, Task, TaskEnd, TaskFailure, TaskState, Whereabouts,
 };
 pub use router_polls::{POLL_TRUST, RouterPoll, RouterPolls, RouterPollsError};
 pub use status_ping::{Ping, PingReport, PingTarget, StatusPing};

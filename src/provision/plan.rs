@@ -1,7 +1,7 @@
 //! Turns a request into a blueprint: everything that can be decided without calling a peer. Pure.
 
 use crate::catalog::{UnknownMinecraftVersion, artifacts_for};
-use crate::containers::description;
+use crate::containers::{description, tag};
 use crate::edge::listening_ports;
 use crate::kernel::{Hostname, OperationId, Secret, VmId};
 use crate::ports::{AgentAssignment, AgentWorkload, ContainerSettings};
@@ -59,7 +59,7 @@ impl Blueprint {
             cores: self.request.cpu_cores,
             bridge: self.bridge.clone(),
             mac: mac(self.operation),
-            tags: vec![kind.to_string(), "zpack".to_owned()],
+            tags: vec![kind.to_string(), "zpack".to_owned(), tag(self.operation)],
             start_on_boot: true,
             description: description(self.operation),
         }

@@ -15,6 +15,7 @@ use crate::saga::{StepContext, StepError};
 use super::plan::Blueprint;
 use super::policy::ProvisionPolicy;
 use super::request::ServerRequest;
+use super::setbacks::Setbacks;
 
 /// Dependencies of provisioning.
 pub struct ProvisionDeps {
@@ -30,6 +31,8 @@ pub struct ProvisionDeps {
     pub clock: Clock,
     /// The policy.
     pub policy: ProvisionPolicy,
+    /// Templates that failed lately.
+    pub setbacks: Setbacks,
 }
 
 /// One run of the saga.

@@ -25,6 +25,9 @@ pub struct Provisioning {
     pub node: Option<NodeName>,
     /// The template it is cloned from.
     pub template: Option<VmId>,
+    /// The templates that turned out not to be clonable.
+    #[serde(default)]
+    pub unusable: Vec<Unusable>,
     /// The MAC address of its interface.
     pub mac: Option<String>,
     /// Whether the hypervisor was asked for a clone and its outcome is not known yet.
@@ -36,6 +39,15 @@ pub struct Provisioning {
     pub address: Option<IpAddr>,
     /// The password of the game's first administrator, until it is sent to the agent.
     pub admin_password: Option<String>,
+}
+
+/// A template that could not be cloned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unusable {
+    /// The template.
+    pub template: VmId,
+    /// Why.
+    pub why: String,
 }
 
 impl Provisioning {

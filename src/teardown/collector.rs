@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::debts;
 use super::deps::TeardownDeps;
-use super::remove::{self, NotRemoved};
+use super::remove::{self, Found, NotRemoved, Remover};
 use super::subject::TeardownSubject;
 use crate::background::{PassError, Report, Schedule, Task, TaskName};
 use crate::db;
@@ -84,6 +84,12 @@ impl Collector {
         }
     }
 
+    /// Stores what is known of the subject now, before anything follows from it.
+    async fn remember(&self, row: &debt::Model, subject: &TeardownSubject) -> Result<(), NotRemoved> {
+        let stored = debts::remember(&self.deps.db, row, subject, self.deps.clock.now()).await;
+        stored.map_err(|error| NotRemoved::Remains { reason: error.to_string(), needs_operator: false })
+    }
+
     async fn close(&self, row: &debt::Model) -> Result<bool, DbErr> {
         let tx = db::begin(&self.deps.db).await?;
         let closed = debts::close(&tx, row, DebtState::Settled, self.deps.clock.now()).await?;
@@ -93,7 +99,7 @@ impl Collector {
 
     async fn settle(&self, row: &debt::Model, stop: &CancellationToken) -> Result<(), NotRemoved> {
         let unreadable = |reason: String| NotRemoved::Remains { reason, needs_operator: true };
-        let subject: TeardownSubject = serde_json::from_str(row.subject.as_deref().unwrap_or_default())
+        let mut subject: TeardownSubject = serde_json::from_str(row.subject.as_deref().unwrap_or_default())
             .map_err(|error| unreadable(format!("what the debt is about cannot be read: {error}")))?;
         match row.kind {
             DebtKind::Edge(target) => remove::from_edge(&self.deps.targets, target, &subject).await,
@@ -101,7 +107,18 @@ impl Collector {
                 let stop = Stop { draining: stop.clone(), ..Stop::default() };
                 let cx = StepContext::unrecorded(&stop);
                 let failpoints = Failpoints::default();
-                remove::container(self.deps.hypervisor.as_ref(), &self.deps.timings, &failpoints, &cx, &subject).await
+                let (hypervisor, timings) = (self.deps.hypervisor.as_ref(), &self.deps.timings);
+                let remover = Remover { hypervisor, timings, failpoints: &failpoints };
+                let found = remover.find(&cx, &subject).await?;
+                if matches!(found, Found::Ours(_)) {
+                    subject.destroy_requested = true;
+                    self.remember(row, &subject).await?;
+                }
+                let removed = remover.destroy(&cx, &mut subject, found).await;
+                if removed.is_err() && !subject.destroy_requested {
+                    self.remember(row, &subject).await?;
+                }
+                removed
             }
             // It is settled with the last of the others.
             DebtKind::Reservation => Ok(()),

@@ -94,6 +94,22 @@ pub(super) async fn claim(db: &DatabaseConnection, row: &debt::Model, now: Times
     Ok(claimed.rows_affected == 1)
 }
 
+/// Stores the subject of a debt.
+pub(super) async fn remember(
+    db: &DatabaseConnection,
+    row: &debt::Model,
+    subject: &TeardownSubject,
+    now: Timestamp,
+) -> Result<(), DbErr> {
+    debt::Entity::update_many()
+        .col_expr(debt::Column::Subject, Expr::value(serde_json::to_string(subject).ok()))
+        .col_expr(debt::Column::UpdatedAt, Expr::value(now))
+        .filter(debt::Column::Id.eq(row.id))
+        .exec(db)
+        .await
+        .map(drop)
+}
+
 /// Records a failed attempt.
 pub(super) async fn failed(
     db: &DatabaseConnection,
@@ -197,8 +213,9 @@ async fn settle(
     let left = open.iter().filter(|debt| debt.kind != DebtKind::Reservation).count();
     if left == 0 {
         mark(tx, about(), state, now).await?;
+        // What the maker holds while it works it still needs: the debt is about a VMID that it gave up.
         let serves = servers::store::find_by_operation(tx, nonce).await?.is_some();
-        if !serves {
+        if !serves && !is_working(tx, nonce).await? {
             release(lock, nonce, now).await?;
         }
     }
@@ -215,6 +232,12 @@ async fn settle(
         .exec(tx)
         .await?;
     Ok(left as u64)
+}
+
+/// Whether the operation has not ended.
+async fn is_working(tx: &impl ConnectionTrait, id: OperationId) -> Result<bool, DbErr> {
+    let row = operation::Entity::find_by_id(id).one(tx).await?;
+    Ok(row.is_some_and(|row| !row.state.is_ended()))
 }
 
 /// The operations that left these debts.

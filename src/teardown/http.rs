@@ -249,7 +249,7 @@ impl TeardownApi {
     /// The operation that created a container, by its nonce.
     async fn nonce(&self, vmid: VmId, node: &NodeName) -> ApiResult<Option<OperationId>> {
         match self.hypervisor.config(node, vmid).await {
-            Ok(config) => Ok(config.description.as_deref().and_then(nonce_of)),
+            Ok(config) => Ok(nonce_of(&config)),
             Err(HypervisorError::NotFound { .. } | HypervisorError::Forbidden { .. }) => Ok(None),
             Err(error) => Err(unreadable(error)),
         }
@@ -276,7 +276,14 @@ impl TeardownApi {
             return Err(NotRemovable::Kept("it does not carry a nonce of ours".to_owned()));
         };
         match self.why_not(vmid, nonce).await? {
-            None => Ok(TeardownSubject { vmid, nonce, node: found.node, unpublish: None, targets: Default::default() }),
+            None => Ok(TeardownSubject {
+                vmid,
+                nonce,
+                node: found.node,
+                unpublish: None,
+                destroy_requested: false,
+                targets: Default::default(),
+            }),
             Some(why) => Err(NotRemovable::Kept(why)),
         }
     }

@@ -15,7 +15,7 @@ use crate::servers;
 
 use super::archive::archive;
 use super::debts;
-use super::remove;
+use super::remove::{self, Found, Remover};
 use super::run::{State, TeardownRun};
 use super::subject::TeardownSubject;
 
@@ -104,12 +104,23 @@ impl<'a> Step<TeardownRun<'a>, State> for DestroyContainer {
     }
 
     async fn run(&self, run: &TeardownRun<'a>, cx: &StepContext<'_>, state: &mut State) -> StepResult {
-        let Some(subject) = &state.subject else { return Ok(None) };
-        let deps = run.deps;
-        let failpoints = &run.cx.failpoints;
-        match remove::container(deps.hypervisor.as_ref(), &deps.timings, failpoints, cx, subject).await {
+        let Some(mut subject) = state.subject.clone() else { return Ok(None) };
+        let (hypervisor, timings) = (run.deps.hypervisor.as_ref(), &run.deps.timings);
+        let remover = Remover { hypervisor, timings, failpoints: &run.cx.failpoints };
+        let removed = match remover.find(cx, &subject).await {
+            Ok(found) => {
+                if matches!(found, Found::Ours(_)) {
+                    subject.destroy_requested = true;
+                    state.subject = Some(subject.clone());
+                    cx.checkpoint(state).await?;
+                }
+                remover.destroy(cx, &mut subject, found).await
+            }
+            Err(why) => Err(why),
+        };
+        match removed {
             Ok(()) => Ok(None),
-            Err(why) => run.record_debt(DebtKind::Container, subject, why).await,
+            Err(why) => run.record_debt(DebtKind::Container, &subject, why).await,
         }
     }
 }

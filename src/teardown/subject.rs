@@ -23,6 +23,9 @@ pub struct TeardownSubject {
     /// What it has at the edge, as it was stored when it was published.
     #[serde(default, rename = "withdrawal", skip_serializing_if = "Option::is_none")]
     pub unpublish: Option<UnpublishPlan>,
+    /// Whether its container may have been destroyed already: then something else under its VMID is a newcomer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub destroy_requested: bool,
     /// The targets that may have something of it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub targets: BTreeSet<Target>,
@@ -36,6 +39,7 @@ impl TeardownSubject {
             vmid: row.vmid,
             nonce: row.operation_id,
             node: NodeName::new(&row.node),
+            destroy_requested: false,
             unpublish: record.as_ref().map(UnpublishPlan::from),
             targets: record.map(|record| record.targets.into_keys().collect()).unwrap_or_default(),
         })

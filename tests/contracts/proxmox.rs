@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use zpack::adapters::proxmox::Proxmox;
 use zpack::kernel::{Classify, Clock, Failure, Secret};
-use zpack::ports::{Hypervisor, HypervisorError, NodeName, PowerState, Started, Task, TaskEnd, TaskState};
+use zpack::ports::{Hypervisor, HypervisorError, NodeName, PowerState, Started, Task, TaskEnd, TaskFailure, TaskState};
 use zpack::sim::proxmox::PveProfile;
 use zpack::sim::{SimConfig, World};
 
@@ -208,7 +208,7 @@ async fn a_task_ends_with_warnings_a_failure_or_an_unknown_result() {
     };
     assert_eq!(clone(5001, "WARNINGS: 2").await, TaskEnd::Warned(2));
     let lock = "clone failed: cfs-lock 'storage-x' error: got lock request timeout";
-    let expected = TaskEnd::Failed { failure: Failure::Transient, message: lock.to_owned() };
+    let expected = TaskEnd::Failed { cause: TaskFailure::Unavailable, message: lock.to_owned() };
     assert_eq!(clone(5002, lock).await, expected);
     assert!(rig.proxmox.vmid_is_free(vmid(5002)).await.unwrap());
     assert!(matches!(clone(5003, "unexpected status").await, TaskEnd::Unknown { .. }));

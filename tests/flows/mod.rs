@@ -3,6 +3,7 @@
 mod customer;
 mod debts;
 mod game_power;
+mod hypervisor;
 mod live;
 mod login_memory;
 mod metrics;

@@ -8,7 +8,9 @@ use super::loose::{field, filled, flag, scalar, small, text, whole};
 use super::refusal::Refusal;
 use crate::adapters::answer::Answer;
 use crate::kernel::VmId;
-use crate::ports::{ContainerConfig, ContainerSummary, HypervisorVersion, Interface, Node, NodeName, PowerState};
+use crate::ports::{
+    ContainerConfig, ContainerSummary, HypervisorVersion, Interface, Node, NodeName, PowerState, Whereabouts,
+};
 
 /// Why an answer is unreadable.
 pub(super) type Unreadable = String;
@@ -98,6 +100,16 @@ pub(super) fn containers(data: &Value) -> Result<Vec<ContainerSummary>, Unreadab
             })
         })
         .collect()
+}
+
+/// What has `vmid` among the guests. Like [`containers`], not answered from an unreadable list.
+pub(super) fn whereabouts(data: &Value, vmid: VmId) -> Result<Whereabouts, Unreadable> {
+    if let Some(container) = containers(data)?.into_iter().find(|container| container.vmid == vmid) {
+        return Ok(Whereabouts::Container(container.node));
+    }
+    let number = vmid.to_string();
+    let other = rows(data)?.iter().any(|row| text(row, "vmid").as_deref() == Some(number.as_str()));
+    Ok(if other { Whereabouts::OtherGuest } else { Whereabouts::Unlisted })
 }
 
 pub(super) fn power(row: &Value) -> PowerState {

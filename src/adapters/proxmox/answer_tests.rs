@@ -15,6 +15,19 @@ fn said(status: u16, reason: Option<&str>, body: &str) -> Refusal {
 }
 
 #[test]
+fn what_has_a_vmid_is_a_container_another_guest_or_not_listed() {
+    let list = json!([
+        { "type": "lxc", "vmid": "5000", "node": "pve1", "status": "running" },
+        { "type": "qemu", "vmid": 5001, "node": "pve2", "status": "running" },
+    ]);
+    let at = |number: i64| whereabouts(&list, VmId::new(number).unwrap());
+    assert_eq!(at(5000), Ok(Whereabouts::Container(NodeName::new("pve1"))));
+    assert_eq!(at(5001), Ok(Whereabouts::OtherGuest));
+    assert_eq!(at(5002), Ok(Whereabouts::Unlisted));
+    assert!(whereabouts(&json!(null), VmId::new(5000).unwrap()).is_err());
+}
+
+#[test]
 fn the_message_comes_from_the_body_or_the_status_line() {
     let new = said(500, Some("CT is locked (disk)"), r#"{"data":null,"message":"CT is locked (disk)\n"}"#);
     let old = said(500, Some("CT is locked (disk)"), r#"{"data":null}"#);

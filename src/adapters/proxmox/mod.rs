@@ -33,7 +33,7 @@ use self::upid::Upid;
 use crate::kernel::{Clock, VmId};
 use crate::ports::{
     CloneRequest, ContainerConfig, ContainerSettings, ContainerSummary, Hypervisor, HypervisorError, HypervisorVersion,
-    Interface, Node, NodeName, PowerState, Started, Task, TaskState,
+    Interface, Node, NodeName, PowerState, Started, Task, TaskState, Whereabouts,
 };
 
 /// The hypervisor cluster behind its API.
@@ -101,6 +101,10 @@ impl Hypervisor for Proxmox {
 
     async fn containers(&self) -> Result<Vec<ContainerSummary>, HypervisorError> {
         self.client.ask(request::containers(), answer::containers).await
+    }
+
+    async fn locate(&self, vmid: VmId) -> Result<Whereabouts, HypervisorError> {
+        self.client.ask(request::containers(), |data| answer::whereabouts(data, vmid)).await
     }
 
     async fn vmid_is_free(&self, vmid: VmId) -> Result<bool, HypervisorError> {

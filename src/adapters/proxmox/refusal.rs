@@ -2,8 +2,7 @@
 //! class of an error is in the text; it is matched by substring, because file and line of the source may follow.
 
 use super::label::{Access, RequestLabel};
-use crate::kernel::Failure;
-use crate::ports::{HypervisorError, TaskEnd};
+use crate::ports::{HypervisorError, TaskEnd, TaskFailure};
 
 /// An answer with an error status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +45,17 @@ const TRY_LATER: &[&str] = &[
 /// Sent while the permissions of the token cannot be checked.
 const NOT_CHECKED: &str = "RPCEnvironment init request failed";
 
+/// Texts of the cluster file system (pmxcfs), which was busy, restarting or without quorum when a file of it was read or written.
+/// A handler or a task fails with them before it has changed that file.
+const CLUSTER_FILES: &[&str] = &[
+    "/etc/pve/",
+    "(pmxcfs)",
+    "failed to remove config file",
+    "failed to move config file",
+    "Transport endpoint is not connected",
+    "Software caused connection abort",
+];
+
 const NO_ROOM: &[&str] = &[
     "not enough free space",
     "insufficient free space",
@@ -66,6 +76,8 @@ fn meaning(text: &str) -> Option<Meaning> {
         Some(Meaning::NoRoom)
     } else if text.contains("already exists") || text.contains("File exists") {
         Some(Meaning::Exists)
+    } else if CLUSTER_FILES.iter().any(has) {
+        Some(Meaning::TryLater)
     } else if text.contains("onfiguration file") && text.contains("does not exist") {
         Some(Meaning::Missing)
     } else {
@@ -78,6 +90,12 @@ fn lock(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("is locked (")?;
     let (lock, _) = rest.split_once(')')?;
     Some(lock.to_owned())
+}
+
+/// The tag that a token without Sys.Modify may not set, where the datacenter restricts tags.
+fn refused_tag(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("modifying tag '")?;
+    rest.split_once('\'').map(|(tag, _)| tag.to_owned())
 }
 
 /// Whether a start was refused because the container is running.
@@ -120,9 +138,13 @@ pub(super) fn classify(label: &RequestLabel, refusal: &Refusal) -> HypervisorErr
             HypervisorError::Invalid { operation: name, fields }
         }
         401 => HypervisorError::Unauthorized { operation: name, detail },
-        403 => {
-            HypervisorError::Forbidden { operation: name, detail: format!("{detail}{}", hint(label, &refusal.text)) }
-        }
+        403 => match refused_tag(&refusal.text) {
+            Some(tag) => HypervisorError::TagRefused { operation: name, tag },
+            None => HypervisorError::Forbidden {
+                operation: name,
+                detail: format!("{detail}{}", hint(label, &refusal.text)),
+            },
+        },
         // Old releases answer 501 in some cases that are a 500 now.
         500 | 501 => by_message(label, &refusal.text, detail),
         595 => HypervisorError::Unreachable { operation: name, detail },
@@ -203,15 +225,16 @@ pub(super) fn end_of_task(exit: Option<&str>) -> TaskEnd {
     } else if exit.starts_with("unexpected status") || exit.starts_with("unable to get last line") || exit.is_empty() {
         TaskEnd::Unknown { message }
     } else if exit.starts_with("interrupted by signal") || exit.starts_with("received interrupt") {
-        TaskEnd::Failed { failure: Failure::NeedsOperator, message }
+        TaskEnd::Failed { cause: TaskFailure::Cancelled, message }
     } else {
-        let failure = match meaning(exit) {
-            Some(Meaning::TryLater) => Failure::Transient,
-            Some(Meaning::Locked(_)) => Failure::Busy,
-            Some(Meaning::NoRoom) => Failure::NeedsOperator,
-            Some(Meaning::Exists | Meaning::Missing) | None => Failure::Permanent,
+        let cause = match meaning(exit) {
+            Some(Meaning::TryLater) => TaskFailure::Unavailable,
+            Some(Meaning::Locked(_)) => TaskFailure::Locked,
+            Some(Meaning::NoRoom) => TaskFailure::NoCapacity,
+            Some(Meaning::Missing) => TaskFailure::Missing,
+            Some(Meaning::Exists) | None => TaskFailure::Refused,
         };
-        TaskEnd::Failed { failure, message }
+        TaskEnd::Failed { cause, message }
     }
 }
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::kernel::{Classify, VmId};
+use crate::kernel::{Classify, Failure, VmId};
 
 const PERL: &str = " at /usr/share/perl5/PVE/AbstractConfig.pm line 123.";
 
@@ -28,6 +28,7 @@ fn kind(error: &HypervisorError) -> &'static str {
         HypervisorError::NotFound { .. } => "NotFound",
         HypervisorError::Unauthorized { .. } => "Unauthorized",
         HypervisorError::Forbidden { .. } => "Forbidden",
+        HypervisorError::TagRefused { .. } => "TagRefused",
         HypervisorError::Invalid { .. } => "Invalid",
         HypervisorError::NoCapacity { .. } => "NoCapacity",
         HypervisorError::Refused { .. } => "Refused",
@@ -153,6 +154,13 @@ fn already_done_depends_on_the_request() {
 }
 
 #[test]
+fn a_tag_that_may_not_be_set_is_named() {
+    let refused = refusal(403, "Permission check failed (/, Sys.Modify for modifying tag 'game')");
+    let error = classify(&clone(), &refused);
+    assert!(matches!(&error, HypervisorError::TagRefused { tag, .. } if tag == "game"), "{error}");
+}
+
+#[test]
 fn the_exit_status_says_how_a_task_ended() {
     assert_eq!(end_of_task(Some("OK")), TaskEnd::Succeeded);
     assert_eq!(end_of_task(Some("WARNINGS: 3")), TaskEnd::Warned(3));
@@ -163,6 +171,14 @@ fn the_exit_status_says_how_a_task_ended() {
     assert!(matches!(end_of_task(None), TaskEnd::Unknown { .. }));
     for (text, expected) in [
         ("clone failed: cfs-lock 'storage-x' error: got lock request timeout", Failure::Transient),
+        (
+            "clone failed: unable to open file '/etc/pve/nodes/pve1/lxc/5001.conf.tmp.4711' - Device or resource busy",
+            Failure::Transient,
+        ),
+        ("clone failed: failed to remove config file: Input/output error", Failure::Transient),
+        ("pve configuration filesystem (pmxcfs) not mounted", Failure::Transient),
+        ("Transport endpoint is not connected", Failure::Transient),
+        ("Configuration file 'nodes/pve1/lxc/5001.conf' does not exist", Failure::Permanent),
         ("clone failed: 'storage-x'-locked command timed out - aborting", Failure::Transient),
         ("can't lock file '/run/lock/lxc/pve-config-5001.lock' - got timeout", Failure::Transient),
         ("CT is locked (backup)", Failure::Busy),
@@ -174,8 +190,8 @@ fn the_exit_status_says_how_a_task_ended() {
         ("container did not stop", Failure::Permanent),
         ("job errors", Failure::Permanent),
     ] {
-        let TaskEnd::Failed { failure, message } = end_of_task(Some(text)) else { panic!("{text} is no failure") };
-        assert_eq!((failure, message.as_str()), (expected, text));
+        let TaskEnd::Failed { cause, message } = end_of_task(Some(text)) else { panic!("{text} is no failure") };
+        assert_eq!((cause.failure(), message.as_str()), (expected, text));
     }
 }
 

@@ -12,6 +12,7 @@ use crate::kernel::{Classify, Failure};
 use crate::ports::Interface;
 use crate::saga::{Effect, Step, StepContext, StepError, StepResult, UndoError};
 
+use super::super::moved::{is_moved, may_have_moved};
 use super::super::run::{Run, step_failure};
 use super::super::state::Provisioning;
 
@@ -28,18 +29,21 @@ impl Step<Run, Provisioning> for AwaitAddress {
     }
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
-        let (vmid, node) = state.decided_place()?;
         let mac = state.decided_mac()?;
         let timings = &run.deps.policy.timings;
         let mut deadline = Deadline::new(timings.address_poll, timings.address_timeout);
         loop {
+            let (vmid, node) = state.decided_place()?;
             match run.deps.hypervisor.interfaces(&node, vmid).await {
+                // It is off, or not on this node any more.
+                Ok(interfaces) if interfaces.is_empty() => drop(is_moved(run, cx, state).await?),
                 Ok(interfaces) => {
                     if let Some(address) = address_at(&interfaces, &mac) {
                         state.address = Some(address);
                         return Ok(Some(address.to_string()));
                     }
                 }
+                Err(error) if may_have_moved(&error) && is_moved(run, cx, state).await? => {}
                 Err(error) => match error.failure() {
                     Failure::Transient | Failure::Busy | Failure::Ambiguous => {
                         tracing::debug!(operation.id = %run.operation(), %error, "the interfaces could not be read");

@@ -6,6 +6,7 @@ use crate::kernel::{Classify, VmId};
 use crate::ports::{ContainerConfig, ContainerSettings, HypervisorError, NodeName};
 use crate::saga::{Effect, Step, StepContext, StepError, StepResult};
 
+use super::super::moved::{is_moved, may_have_moved};
 use super::super::run::{Run, step_failure};
 use super::super::state::Provisioning;
 
@@ -22,10 +23,10 @@ impl Step<Run, Provisioning> for ConfigureContainer {
     }
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
-        let (vmid, node) = state.decided_place()?;
-        let settings = run.blueprint.settings(state.decided_hostname()?);
+        let mut settings = run.blueprint.settings(state.decided_hostname()?);
         let mut deadline = run.deadline();
         loop {
+            let (vmid, node) = state.decided_place()?;
             let error = match write(run, &node, vmid, &settings).await {
                 Ok(Some(detail)) => return Ok(Some(detail)),
                 Ok(None) => {
@@ -34,6 +35,16 @@ impl Step<Run, Provisioning> for ConfigureContainer {
                 }
                 Err(error) => error,
             };
+            if let HypervisorError::TagRefused { tag, .. } = &error
+                && settings.tags.contains(tag)
+            {
+                tracing::warn!(operation.id = %run.operation(), tag, "the datacenter does not let our token set the tag {tag}");
+                settings.tags.retain(|other| other != tag);
+                continue;
+            }
+            if may_have_moved(&error) && is_moved(run, cx, state).await? && deadline.wait(cx).await? {
+                continue;
+            }
             if !deadline.wait_after(cx, error.failure()).await? {
                 return Err(step_failure(&error));
             }

@@ -4,9 +4,10 @@ use async_trait::async_trait;
 
 use crate::containers::is_retryable;
 use crate::kernel::{Classify, Failure};
-use crate::ports::{PowerState, Started, TaskEnd};
+use crate::ports::{PowerState, Started, TaskEnd, TaskFailure};
 use crate::saga::{Effect, Step, StepContext, StepError, StepResult};
 
+use super::super::moved::{is_moved, may_have_moved};
 use super::super::run::{Run, step_failure};
 use super::super::state::Provisioning;
 
@@ -23,16 +24,23 @@ impl Step<Run, Provisioning> for StartContainer {
     }
 
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
-        let (vmid, node) = state.decided_place()?;
         let hypervisor = &run.deps.hypervisor;
         let mut deadline = run.deadline();
         loop {
+            let (vmid, node) = state.decided_place()?;
+            let mut moved = false;
             let mut why = "the container is not running yet".to_owned();
             match hypervisor.start(&node, vmid).await {
                 Ok(Started::Task(task)) => {
                     run.hit("start_container.accepted").await;
                     match run.container(vmid).wait_for(cx, &task).await? {
-                        Some(TaskEnd::Failed { failure, message }) if !is_retryable(failure) => {
+                        Some(TaskEnd::Failed { cause: TaskFailure::Missing, message }) => {
+                            moved = is_moved(run, cx, state).await?;
+                            if !moved {
+                                return Err(StepError::failed("start_failed", message));
+                            }
+                        }
+                        Some(TaskEnd::Failed { cause, message }) if !is_retryable(cause.failure()) => {
                             return Err(StepError::failed("start_failed", message));
                         }
                         Some(TaskEnd::Failed { message, .. } | TaskEnd::Unknown { message }) => why = message,
@@ -40,6 +48,7 @@ impl Step<Run, Provisioning> for StartContainer {
                     }
                 }
                 Ok(Started::AlreadyThere) => {}
+                Err(error) if may_have_moved(&error) && is_moved(run, cx, state).await? => moved = true,
                 Err(error) => match error.failure() {
                     Failure::Transient | Failure::Busy | Failure::Ambiguous => why = error.to_string(),
                     Failure::Permanent | Failure::NeedsOperator => return Err(step_failure(&error)),
@@ -48,7 +57,12 @@ impl Step<Run, Provisioning> for StartContainer {
             match hypervisor.power(&node, vmid).await {
                 Ok(PowerState::Running) => return Ok(None),
                 Ok(PowerState::Stopped | PowerState::Unknown) => {}
-                Err(error) => why = error.to_string(),
+                Err(error) => {
+                    if !moved && may_have_moved(&error) {
+                        is_moved(run, cx, state).await?;
+                    }
+                    why = error.to_string();
+                }
             }
             if !deadline.wait(cx).await? {
                 return Err(StepError::failed("start_failed", why));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::parts::WorkerParts;
 use crate::jobs::{Queue, Registry, RegistryError};
-use crate::provision::{ProvisionDeps, ProvisionJob};
+use crate::provision::{ProvisionDeps, ProvisionJob, Setbacks};
 
 /// The jobs of the queue.
 pub fn jobs(parts: &WorkerParts) -> Result<Registry, RegistryError> {
@@ -15,5 +15,6 @@ pub fn jobs(parts: &WorkerParts) -> Result<Registry, RegistryError> {
         publisher: parts.publisher.clone(),
         clock: parts.clock.clone(),
         policy: parts.policy.clone(),
+        setbacks: Setbacks::default(),
     }))))
 }

@@ -160,6 +160,8 @@ impl Cluster {
                 self.note(now, "create", *vmid);
                 if *start { self.start(node, *vmid, network, now) } else { Ok(Vec::new()) }
             }
+            // Starting the unit of a container that runs changes nothing.
+            Job::Start { vmid } if self.on_node(node, *vmid)?.run.is_some() => Ok(Vec::new()),
             Job::Start { vmid } => self.start(node, *vmid, network, now),
             Job::Stop { vmid, .. } | Job::Shutdown { vmid, .. } => {
                 self.on_node(node, *vmid)?;
