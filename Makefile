@@ -45,6 +45,7 @@ RELEASED := $(foreach setting,opt-level=1 debug-assertions=false overflow-checks
 .PHONY: test
 test: ## Run every check and every test, exactly as CI does.
 	@packaging/install-packages.sh test
+	@packaging/install-python.sh
 	@$(STEP) --begin
 	@$(STEP) format cargo fmt --check
 	@$(STEP) lints cargo clippy --all-targets --locked -- -D warnings
@@ -103,8 +104,9 @@ bench-api: ## Measure the HTTP API beside the predecessor and write docs/benchma
 	cargo bench --locked --bench api
 
 .PHONY: packages
-packages: ## Install the distribution packages that `make dev` and `make test` need.
+packages: ## Install the packages that `make dev` and `make test` need.
 	@packaging/install-packages.sh test
+	@packaging/install-python.sh
 
 .PHONY: clean
 clean: ## Remove what was built; the state of `make dev` in .zpack/ stays.

@@ -20,6 +20,7 @@ struct Ready {
     sim: String,
     proxmox: String,
     proxmox_token: String,
+    proxmox_tls: Vec<NodeAddress>,
     artifacts: String,
     agent_port: u16,
     agent_token: String,
@@ -34,6 +35,13 @@ struct Ready {
     velocity: String,
     velocity_secret: String,
     velocity_game: SocketAddr,
+}
+
+/// A node of the simulated cluster over TLS.
+#[derive(Serialize)]
+struct NodeAddress {
+    url: String,
+    fingerprint: Option<String>,
 }
 
 /// Runs the simulated world until a signal arrives.
@@ -58,6 +66,7 @@ pub async fn run(source: &dyn Source, args: SimArgs, output: Output) -> anyhow::
         sim: world.control_url(),
         proxmox: world.proxmox_url(),
         proxmox_token: world.proxmox_token(),
+        proxmox_tls: over_tls(&world),
         artifacts: world.artifacts_url(),
         agent_port: world.agent_port(),
         agent_token: world.agent_token().to_owned(),
@@ -94,6 +103,7 @@ fn human(ready: &Ready) -> String {
         ("control", ready.sim.clone()),
         ("proxmox", ready.proxmox.clone()),
         ("proxmox token", ready.proxmox_token.clone()),
+        ("proxmox tls", ready.proxmox_tls.iter().map(|node| node.url.as_str()).collect::<Vec<_>>().join(" ")),
         ("artifacts", ready.artifacts.clone()),
         ("agents", format!("port {} of each container's address", ready.agent_port)),
         ("agent token", ready.agent_token.clone()),
@@ -111,6 +121,12 @@ fn human(ready: &Ready) -> String {
     ];
     let rows = rows.into_iter().map(|(what, value)| vec![what.to_owned(), value]);
     output::table(&["peer", "where"], rows, "")
+}
+
+fn over_tls(world: &World) -> Vec<NodeAddress> {
+    let fingerprint = |node: &str| world.proxmox().fingerprint(node).map(str::to_owned);
+    let nodes = world.proxmox_tls_urls().into_iter().zip(["pve1", "pve2"]);
+    nodes.map(|(url, node)| NodeAddress { url, fingerprint: fingerprint(node) }).collect()
 }
 
 fn shown(address: Option<SocketAddr>) -> String {

@@ -54,6 +54,15 @@ pub enum SimError {
         #[source]
         source: io::Error,
     },
+    /// A built-in certificate cannot be used.
+    #[error("the built-in certificate of the simulated {peer} cannot be used")]
+    Certificate {
+        /// The peer.
+        peer: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: io::Error,
+    },
     /// A file that is built into the program cannot be read.
     #[error("the built-in Proxmox schema is damaged")]
     Schema(#[source] serde_json::Error),

@@ -110,6 +110,7 @@ mod tests {
         SimRequest {
             peer: "proxmox",
             local: ([127, 0, 0, 1], 8006).into(),
+            endpoint: "",
             method: Method::GET,
             raw_path: format!("/{path}"),
             segments: vec![path.to_owned()],

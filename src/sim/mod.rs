@@ -37,5 +37,5 @@ pub use core::{Core, TimeScale};
 pub use error::SimError;
 pub use fault_layer::FaultLayer;
 pub use network::Network;
-pub use peer::{Boot, ContainerObserver, ControlError, ControlRequest, Peer};
+pub use peer::{Boot, ContainerObserver, ControlError, ControlRequest, FurtherListener, Peer};
 pub use world::{SimConfig, World};

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::dns::ZoneView;
-use super::wire::{Reply, ServerOptions, SimRequest};
+use super::wire::{Identity, Reply, ServerOptions, SimRequest};
 
 /// A simulated service. The world wraps [`Peer::handle`] with a `FaultLayer` (faults, journal).
 #[async_trait]
@@ -24,6 +24,11 @@ pub trait Peer: Send + Sync + 'static {
 
     /// The listener that the world opens for it; `None` when the peer opens its own.
     fn listener(&self) -> Option<ServerOptions>;
+
+    /// Further listeners that the world opens for it; their requests differ by [`SimRequest::endpoint`].
+    fn further_listeners(&self) -> Vec<FurtherListener> {
+        Vec::new()
+    }
 
     /// The prefix of its paths; the path of a fault may leave it out.
     fn base_path(&self) -> &'static str {
@@ -54,6 +59,17 @@ pub trait Peer: Send + Sync + 'static {
     async fn control(&self, request: ControlRequest) -> Result<Value, ControlError> {
         Err(request.no_route())
     }
+}
+
+/// A further listener of a peer.
+#[derive(Debug)]
+pub struct FurtherListener {
+    /// Its key among all listeners of the world.
+    pub key: &'static str,
+    /// How it treats its connections.
+    pub options: ServerOptions,
+    /// Its certificate when it speaks TLS.
+    pub identity: Option<Identity>,
 }
 
 /// A request on the control listener for one peer.

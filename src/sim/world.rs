@@ -23,7 +23,7 @@ use super::state_file::{SavedWorld, StateFile};
 use super::technitium::Technitium;
 use super::traefik::Traefik;
 use super::velocity::Velocity;
-use super::wire::{Handler, Server, ServerOptions};
+use super::wire::{Handler, Identity, Server, ServerOptions};
 use crate::kernel::Clock;
 
 /// Changes within this time are written together.
@@ -134,7 +134,12 @@ impl World {
             if let Some(options) = peer.listener() {
                 let layer = Arc::new(FaultLayer::new(core.clone(), peer.clone()));
                 let port = saved.ports.get(peer.key()).copied().unwrap_or(0);
-                servers.insert(peer.key(), listen(port, options, layer).await?);
+                servers.insert(peer.key(), listen(port, options, None, layer).await?);
+            }
+            for listener in peer.further_listeners() {
+                let layer = Arc::new(FaultLayer::new(core.clone(), peer.clone()));
+                let port = saved.ports.get(listener.key).copied().unwrap_or(0);
+                servers.insert(listener.key, listen(port, listener.options, listener.identity, layer).await?);
             }
         }
         let control_options = ServerOptions { max_body: 8 * 1024 * 1024, ..ServerOptions::new("control") };
@@ -183,6 +188,26 @@ impl World {
     pub fn proxmox_url(&self) -> String {
         let origin = self.peer_url(self.proxmox.key()).unwrap_or_default();
         format!("{origin}{}", self.proxmox.base_path())
+    }
+
+    /// The base of the API of each node, in the order of their names; any of them serves the whole cluster.
+    pub fn proxmox_urls(&self) -> Vec<String> {
+        let keys = std::iter::once(self.proxmox.key()).chain(self.proxmox.plain_endpoints());
+        keys.filter_map(|key| self.peer_url(key))
+            .map(|origin| format!("{origin}{}", self.proxmox.base_path()))
+            .collect()
+    }
+
+    /// The base of the API of each node over TLS, in the order of their names.
+    pub fn proxmox_tls_urls(&self) -> Vec<String> {
+        let address = |key| self.servers.get(key).map(Server::address);
+        let addresses = self.proxmox.tls_endpoints().filter_map(address);
+        addresses.map(|address| format!("https://{address}{}", self.proxmox.base_path())).collect()
+    }
+
+    /// The simulated Proxmox: the certificates of its nodes.
+    pub fn proxmox(&self) -> &Arc<Proxmox> {
+        &self.proxmox
     }
 
     /// The API token for it, as `user@realm!id=secret`.
@@ -282,14 +307,23 @@ impl World {
 }
 
 /// Listens on the port of the last run if it is still free: clients have the address in their settings.
-async fn listen(port: u16, options: ServerOptions, handler: Arc<dyn Handler>) -> Result<Server, SimError> {
+async fn listen(
+    port: u16,
+    options: ServerOptions,
+    identity: Option<Identity>,
+    handler: Arc<dyn Handler>,
+) -> Result<Server, SimError> {
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let bind = async |port| match &identity {
+        Some(identity) => Server::bind_tls(address(port), options, identity, handler.clone()).await,
+        None => Server::bind(address(port), options, handler.clone()).await,
+    };
     if port != 0
-        && let Ok(server) = Server::bind(address(port), options, handler.clone()).await
+        && let Ok(server) = bind(port).await
     {
         return Ok(server);
     }
-    let bound = Server::bind(address(0), options, handler).await;
+    let bound = bind(0).await;
     bound.map_err(|source| SimError::Bind { peer: options.peer, address: address(0), source })
 }
 

@@ -10,6 +10,7 @@ mod proxmox;
 pub mod proxmox_kit;
 mod proxmox_schema;
 mod proxmox_wire;
+mod proxmoxer;
 mod raw;
 mod reach;
 mod refused_token;

@@ -32,6 +32,8 @@ pub struct Call {
     pub path: String,
     /// The caller's token.
     pub token: Token,
+    /// The node whose listener it was sent to; empty for the first.
+    pub endpoint: &'static str,
     /// The parameters.
     pub params: Params,
 }
@@ -52,7 +54,11 @@ impl Proxmox {
     /// Answers one request.
     pub(super) async fn serve(self: Arc<Self>, request: SimRequest) -> Reply {
         let (profile, delay) = (self.profile(), self.core.scale.real(AUTH_DELAY));
-        reply(self.admit(request).await, profile, delay)
+        let condition = self.condition_at(request.endpoint);
+        match condition.answers_first(delay) {
+            Some(reply) => reply,
+            None => condition.passes_on(reply(self.admit(request).await, profile, delay)),
+        }
     }
 
     async fn admit(self: Arc<Self>, request: SimRequest) -> Result<Answer, Refusal> {
@@ -82,6 +88,7 @@ impl Proxmox {
         let node = matched.path_params.get("node");
         if let Some(node) = node {
             self.reach(node)?;
+            self.can_pass_on(request.endpoint, node)?;
         }
         let params = validate(&matched.spec.parameters.properties, &given).map_err(Refusal::Parameters)?;
         let call = Call {
@@ -89,8 +96,10 @@ impl Proxmox {
             template: matched.template.to_owned(),
             path: relative(&path).to_owned(),
             token,
+            endpoint: request.endpoint,
             params,
         };
+        self.check_quorum(&call)?;
         let worker = node.filter(|_| matched.spec.protected).and_then(|node| self.workers.get(node)).cloned();
         let me = self.clone();
         let work = self.core.tasks.spawn(async move {

@@ -88,6 +88,7 @@ impl Proxmox {
         let (_, path) = request.route();
         match (&request.method, path.as_slice()) {
             (&Method::POST, ["nodes", node]) => self.edit_node(node, request.parse()?).await,
+            (&Method::POST, ["endpoints", node]) => self.edit_condition(node, request.parse()?),
             (&Method::POST, ["profile"]) => {
                 let ProfileEdit { version } = request.parse()?;
                 *self.profile.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = version;

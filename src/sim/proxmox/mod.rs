@@ -8,8 +8,10 @@
 mod access;
 mod answer;
 mod api;
+mod condition;
 mod control;
 mod effects;
+mod endpoints;
 mod flock;
 mod format;
 mod model;
@@ -36,13 +38,15 @@ use uuid::Uuid;
 
 use super::core::Core;
 use super::error::SimError;
-use super::peer::{ControlError, ControlRequest, Peer};
+use super::peer::{ControlError, ControlRequest, FurtherListener, Peer};
 use super::wire::{Reply, ServerOptions, SimRequest};
 use access::Token;
+use condition::Endpoints;
 use flock::Flocks;
 use model::Cluster;
 use schema::Schema;
 
+pub use condition::Condition;
 pub use profile::PveProfile;
 
 /// The id of the control plane's token.
@@ -59,6 +63,7 @@ pub struct Proxmox {
     cluster: Mutex<Cluster>,
     flocks: Flocks,
     workers: BTreeMap<String, Arc<Semaphore>>,
+    endpoints: Endpoints,
     /// The running tasks; sending an exit status kills the worker of one.
     workers_alive: Mutex<HashMap<String, oneshot::Sender<&'static str>>>,
     /// Keeps the notifications of observers in order.
@@ -79,12 +84,14 @@ impl Proxmox {
         };
         let slots = |name: &String| (name.clone(), Arc::new(Semaphore::new(WORKERS_PER_NODE)));
         let schema = Schema::load()?;
+        let endpoints = Endpoints::new().map_err(|source| SimError::Certificate { peer: "proxmox", source })?;
         Ok(Arc::new_cyclic(|me| Self {
             me: me.clone(),
             schema,
             profile: Mutex::new(profile),
             flocks: Flocks::new(core.scale),
             workers: cluster.nodes.keys().map(slots).collect(),
+            endpoints,
             workers_alive: Mutex::default(),
             notices: tokio::sync::Mutex::default(),
             cluster: Mutex::new(cluster),
@@ -140,6 +147,10 @@ impl Peer for Proxmox {
         })
     }
 
+    fn further_listeners(&self) -> Vec<FurtherListener> {
+        self.listener().map(|ordinary| self.endpoints.further(ordinary)).unwrap_or_default()
+    }
+
     fn base_path(&self) -> &'static str {
         "/api2/json"
     }
@@ -156,7 +167,7 @@ impl Peer for Proxmox {
         json!({
             "profile": self.profile(),
             "qemu": cluster.qemu,
-            "nodes": cluster.nodes.iter().map(|(name, node)| json!({"node": name, "online": node.online})).collect::<Vec<_>>(),
+            "nodes": cluster.nodes.iter().map(|(name, node)| json!({"node": name, "online": node.online, "condition": self.endpoints.condition(name)})).collect::<Vec<_>>(),
             "containers": cluster.containers.values().map(view::ledger_row).collect::<Vec<_>>(),
             "tasks": cluster.tasks.iter().map(task::Task::row).collect::<Vec<_>>(),
             "ledger": cluster.ledger.entries().collect::<Vec<_>>(),

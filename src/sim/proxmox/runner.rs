@@ -145,6 +145,15 @@ impl Proxmox {
                 Err(error) => return Outcome::Failed(error.to_string()),
             }
         }
+        if let Err(error) = self.first_write(node, job) {
+            if let Job::Destroy { vmid, force: true } = job {
+                let now = self.core.clock.now();
+                for notice in self.change(|cluster| cluster.halt(*vmid, now)) {
+                    self.notify(notice).await;
+                }
+            }
+            return Outcome::Left(error);
+        }
         if !resumed && let Err(error) = self.change(|cluster| cluster.begin(node, job)) {
             return Outcome::Left(error);
         }
@@ -162,7 +171,11 @@ impl Proxmox {
         }
         let warnings = match fate {
             None => "OK".to_owned(),
-            Some(status) if status == "OK" || status.starts_with("WARNINGS: ") => status,
+            Some(status) if status == "OK" => status,
+            Some(status) if status.starts_with("WARNINGS: ") => {
+                self.change(|cluster| cluster.tasks.log(upid, "WARN: a planned warning of the simulator"));
+                status
+            }
             Some(status) if status == LOST => return Outcome::Left(status),
             Some(error) => return Outcome::Failed(error),
         };

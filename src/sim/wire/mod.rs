@@ -4,13 +4,17 @@
 //! that has started is finished even when the client disconnects, as real peers do.
 
 mod client;
+mod options;
 mod reply;
 mod request;
 mod server;
 mod tasks;
+mod tls;
 
 pub use client::exchange;
+pub use options::ServerOptions;
 pub use reply::{Delivery, Reply, ReplyBody, put};
 pub use request::{SimRequest, percent_decode};
-pub use server::{Handler, Server, ServerOptions};
+pub use server::{Handler, Server};
 pub use tasks::{Spawner, Tasks};
+pub use tls::Identity;

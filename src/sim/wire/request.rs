@@ -10,12 +10,16 @@ use hyper::header::HeaderMap;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request};
 
+use super::options::ServerOptions;
+
 /// A request with its body read, up to the listener's limit.
 pub struct SimRequest {
     /// The name of the peer it was sent to.
     pub peer: &'static str,
     /// The address it was sent to; the agents share a port and differ by it.
     pub local: SocketAddr,
+    /// Which of the peer's listeners it was sent to; empty for a peer with one.
+    pub endpoint: &'static str,
     /// The method.
     pub method: Method,
     /// The path as sent, without the query.
@@ -35,11 +39,10 @@ pub struct SimRequest {
 }
 
 impl SimRequest {
-    /// Reads the whole request, at most `max_body` bytes of its body.
+    /// Reads the whole request, as much of its body as the listener reads.
     pub(super) async fn read(
-        peer: &'static str,
+        options: ServerOptions,
         local: SocketAddr,
-        max_body: usize,
         mut request: Request<Incoming>,
     ) -> Result<Self, hyper::Error> {
         let upgrade = request.headers().contains_key(hyper::header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
@@ -48,7 +51,7 @@ impl SimRequest {
         let mut oversized = false;
         while let Some(frame) = incoming.frame().await {
             let Ok(data) = frame?.into_data() else { continue };
-            let room = max_body.saturating_sub(body.len());
+            let room = options.max_body.saturating_sub(body.len());
             body.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
             if data.len() > room {
                 oversized = true;
@@ -58,8 +61,9 @@ impl SimRequest {
         let raw_path = parts.uri.path().to_owned();
         let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
         Ok(Self {
-            peer,
+            peer: options.peer,
             local,
+            endpoint: options.endpoint,
             method: parts.method,
             segments: raw_path.split('/').filter(|segment| !segment.is_empty()).map(percent_decode).collect(),
             query: query.into_owned().collect(),

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,10 +17,13 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
+use super::options::ServerOptions;
 use super::reply::{Delivery, Reply};
 use super::request::SimRequest;
 use super::tasks::Tasks;
+use super::tls::Identity;
 
 /// The longest request head that is read.
 const MAX_HEAD: usize = 64 * 1024;
@@ -31,34 +33,6 @@ const MAX_HEAD: usize = 64 * 1024;
 pub trait Handler: Send + Sync + 'static {
     /// Executes the request and answers it. Runs to its end even when the client disconnects.
     async fn answer(&self, request: SimRequest) -> Reply;
-}
-
-/// How a listener treats its connections.
-#[derive(Clone, Copy, Debug)]
-pub struct ServerOptions {
-    /// The peer's name, for requests and the journal.
-    pub peer: &'static str,
-    /// The largest body that is read.
-    pub max_body: usize,
-    /// How long a connection may be idle, and how long a request head may take.
-    pub idle: Duration,
-    /// Requests after which the connection is closed.
-    pub requests_per_connection: usize,
-    /// Connections served at one time; further ones wait in the listener's backlog.
-    pub max_connections: usize,
-}
-
-impl ServerOptions {
-    /// Options for an ordinary HTTP server.
-    pub const fn new(peer: &'static str) -> Self {
-        Self {
-            peer,
-            max_body: 1024 * 1024,
-            idle: Duration::from_secs(60),
-            requests_per_connection: usize::MAX,
-            max_connections: 1024,
-        }
-    }
 }
 
 /// A running listener. Dropping it closes the listener and breaks its connections.
@@ -71,9 +45,28 @@ pub struct Server {
 impl Server {
     /// Listens on `address`; `handler` answers.
     pub async fn bind(address: SocketAddr, options: ServerOptions, handler: Arc<dyn Handler>) -> io::Result<Self> {
+        Self::bind_with(address, options, None, handler).await
+    }
+
+    /// Listens on `address` for TLS connections with the certificate of `identity`.
+    pub async fn bind_tls(
+        address: SocketAddr,
+        options: ServerOptions,
+        identity: &Identity,
+        handler: Arc<dyn Handler>,
+    ) -> io::Result<Self> {
+        Self::bind_with(address, options, Some(identity.acceptor()), handler).await
+    }
+
+    async fn bind_with(
+        address: SocketAddr,
+        options: ServerOptions,
+        tls: Option<TlsAcceptor>,
+        handler: Arc<dyn Handler>,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let site = Arc::new(Site { options, handler });
+        let site = Arc::new(Site { options, tls, handler });
         let tasks = Tasks::accepting(listener, options.max_connections, move |stream| serve(stream, site.clone()));
         Ok(Self { address, tasks })
     }
@@ -91,6 +84,7 @@ impl Server {
 
 struct Site {
     options: ServerOptions,
+    tls: Option<TlsAcceptor>,
     handler: Arc<dyn Handler>,
 }
 
@@ -98,13 +92,29 @@ async fn serve(stream: TcpStream, site: Arc<Site>) {
     let Ok(local) = stream.local_addr() else { return };
     let _ = stream.set_nodelay(true);
     let connection = Arc::new(Connection { local, reset: AtomicBool::new(false), served: AtomicUsize::new(0) });
-    let io = TokioIo::new(SimStream { stream, connection: connection.clone() });
+    let stream = SimStream { stream, connection: connection.clone() };
+    let idle = site.options.idle;
+    match site.tls.clone() {
+        None => serve_http(stream, site, connection).await,
+        // A client that does not speak TLS, or does not accept the certificate, is not served.
+        Some(acceptor) => {
+            if let Ok(Ok(stream)) = tokio::time::timeout(idle, acceptor.accept(stream)).await {
+                serve_http(stream, site, connection).await;
+            }
+        }
+    }
+}
+
+async fn serve_http<S>(stream: S, site: Arc<Site>, connection: Arc<Connection>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let idle = site.options.idle;
     let service = service_fn(move |request| exchange(request, site.clone(), connection.clone()));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(idle).max_headers(64).max_buf_size(MAX_HEAD);
     // An error here is a client that disconnected, or a planned fault.
-    let _ = builder.serve_connection(io, service).with_upgrades().await;
+    let _ = builder.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
 }
 
 struct Connection {
@@ -128,9 +138,7 @@ async fn exchange(
     connection: Arc<Connection>,
 ) -> Result<Response<UnsyncBoxBody<Bytes, io::Error>>, Unanswered> {
     let options = site.options;
-    let request = SimRequest::read(options.peer, connection.local, options.max_body, request)
-        .await
-        .map_err(Unanswered::Unread)?;
+    let request = SimRequest::read(options, connection.local, request).await.map_err(Unanswered::Unread)?;
     let oversized = request.oversized;
     let work = tokio::spawn(async move { site.handler.answer(request).await });
     let mut reply = work.await.unwrap_or_else(|_| Reply::text(500, "the simulated peer panicked").closing());

@@ -4,6 +4,7 @@ mod access;
 mod clone;
 mod cluster;
 mod config;
+mod endpoints;
 mod power;
 mod storage;
 mod tasks;

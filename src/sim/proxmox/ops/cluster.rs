@@ -1,8 +1,6 @@
 //! Reading the cluster and its nodes.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::super::Proxmox;
 use super::super::answer::{Answer, Refusal};
@@ -74,10 +72,11 @@ impl Proxmox {
     }
 
     /// Membership and quorum.
-    pub(super) fn cluster_status(&self) -> Answer {
+    pub(super) fn cluster_status(&self, call: &Call) -> Answer {
         let cluster = self.cluster();
         let mut rows = vec![json!({
-            "type": "cluster", "id": "cluster", "name": "sim", "nodes": cluster.nodes.len(), "quorate": 1, "version": 2,
+            "type": "cluster", "id": "cluster", "name": "sim", "nodes": cluster.nodes.len(), "quorate": u8::from(self.is_quorate(call)),
+            "version": 2,
         })];
         rows.extend(cluster.nodes.iter().enumerate().map(|(index, (name, node))| {
             json!({
@@ -86,22 +85,6 @@ impl Proxmox {
             })
         }));
         json!(rows).into()
-    }
-
-    /// The privileges of the caller, by path.
-    pub(super) fn permissions(&self, call: &Call) -> Answer {
-        let wanted = call.params.get("path");
-        let rights: Map<String, Value> = call
-            .token
-            .acl
-            .iter()
-            .filter(|entry| wanted.is_none_or(|path| path == entry.path))
-            .map(|entry| {
-                let privileges: BTreeMap<&str, u8> = entry.privileges.iter().map(|p| (p.as_str(), 1)).collect();
-                (entry.path.clone(), json!(privileges))
-            })
-            .collect();
-        Value::Object(rights).into()
     }
 
     /// The nodes; figures only with Sys.Audit.

@@ -7,6 +7,7 @@ mod config;
 mod create;
 mod destroy;
 mod ha;
+mod network;
 mod options;
 mod pools;
 mod power;
@@ -29,7 +30,7 @@ impl Proxmox {
             ("GET", "/version") => Ok(self.version()),
             ("GET", "/cluster/nextid") => self.next_id(&call),
             ("GET", "/cluster/resources") => Ok(self.resources(&call)),
-            ("GET", "/cluster/status") => Ok(self.cluster_status()),
+            ("GET", "/cluster/status") => Ok(self.cluster_status(&call)),
             ("GET", "/cluster/tasks") => Ok(self.cluster_tasks(&call)),
             ("GET", "/cluster/ha/resources") => Ok(self.ha_list()),
             ("GET", "/cluster/ha/resources/{sid}") => self.ha_resource(&call),
@@ -40,6 +41,7 @@ impl Proxmox {
             ("GET", "/nodes") => Ok(self.node_list(&call)),
             ("GET", "/status") => Ok(self.node_status(&call)),
             ("GET", "/time") => Ok(self.node_time()),
+            ("GET", "/network") => Ok(self.network_list(&call)),
             ("GET", "/storage") => Ok(self.storage_list(&call)),
             ("GET", "/storage/{storage}/status") => self.storage_status(&call),
             ("GET", "/storage/{storage}/content") => self.storage_content(&call),
