@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use sha2::{Digest, Sha256};
 use url::Url;
 
@@ -106,10 +106,11 @@ impl ServerCertVerifier for Pinned {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.accepted.contains(&Fingerprint::of(certificate)) {
+        let met = Fingerprint::of(certificate);
+        if self.accepted.contains(&met) {
             Ok(ServerCertVerified::assertion())
         } else {
-            Err(CertificateError::ApplicationVerificationFailure.into())
+            Err(rustls::Error::General(format!("the certificate is not a pinned one, its fingerprint is {met}")))
         }
     }
 
@@ -167,6 +168,7 @@ mod tests {
             )
         };
         assert!(verdict(b"ours").is_ok());
-        assert!(verdict(b"theirs").is_err());
+        let refused = verdict(b"theirs").unwrap_err().to_string();
+        assert!(refused.contains(&Fingerprint::of(b"theirs").to_string()), "{refused}");
     }
 }

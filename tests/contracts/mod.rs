@@ -7,6 +7,7 @@ mod catalog_cache;
 mod cloudflare;
 mod http;
 mod proxmox;
+mod proxmox_endpoints;
 pub mod proxmox_kit;
 mod proxmox_schema;
 mod proxmox_wire;

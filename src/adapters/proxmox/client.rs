@@ -2,7 +2,8 @@
 //! opens the envelope.
 //!
 //! Writes use new connections, so that none can use a kept connection that the hypervisor is just closing, which would
-//! leave open whether the write was executed. Only a failed connection makes the client try the next endpoint.
+//! leave open whether the write was executed. `failover` says after which answers the next endpoint is asked; an endpoint
+//! that answered well is asked first until it does not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +13,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::answer::{self, NoData, Unreadable};
+use super::failover::{Decision, Met, decide};
 use super::label::RequestLabel;
 use super::limits::Limits;
 use super::refusal::{Refusal, classify, described, lost, says_nothing_of_the_token};
@@ -29,6 +31,8 @@ const PEER: &str = "proxmox";
 /// The hypervisor closes idle connections after 5 s.
 const KEEP_IDLE: Duration = Duration::from_secs(3);
 const ROOT: &str = "/api2/json";
+/// The part of its deadline that a read waits for an endpoint while another is left to ask.
+const SHORTER: u32 = 3;
 const MAX_READ: usize = 8 << 20;
 const MAX_CHANGE: usize = 256 << 10;
 
@@ -137,14 +141,10 @@ impl Client {
         let unauthorized = |detail| HypervisorError::Unauthorized { operation: label.to_string(), detail };
         let mut attempt = self.token.admit(()).await.map_err(unauthorized)?;
         let opened = loop {
-            let answer = match self.exchange(&request, attempt.secret()).await {
-                Ok(answer) => answer,
-                Err(TransportError::Incomplete { status, reason, .. }) if status >= 400 => {
-                    Answer { status, reason, etag: None, retry_after: None, body: Vec::new() }
-                }
+            let opened = match self.exchange(&request, attempt.secret()).await {
+                Ok(opened) => opened,
                 Err(error) => return Err(unanswered(&label, error).into()),
             };
-            let opened = answer::open(&answer);
             match &opened {
                 Err(NoData::Refused(refusal)) if refusal.status == 401 => {
                     if attempt.refused(&described(refusal)).await {
@@ -163,30 +163,55 @@ impl Client {
         })
     }
 
-    async fn exchange(&self, request: &Request, token: &Secret) -> Result<Answer, TransportError> {
+    /// Asks the endpoints one after another, each at most once, until one gives an answer that counts.
+    async fn exchange(&self, request: &Request, token: &Secret) -> Exchange {
         let count = self.endpoints.len();
         let preferred = self.preferred.load(Ordering::Relaxed);
-        let mut last = TransportError::NotSent { detail: "no endpoint".to_owned() };
+        let mut unconnected: Vec<String> = Vec::new();
+        let mut best: Option<(u8, Exchange)> = None;
         for turn in 0..count {
             let index = preferred.wrapping_add(turn) % count;
             let Some(endpoint) = self.endpoints.get(index) else { continue };
-            match self.exchange_with(endpoint, request, token).await {
-                Err(TransportError::NotSent { detail }) => last = TransportError::NotSent { detail },
-                done => {
-                    self.preferred.store(index, Ordering::Relaxed);
-                    return done;
+            let result = self.exchange_with(endpoint, request, token, turn + 1 == count).await;
+            let met = Met::of(&result);
+            match decide(met, request.label.access()) {
+                Decision::Keep => {
+                    self.prefer(index);
+                    return result;
                 }
+                Decision::LookFirst => {
+                    self.prefer(index.wrapping_add(1) % count);
+                    return result;
+                }
+                Decision::AskAnother => {}
+            }
+            if let Err(TransportError::NotSent { detail }) = &result {
+                unconnected.push(if count == 1 { detail.clone() } else { format!("{}: {detail}", host(endpoint)) });
+            }
+            tracing::debug!(endpoint = host(endpoint), ?met, "no verdict of the cluster from {}", host(endpoint));
+            if best.as_ref().is_none_or(|(weight, _)| met.weight() >= *weight) {
+                best = Some((met.weight(), result));
             }
         }
-        Err(last)
+        match best {
+            Some((_, result)) if !matches!(result, Err(TransportError::NotSent { .. })) => result,
+            _ => Err(TransportError::NotSent { detail: unconnected.join("; ") }),
+        }
     }
 
-    async fn exchange_with(
-        &self,
-        endpoint: &Endpoint,
-        request: &Request,
-        token: &Secret,
-    ) -> Result<Answer, TransportError> {
+    /// The endpoint to ask first from now on.
+    fn prefer(&self, index: usize) {
+        let before = self.preferred.swap(index, Ordering::Relaxed);
+        if let (Some(old), Some(new)) = (self.endpoints.get(before), self.endpoints.get(index))
+            && before != index
+        {
+            let (old, new) = (host(old), host(new));
+            tracing::warn!(endpoint = new, "the hypervisor is asked at {new}, because {old} did not answer for it");
+        }
+    }
+
+    /// One exchange with one endpoint. A read waits shorter for it while there is another to ask.
+    async fn exchange_with(&self, endpoint: &Endpoint, request: &Request, token: &Secret, is_last: bool) -> Exchange {
         let mut url = address(&endpoint.base, &request.path);
         let in_query = matches!(request.method, Method::Get | Method::Delete);
         if in_query && !request.parameters.is_empty() {
@@ -195,10 +220,9 @@ impl Client {
         let is_near = request.node.is_none() || request.node == endpoint.node;
         let (client, deadline, max_body) = if request.changes() {
             (&self.changes, self.deadlines.change, MAX_CHANGE)
-        } else if is_near {
-            (&self.reads, self.deadlines.read, MAX_READ)
         } else {
-            (&self.reads, self.deadlines.remote_read, MAX_READ)
+            let whole = if is_near { self.deadlines.read } else { self.deadlines.remote_read };
+            (&self.reads, if is_last { whole } else { whole / SHORTER }, MAX_READ)
         };
         let name = request.label.to_string();
         let mut call = Call::new(&name, request.method, url)
@@ -208,8 +232,25 @@ impl Client {
         if !in_query {
             call = call.form(request.parameters.clone());
         }
-        client.send(call).await
+        match client.send(call).await {
+            Ok(answer) => Ok(answer::open(&answer)),
+            Err(TransportError::Incomplete { status, reason, .. }) if status >= 400 => {
+                let answer = Answer { status, reason, etag: None, retry_after: None, body: Vec::new() };
+                Ok(answer::open(&answer))
+            }
+            Err(error) => Err(error),
+        }
     }
+}
+
+/// What came of a request at one endpoint.
+type Exchange = Result<Result<Value, NoData>, TransportError>;
+
+/// Host and port of an endpoint.
+fn host(endpoint: &Endpoint) -> String {
+    let base = &endpoint.base;
+    let port = base.port_or_known_default().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}{port}", base.host_str().unwrap_or_default())
 }
 
 fn authorization(token: &Secret) -> Secret {

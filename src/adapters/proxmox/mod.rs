@@ -1,12 +1,13 @@
 //! The hypervisor over the Proxmox VE 8 and 9 API (docs/contracts/proxmox.md).
 //!
-//! `request` builds requests, `client` sends them, `answer`, `task` and `refusal` parse what comes back; all but
+//! `request` builds requests, `client` sends them to the endpoint that `failover` chooses, `answer`, `task` and `refusal` parse what comes back; all but
 //! `client` are pure. No write is repeated here: a lost answer is [`HypervisorError::OutcomeUnknown`], and the caller
 //! reads the state before it sends the write again. Elsewhere: which VMID an operation may use, and whether an existing
 //! container is ours (`containers`).
 
 mod answer;
 mod client;
+mod failover;
 mod label;
 mod limits;
 mod loose;

@@ -36,11 +36,11 @@ const TRY_LATER: &[&str] = &[
     "-locked command timed out",
     "got no worker upid",
     "unable to fork worker",
-    "no quorum",
-    NOT_CHECKED,
-    "unable to load access control list",
-    "ipcc_send_rec",
 ];
+
+/// Sent by a node whose cluster file system does not answer.
+const CLUSTER_FILES_DOWN: &[&str] =
+    &[NOT_CHECKED, "Unable to load access control list", "unable to load access control list", "ipcc_send_rec"];
 
 /// Sent while the permissions of the token cannot be checked.
 const NOT_CHECKED: &str = "RPCEnvironment init request failed";
@@ -70,7 +70,7 @@ fn meaning(text: &str) -> Option<Meaning> {
     let has = |needle: &&str| text.contains(*needle);
     if let Some(lock) = lock(text) {
         Some(Meaning::Locked(lock))
-    } else if TRY_LATER.iter().any(has) {
+    } else if TRY_LATER.iter().any(has) || lacks_quorum(text) || lacks_cluster_files(text) {
         Some(Meaning::TryLater)
     } else if NO_ROOM.iter().any(has) {
         Some(Meaning::NoRoom)
@@ -83,6 +83,27 @@ fn meaning(text: &str) -> Option<Meaning> {
     } else {
         None
     }
+}
+
+/// The cluster file system is read-only without quorum; only some methods check that before they write.
+fn lacks_quorum(text: &str) -> bool {
+    text.contains("no quorum") || (text.contains("'/etc/pve/") && text.contains("Permission denied"))
+}
+
+fn lacks_cluster_files(text: &str) -> bool {
+    let gone = ["Transport endpoint is not connected", "Input/output error", "Device or resource busy"];
+    CLUSTER_FILES_DOWN.iter().any(|needle| text.contains(needle))
+        || (text.contains("'/etc/pve/") && gone.iter().any(|needle| text.contains(needle)))
+}
+
+/// Whether a node refused a write because it has no quorum.
+pub(super) fn is_no_quorum(refusal: &Refusal) -> bool {
+    lacks_quorum(&refusal.text)
+}
+
+/// Whether the cluster file system of a node does not answer.
+pub(super) fn is_cluster_files_down(refusal: &Refusal) -> bool {
+    lacks_cluster_files(&refusal.text)
 }
 
 /// The X of `CT is locked (X)`.

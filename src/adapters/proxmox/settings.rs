@@ -12,7 +12,8 @@ use crate::ports::NodeName;
 /// Settings of the hypervisor client.
 #[derive(Clone, Debug)]
 pub struct ProxmoxSettings {
-    /// The endpoints of the cluster, tried in this order until one accepts the connection. At least one.
+    /// The endpoints of the cluster, asked in this order until one gives an answer that counts. At least
+    /// one.
     pub endpoints: Vec<Endpoint>,
     /// The API token, `USER@REALM!TOKENID=SECRET`; if it is in a file, the file is read again when the token is
     /// refused.
