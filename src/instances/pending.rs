@@ -8,7 +8,6 @@ use super::view::Category;
 use crate::db::entities::operation::OperationState;
 use crate::kernel::{OperationId, Timestamp, text_enum};
 use crate::operations::{Creation, status_url};
-use crate::web::sentence;
 
 /// The kind of the operations that create servers.
 pub const CREATE_KIND: &str = "provision";
@@ -74,10 +73,8 @@ impl PendingServer {
         let Creation { id, state, request, phase, percent, error, created_at } = creation;
         let status = status(state)?;
         let (category, runtime, flavor, version) = asked(request)?;
-        let error = (status == PendingStatus::Failed).then(|| match error.as_deref().map(sentence) {
-            Some(text) if !text.is_empty() => text,
-            _ => "The server could not be created.".to_owned(),
-        });
+        let error =
+            (status == PendingStatus::Failed).then(|| error.unwrap_or("The server could not be created.").to_owned());
         let status_url = status_url(id);
         Some(Self {
             operation_id: id,

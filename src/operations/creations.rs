@@ -10,6 +10,7 @@ use sea_orm::{
 };
 use serde_json::Value;
 
+use super::sentence::customer_sentence;
 use super::view::progress;
 use crate::db::entities::operation::{self, OperationState};
 use crate::db::entities::operation_step::{self, StepStatus};
@@ -35,8 +36,8 @@ pub struct Creation {
     pub phase: Option<String>,
     /// Steps done in percent.
     pub percent: u8,
-    /// Why it failed.
-    pub error: Option<String>,
+    /// Why it failed, as a sentence for the customer.
+    pub error: Option<&'static str>,
     /// When it was accepted.
     pub created_at: Timestamp,
 }
@@ -56,7 +57,7 @@ pub async fn creations(
         operation::Column::State,
         operation::Column::Request,
         operation::Column::Phase,
-        operation::Column::ErrorMessage,
+        operation::Column::ErrorCode,
         operation::Column::StepCount,
     ];
     let select = || {
@@ -96,6 +97,7 @@ fn both(select: impl Fn() -> Select<operation::Entity>, owner: UserId, kind: &st
 fn creation((id, state, request, phase, error, of, done, created_at): Row) -> Creation {
     let request = request.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let percent = progress(state, usize::try_from(done).unwrap_or(0), of).percent;
+    let error = error.as_deref().map(customer_sentence);
     Creation { id, state, request, phase, percent, error, created_at }
 }
 

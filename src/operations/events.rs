@@ -67,3 +67,16 @@ pub async fn after(db: &impl ConnectionTrait, id: OperationId, seq: i32) -> Resu
         .all(db)
         .await
 }
+
+/// The data of an event without its detail, which is for operators.
+pub fn without_detail(data: &str) -> String {
+    match serde_json::from_str(data) {
+        Ok(Value::Object(mut fields)) => {
+            if let Some(detail) = fields.get_mut("detail") {
+                *detail = Value::Null;
+            }
+            Value::Object(fields).to_string()
+        }
+        Ok(_) | Err(_) => "{}".to_owned(),
+    }
+}

@@ -12,13 +12,13 @@ use utoipa::ToSchema;
 
 use super::cancel::cancel;
 use super::creations::{self, Dismissal};
-use super::events::EventKind;
+use super::events::{self, EventKind};
 use super::feeds::{Feeds, Progress};
 use super::idempotency::FirstAnswer;
 use super::policy::{CancelOutcome, CancelRefusal};
 use super::requester::Requester;
 use super::store::{self, Viewer};
-use super::view::OperationView;
+use super::view::{OperationView, reads_details, shown_reason};
 use crate::accounts::{Customer, Sessions};
 use crate::audit;
 use crate::db::entities::operation::{self, Actor};
@@ -178,7 +178,8 @@ pub async fn follow(
         return Ok(sse::head().finish());
     }
     let session = api.sessions.begin(&account);
-    let events = progress(api.feeds.follow(id), i32::try_from(after).unwrap_or(i32::MAX));
+    let viewer = Viewer::from(&account).actor();
+    let events = progress(api.feeds.follow(id), i32::try_from(after).unwrap_or(i32::MAX), viewer);
     let events = events.take_until(session.ended().cancelled_owned()).map(move |event| {
         let _used_while_streaming = &session;
         event
@@ -191,9 +192,9 @@ enum Follow {
     Over,
 }
 
-/// The events of `feed` after the one numbered `after`, and how the operation ended.
-fn progress(feed: watch::Receiver<Progress>, after: i32) -> impl Stream<Item = Event> {
-    stream::unfold(Follow::After(after, feed), async |follow| {
+/// The events of `feed` after the one numbered `after`, and how the operation ended, for `viewer`.
+fn progress(feed: watch::Receiver<Progress>, after: i32, viewer: Actor) -> impl Stream<Item = Event> {
+    stream::unfold(Follow::After(after, feed), move |follow| async move {
         let Follow::After(mut after, mut feed) = follow else { return None };
         loop {
             let (news, end) = {
@@ -203,11 +204,12 @@ fn progress(feed: watch::Receiver<Progress>, after: i32) -> impl Stream<Item = E
             };
             if let Some(last) = news.last() {
                 after = last.seq;
-                let news: Vec<Event> = news.iter().map(|row| event(row)).collect();
+                let news: Vec<Event> = news.iter().map(|row| event(row, viewer)).collect();
                 return Some((stream::iter(news), Follow::After(after, feed)));
             }
             if let Some(row) = end {
-                let data = serde_json::json!({ "status": row.state, "error": row.error_message }).to_string();
+                let reason = row.error_code.map(|code| shown_reason(viewer, &code, row.error_message));
+                let data = serde_json::json!({ "status": row.state, "error": reason }).to_string();
                 let end = Event { id: None, name: "ended", data };
                 return Some((stream::iter(vec![end]), Follow::Over));
             }
@@ -219,7 +221,8 @@ fn progress(feed: watch::Receiver<Progress>, after: i32) -> impl Stream<Item = E
     .flatten()
 }
 
-fn event(row: &operation_event::Model) -> Event {
+fn event(row: &operation_event::Model, viewer: Actor) -> Event {
     let name = EventKind::from_str(&row.kind).map_or("progress", EventKind::as_str);
-    Event { id: Some(i64::from(row.seq)), name, data: row.data.clone() }
+    let data = if reads_details(viewer) { row.data.clone() } else { events::without_detail(&row.data) };
+    Event { id: Some(i64::from(row.seq)), name, data }
 }

@@ -26,6 +26,7 @@ mod owner;
 mod policy;
 mod requester;
 mod resource_lock;
+mod sentence;
 mod store;
 mod view;
 

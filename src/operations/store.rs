@@ -21,7 +21,9 @@ pub struct Head {
     pub state: OperationState,
     /// The number of its last event.
     pub event_seq: i32,
-    /// Why it failed.
+    /// The code of its failure.
+    pub error_code: Option<String>,
+    /// Why it failed, for operators.
     pub error_message: Option<String>,
 }
 
@@ -31,10 +33,14 @@ pub async fn heads(
     ids: impl Iterator<Item = OperationId>,
 ) -> Result<BTreeMap<OperationId, Head>, DbErr> {
     let query = operation::Entity::find().select_only().column(operation::Column::Id).column(operation::Column::State);
-    let query = query.column(operation::Column::EventSeq).column(operation::Column::ErrorMessage);
+    let query = query
+        .column(operation::Column::EventSeq)
+        .column(operation::Column::ErrorCode)
+        .column(operation::Column::ErrorMessage);
     let query = query.filter(operation::Column::State.is_in(OperationState::ALL.iter().copied()));
     let rows = query.filter(operation::Column::Id.is_in(ids)).into_tuple().all(db).await?;
-    let head = |(id, state, event_seq, error_message)| (id, Head { state, event_seq, error_message });
+    let head =
+        |(id, state, event_seq, error_code, error_message)| (id, Head { state, event_seq, error_code, error_message });
     Ok(rows.into_iter().map(head).collect())
 }
 

@@ -10,6 +10,7 @@ use crate::db::entities::operation_step::{self, StepStatus};
 use crate::kernel::{OperationId, Timestamp};
 
 use super::policy::{CancelFacts, CancelOutcome, may_cancel};
+use super::sentence::{customer_sentence, debt_sentence};
 
 /// An operation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -84,7 +85,7 @@ pub struct StepView {
     /// When it ended.
     #[schema(value_type = Option<String>)]
     pub finished_at: Option<Timestamp>,
-    /// What happened.
+    /// What happened; for operators only, because it names nodes and quotes peers.
     pub detail: Option<String>,
 }
 
@@ -93,7 +94,7 @@ pub struct StepView {
 pub struct OperationFailure {
     /// A code, snake_case.
     pub code: String,
-    /// The reason.
+    /// The reason: a sentence for customers, the whole message for operators.
     pub message: String,
     /// The step that failed.
     pub phase: Option<String>,
@@ -171,14 +172,17 @@ impl OperationView {
             status: row.state,
             phase: row.phase,
             progress: progress(row.state, done, row.step_count),
-            steps: steps.into_iter().map(StepView::from).collect(),
+            steps: steps.into_iter().map(|step| StepView::new(step, viewer)).collect(),
             server_id: row.vmid.map(|vmid| vmid.to_string()),
             error: row.error_code.map(|code| OperationFailure {
+                message: shown_reason(viewer, &code, row.error_message),
                 code,
-                message: row.error_message.unwrap_or_default(),
                 phase: row.error_phase,
             }),
-            cleanup: CleanupView { state: row.cleanup, items: debts.into_iter().map(CleanupItem::from).collect() },
+            cleanup: CleanupView {
+                state: row.cleanup,
+                items: debts.into_iter().map(|debt| CleanupItem::new(debt, viewer)).collect(),
+            },
             cancellable,
             heartbeat_at: row.heartbeat_at,
             created_at: row.created_at,
@@ -187,6 +191,19 @@ impl OperationView {
             request,
         }
     }
+}
+
+/// Whether `viewer` may read what peers answered and where things are.
+pub const fn reads_details(viewer: Actor) -> bool {
+    match viewer {
+        Actor::Operator => true,
+        Actor::Customer | Actor::Internal | Actor::Billing | Actor::System => false,
+    }
+}
+
+/// Why an operation failed with `code`, for `viewer`.
+pub fn shown_reason(viewer: Actor, code: &str, message: Option<String>) -> String {
+    if reads_details(viewer) { message.unwrap_or_default() } else { customer_sentence(code).to_owned() }
 }
 
 /// The request as its owner may see it. Provisions of releases that did not store it have it in their payload.
@@ -209,25 +226,21 @@ pub(super) fn progress(state: OperationState, done: usize, of: i32) -> Progress 
     Progress { step, of, percent }
 }
 
-impl From<operation_step::Model> for StepView {
-    fn from(row: operation_step::Model) -> Self {
+impl StepView {
+    fn new(row: operation_step::Model, viewer: Actor) -> Self {
         Self {
             name: row.name,
             status: row.status,
             started_at: row.started_at,
             finished_at: row.finished_at,
-            detail: row.detail,
+            detail: row.detail.filter(|_| reads_details(viewer)),
         }
     }
 }
 
-impl From<debt::Model> for CleanupItem {
-    fn from(row: debt::Model) -> Self {
-        Self {
-            kind: row.kind.to_string(),
-            server_id: row.vmid.map(|vmid| vmid.to_string()),
-            state: row.state,
-            detail: row.detail,
-        }
+impl CleanupItem {
+    fn new(row: debt::Model, viewer: Actor) -> Self {
+        let detail = if reads_details(viewer) { row.detail } else { debt_sentence(row.kind).to_owned() };
+        Self { kind: row.kind.to_string(), server_id: row.vmid.map(|vmid| vmid.to_string()), state: row.state, detail }
     }
 }

@@ -1,6 +1,7 @@
 //! The product from request to effect, and whole processes: the real binary, started, stopped and killed.
 
 mod customer;
+mod customer_words;
 mod debts;
 mod game_power;
 mod hypervisor;
