@@ -133,6 +133,17 @@ impl Container<'_> {
             }
         }
     }
+
+    /// What a task that ended with `count` warnings warned of, for the journal of the operation; also a line of the log.
+    pub async fn warnings(&self, task: &Task, count: u32) -> String {
+        let lines = match self.hypervisor.task_warnings(task).await {
+            Ok(lines) => lines.join("; "),
+            Err(error) => format!("its log could not be read: {error}"),
+        };
+        let vmid = self.vmid;
+        tracing::warn!(%vmid, task = task.0, count, "a task for {vmid} ended with warnings: {lines}");
+        format!("warnings of the hypervisor ({count}): {lines}")
+    }
 }
 
 /// Whose a container is, as far as its configuration says.

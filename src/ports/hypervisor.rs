@@ -425,6 +425,9 @@ pub trait Hypervisor: Send + Sync {
     /// as running at first, because the record appears shortly after the task was accepted.
     async fn task(&self, task: &Task) -> Result<TaskState, HypervisorError>;
 
+    /// The warnings in the log of a task, at most ten.
+    async fn task_warnings(&self, task: &Task) -> Result<Vec<String>, HypervisorError>;
+
     /// The recorded state of the task with the id `name`; `None` when there is no record. A text that is not a task id
     /// is not looked up.
     async fn recorded_task(&self, name: &str) -> Result<Option<TaskState>, HypervisorError>;

@@ -8,6 +8,7 @@ mod catalog;
 mod dns_zone;
 mod game_proxy;
 mod hypervisor;
+mod preflight;
 mod router_polls;
 mod status_ping;
 
@@ -21,5 +22,6 @@ pub use hypervisor::{
     CloneRequest, ContainerConfig, ContainerSettings, ContainerSummary, Hypervisor, HypervisorError, HypervisorVersion,
     Interface, Node, NodeName, PowerState, Started, Task, TaskEnd, TaskFailure, TaskState, Whereabouts,
 };
+pub use preflight::{Missing, MissingKind, OrderNeeds, Preflight};
 pub use router_polls::{POLL_TRUST, RouterPoll, RouterPolls, RouterPollsError};
 pub use status_ping::{Ping, PingReport, PingTarget, StatusPing};

@@ -35,6 +35,9 @@ pub struct Provisioning {
     pub clone_requested: bool,
     /// The task of that clone, once the hypervisor has returned it.
     pub task: Option<Task>,
+    /// What the task of the clone warned of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warnings: Option<String>,
     /// The address of its agent.
     pub address: Option<IpAddr>,
     /// The password of the game's first administrator, until it is sent to the agent.

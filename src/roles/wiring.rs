@@ -14,8 +14,8 @@ use crate::adapters::technitium::{Technitium, TechnitiumSettings};
 use crate::adapters::tls::TlsVerify;
 use crate::adapters::velocity::{BridgeProof, Velocity, VelocitySettings};
 use crate::config::{
-    AgentConfig, CatalogConfig, DatabaseConfig, DatabaseKind, DnsConfig, LeaseConfig, ProxmoxConfig, RedisConfig,
-    RedisTarget, TlsTrust, VelocityConfig, ZoneConfig,
+    AgentConfig, CatalogConfig, DatabaseConfig, DatabaseKind, DnsConfig, LeaseConfig, ProvisionConfig, ProxmoxConfig,
+    RedisConfig, RedisTarget, TlsTrust, VelocityConfig, ZoneConfig,
 };
 use crate::db::{self, Division, Reads, RedisLocation, RedisPool};
 use crate::edge::EdgePolicy;
@@ -23,7 +23,9 @@ use crate::jobs::Lists;
 use crate::kernel::Clock;
 use crate::lease::LeaseSettings;
 use crate::observe::router_polls::StoredPolls;
-use crate::ports::{BridgeSecret, CatalogSource, DnsZone, GameProxy, Hypervisor, RouterPolls};
+use crate::ports::{
+    BridgeSecret, CatalogSource, DnsZone, GameProxy, Hypervisor, NodeName, OrderNeeds, Preflight, RouterPolls,
+};
 use crate::publishing::{Peers, Publisher, Targets};
 
 /// The connection pool of the process, on a database whose schema is up to date.
@@ -70,6 +72,26 @@ pub fn redis(config: &RedisConfig) -> anyhow::Result<Lists> {
 
 /// The Proxmox cluster.
 pub fn hypervisor(config: &ProxmoxConfig, clock: &Clock) -> anyhow::Result<Arc<dyn Hypervisor>> {
+    Ok(Arc::new(proxmox(config, clock)?))
+}
+
+/// Looks at what orders need of the Proxmox cluster.
+pub fn preflight(config: &ProxmoxConfig, clock: &Clock) -> anyhow::Result<Arc<dyn Preflight>> {
+    Ok(Arc::new(proxmox(config, clock)?))
+}
+
+/// What orders need of the Proxmox cluster with these settings.
+pub fn order_needs(proxmox: &ProxmoxConfig, provision: &ProvisionConfig) -> OrderNeeds {
+    OrderNeeds {
+        templates: proxmox.templates.clone(),
+        vmids: [provision.game_vmids, provision.dev_vmids].map(|range| range.first).to_vec(),
+        only_node: proxmox.node.as_deref().map(NodeName::new),
+        pool: proxmox.pool.clone(),
+        bridges: vec![provision.game_bridge.clone(), provision.dev_bridge.clone()],
+    }
+}
+
+fn proxmox(config: &ProxmoxConfig, clock: &Clock) -> anyhow::Result<Proxmox> {
     let tls = match &config.tls {
         TlsTrust::PublicAuthorities => TlsVerify::SystemRoots,
         TlsTrust::Authority(path) => {
@@ -103,7 +125,7 @@ pub fn hypervisor(config: &ProxmoxConfig, clock: &Clock) -> anyhow::Result<Arc<d
         },
         reach: config.reach,
     };
-    Ok(Arc::new(Proxmox::new(&settings, clock.clone()).context("cannot create the Proxmox client (PROXMOX_HOST)")?))
+    Proxmox::new(&settings, clock.clone()).context("cannot create the Proxmox client (PROXMOX_HOST)")
 }
 
 /// The client of all agents.

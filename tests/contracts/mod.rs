@@ -9,6 +9,7 @@ mod http;
 mod proxmox;
 mod proxmox_endpoints;
 pub mod proxmox_kit;
+mod proxmox_preflight;
 mod proxmox_schema;
 mod proxmox_wire;
 mod proxmoxer;

@@ -109,6 +109,8 @@ fn doctor_names_the_peer_that_is_down() {
         ("technitium", "TECHNITIUM_API_TOKEN", "not-the-token".to_owned()),
         ("database", "DATABASE_URL", format!("postgres://zpack:pw@{closed}/zpack")),
         ("templates", "AGENT_TEMPLATE_VMID", "9000,7777".to_owned()),
+        ("orders", "PROXMOX_POOL", "nope".to_owned()),
+        ("orders", "GAME_BRIDGE", "vmbr9".to_owned()),
     ] {
         let doctor = dev.joined(&["--json", "doctor"]).env(setting, address).output().unwrap();
         let report = json(&doctor);

@@ -192,7 +192,7 @@ pub(super) fn any_running(data: &Value) -> Result<bool, Unreadable> {
     Ok(rows(data)?.iter().any(running))
 }
 
-fn rows(data: &Value) -> Result<&[Value], Unreadable> {
+pub(super) fn rows(data: &Value) -> Result<&[Value], Unreadable> {
     match data {
         Value::Array(rows) => Ok(rows),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {

@@ -117,6 +117,11 @@ impl Client {
         })
     }
 
+    /// The id of the token, `user@realm!id`, without its secret.
+    pub(super) fn token_id(&self) -> String {
+        self.token.current().expose().split('=').next().unwrap_or_default().to_owned()
+    }
+
     /// Sends `request` and parses its answer with `read`.
     pub(super) async fn ask<T>(
         &self,

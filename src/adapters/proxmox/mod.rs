@@ -11,8 +11,10 @@ mod failover;
 mod label;
 mod limits;
 mod loose;
+mod preflight;
 mod refusal;
 mod request;
+mod rights;
 mod settings;
 mod task;
 mod upid;
@@ -173,6 +175,13 @@ impl Hypervisor for Proxmox {
             unreadable(&RequestLabel::read("read the state of a task"), error.to_string())
         })?;
         Ok(self.recorded(&upid).await?.unwrap_or_else(|| self.grace.missed(&upid, Instant::now())))
+    }
+
+    async fn task_warnings(&self, task: &Task) -> Result<Vec<String>, HypervisorError> {
+        let upid: Upid = task.0.parse().map_err(|error: upid::UpidError| {
+            unreadable(&RequestLabel::read("read the log of a task"), error.to_string())
+        })?;
+        self.client.ask(request::task_log(&upid), task::warnings).await
     }
 
     async fn recorded_task(&self, name: &str) -> Result<Option<TaskState>, HypervisorError> {

@@ -73,6 +73,29 @@ pub(super) fn containers() -> Request {
     Request::of_cluster(RequestLabel::read("list containers"), &["cluster", "resources"]).with("type", "vm")
 }
 
+pub(super) fn permissions(path: &str) -> Request {
+    let label = RequestLabel::read(format!("read the permissions on {path}"));
+    Request::of_cluster(label, &["access", "permissions"]).with("path", path)
+}
+
+pub(super) fn pools() -> Request {
+    Request::of_cluster(RequestLabel::read("list pools"), &["pools"])
+}
+
+pub(super) fn cluster_status() -> Request {
+    Request::of_cluster(RequestLabel::read("read the state of the cluster"), &["cluster", "status"])
+}
+
+pub(super) fn storages(node: &NodeName, storage: &str) -> Request {
+    let label = RequestLabel::read(format!("read storage {storage} on {node}"));
+    Request::of_node(label, Method::Get, node, &["storage"]).with("storage", storage)
+}
+
+pub(super) fn bridges(node: &NodeName) -> Request {
+    let label = RequestLabel::read(format!("list the bridges of {node}"));
+    Request::of_node(label, Method::Get, node, &["network"]).with("type", "any_bridge")
+}
+
 pub(super) fn next_id(vmid: VmId) -> Request {
     let label = RequestLabel::read(format!("check whether {vmid} is free")).claiming(vmid);
     Request::of_cluster(label, &["cluster", "nextid"]).with("vmid", vmid)
@@ -109,6 +132,11 @@ pub(super) fn active_clones(node: &NodeName, template: VmId) -> Request {
 pub(super) fn task(upid: &Upid) -> Request {
     let label = RequestLabel::read(format!("read the state of task {}", upid.as_str()));
     Request::of_node(label, Method::Get, upid.node(), &["tasks", upid.as_str(), "status"])
+}
+
+pub(super) fn task_log(upid: &Upid) -> Request {
+    let label = RequestLabel::read(format!("read the log of task {}", upid.as_str()));
+    Request::of_node(label, Method::Get, upid.node(), &["tasks", upid.as_str(), "log"]).with("limit", 1000)
 }
 
 pub(super) fn clone(wanted: &CloneRequest, cloning: &Cloning) -> Request {

@@ -7,13 +7,16 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::answer::Unreadable;
+use super::answer::{Unreadable, rows};
 use super::loose::text;
 use super::refusal::end_of_task;
 use super::upid::Upid;
 use crate::ports::{TaskEnd, TaskState};
 
 const REMEMBERED: usize = 256;
+/// How many warnings are kept of a task, and how much of each.
+const WARNINGS: usize = 10;
+const WARNING_LENGTH: usize = 200;
 
 /// Parses the status document of a task.
 pub(super) fn state(data: &Value) -> Result<TaskState, Unreadable> {
@@ -23,6 +26,16 @@ pub(super) fn state(data: &Value) -> Result<TaskState, Unreadable> {
         Some(other) => Err(format!("a task with status `{other}`")),
         None => Err("a task without status".to_owned()),
     }
+}
+
+/// The warnings in the log of a task.
+pub(super) fn warnings(data: &Value) -> Result<Vec<String>, Unreadable> {
+    let lines = rows(data)?.iter().filter_map(|row| text(row, "t"));
+    let warnings = lines.filter_map(|line| {
+        let words = line.trim().strip_prefix("WARN")?.trim_start_matches("ING").trim_start_matches([':', ' ']);
+        (!words.is_empty()).then(|| words.chars().take(WARNING_LENGTH).collect())
+    });
+    Ok(warnings.take(WARNINGS).collect())
 }
 
 /// The hypervisor writes the record of a task shortly after it has answered the request that started it, so "no such
@@ -90,6 +103,20 @@ mod tests {
             grace.missed(&text.parse().unwrap(), now);
         }
         assert_eq!(grace.missed.lock().unwrap().len(), REMEMBERED);
+    }
+
+    #[test]
+    fn warnings_are_read_from_the_log() {
+        let log = json!([
+            { "n": 1, "t": "create linked clone" },
+            { "n": 2, "t": "WARN: Systemd 255 detected. You may need to enable nesting." },
+            { "n": 3, "t": "WARNING: Sum of all thin volume sizes" },
+            { "n": 4, "t": "TASK WARNINGS: 2" },
+            { "n": 5 },
+        ]);
+        let expected = ["Systemd 255 detected. You may need to enable nesting.", "Sum of all thin volume sizes"];
+        assert_eq!(warnings(&log), Ok(expected.map(str::to_owned).to_vec()));
+        assert!(warnings(&json!(null)).is_err());
     }
 
     #[test]

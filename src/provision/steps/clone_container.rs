@@ -85,7 +85,10 @@ impl Step<Run, Provisioning> for CloneContainer {
             };
             state.clone_requested = false;
             let again = match attempt {
-                Attempt::Made => return Ok(Some(format!("cloned from {template}"))),
+                Attempt::Made => {
+                    let warnings = state.warnings.take().map(|words| format!("; {words}")).unwrap_or_default();
+                    return Ok(Some(format!("cloned from {template}{warnings}")));
+                }
                 Attempt::Taken => {
                     another_number(run, cx, state).await?;
                     doubtful = false;
@@ -213,7 +216,11 @@ async fn resume(run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> Re
         Some(TaskEnd::Failed { cause, message }) if !is_retryable(cause.failure()) => {
             Err(StepError::failed("clone_failed", message))
         }
-        Some(TaskEnd::Succeeded | TaskEnd::Warned(_) | TaskEnd::Unknown { .. } | TaskEnd::Failed { .. }) => {
+        Some(TaskEnd::Warned(count)) => {
+            state.warnings = Some(run.container(vmid).warnings(&task, count).await);
+            Ok(Requested::Perhaps { visible: true })
+        }
+        Some(TaskEnd::Succeeded | TaskEnd::Unknown { .. } | TaskEnd::Failed { .. }) => {
             Ok(Requested::Perhaps { visible: true })
         }
         // It did not end in time, or our token may not see it any more.

@@ -26,6 +26,7 @@ impl Step<Run, Provisioning> for StartContainer {
     async fn run(&self, run: &Run, cx: &StepContext<'_>, state: &mut Provisioning) -> StepResult {
         let hypervisor = &run.deps.hypervisor;
         let mut deadline = run.deadline();
+        let mut warnings = None;
         loop {
             let (vmid, node) = state.decided_place()?;
             let mut moved = false;
@@ -44,7 +45,10 @@ impl Step<Run, Provisioning> for StartContainer {
                             return Err(StepError::failed("start_failed", message));
                         }
                         Some(TaskEnd::Failed { message, .. } | TaskEnd::Unknown { message }) => why = message,
-                        Some(TaskEnd::Succeeded | TaskEnd::Warned(_)) | None => {}
+                        Some(TaskEnd::Warned(count)) => {
+                            warnings = Some(run.container(vmid).warnings(&task, count).await);
+                        }
+                        Some(TaskEnd::Succeeded) | None => {}
                     }
                 }
                 Ok(Started::AlreadyThere) => {}
@@ -55,7 +59,7 @@ impl Step<Run, Provisioning> for StartContainer {
                 },
             }
             match hypervisor.power(&node, vmid).await {
-                Ok(PowerState::Running) => return Ok(None),
+                Ok(PowerState::Running) => return Ok(warnings),
                 Ok(PowerState::Stopped | PowerState::Unknown) => {}
                 Err(error) => {
                     if !moved && may_have_moved(&error) {

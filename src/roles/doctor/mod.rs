@@ -17,8 +17,8 @@ use serde::Serialize;
 use self::check::{Check, Status};
 use super::output::Output;
 use crate::config::{
-    AgentConfig, CatalogConfig, ConfigProblems, DatabaseConfig, DnsConfig, DoctorConfig, ProxmoxConfig, RedisConfig,
-    RetentionConfig, Settings, Source, VelocityConfig, ZoneConfig,
+    AgentConfig, CatalogConfig, ConfigProblems, DatabaseConfig, DnsConfig, DoctorConfig, ProvisionConfig,
+    ProxmoxConfig, RedisConfig, RetentionConfig, Settings, Source, VelocityConfig, ZoneConfig,
 };
 
 /// The timeout of the checks of one peer.
@@ -37,7 +37,7 @@ pub async fn run(source: &dyn Source, output: Output) -> anyhow::Result<ExitCode
         peer("database", DatabaseConfig::load(source), peers::database),
         peer("retention", both(DatabaseConfig::load(source), RetentionConfig::load(source)), retention::retention),
         peer("redis", RedisConfig::load(source), peers::redis),
-        peer("proxmox", ProxmoxConfig::load(source), peers::proxmox),
+        peer("proxmox", both(ProxmoxConfig::load(source), ProvisionConfig::load(source)), peers::proxmox),
         peer("artifacts", CatalogConfig::load(source), peers::artifacts),
         peer("agents", both(DatabaseConfig::load(source), AgentConfig::load(source)), peers::agents),
         peer("velocity", VelocityConfig::load(source), proxy::velocity),

@@ -7,12 +7,14 @@ use futures_util::future::join_all;
 use sea_orm::DatabaseConnection;
 
 use super::check::{Check, chain};
-use crate::config::{AgentConfig, CatalogConfig, DatabaseConfig, DatabaseKind, ProxmoxConfig, RedisConfig};
+use crate::config::{
+    AgentConfig, CatalogConfig, DatabaseConfig, DatabaseKind, ProvisionConfig, ProxmoxConfig, RedisConfig,
+};
 use crate::db;
 use crate::db::migrate::{self, MigrationState};
 use crate::jobs::{Lists, Queue, RequirementError, check_redis};
 use crate::kernel::{Classify, Clock, Failure, VmId};
-use crate::ports::{Agent, CatalogError, Fetched, Hypervisor, HypervisorError};
+use crate::ports::{Agent, CatalogError, Fetched, Hypervisor, HypervisorError, MissingKind};
 use crate::roles::wiring;
 use crate::servers::store;
 
@@ -109,7 +111,7 @@ async fn workers(lists: &Lists, queue: Queue) -> Check {
     }
 }
 
-pub(super) async fn proxmox(config: ProxmoxConfig) -> Vec<Check> {
+pub(super) async fn proxmox((config, provision): (ProxmoxConfig, ProvisionConfig)) -> Vec<Check> {
     const NAME: &str = "proxmox";
     let hypervisor = match wiring::hypervisor(&config, &Clock::System) {
         Ok(hypervisor) => hypervisor,
@@ -119,11 +121,36 @@ pub(super) async fn proxmox(config: ProxmoxConfig) -> Vec<Check> {
         Ok(version) => version.version,
         Err(error) => return vec![refused(NAME, &error)],
     };
-    let (nodes, templates) = tokio::join!(
+    let (nodes, templates, orders) = tokio::join!(
         nodes(hypervisor.as_ref(), config.node.as_deref()),
-        templates(hypervisor.as_ref(), &config.templates)
+        templates(hypervisor.as_ref(), &config.templates),
+        orders(&config, &provision)
     );
-    vec![Check::pass(NAME, format!("Proxmox VE {version} accepts the token")), nodes, templates]
+    let mut checks = vec![Check::pass(NAME, format!("Proxmox VE {version} accepts the token")), nodes, templates];
+    checks.extend(orders);
+    checks
+}
+
+/// What orders would not find, except the templates, which have a check of their own.
+async fn orders(config: &ProxmoxConfig, provision: &ProvisionConfig) -> Vec<Check> {
+    const NAME: &str = "orders";
+    let preflight = match wiring::preflight(config, &Clock::System) {
+        Ok(preflight) => preflight,
+        Err(error) => return vec![Check::fail(NAME, format!("{error:#}"), "correct the PROXMOX_ settings")],
+    };
+    let missing = match preflight.missing(&wiring::order_needs(config, provision)).await {
+        Ok(missing) => missing,
+        Err(error) => return vec![refused(NAME, &error)],
+    };
+    let missing = missing.into_iter().filter(|missing| missing.kind != MissingKind::Template);
+    let checks: Vec<Check> = missing.map(|missing| Check::fail(NAME, missing.what, missing.remedy)).collect();
+    if checks.is_empty() {
+        return vec![Check::pass(
+            NAME,
+            "the token has every right that an order needs; pool, storage and bridges exist",
+        )];
+    }
+    checks
 }
 
 async fn nodes(hypervisor: &dyn Hypervisor, wanted: Option<&str>) -> Check {

@@ -5,6 +5,7 @@
 
 pub mod host;
 mod parts;
+mod preflight;
 pub mod provision;
 mod settings;
 
@@ -64,6 +65,10 @@ pub(super) async fn provision(
     metrics: &Metrics,
     clock: &Clock,
 ) -> anyhow::Result<ProvisionRole> {
+    preflight::report(
+        wiring::preflight(&config.proxmox, clock)?,
+        wiring::order_needs(&config.proxmox, &config.provision),
+    );
     let lists = wiring::redis(&config.redis)?;
     let parts = WorkerParts::connect(config, db, &lists, clock)?;
     let failpoints = Failpoints::parse(config.environment.failpoint.as_deref().unwrap_or_default());
