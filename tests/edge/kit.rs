@@ -91,15 +91,26 @@ impl Scene {
         Self::start(rig, means, clock).await
     }
 
+    /// The same over a world that is there already.
+    pub async fn with_rig(rig: Rig, change: impl FnOnce(Means) -> Means) -> Self {
+        let means = change(Means::of(&rig));
+        Self::start(rig, means, a_clock()).await
+    }
+
     async fn start(rig: Rig, means: Means, clock: Clock) -> Self {
         let db = TestDb::migrated(DatabaseKind::Sqlite).await;
-        let publisher = publisher(&rig, &means, &db, &clock, EDGE);
+        let publisher = publisher(&rig, &means, &db, &clock, (ZONE, EDGE));
         Self { rig, db, clock, publisher, means }
     }
 
     /// A publisher with another public address in its settings.
     pub fn at(&self, edge: Ipv4Addr) -> Publisher {
-        publisher(&self.rig, &self.means, &self.db, &self.clock, edge)
+        publisher(&self.rig, &self.means, &self.db, &self.clock, (ZONE, edge))
+    }
+
+    /// A publisher with another zone in its settings.
+    pub fn in_zone(&self, zone: &str) -> Publisher {
+        publisher(&self.rig, &self.means, &self.db, &self.clock, (zone, EDGE))
     }
 
     /// One pass of the reconciler.
@@ -271,8 +282,8 @@ fn a_clock() -> Clock {
     Clock::fixed(Timestamp::from_millis(1_800_000_000_000))
 }
 
-fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, edge: Ipv4Addr) -> Publisher {
-    let zone: DnsName = ZONE.parse().unwrap();
+fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, (zone, edge): (&str, Ipv4Addr)) -> Publisher {
+    let zone: DnsName = zone.parse().unwrap();
     // A call without an answer times out soon, but a loaded machine has time to answer.
     let (timeout, cool_down) = (Duration::from_secs(4), means.cool_down);
     let cloudflare = Cloudflare::new(

@@ -13,3 +13,4 @@ mod sweep;
 mod targets;
 mod teardown;
 mod trouble;
+mod zone_name;

@@ -2,12 +2,14 @@
 //!
 //! All handles of a process share one budget of calls, one pause after a 429, and one refusal of the token; a handle
 //! for background work leaves a reserve to the others. Calls are repeated here only if they certainly had no effect. A
-//! listing is complete when it contains as many records as it announces.
+//! listing is complete when it contains as many records as it announces. That the id is that of our zone is checked by
+//! [`zone`].
 
 mod answer;
 mod budget;
 mod record;
 mod settings;
+mod zone;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,10 +25,11 @@ use super::stopwatch::Stopwatch;
 use super::token::{Attempt, Token};
 use super::zone_names::ZoneNames;
 use crate::kernel::{Clock, DnsName, Secret};
-use crate::ports::{DnsZone, ZoneChange, ZoneError, ZoneHealth, ZoneRecord};
+use crate::ports::{DnsZone, NewRecord, ZoneChange, ZoneError, ZoneHealth, ZoneRecord};
 
 use self::budget::{Budget, Turn};
 pub use self::settings::CloudflareSettings;
+use self::zone::{Proof, created, misplaced, other_zone, outside};
 
 /// Records per page; our whole zone fits into one.
 const PER_PAGE: u32 = 5000;
@@ -55,6 +58,8 @@ struct Shared {
     names: ZoneNames,
     watch: Stopwatch,
     budget: Mutex<Budget>,
+    /// Whether the zone turned out not to be ours.
+    proof: Proof,
 }
 
 /// One request to the API.
@@ -73,7 +78,7 @@ impl Cloudflare {
         let token = Token::new(held, settings.cool_down, clock.clone(), "authentication with Cloudflare");
         let (watch, names) = (Stopwatch::of(clock), ZoneNames::of(settings.zone.clone()));
         let budget = Mutex::new(Budget::new(watch.now()));
-        let shared = Shared { client, settings, token, names, watch, budget };
+        let shared = Shared { client, settings, token, names, watch, budget, proof: Proof::default() };
         Ok(Self { shared: Arc::new(shared), background: false })
     }
 
@@ -190,6 +195,9 @@ impl Cloudflare {
         for _ in 0..LISTINGS {
             if let Some(rows) = self.rows(operation, filters).await? {
                 let zone = &self.shared.settings.zone;
+                if let Some(seen) = outside(&rows, zone) {
+                    return Err(self.shared.proof.refuted(operation, zone, &seen));
+                }
                 let records: Result<Vec<_>, String> =
                     rows.iter().filter_map(|row| record::read(row, zone).transpose()).collect();
                 return records.map_err(|detail| no_answer(operation, detail));
@@ -231,7 +239,8 @@ impl Cloudflare {
         match change {
             ZoneChange::Create(new) => {
                 let operation = format!("create {} {}", new.data.record_type(), new.name);
-                self.call(&operation, changing(Method::Post, &zone, Some(record::document(new)))).await.map(drop)
+                let answer = self.call(&operation, changing(Method::Post, &zone, Some(record::document(new)))).await?;
+                self.demand_in_place(&operation, answer.get("result"), [new]).await
             }
             ZoneChange::Update { from, to } => {
                 let operation = format!("rewrite {} {}", to.data.record_type(), to.name);
@@ -270,7 +279,47 @@ impl Cloudflare {
         }
         let path = ["zones", self.shared.settings.zone_id.as_str(), "dns_records", "batch"];
         let document = json!({ "deletes": deletes, "patches": patches, "posts": posts });
-        self.call(&operation, changing(Method::Post, &path, Some(document))).await.map(drop)
+        let answer = self.call(&operation, changing(Method::Post, &path, Some(document))).await?;
+        let posts = answer.pointer("/result/posts").and_then(Value::as_array);
+        self.demand_in_place(&operation, posts.into_iter().flatten(), created(changes)).await
+    }
+
+    /// Compares the names that records were created under with those that were sent. A record at another name shows that
+    /// the zone is not ours: it is deleted at once, because it would not be found again.
+    async fn demand_in_place<'a>(
+        &self,
+        operation: &str,
+        answers: impl IntoIterator<Item = &'a Value>,
+        sent: impl IntoIterator<Item = &'a NewRecord>,
+    ) -> Result<(), ZoneError> {
+        let misplaced_ones: Vec<_> =
+            answers.into_iter().zip(sent).filter_map(|(answer, new)| misplaced(answer, new)).collect();
+        let Some((_, first)) = misplaced_ones.first() else { return Ok(()) };
+        let mut seen = format!("a record was created at {first}");
+        for (id, name) in misplaced_ones {
+            let path = ["zones", self.shared.settings.zone_id.as_str(), "dns_records", id];
+            if let Err(error) = self.call("delete a misplaced record", changing(Method::Delete, &path, None)).await {
+                seen = format!("{seen}; the one at {name} (id {id}) is still there: {error}");
+            }
+        }
+        Err(self.shared.proof.refuted(operation, &self.shared.settings.zone, &seen))
+    }
+
+    /// Compares the name of the zone with ours. A token for records only cannot read it; this says nothing about the
+    /// token.
+    async fn demand_our_zone(&self) -> Result<(), ZoneError> {
+        const OPERATION: &str = "read the name of the zone";
+        let Shared { settings, token, proof, .. } = self.shared.as_ref();
+        let path = ["zones", settings.zone_id.as_str()];
+        self.turn(OPERATION, None).await?;
+        match self.send(OPERATION, &reading(&path, &[]), &token.current()).await {
+            Ok(document) => match other_zone(&document, &settings.zone) {
+                Some(seen) => Err(proof.refuted(OPERATION, &settings.zone, &seen)),
+                None => Ok(()),
+            },
+            Err(ZoneError::Unauthorized { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Applies the changes of a refused batch one by one, so that a bad one does not block the others. Returns the
@@ -332,6 +381,7 @@ fn common_parent(names: &[DnsName]) -> Option<&DnsName> {
 #[async_trait]
 impl DnsZone for Cloudflare {
     async fn records_at(&self, names: &[DnsName]) -> Result<Vec<ZoneRecord>, ZoneError> {
+        self.shared.proof.demand_ours("read the records")?;
         let names = self.shared.names.among(names);
         let mut found = match common_parent(&names) {
             Some(parent) => self.listing(&[("name.endswith", parent.to_string())]).await?,
@@ -349,10 +399,12 @@ impl DnsZone for Cloudflare {
     }
 
     async fn list(&self) -> Result<Vec<ZoneRecord>, ZoneError> {
+        self.shared.proof.demand_ours("list the records of the zone")?;
         self.listing(&[]).await
     }
 
     async fn apply(&self, changes: &[ZoneChange]) -> Result<(), ZoneError> {
+        self.shared.proof.demand_ours("change the records")?;
         self.shared.names.check(changes)?;
         let mut changes = changes.to_vec();
         changes.sort_by_key(rank);
@@ -378,7 +430,13 @@ impl DnsZone for Cloudflare {
         // An active token may lack rights in the zone, so the zone is read first.
         let path = ["zones", self.shared.settings.zone_id.as_str(), "dns_records"];
         let query = [("per_page", "1".to_owned())];
-        self.call("read the zone", reading(&path, &query)).await?;
+        let operation = "read the zone";
+        let document = self.call(operation, reading(&path, &query)).await?;
+        let rows = document.get("result").and_then(Value::as_array);
+        if let Some(seen) = rows.and_then(|rows| outside(rows, &self.shared.settings.zone)) {
+            return Err(self.shared.proof.refuted(operation, &self.shared.settings.zone, &seen));
+        }
+        self.demand_our_zone().await?;
         // Only the answer about the zone counts for other calls: the next one neither proves nor refuses the token for
         // them.
         let operation = "verify the token";

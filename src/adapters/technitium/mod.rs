@@ -85,6 +85,7 @@ impl Technitium {
             return match self.try_both_ways(operation, route, &form, attempt.secret()).await {
                 Ok(response) => {
                     attempt.accepted();
+                    self.demand_our_zone(operation, &response)?;
                     Ok(response)
                 }
                 Err(answer::Refusal::Token { detail }) => {
@@ -158,6 +159,19 @@ impl Technitium {
                     detail: error.to_string(),
                 }))
             }
+        }
+    }
+
+    /// Compares the zone of an answer with ours: the server takes the nearest enclosing zone for one that it does not have.
+    fn demand_our_zone(&self, operation: &str, response: &Value) -> Result<(), ZoneError> {
+        let ours = &self.settings.zone;
+        match response.pointer("/zone/name").and_then(Value::as_str) {
+            Some(name) if name.parse::<DnsName>().ok().as_ref() != Some(ours) => {
+                let detail =
+                    format!("the server has no zone {ours} and took zone {name} (create it, or correct ZPACK_ZONE)");
+                Err(ZoneError::Misconfigured { operation: operation.to_owned(), detail })
+            }
+            Some(_) | None => Ok(()),
         }
     }
 

@@ -8,7 +8,7 @@ use super::parts::WorkerParts;
 use crate::background::Task;
 use crate::jobs::{Queue, Registry, RegistryError};
 use crate::power::{PowerDeps, PowerJob};
-use crate::publishing::{PublishJob, Publisher, Reconciler};
+use crate::publishing::{PublishJob, Publisher, Reconciler, SettingsCheck};
 use crate::teardown::{Collector, OrphanSweep, OrphanSweepDeps, TeardownDeps, TeardownJob};
 
 /// How often unfinished publications are retried: a customer may be waiting.
@@ -36,6 +36,7 @@ pub fn jobs(parts: &WorkerParts) -> Result<Registry, RegistryError> {
 pub fn tasks(parts: &WorkerParts) -> Vec<Box<dyn Task>> {
     vec![
         Box::new(Reconciler { publisher: parts.background.clone(), interval: EDGE_INTERVAL }),
+        Box::new(SettingsCheck { targets: parts.background.targets.clone() }),
         Box::new(collector(parts)),
         Box::new(OrphanSweep::new(OrphanSweepDeps {
             db: parts.db.clone(),

@@ -14,6 +14,7 @@ use crate::sim::peer::{ControlError, ControlRequest};
 struct NewToken {
     read: Option<bool>,
     write: Option<bool>,
+    zone: Option<bool>,
     status: Option<String>,
     expires_on: Option<Timestamp>,
     #[serde(default)]
@@ -50,6 +51,7 @@ pub(super) fn control(request: &ControlRequest, model: &mut Model, now: Timestam
             let wanted: NewToken = request.parse()?;
             let mut token = Token::new(wanted.of_account);
             (token.read, token.write) = (wanted.read.unwrap_or(true), wanted.write.unwrap_or(true));
+            token.zone = wanted.zone.unwrap_or(true);
             token.status = wanted.status.unwrap_or(token.status);
             token.expires_on = wanted.expires_on;
             let answer = json!({"id": token.id, "token": token.value});

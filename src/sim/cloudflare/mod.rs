@@ -116,6 +116,20 @@ impl Cloudflare {
                 let ours = *account == model.account;
                 self.verify(token.filter(|token| ours && token.is_of_account()))
             }
+            ("GET", ["zones", zone]) => {
+                if !is_id(zone) {
+                    return Err(Problem::no_route(&format!("/zones/{zone}")));
+                }
+                let token = token.ok_or_else(|| Problem::new(403, 9109, "Invalid access token"))?;
+                let active = token.status_at(self.core.clock.now()) == "active";
+                if !active || !token.zone || *zone != model.zone_id {
+                    return Err(Problem::new(403, 9109, "Unauthorized to access requested resource"));
+                }
+                let account = json!({"id": model.account, "name": "sim"});
+                let zone = json!({"id": model.zone_id, "name": model.zone, "status": "active", "paused": false,
+                    "type": "full", "account": account});
+                Ok((zone, None))
+            }
             (method, ["zones", zone, "dns_records", rest @ ..]) => {
                 if !is_id(zone) {
                     return Err(Problem::no_route(&format!("/zones/{zone}/dns_records")));

@@ -79,7 +79,7 @@ impl Record {
     }
 }
 
-/// A token and its permissions in the zone.
+/// A token and its permissions in the zone: to read and to write records, and to read the zone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Token {
     pub(super) id: String,
@@ -88,6 +88,13 @@ pub(super) struct Token {
     pub(super) expires_on: Option<Timestamp>,
     pub(super) read: bool,
     pub(super) write: bool,
+    /// Whether it may read the zone itself, such as its name, and not only its records.
+    #[serde(default = "yes")]
+    pub(super) zone: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl Token {
@@ -101,6 +108,7 @@ impl Token {
             expires_on: None,
             read: true,
             write: true,
+            zone: true,
         }
     }
 

@@ -156,25 +156,19 @@ impl Technitium {
     }
 }
 
-/// The zone of a call: the one it names, or the one that contains its domain.
+/// The zone of a call: the nearest one that contains the zone it names, or its domain if it names none.
 fn zone_of<'a>(model: &'a mut Model, call: &Call, allowed: bool) -> Result<&'a mut Zone, String> {
     let domain = call.domain()?;
-    let within = |zone: &Zone| is_within(&domain, &zone.name);
-    let zone = match call.get("zone").map(|zone| zone.trim_matches('.')).filter(|zone| !zone.is_empty()) {
-        Some(name) => {
-            let zone = model.zones.iter_mut().find(|zone| zone.name.eq_ignore_ascii_case(name));
-            zone.ok_or_else(|| format!("No such zone was found: {name}"))?
-        }
-        None => {
-            let zone = model.zones.iter_mut().filter(|zone| within(zone)).max_by_key(|zone| zone.name.len());
-            zone.ok_or_else(|| format!("No such zone was found: {domain}"))?
-        }
-    };
+    let named = call.get("zone").map(|zone| zone.trim_matches('.')).filter(|zone| !zone.is_empty());
+    let sought = named.unwrap_or(&domain);
+    let enclosing = model.zones.iter_mut().filter(|zone| is_within(sought, &zone.name));
+    let zone = enclosing.max_by_key(|zone| zone.name.len());
+    let zone = zone.ok_or_else(|| format!("No such zone was found: {domain}"))?;
     if !allowed {
         return Err(DENIED.to_owned());
     }
     if !is_within(&domain, &zone.name) {
-        return Err(format!("The domain name '{domain}' does not belong to the zone '{}'.", zone.name));
+        return Err(format!("The domain name '{domain}' does not belong to the zone: {}", zone.name));
     }
     Ok(zone)
 }
