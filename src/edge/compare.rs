@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::kernel::{VmId, text_enum};
+use crate::kernel::text_enum;
 use crate::ports::{RecordData, RecordType, ZoneChange, ZoneRecord};
 
-use super::owner_mark::OwnerMark;
+use super::owner_mark::{OwnerMark, Ownership};
 use super::wanted::WantedRecord;
 
 text_enum! {
@@ -50,7 +50,11 @@ impl fmt::Display for Conflict {
             Self::Delegated(record) => write!(f, "{} is delegated by an NS record{}", record.name, id(record)),
             Self::Foreign(records) => {
                 let one = |record: &ZoneRecord| {
-                    format!("the {} record at {}{}", record.data.record_type(), record.name, id(record))
+                    let kind = match &record.data {
+                        RecordData::Other { kind, .. } => kind.as_str(),
+                        data => data.record_type().as_str(),
+                    };
+                    format!("the {kind} record at {}{}", record.name, id(record))
                 };
                 let each: Vec<String> = records.iter().map(one).collect();
                 write!(f, "without our mark: {}", each.join(", "))
@@ -62,7 +66,7 @@ impl fmt::Display for Conflict {
 /// What was found for one wanted record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordVerdict {
-    /// It is there, once and as it should be. Unmarked records with another value may stand beside it.
+    /// It is there, once and as it should be. Records of others may stand beside it.
     InSync {
         /// The record.
         record: ZoneRecord,
@@ -83,39 +87,39 @@ pub enum RecordVerdict {
 }
 
 /// Compares one wanted record with a complete listing of its name: the verdict, and what has to change.
-pub fn compare(wanted: &WantedRecord, listed: &[ZoneRecord]) -> (RecordVerdict, Vec<ZoneChange>) {
+pub fn compare(
+    wanted: &WantedRecord,
+    listed: &[ZoneRecord],
+    ownership: Ownership<'_>,
+) -> (RecordVerdict, Vec<ZoneChange>) {
     let here: Vec<&ZoneRecord> = listed.iter().filter(|record| record.name == wanted.name).collect();
-    if let Some(conflict) = excluded(&here) {
+    if let Some(conflict) = excluded(&here, ownership) {
         return (RecordVerdict::Conflict(conflict), Vec::new());
     }
-    let (mut verdict, mut changes) = judge(wanted, &here);
+    let (mut verdict, mut changes) = compare_type(wanted, &here, ownership);
     let v6 = of_type(&here, RecordType::Aaaa);
     if wanted.data.record_type() == RecordType::A && !v6.is_empty() {
         verdict = beside_aaaa(verdict);
-        let ours = v6.into_iter().filter(|record| is_of(record, wanted.mark.vmid));
+        let ours = v6.into_iter().filter(|record| ownership.covers(record));
         changes.extend(ours.map(|record| ZoneChange::Delete(record.clone())));
     }
     (verdict, changes)
 }
 
 /// Compares the records of the wanted type at the wanted name.
-fn judge(wanted: &WantedRecord, here: &[&ZoneRecord]) -> (RecordVerdict, Vec<ZoneChange>) {
+fn compare_type(
+    wanted: &WantedRecord,
+    here: &[&ZoneRecord],
+    ownership: Ownership<'_>,
+) -> (RecordVerdict, Vec<ZoneChange>) {
     let same_type = of_type(here, wanted.data.record_type());
     let (mut ours, foreign): (Vec<&ZoneRecord>, Vec<&ZoneRecord>) =
-        same_type.into_iter().partition(|record| is_of(record, wanted.mark.vmid));
-    let mut foreign: Vec<ZoneRecord> = foreign.into_iter().cloned().collect();
+        same_type.into_iter().partition(|record| ownership.covers(record));
+    let foreign: Vec<ZoneRecord> = foreign.into_iter().cloned().collect();
     // A record that is right already comes first, then the oldest; ids make the order total.
     ours.sort_by_key(|record| (record.data != wanted.data, record.disabled, record.created_at, record.id.clone()));
-    if let Some((kept, extra)) = ours.split_first() {
-        return found(wanted, kept, extra, foreign);
-    }
-    // Our value at our name without a mark is adopted: only the mark is written.
-    let unmarked = foreign.iter().position(|record| record.data == wanted.data && record.comment.is_none());
-    match unmarked {
-        Some(at) => {
-            let adopted = foreign.remove(at);
-            found(wanted, &adopted, &[], foreign)
-        }
+    match ours.split_first() {
+        Some((kept, extra)) => found(wanted, kept, extra, foreign),
         None if foreign.is_empty() => (RecordVerdict::Missing, vec![ZoneChange::Create(wanted.to_new_record())]),
         None => (RecordVerdict::Conflict(Conflict::Foreign(foreign)), Vec::new()),
     }
@@ -127,6 +131,9 @@ fn found(
     extra: &[&ZoneRecord],
     foreign: Vec<ZoneRecord>,
 ) -> (RecordVerdict, Vec<ZoneChange>) {
+    // Records of one name and type share their TTL at some servers: that of foreign ones is not changed.
+    let ttl = if foreign.is_empty() { wanted.ttl } else { kept.ttl };
+    let wanted = &WantedRecord { ttl, ..wanted.clone() };
     let mut drifts = differences(wanted, kept);
     // Duplicates go first: a server that finds the same value twice refuses to rewrite one into the other.
     let mut changes: Vec<ZoneChange> = extra.iter().map(|record| ZoneChange::Delete((*record).clone())).collect();
@@ -158,15 +165,10 @@ fn of_type<'a>(here: &[&'a ZoneRecord], kind: RecordType) -> Vec<&'a ZoneRecord>
     here.iter().copied().filter(|record| record.data.record_type() == kind).collect()
 }
 
-/// A CNAME or a delegation at the name. The apex, which has name servers of its own, is never a server's name.
-fn excluded(here: &[&ZoneRecord]) -> Option<Conflict> {
-    let first = |kind| of_type(here, kind).first().map(|record| (*record).clone());
+/// A foreign CNAME or delegation at the name. The apex, which has name servers of its own, is never a server's name.
+fn excluded(here: &[&ZoneRecord], ownership: Ownership<'_>) -> Option<Conflict> {
+    let first = |kind| of_type(here, kind).into_iter().find(|record| !ownership.covers(record)).cloned();
     first(RecordType::Cname).map(Conflict::Alias).or_else(|| first(RecordType::Ns).map(Conflict::Delegated))
-}
-
-/// Whether the record carries the mark of this server, of whatever generation.
-fn is_of(record: &ZoneRecord, vmid: VmId) -> bool {
-    OwnerMark::of(record).is_some_and(|mark| mark.vmid == vmid)
 }
 
 fn differences(wanted: &WantedRecord, record: &ZoneRecord) -> Vec<Drift> {

@@ -24,7 +24,7 @@ pub struct Judgement {
     pub drifted: Vec<(RecordType, DnsName, Vec<Drift>)>,
     /// Records of ours that should not be there.
     pub left: Vec<(RecordType, DnsName)>,
-    /// Foreign records that lead players elsewhere or, where nothing shall be, are still there.
+    /// Foreign records that lead players elsewhere or, where nothing shall be, anywhere.
     pub in_the_way: Vec<ZoneRecord>,
     /// Other foreign records.
     pub harmless: Vec<ZoneRecord>,
@@ -85,7 +85,7 @@ pub fn judge(ownership: Ownership<'_>, name: &DnsName, wanted: &[WantedRecord], 
     for record in listed.iter().filter(|record| !ownership.covers(record)) {
         let counts = match wanted {
             // An old name may belong to another server by now.
-            [] => record.name.is_within(name) || OwnerMark::of(record).is_none(),
+            [] => leads_somewhere(&record.data) && (record.name.is_within(name) || OwnerMark::of(record).is_none()),
             wanted => wanted.iter().any(|one| leads_elsewhere(one, record)),
         };
         let list = if counts { &mut judgement.in_the_way } else { &mut judgement.harmless };
@@ -98,6 +98,19 @@ pub fn judge(ownership: Ownership<'_>, name: &DnsName, wanted: &[WantedRecord], 
 fn is_beside(wanted: &WantedRecord, record: &ZoneRecord) -> bool {
     let kinds = (wanted.data.record_type(), record.data.record_type());
     wanted.name == record.name && kinds == (RecordType::A, RecordType::Aaaa)
+}
+
+/// Whether players who look up the name of the record get anywhere by it.
+fn leads_somewhere(data: &RecordData) -> bool {
+    match data {
+        RecordData::Other { kind, .. } => LEADS_ELSEWHERE.contains(&kind.as_str()),
+        RecordData::Cname(_)
+        | RecordData::Ns(_)
+        | RecordData::A(_)
+        | RecordData::Aaaa(_)
+        | RecordData::Srv(_)
+        | RecordData::Unreadable { .. } => true,
+    }
 }
 
 /// Whether some of those who look for `wanted` get the record or what it points to instead.

@@ -1,7 +1,7 @@
 //! The public names of a server: what is wanted, what is there, and what has to change.
 //!
 //! Everything here is pure. Both sides are normalised before they are compared, records are compared as multisets by
-//! name and type, and only what carries our mark is ever deleted: records of others are reported and not changed. The
+//! name and type, and only what is ours is ever changed ([`judge`]): records of others are reported. The
 //! caller guarantees a complete listing; a failed or partial one is an observation error and never gets here.
 //! What a server has at the edge is planned as a [`Publication`] and stored as an [`EdgeRecord`]; an operator's request to
 //! change it is a [`PublishRequest`]. What the proxy reports on a server is kept by [`ProxyRecord`]; games without a proxy
@@ -10,6 +10,7 @@
 
 mod compare;
 mod error;
+mod judgement;
 mod orphan;
 mod overall;
 mod owner_mark;
@@ -30,8 +31,9 @@ mod tests;
 pub use crate::kernel::Target;
 pub use compare::{Conflict, Drift, RecordVerdict, compare};
 pub use error::EdgeError;
+pub use judgement::{Judgement, describe, judge};
 pub use orphan::{Doubt, orphans, owner_of};
-pub use owner_mark::OwnerMark;
+pub use owner_mark::{OwnerMark, Ownership};
 pub use port_layout::{PortLayout, listening_ports, needs_port, port_layout};
 pub use proxy::{ProxyChange, ProxyDrift, ProxyIndex, ProxyVerdict, Registration, compare_proxy, left_behind};
 pub use proxy_status::{

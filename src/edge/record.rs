@@ -31,7 +31,7 @@ const MAX_ERROR: usize = 300;
 pub struct TargetRecord {
     /// How far it is.
     pub state: TargetState,
-    /// The DNS server's ids of our records; hints only, because a record that was created again by hand has another.
+    /// The DNS server's ids of our records, as they were read back: by them a record is known that has lost its mark.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<RecordId>,
     /// How often in a row it failed.
@@ -119,13 +119,22 @@ impl EdgeRecord {
             targets.extend(old.targets.clone());
             generation = old.generation.saturating_add(1);
         }
-        targets.extend(publication.targets().into_iter().map(|target| (target, TargetRecord::pending(now))));
+        for target in publication.targets() {
+            // Records of the last generation are known still.
+            let ids = targets.get(&target).map(|before: &TargetRecord| before.ids.clone()).unwrap_or_default();
+            targets.insert(target, TargetRecord { ids, ..TargetRecord::pending(now) });
+        }
         Self { generation, begun_at: now, intent: Intent::Published, publication, names, targets, former }
     }
 
     /// What is known of this publication at the proxy: `stored`, unless it belongs to an older one.
     pub fn proxy_record(&self, stored: ProxyRecord) -> ProxyRecord {
         stored.of_publication(self.begun_at, self.publication.registration.as_ref().map(|server| server.address))
+    }
+
+    /// The ids of its records at `target`, as they were last read back.
+    pub fn known(&self, target: Target) -> BTreeSet<RecordId> {
+        self.targets.get(&target).map(|record| record.ids.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Whether `name` is its public name, or the first label of it, under which servers were registered earlier.
@@ -162,7 +171,8 @@ impl EdgeRecord {
 
     /// Makes `target` due at once, whatever its state.
     pub fn reopen(&mut self, target: Target, now: Timestamp) {
-        self.targets.insert(target, TargetRecord { due_at: Some(now), ..TargetRecord::pending(now) });
+        let ids = self.targets.get(&target).map(|before| before.ids.clone()).unwrap_or_default();
+        self.targets.insert(target, TargetRecord { ids, due_at: Some(now), ..TargetRecord::pending(now) });
     }
 
     fn overall(&self) -> Overall {

@@ -1,12 +1,13 @@
 //! Comparison against examples and random zones.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::kernel::{DnsName, Hostname, Timestamp, VmId};
-use crate::ports::{NewRecord, ProxyEntry, RecordData, RecordId, Srv, Ttl, ZoneChange, ZoneRecord};
+use crate::ports::{NewRecord, ProxyEntry, RecordData, RecordId, RecordType, Srv, Ttl, ZoneChange, ZoneRecord};
 
 const MARK: &str = "zpack vmid=5013 gen=7";
 
@@ -24,6 +25,11 @@ fn wanted() -> Vec<WantedRecord> {
     let mark = OwnerMark { vmid: vmid(5013), generation: 7 };
     let records = records_of(&host, &zone(), &public).unwrap().into_iter();
     records.map(|record| WantedRecord::new(record.name, record.data, mark)).collect()
+}
+
+/// Compares for server 5013, of which no record is known.
+fn compared(wanted: &WantedRecord, listed: &[ZoneRecord]) -> (RecordVerdict, Vec<ZoneChange>) {
+    compare(wanted, listed, Ownership { vmid: vmid(5013), known: &BTreeSet::new() })
 }
 
 fn held(id: &str, wanted: &WantedRecord) -> ZoneRecord {
@@ -89,10 +95,10 @@ fn a_server_has_an_address_and_a_service_that_points_at_its_own_name() {
 fn what_is_missing_is_made_once() {
     let mut zone = Vec::new();
     for record in wanted() {
-        let (verdict, changes) = compare(&record, &zone);
+        let (verdict, changes) = compared(&record, &zone);
         assert_eq!(verdict, RecordVerdict::Missing);
         apply(&mut zone, changes);
-        let (verdict, changes) = compare(&record, &zone);
+        let (verdict, changes) = compared(&record, &zone);
         assert!(matches!(verdict, RecordVerdict::InSync { .. }) && changes.is_empty(), "{verdict:?}");
     }
     assert_eq!(zone.len(), 2);
@@ -121,7 +127,7 @@ fn every_difference_is_named_alone_and_put_right_in_place() {
     for (spoil, drift) in spoils {
         let mut zone = vec![held("a", record)];
         spoil(&mut zone[0]);
-        let (verdict, changes) = compare(record, &zone);
+        let (verdict, changes) = compared(record, &zone);
         assert_eq!(verdict, RecordVerdict::Drifted { drifts: vec![drift], foreign: vec![] });
         assert!(matches!(changes.as_slice(), [ZoneChange::Update { .. }]), "{changes:?}");
         apply(&mut zone, changes);
@@ -130,18 +136,68 @@ fn every_difference_is_named_alone_and_put_right_in_place() {
 }
 
 #[test]
-fn a_lost_mark_is_written_again_but_another_ones_mark_never() {
+fn a_mark_is_written_again_only_to_a_record_that_was_read_back_as_ours() {
     let record = &wanted()[0];
+    let known = BTreeSet::from([RecordId("a".to_owned())]);
+    let ownership = Ownership { vmid: vmid(5013), known: &known };
     let unmarked = ZoneRecord { comment: None, ..held("a", record) };
-    let (verdict, changes) = compare(record, std::slice::from_ref(&unmarked));
+    let (verdict, changes) = compare(record, std::slice::from_ref(&unmarked), ownership);
     assert_eq!(verdict, RecordVerdict::Drifted { drifts: vec![Drift::Comment], foreign: vec![] });
     assert_eq!(changes.len(), 1);
-    for comment in ["zpack vmid=5014 gen=1", "made by hand"] {
-        let other = ZoneRecord { comment: Some(comment.to_owned()), ..unmarked.clone() };
-        let (verdict, changes) = compare(record, std::slice::from_ref(&other));
+    let with = |id: &str, comment: Option<&str>| {
+        let id = Some(RecordId(id.to_owned()));
+        ZoneRecord { id, comment: comment.map(str::to_owned), ..unmarked.clone() }
+    };
+    // Another one of equal value, and those that someone else has taken over.
+    for other in [with("b", None), with("a", Some("zpack vmid=5014 gen=1")), with("a", Some("made by hand"))] {
+        let (verdict, changes) = compare(record, std::slice::from_ref(&other), ownership);
         assert_eq!(verdict, RecordVerdict::Conflict(Conflict::Foreign(vec![other])));
         assert!(changes.is_empty());
     }
+}
+
+#[test]
+fn one_judgement_decides_what_counts_at_a_name() {
+    let (known, name) = (BTreeSet::new(), "mc-1.zone.tld".parse::<DnsName>().unwrap());
+    let judged = |wanted: &[WantedRecord], listed: &[ZoneRecord]| {
+        judge(Ownership { vmid: vmid(5013), known: &known }, &name, wanted, listed)
+    };
+    let ours: Vec<ZoneRecord> = wanted().iter().map(|one| held("a", one)).collect();
+    let foreign = |at: &str, data: RecordData| ZoneRecord {
+        name: at.parse().unwrap(),
+        data,
+        comment: None,
+        ..held("x", &wanted()[0])
+    };
+    let other = |kind: &str| RecordData::Other { kind: kind.to_owned(), text: String::new() };
+    let service = "_minecraft._tcp.mc-1.zone.tld";
+    let a = || RecordData::A(Ipv4Addr::new(198, 51, 100, 1));
+    let unreadable = RecordData::Unreadable { kind: RecordType::Srv, text: "?".to_owned() };
+    for (at, data, counts) in [
+        ("mc-1.zone.tld", a(), true),
+        (service, a(), false),
+        ("mc-old.zone.tld", a(), false),
+        ("mc-1.zone.tld", other("ANAME"), true),
+        (service, other("DNAME"), true),
+        ("mc-1.zone.tld", other("TXT"), false),
+        (service, unreadable, true),
+        ("mc-1.zone.tld", RecordData::Cname("a.example".parse().unwrap()), true),
+    ] {
+        let record = foreign(at, data);
+        let listed = [ours.clone(), vec![record.clone()]].concat();
+        let judgement = judged(&wanted(), &listed);
+        assert_eq!(judgement.in_the_way == [record.clone()], counts, "{record:?}");
+        assert_eq!(judgement.harmless == [record.clone()], !counts, "{record:?}");
+        assert_eq!(judgement.changes, [], "{record:?}");
+        // Where nothing shall be, all that leads anywhere counts; ours go.
+        let leads = !matches!(&record.data, RecordData::Other { kind, .. } if kind == "TXT");
+        let judgement = judged(&[], &listed);
+        assert_eq!((judgement.in_the_way == [record.clone()], judgement.changes.len()), (leads, 2), "{record:?}");
+        assert_eq!(judgement.harmless == [record], !leads);
+    }
+    // An old name of ours that another server has by now.
+    let theirs = ZoneRecord { comment: Some("zpack vmid=5014 gen=1".to_owned()), ..foreign("mc-old.zone.tld", a()) };
+    assert_eq!(judged(&[], &[theirs]).obstacle(), None);
 }
 
 #[test]
@@ -151,7 +207,7 @@ fn of_several_the_right_one_stays_and_foreign_ones_are_reported() {
     let right = ZoneRecord { created_at: Some(Timestamp::from_millis(2_000)), ..held("right", record) };
     let foreign = ZoneRecord { comment: Some("by hand".to_owned()), ..stale.clone() };
     let v6 = ZoneRecord { data: RecordData::Aaaa("2001:db8::1".parse().unwrap()), comment: None, ..held("v6", record) };
-    let (verdict, changes) = compare(record, &[stale.clone(), right, foreign.clone(), v6]);
+    let (verdict, changes) = compared(record, &[stale.clone(), right, foreign.clone(), v6]);
     let drifts = vec![Drift::Duplicate, Drift::Aaaa];
     assert_eq!(verdict, RecordVerdict::Drifted { drifts, foreign: vec![foreign] });
     assert_eq!(changes, [ZoneChange::Delete(stale)]);
@@ -164,7 +220,7 @@ fn an_alias_or_a_delegation_stops_everything() {
     let other: DnsName = "other.example".parse().unwrap();
     for data in [RecordData::Cname(other.clone()), RecordData::Ns(other)] {
         let in_the_way = ZoneRecord { data, comment: None, ..ours.clone() };
-        let (verdict, changes) = compare(record, &[ours.clone(), in_the_way]);
+        let (verdict, changes) = compared(record, &[ours.clone(), in_the_way]);
         assert!(matches!(verdict, RecordVerdict::Conflict(_)), "{verdict:?}");
         assert!(changes.is_empty());
     }
@@ -174,7 +230,7 @@ fn an_alias_or_a_delegation_stops_everything() {
 fn names_are_compared_whole() {
     let record = &wanted()[0];
     let longer = ZoneRecord { name: "mc-13.zone.tld".parse().unwrap(), ..held("a", record) };
-    assert_eq!(compare(record, &[longer]).0, RecordVerdict::Missing);
+    assert_eq!(compared(record, &[longer]).0, RecordVerdict::Missing);
 }
 
 fn any_record() -> impl Strategy<Value = ZoneRecord> {
@@ -216,8 +272,8 @@ fn is_ours(record: &ZoneRecord) -> bool {
 }
 
 proptest! {
-    /// Whatever a zone holds: one round puts it right or names what is in the way, a second writes nothing, and no
-    /// record of anybody else is touched; an unmarked one only to adopt it, value unchanged.
+    /// Whatever a zone holds: one round corrects it or names what is in the way, a second writes nothing, and no foreign
+    /// record is touched.
     #[test]
     fn one_round_is_enough_and_foreign_records_stay(records in prop::collection::vec(any_record(), 0..12)) {
         let mut zone: Vec<ZoneRecord> = records;
@@ -226,18 +282,16 @@ proptest! {
         }
         let before = zone.clone();
         for record in wanted() {
-            let (_, changes) = compare(&record, &zone);
+            let (_, changes) = compared(&record, &zone);
             for change in &changes {
                 match change {
                     ZoneChange::Delete(old) => prop_assert!(is_ours(old)),
-                    ZoneChange::Update { from, to } => {
-                        prop_assert!(is_ours(from) || (from.comment.is_none() && from.data == to.data));
-                    }
+                    ZoneChange::Update { from, .. } => prop_assert!(is_ours(from)),
                     ZoneChange::Create(_) => {}
                 }
             }
             apply(&mut zone, changes);
-            let (verdict, changes) = compare(&record, &zone);
+            let (verdict, changes) = compared(&record, &zone);
             prop_assert!(changes.is_empty(), "{verdict:?} {changes:?}");
             if let RecordVerdict::InSync { .. } = verdict {
                 let right = zone.iter().filter(|other| is_ours(other) && other.name == record.name
@@ -245,8 +299,7 @@ proptest! {
                 prop_assert_eq!(right.count(), 1);
             }
         }
-        let marked_by_others = |record: &&ZoneRecord| !is_ours(record) && record.comment.is_some();
-        let kept: Vec<_> = before.iter().filter(marked_by_others).collect();
+        let kept: Vec<_> = before.iter().filter(|record| !is_ours(record)).collect();
         prop_assert!(kept.into_iter().all(|record| zone.contains(record)));
     }
 

@@ -112,21 +112,23 @@ async fn a_foreign_address_beside_ours_is_reported_and_left_alone() {
     assert_eq!(scene.zone("cloudflare").await.len(), 3, "ours are there all the same");
     let found = scene.publisher.verify(vmid).await.unwrap().unwrap();
     let found = found.iter().find(|report| report.target == Target::Cloudflare).unwrap();
-    assert_eq!(found.verdict, TargetVerdict::Drifted, "{found:?}");
+    assert_eq!(found.verdict, TargetVerdict::Conflict, "{found:?}");
     scene.rig.control("DELETE", &format!("/sim/cloudflare/records/{id}"), Value::Null).await;
     scene.settle(vmid).await;
-    // The same value in a foreign record does no harm, and is reported.
+    // So does another address of the same type.
     scene.plant(json!({"type": "A", "name": name, "content": "198.51.100.7"})).await;
     let found = scene.publisher.verify(vmid).await.unwrap().unwrap();
     let found = found.iter().find(|report| report.target == Target::Cloudflare).unwrap();
-    assert_eq!(found.verdict, TargetVerdict::InSync, "{found:?}");
+    assert_eq!(found.verdict, TargetVerdict::Conflict, "{found:?}");
     assert!(found.details.iter().any(|detail| detail.contains("without our mark")), "{found:?}");
-    // Once it is unpublished, in sync means nothing of ours; what is there again is drift.
+    // Once it is unpublished, in sync means that nothing is there; what is ours and there again is drift.
     scene.publisher.unpublish(vmid, None).await.unwrap();
     let verdicts = async || {
         let reports = scene.publisher.verify(vmid).await.unwrap().unwrap();
         reports.into_iter().map(|report| report.verdict).collect::<Vec<_>>()
     };
+    assert_eq!(verdicts().await, [TargetVerdict::InSync, TargetVerdict::InSync, TargetVerdict::Conflict]);
+    scene.rig.control("DELETE", "/sim/cloudflare/records", Value::Null).await;
     assert_eq!(verdicts().await, [TargetVerdict::InSync; 3]);
     let left = json!({"type": "A", "name": name, "content": "203.0.113.1", "comment": "zpack vmid=5013 gen=1"});
     scene.plant(left).await;

@@ -211,4 +211,10 @@ async fn an_unreadable_foreign_record_makes_only_its_row_unreadable() {
     };
     assert_eq!(zone.list().await.unwrap().len(), 4);
     scene.publish(vmid).await;
+    // At our own name it is in the way like any other.
+    let id = scene.plant(json!({"type": "A", "name": NAME, "content": "198.51.100.1", "view": {"content": "?"}})).await;
+    let record = scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap().unwrap();
+    let cloudflare = &record.targets[&Target::Cloudflare];
+    assert_eq!(cloudflare.state, TargetState::Blocked, "{cloudflare:?}");
+    assert!(cloudflare.error.as_ref().unwrap().contains(id["id"].as_str().unwrap()), "{cloudflare:?}");
 }

@@ -2,6 +2,7 @@
 //!
 //! The cases are those of docs/contracts/edge.md H; each test names its own.
 
+mod at_our_name;
 mod bridge;
 mod causes;
 mod drift;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::kernel::{DnsName, Timestamp};
-use crate::ports::{RecordData, RecordType, Srv, Ttl, ZoneRecord};
+use crate::ports::{RecordData, RecordId, RecordType, Srv, Ttl, ZoneRecord};
 
 /// The value that makes the server choose the TTL.
 const DEFAULT_TTL: u32 = 3600;
@@ -78,7 +78,7 @@ pub(super) fn read(row: &Value, zone: &DnsName) -> Result<Option<ZoneRecord>, St
     let data = parse(&kind, value, zone).unwrap_or_else(|kind| RecordData::Unreadable { kind, text: shown(value) });
     let ttl = row.get("ttl").and_then(Value::as_u64).and_then(|ttl| u32::try_from(ttl).ok());
     Ok(Some(ZoneRecord {
-        id: None,
+        id: Some(id_of(&name, &data)),
         data,
         ttl: ttl.map_or(Ttl::Auto, Ttl::Seconds),
         proxied: false,
@@ -87,6 +87,12 @@ pub(super) fn read(row: &Value, zone: &DnsName) -> Result<Option<ZoneRecord>, St
         created_at: None::<Timestamp>,
         name,
     }))
+}
+
+/// The server identifies a record by its name, its type and its value.
+fn id_of(name: &DnsName, data: &RecordData) -> RecordId {
+    let fields = identity(name, data).into_iter().map(|(_, value)| value);
+    RecordId(fields.collect::<Vec<_>>().join(" "))
 }
 
 /// A value as the server shows it, cut to a readable length.

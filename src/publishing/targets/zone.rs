@@ -12,9 +12,9 @@ use super::super::report::TargetReport;
 use super::super::unpublish::UnpublishPlan;
 use super::zone_report::differences;
 use super::{EdgeTarget, Holdings};
-use crate::edge::{Conflict, EdgeError, EdgeRecord, OwnerMark, RecordVerdict, Target, WantedRecord, compare};
-use crate::kernel::{Classify, DnsName, Failure, Timestamp, VmId};
-use crate::ports::{DnsZone, RecordId, RecordType, ZoneChange, ZoneError, ZoneRecord};
+use crate::edge::{EdgeError, EdgeRecord, Ownership, Target, WantedRecord, describe, judge};
+use crate::kernel::{Classify, DnsName, Failure, Timestamp};
+use crate::ports::{DnsZone, RecordId, ZoneChange, ZoneError, ZoneRecord};
 
 /// How often a zone is changed and read again in one attempt.
 const ROUNDS: u32 = 4;
@@ -31,23 +31,29 @@ impl ZoneTarget {
     }
 
     /// Makes the zone hold exactly `wanted` of ours at `names`, and returns the ids of those records. Our records of older
-    /// generations at `names` are removed; what does not carry our mark is never changed.
+    /// generations at `names` are removed; what is foreign is never changed, and in the way if it counts.
     async fn converge(
         &self,
         names: &BTreeSet<DnsName>,
-        vmid: VmId,
+        (ownership, name): (Ownership<'_>, &DnsName),
         wanted: &[WantedRecord],
     ) -> Result<Vec<RecordId>, EdgeError> {
         let mut last = None;
         for _ in 0..=ROUNDS {
-            let round = Round::plan(self.kind, &self.read(names).await?, vmid, wanted)?;
-            if round.changes.is_empty() {
-                return match round.in_the_way {
+            let judgement = judge(ownership, name, wanted, &self.read(names).await?);
+            if judgement.changes.is_empty() {
+                return match judgement.obstacle() {
                     Some(detail) => Err(EdgeError::Conflict { target: self.kind, detail }),
-                    None => Ok(round.ids),
+                    None => {
+                        if wanted.is_empty() && !judgement.harmless.is_empty() {
+                            let stays = describe(&judgement.harmless);
+                            tracing::info!(target = %self.kind, "stays at the names of {}: {stays}", ownership.vmid);
+                        }
+                        Ok(judgement.ids)
+                    }
                 };
             }
-            last = self.apply(&round.changes).await?;
+            last = self.apply(&judgement.changes).await?;
         }
         Err(last.map_or(EdgeError::Unsettled { target: self.kind, rounds: ROUNDS }, |source| self.failed(source)))
     }
@@ -82,11 +88,14 @@ impl EdgeTarget for ZoneTarget {
 
     async fn publish(&self, record: &EdgeRecord) -> Result<Vec<RecordId>, EdgeError> {
         let wanted = record.publication.wanted(self.kind, record.generation);
-        self.converge(&record.names, record.publication.vmid, &wanted).await
+        let (publication, known) = (&record.publication, record.known(self.kind));
+        let ownership = Ownership { vmid: publication.vmid, known: &known };
+        self.converge(&record.names, (ownership, &publication.name), &wanted).await
     }
 
     async fn unpublish(&self, plan: &UnpublishPlan) -> Result<(), EdgeError> {
-        self.converge(&plan.names, plan.vmid, &[]).await.map(drop)
+        let ownership = Ownership { vmid: plan.vmid, known: &plan.known };
+        self.converge(&plan.names, (ownership, &plan.name), &[]).await.map(drop)
     }
 
     async fn verify(&self, record: &EdgeRecord) -> Result<TargetReport, EdgeError> {
@@ -102,48 +111,4 @@ impl EdgeTarget for ZoneTarget {
     fn holdings(&self) -> Holdings<'_> {
         Holdings::Records(self.zone.as_ref())
     }
-}
-
-/// What one reading shows.
-struct Round {
-    /// What has to change.
-    changes: Vec<ZoneChange>,
-    /// The ids of the records that are right.
-    ids: Vec<RecordId>,
-    /// Records of others beside one of ours, which keep it from working.
-    in_the_way: Option<String>,
-}
-
-impl Round {
-    fn plan(target: Target, listed: &[ZoneRecord], vmid: VmId, wanted: &[WantedRecord]) -> Result<Self, EdgeError> {
-        let stale = listed.iter().filter(|record| {
-            OwnerMark::of(record).is_some_and(|mark| mark.vmid == vmid)
-                && !wanted.iter().any(|one| one.same_name_and_type(record))
-        });
-        let changes = stale.map(|record| ZoneChange::Delete(record.clone())).collect();
-        let mut round = Self { changes, ids: Vec::new(), in_the_way: None };
-        for record in wanted {
-            let (verdict, changes) = compare(record, listed);
-            match verdict {
-                RecordVerdict::Conflict(conflict) => {
-                    return Err(EdgeError::Conflict { target, detail: conflict.to_string() });
-                }
-                RecordVerdict::InSync { record, .. } => round.ids.extend(record.id),
-                RecordVerdict::Drifted { .. } if changes.is_empty() => round.in_the_way = Some(beside(record, listed)),
-                RecordVerdict::Missing | RecordVerdict::Drifted { .. } => {}
-            }
-            for change in changes {
-                if !round.changes.contains(&change) {
-                    round.changes.push(change);
-                }
-            }
-        }
-        Ok(round)
-    }
-}
-
-/// The IPv6 addresses of others beside `wanted`, which clients prefer to it.
-fn beside(wanted: &WantedRecord, listed: &[ZoneRecord]) -> String {
-    let v6 = listed.iter().filter(|record| record.name == wanted.name && record.data.record_type() == RecordType::Aaaa);
-    Conflict::Foreign(v6.cloned().collect()).to_string()
 }

@@ -1,48 +1,34 @@
 //! In what a zone differs from what a server should have there. Pure.
 
 use super::super::report::TargetVerdict;
-use crate::edge::{Conflict, EdgeRecord, Intent, OwnerMark, RecordVerdict, Target, compare};
+use crate::edge::{EdgeRecord, Intent, Ownership, Target, describe, judge};
 use crate::ports::ZoneRecord;
 
-/// The differences, each with its verdict. Records of others at the names of the server are listed too; alone they are no
-/// difference.
+/// The differences, each with its verdict. Records of others at the names of the server are listed too; those that lead no
+/// player elsewhere are no difference.
 pub(super) fn differences(target: Target, record: &EdgeRecord, listed: &[ZoneRecord]) -> Vec<(TargetVerdict, String)> {
     let publication = &record.publication;
     let wanted = match record.intent {
         Intent::Published => publication.wanted(target, record.generation),
         Intent::Unpublished => Vec::new(),
     };
+    let known = record.known(target);
+    let ownership = Ownership { vmid: publication.vmid, known: &known };
+    let judgement = judge(ownership, &publication.name, &wanted, listed);
     let mut found = Vec::new();
-    for wanted in &wanted {
-        let kind = wanted.data.record_type();
-        let line = |what: String| format!("{kind} {}: {what}", wanted.name);
-        let foreign = match compare(wanted, listed).0 {
-            RecordVerdict::InSync { foreign, .. } => foreign,
-            RecordVerdict::Missing => {
-                found.push((TargetVerdict::Missing, line("missing".to_owned())));
-                Vec::new()
-            }
-            RecordVerdict::Drifted { drifts, foreign } => {
-                let drifts: Vec<&str> = drifts.into_iter().map(|drift| drift.as_str()).collect();
-                found.push((TargetVerdict::Drifted, line(drifts.join(", "))));
-                foreign
-            }
-            RecordVerdict::Conflict(conflict) => {
-                found.push((TargetVerdict::Conflict, line(conflict.to_string())));
-                Vec::new()
-            }
-        };
-        if !foreign.is_empty() {
-            found.push((TargetVerdict::InSync, line(Conflict::Foreign(foreign).to_string())));
-        }
+    for (kind, name) in &judgement.missing {
+        found.push((TargetVerdict::Missing, format!("{kind} {name}: missing")));
     }
-    let is_left = |held: &&ZoneRecord| {
-        let ours = OwnerMark::of(held).is_some_and(|mark| mark.vmid == publication.vmid);
-        ours && !wanted.iter().any(|one| one.same_name_and_type(held))
-    };
-    let left = listed.iter().filter(is_left);
-    found.extend(
-        left.map(|held| (TargetVerdict::Drifted, format!("{} {}: still there", held.data.record_type(), held.name))),
-    );
+    for (kind, name, drifts) in &judgement.drifted {
+        let drifts: Vec<&str> = drifts.iter().map(|drift| drift.as_str()).collect();
+        found.push((TargetVerdict::Drifted, format!("{kind} {name}: {}", drifts.join(", "))));
+    }
+    for (kind, name) in &judgement.left {
+        found.push((TargetVerdict::Drifted, format!("{kind} {name}: still there")));
+    }
+    found.extend(judgement.obstacle().map(|detail| (TargetVerdict::Conflict, detail)));
+    if !judgement.harmless.is_empty() {
+        found.push((TargetVerdict::InSync, describe(&judgement.harmless)));
+    }
     found
 }
