@@ -1,4 +1,4 @@
-//! Logs an outage once when it begins, once when its cause changes, and once when it ends.
+//! Logs an outage once when it begins, once for each further cause, and once when it ends.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -8,19 +8,22 @@ use std::sync::{Mutex, PoisonError};
 /// How much of an error is compared with the one before, in characters.
 const COMPARED: usize = 300;
 
+/// How many causes of one outage are logged: a connection that breaks fails in several ways in turn.
+const LOGGED_CAUSES: usize = 4;
+
 /// The state of a peer, a store or a task: whether its last attempt failed.
 #[derive(Debug)]
 pub struct Outage {
     what: Cow<'static, str>,
     lasts: AtomicBool,
-    /// The cause of the outage; the last one, when there is none.
-    cause: Mutex<String>,
+    /// The causes of this outage that were logged.
+    causes: Mutex<Vec<String>>,
 }
 
 impl Outage {
     /// Starts without an outage of `what`, with which the log lines begin.
     pub fn of(what: impl Into<Cow<'static, str>>) -> Self {
-        Self { what: what.into(), lasts: AtomicBool::new(false), cause: Mutex::default() }
+        Self { what: what.into(), lasts: AtomicBool::new(false), causes: Mutex::default() }
     }
 
     /// The beginning of the log lines.
@@ -28,17 +31,18 @@ impl Outage {
         &self.what
     }
 
-    /// Records a failure; logs a warning if it begins an outage or has another cause than the last one.
+    /// Records a failure; logs a warning if it begins an outage or has a cause that this outage did not have.
     pub fn failed(&self, error: impl Display) {
         let (what, cause) = (&self.what, cause_of(&error.to_string()));
-        let is_same = {
-            let mut last = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *last, cause.clone()) == cause
-        };
-        match (self.lasts.swap(true, Ordering::Relaxed), is_same) {
-            (false, _) => tracing::warn!(%error, "{what}: failing: {error}"),
-            (true, false) => tracing::warn!(%error, "{what}: still failing, for another reason: {error}"),
-            (true, true) => tracing::debug!(%error, "{what}: still failing: {error}"),
+        let mut causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.lasts.swap(true, Ordering::Relaxed) {
+            *causes = vec![cause];
+            tracing::warn!(%error, "{what}: failing: {error}");
+        } else if causes.len() < LOGGED_CAUSES && !causes.contains(&cause) {
+            causes.push(cause);
+            tracing::warn!(%error, "{what}: still failing, for another reason: {error}");
+        } else {
+            tracing::debug!(%error, "{what}: still failing: {error}");
         }
     }
 

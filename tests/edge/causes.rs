@@ -1,4 +1,4 @@
-//! An error page is no answer of a peer, and an outage whose cause changes is reported again (issue 11, B12).
+//! An error page is no answer of a peer, and an outage whose cause changes is reported again.
 
 use sea_orm::{ActiveValue::Set, EntityTrait};
 use serde_json::json;
