@@ -234,10 +234,10 @@ async fn settle(
     Ok(left as u64)
 }
 
-/// Whether the operation has not ended.
+/// Whether the operation is still making its server. One that has committed made it, and what it held went to the server.
 async fn is_working(tx: &impl ConnectionTrait, id: OperationId) -> Result<bool, DbErr> {
     let row = operation::Entity::find_by_id(id).one(tx).await?;
-    Ok(row.is_some_and(|row| !row.state.is_ended()))
+    Ok(row.is_some_and(|row| !row.state.is_ended() && !row.committed))
 }
 
 /// The operations that left these debts.
