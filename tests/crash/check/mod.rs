@@ -19,7 +19,7 @@ use zpack::db::entities::instance::{self, InstanceKind};
 use zpack::db::entities::operation::{self, OperationState, UndoState};
 use zpack::db::entities::port::PortState;
 use zpack::db::entities::reservation::ReservationState;
-use zpack::edge::needs_port;
+use zpack::edge::port_layout;
 use zpack::kernel::{OperationId, Timestamp};
 
 pub use facts::{Facts, Lists};
@@ -200,8 +200,9 @@ pub fn i7_effects_of(facts: &Facts, row: &operation::Model) -> Vec<Violation> {
             broken.push(violation("I7", what));
         }
         let port = facts.ports.iter().filter(|port| port.operation_id == id && port.state == PortState::Held).count();
-        let has_port = |server: &instance::Model| server.kind == InstanceKind::Game && needs_port(&server.software);
-        let needed = servers.iter().filter(|server| has_port(server)).count();
+        let is_game = |server: &&&instance::Model| server.kind == InstanceKind::Game;
+        let needed: usize =
+            servers.iter().filter(|server| is_game(server)).map(|server| port_layout(&server.software).len()).sum();
         if port != needed {
             broken.push(violation("S2", format!("{id} succeeded with {port} public ports, and needs {needed}")));
         }
