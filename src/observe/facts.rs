@@ -171,6 +171,7 @@ pub struct Facts {
 
 /// The facts about a server, if Redis could be read.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "nearly all are facts, and a box for each server of a page costs more")]
 pub enum Live {
     /// It could.
     Facts(Facts),

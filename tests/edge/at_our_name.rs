@@ -1,4 +1,4 @@
-//! What is at the names of a server counts, ours or not (docs/edge.md, "Ours and foreign"; issue 11, B11).
+//! What is at the names of a server counts, ours or not (docs/edge.md, "Ours and foreign").
 
 use serde_json::{Value, json};
 use zpack::db::entities::operation::{Cleanup, OperationState};

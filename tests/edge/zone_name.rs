@@ -1,4 +1,4 @@
-//! Settings that name another zone than the one that the DNS server writes to (issue 11, B8).
+//! Settings that name another zone than the one that the DNS server writes to.
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;

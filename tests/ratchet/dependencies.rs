@@ -14,8 +14,7 @@ use super::sources::{is_for_tests, root, rust_files};
 const UNUSED: &[(&str, &str)] = &[("hmac", "part 8 checks the signatures of Stripe's webhooks with it")];
 
 /// Dependencies that only the simulated peers use: what a crate of their own would take out of the product.
-const ONLY_FOR_SIM: &[&str] =
-    &["hickory-proto", "http-body-util", "hyper-util", "regex", "serde_path_to_error", "tokio-rustls"];
+const ONLY_FOR_SIM: &[&str] = &["hickory-proto", "http-body-util", "regex", "serde_path_to_error", "tokio-rustls"];
 
 /// Name and licence of every crate that is built for the platform of this machine.
 fn packages() -> Vec<(String, String)> {

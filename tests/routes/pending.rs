@@ -35,13 +35,17 @@ impl TestApp {
         update.exec(&self.database.db).await.unwrap();
     }
 
-    async fn fail(&self, id: OperationId, state: OperationState, message: Option<&str>) {
+    async fn fail(&self, id: OperationId, state: OperationState, code: Option<&str>) {
         let now = self.clock.now();
         self.set(
             id,
             &[
                 (operation::Column::State, state.into()),
-                (operation::Column::ErrorMessage, message.into()),
+                (operation::Column::ErrorCode, code.into()),
+                (
+                    operation::Column::ErrorMessage,
+                    code.map(|_| "container 5000 on pve1 was not ready within 600 s").into(),
+                ),
                 (operation::Column::FinishedAt, now.into()),
             ],
         )
@@ -95,11 +99,12 @@ async fn a_failure_is_shown_for_a_day_or_until_it_is_dismissed() {
     let (alice, bob, root) = (app.register("alice").await, app.register("bob").await, app.admin("root").await);
     for state in [OperationState::Failed, OperationState::Stale] {
         let id = app.ordered(&alice, &paper()).await;
-        app.fail(id, state, Some("server 5000 was not ready within 600 s")).await;
+        app.fail(id, state, Some("not_ready")).await;
         let pending = app.pending(&alice).await;
         assert_eq!(pending.len(), 1, "{pending:?}");
         let shown = [&pending[0]["operationId"], &pending[0]["status"], &pending[0]["error"]];
-        assert_eq!(shown, [&json!(id), &json!("failed"), &json!("Server 5000 was not ready within 600 s.")]);
+        let sentence = "The server was not ready in time. Please try again.";
+        assert_eq!(shown, [&json!(id), &json!("failed"), &json!(sentence)]);
         for token in [&bob, &root] {
             assert_eq!(app.dismiss(id, token).await.0, StatusCode::NOT_FOUND, "only its owner may");
         }
