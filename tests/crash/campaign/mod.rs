@@ -383,7 +383,8 @@ impl Campaign {
                 (empty && lists.workers.len() <= workers).then_some(())
             })
             .await;
-        for place in self.places.drain(..) {
+        for mut place in self.places.drain(..) {
+            place.worker.handles_a_stop().await;
             place.worker.stop().await;
         }
         for mut worker in self.draining.drain(..) {
