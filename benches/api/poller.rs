@@ -168,14 +168,7 @@ async fn observed(port: u16, servers: &[instance::Model]) {
     let now = Clock::System.now();
     let ago = |longest: u64| now.before(Duration::from_millis(rand::random_range(0..longest)));
     let changed_at = now.before(UNCHANGED);
-    let report = AgentReport {
-        state: AgentState::Running,
-        install_step: None,
-        install_progress: None,
-        crash_count: 0,
-        error: None,
-        generation: Some(1),
-    };
+    let report = AgentReport { generation: Some(1), ..AgentReport::of(AgentState::Running) };
     for part in servers.chunks(PART) {
         let mut pipe = redis::pipe();
         for row in part {

@@ -9,19 +9,17 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hyper::ext::ReasonPhrase;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use tokio::time::Instant;
 use url::{Host, Url};
 
-use super::answer::{Answer, is_page};
+use super::answer::Answer;
+use super::incoming::IncomingAnswer;
 use super::names::Names;
 use super::tls::{self, TlsVerify};
-use crate::kernel::text::clean;
 use crate::kernel::{Reach, Secret};
 
-/// The longest reason phrase that is read, in characters.
-const LONGEST_REASON: usize = 1000;
+pub use super::transport::TransportError;
 
 /// How connections to one peer are made.
 #[derive(Clone, Debug)]
@@ -94,39 +92,6 @@ enum Body {
     Empty,
     Form(Vec<(&'static str, String)>),
     Json(Vec<u8>),
-}
-
-/// Why a call has no complete answer.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum TransportError {
-    /// No connection was made: the peer has not received the request.
-    #[error("not connected: {detail}")]
-    NotSent {
-        /// The cause.
-        detail: String,
-    },
-    /// The request was sent and no answer arrived: the peer may have received it.
-    #[error("no answer: {detail}")]
-    NoAnswer {
-        /// The cause.
-        detail: String,
-    },
-    /// The answer broke off, or is larger than the limit: the peer has received the request.
-    #[error("the answer with status {status} is incomplete: {detail}")]
-    Incomplete {
-        /// The HTTP status.
-        status: u16,
-        /// The reason phrase of the status line, if it is not the standard one.
-        reason: Option<String>,
-        /// The `Retry-After` header.
-        retry_after: Option<String>,
-        /// Whether the answer exceeded the limit, which it would do again.
-        too_large: bool,
-        /// Whether what arrived of it is the beginning of a page for people, as a firewall or a proxy in between sends it.
-        is_page: bool,
-        /// The cause.
-        detail: String,
-    },
 }
 
 impl<'a> Call<'a> {
@@ -260,22 +225,12 @@ impl HttpClient {
         let max_body = call.max_body;
         let request = self.request(call)?;
         let mut response = self.client.execute(request).await.map_err(unanswered)?;
-        let status = response.status().as_u16();
-        let reason = reason_of(response.extensions());
-        let header = |name| response.headers().get(name)?.to_str().ok().map(str::to_owned);
-        let (etag, retry_after) = (header(ETAG), header(RETRY_AFTER));
-        let incomplete = |too_large, body: &[u8], detail| {
-            let (reason, retry_after, is_page) = (reason.clone(), retry_after.clone(), is_page(body));
-            TransportError::Incomplete { status, reason, retry_after, too_large, is_page, detail }
-        };
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| incomplete(false, &body, causes(error)))? {
-            if body.len().saturating_add(chunk.len()) > max_body {
-                return Err(incomplete(true, &body, format!("more than {max_body} bytes")));
-            }
-            body.extend_from_slice(&chunk);
+        let mut incoming =
+            IncomingAnswer::begin(response.status(), response.headers(), response.extensions(), max_body);
+        while let Some(chunk) = response.chunk().await.map_err(|error| incoming.broken(causes(error)))? {
+            incoming.add(&chunk)?;
         }
-        Ok(Answer { status, reason, etag, retry_after, body })
+        Ok(incoming.complete())
     }
 
     /// Refuses an address that may not be called. Names are checked when they are resolved.
@@ -285,10 +240,7 @@ impl HttpClient {
             Some(Host::Ipv6(address)) => IpAddr::V6(address),
             Some(Host::Domain(_)) | None => return Ok(()),
         };
-        if self.reach.allows(address) {
-            return Ok(());
-        }
-        Err(TransportError::NotSent { detail: format!("{address} is not on this machine (PEER_ADDRESSES)") })
+        self.reach.check(address).map_err(|refused| TransportError::NotSent { detail: refused.to_string() })
     }
 
     fn request(&self, call: Call<'_>) -> Result<reqwest::Request, TransportError> {
@@ -321,12 +273,6 @@ impl HttpClient {
         let builder = if is_empty && changes { builder.header(CONTENT_LENGTH, "0") } else { builder };
         builder.build().map_err(|error| TransportError::NotSent { detail: causes(error) })
     }
-}
-
-/// The reason phrase of an answer, if it is not the standard one.
-pub(super) fn reason_of(extensions: &hyper::http::Extensions) -> Option<String> {
-    let phrase = extensions.get::<ReasonPhrase>()?;
-    Some(clean(String::from_utf8_lossy(phrase.as_bytes()).trim(), LONGEST_REASON)).filter(|words| !words.is_empty())
 }
 
 /// The library reports `is_connect` only for failures of the connector (name, TCP, TLS), before a byte of the request

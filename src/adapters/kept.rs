@@ -20,15 +20,16 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, ETAG, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderValue, USER_AGENT};
 use hyper::{Request, Response, Version};
 use hyper_util::rt::TokioIo;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::answer::{Answer, is_page};
-use super::http::{TransportError, reason_of};
+use super::answer::Answer;
+use super::incoming::IncomingAnswer;
+use super::transport::TransportError;
 use crate::kernel::{Reach, Secret};
 
 /// The largest head of an answer, in bytes.
@@ -126,9 +127,7 @@ impl KeptClient {
 
     async fn connect(&self, at: SocketAddr, deadline: Instant) -> Result<TcpStream, TransportError> {
         let not_sent = |detail| TransportError::NotSent { detail };
-        if !self.settings.reach.allows(at.ip()) {
-            return Err(not_sent(format!("{} is not on this machine (PEER_ADDRESSES)", at.ip())));
-        }
+        self.settings.reach.check(at.ip()).map_err(|refused| not_sent(refused.to_string()))?;
         let latest = deadline.min(Instant::now() + self.settings.connect_timeout);
         let connected = timeout_at(latest, TcpStream::connect(at)).await;
         let stream = connected.map_err(|_| not_sent("timed out".to_owned()))?;
@@ -192,24 +191,15 @@ fn keeps_connection(response: &Response<Incoming>) -> bool {
 }
 
 async fn read(response: Response<Incoming>, max_body: usize) -> Result<Answer, TransportError> {
-    let status = response.status().as_u16();
-    let reason = reason_of(response.extensions());
-    let header = |name| response.headers().get(name)?.to_str().ok().map(str::to_owned);
-    let (etag, retry_after) = (header(ETAG), header(RETRY_AFTER));
-    let incomplete = |too_large, body: &[u8], detail| {
-        let (reason, retry_after, is_page) = (reason.clone(), retry_after.clone(), is_page(body));
-        TransportError::Incomplete { status, reason, retry_after, too_large, is_page, detail }
-    };
-    let (mut incoming, mut body) = (response.into_body(), Vec::new());
-    while let Some(frame) = poll_fn(|context| Pin::new(&mut incoming).poll_frame(context)).await {
-        let frame = frame.map_err(|error| incomplete(false, &body, causes(&error)))?;
-        let Ok(chunk) = frame.into_data() else { continue };
-        if body.len().saturating_add(chunk.len()) > max_body {
-            return Err(incomplete(true, &body, format!("more than {max_body} bytes")));
+    let mut incoming = IncomingAnswer::begin(response.status(), response.headers(), response.extensions(), max_body);
+    let mut body = response.into_body();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|error| incoming.broken(causes(&error)))?;
+        if let Ok(chunk) = frame.into_data() {
+            incoming.add(&chunk)?;
         }
-        body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, reason, etag, retry_after, body })
+    Ok(incoming.complete())
 }
 
 /// `error` and its causes, outermost first.

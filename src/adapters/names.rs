@@ -1,10 +1,8 @@
 //! Resolves the names of peers to addresses that may be called.
 
-use std::io;
-
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::kernel::Reach;
+use crate::kernel::{OutOfReach, Reach};
 
 /// The resolver of the machine, without the addresses that may not be called.
 pub(super) struct Names(pub Reach);
@@ -16,8 +14,7 @@ impl Resolve for Names {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let allowed: Vec<_> = found.filter(|address| reach.allows(address.ip())).collect();
             if allowed.is_empty() {
-                let text = format!("`{}` is not on this machine (PEER_ADDRESSES)", name.as_str());
-                return Err(io::Error::other(text).into());
+                return Err(OutOfReach(format!("`{}`", name.as_str())).into());
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })

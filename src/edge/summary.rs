@@ -11,7 +11,7 @@ use super::overall::Overall;
 use super::proxy_status::ProxyRecord;
 use super::state::{EdgeState, Intent, ProxyPresence, TargetState};
 use crate::kernel::{Target, Timestamp};
-use crate::ports::POLL_TRUST;
+use crate::ports::poll_counts;
 
 /// What is shown of a server's publication.
 #[derive(Clone, Debug, Deserialize)]
@@ -67,7 +67,7 @@ impl EdgeSummary {
             (Some(_), _) => seen.presence(now),
             (None, Some(_)) => match polled_at {
                 // A poll from before does not know its ports.
-                Some(at) if at >= self.begun_at && now.since(at) <= POLL_TRUST => ProxyPresence::Registered,
+                Some(at) if at >= self.begun_at && poll_counts(at, now) => ProxyPresence::Registered,
                 Some(_) | None => ProxyPresence::Unknown,
             },
             (None, None) => ProxyPresence::NotNeeded,

@@ -92,14 +92,7 @@ fn a_server_that_runs_without_serving_is_starting() {
     let now = Timestamp::from_millis(1_000_000);
     let fresh = Freshness::of_intervals(Duration::from_secs(5), Duration::from_secs(10));
     let seen = |state, ready| {
-        let report = AgentReport {
-            state,
-            install_step: None,
-            install_progress: None,
-            crash_count: 0,
-            error: None,
-            generation: None,
-        };
+        let report = AgentReport::of(state);
         let agent = AgentFacts { observed_at: now, report: Some(report), ready };
         let history = AgentHistory::after(None, Some(&agent), now);
         let host = HostFacts { observed_at: now, power: PowerState::Running, node: NodeName::new("pve1") };
@@ -108,7 +101,7 @@ fn a_server_that_runs_without_serving_is_starting() {
             history: Some(history),
             host: Some(host),
             observation_failed_at: None,
-            router_poll: None,
+            router_polled_at: None,
         };
         Readiness::of(&observe(InstanceKind::Game, &Live::Facts(facts), now, fresh))
     };

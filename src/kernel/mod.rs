@@ -21,7 +21,7 @@ pub use dns_name::{DnsName, DnsNameError};
 pub use failure::{Classify, Failure};
 pub use hostname::{Hostname, HostnameError};
 pub use id::{AuditId, CandidacyId, DebtId, IdError, InstanceId, OperationId, RequestId, TokenId, UserId, WorkerId};
-pub use reach::Reach;
+pub use reach::{OutOfReach, Reach};
 pub use retry::Backoff;
 pub use secret::{Secret, StoredSecret};
 pub use target::Target;

@@ -15,7 +15,17 @@ text_enum! {
     }
 }
 
+/// The address may not be called.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not on this machine (PEER_ADDRESSES)")]
+pub struct OutOfReach(pub String);
+
 impl Reach {
+    /// Refuses an address that may not be called.
+    pub fn check(self, address: IpAddr) -> Result<(), OutOfReach> {
+        if self.allows(address) { Ok(()) } else { Err(OutOfReach(address.to_string())) }
+    }
+
     /// Whether `address` may be called.
     pub const fn allows(self, address: IpAddr) -> bool {
         match self {

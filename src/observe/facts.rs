@@ -8,7 +8,7 @@ use super::status::{AgentSignal, MergedStatus, believed_power, merge};
 use crate::db::entities::instance::InstanceKind;
 use crate::edge::PingState;
 use crate::kernel::Timestamp;
-use crate::ports::{AgentReport, AgentState, NodeName, PowerState, RouterPoll};
+use crate::ports::{AgentReport, AgentState, NodeName, PowerState};
 
 /// How long the last observed power of a container counts while the hypervisor cannot be read.
 const POWER_TRUST: Duration = Duration::from_secs(300);
@@ -165,8 +165,8 @@ pub struct Facts {
     pub host: Option<HostFacts>,
     /// When the last failed listing of the hypervisor began.
     pub observation_failed_at: Option<Timestamp>,
-    /// The last poll of Traefik, which routes the public ports of all servers.
-    pub router_poll: Option<RouterPoll>,
+    /// When Traefik, which routes the public ports of all servers, last polled.
+    pub router_polled_at: Option<Timestamp>,
 }
 
 /// The facts about a server, if Redis could be read.
@@ -188,14 +188,7 @@ impl Live {
             Self::Facts(facts) => facts,
             Self::Unreadable => Facts::default(),
         };
-        let report = AgentReport {
-            state: AgentState::Running,
-            install_step: None,
-            install_progress: None,
-            crash_count: 0,
-            error: None,
-            generation: None,
-        };
+        let report = AgentReport::of(AgentState::Running);
         let agent = || AgentFacts { observed_at: recorded_at, report: Some(report), ready: Some(true) };
         let host = || HostFacts { observed_at: recorded_at, power: PowerState::Running, node: NodeName::new(node) };
         let unpolled = facts.history.as_ref().is_none_or(|history| history.seen_at.is_none());
@@ -275,7 +268,7 @@ pub fn observe(kind: InstanceKind, live: &Live, now: Timestamp, fresh: Freshness
         last_seen: facts.history.as_ref().and_then(|history| history.seen_at).max(agent_at),
         observed_at: facts.host.as_ref().map(|host| host.observed_at).max(agent_at),
         stale: !readable || !host_is_fresh || matches!(signal, AgentSignal::Unknown),
-        router_polled_at: facts.router_poll.as_ref().map(|poll| poll.at),
+        router_polled_at: facts.router_polled_at,
     }
 }
 
@@ -343,7 +336,7 @@ mod tests {
             agent: Some(agent),
             host: Some(HostFacts { observed_at: at(host_at), power: PowerState::Running, node: NodeName::new("pve1") }),
             observation_failed_at: None,
-            router_poll: None,
+            router_polled_at: None,
         }
     }
 

@@ -103,6 +103,13 @@ pub struct AgentReport {
     pub generation: Option<u32>,
 }
 
+impl AgentReport {
+    /// A report of `state` and nothing else.
+    pub const fn of(state: AgentState) -> Self {
+        Self { state, install_step: None, install_progress: None, crash_count: 0, error: None, generation: None }
+    }
+}
+
 /// A change of the workload's power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkloadAction {

@@ -23,5 +23,5 @@ pub use hypervisor::{
     Interface, Node, NodeName, PowerState, Started, Task, TaskEnd, TaskFailure, TaskState, Whereabouts,
 };
 pub use preflight::{Missing, MissingKind, OrderNeeds, Preflight};
-pub use router_polls::{POLL_TRUST, RouterPoll, RouterPolls, RouterPollsError};
+pub use router_polls::{RouterPoll, RouterPolls, RouterPollsError, poll_counts};
 pub use status_ping::{Ping, PingReport, PingTarget, StatusPing};

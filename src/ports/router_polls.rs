@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::Timestamp;
 
 /// How long a poll counts. Traefik polls every 5 seconds unless it is set otherwise.
-pub const POLL_TRUST: Duration = Duration::from_secs(120);
+const POLL_TRUST: Duration = Duration::from_secs(120);
 
 /// One poll that was answered with the complete document, or with 304.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,11 +20,9 @@ pub struct RouterPoll {
     pub etag: String,
 }
 
-impl RouterPoll {
-    /// Whether it still counts at `now`.
-    pub fn counts(&self, now: Timestamp) -> bool {
-        now.since(self.at) <= POLL_TRUST
-    }
+/// Whether a poll at `at` still counts at `now`.
+pub fn poll_counts(at: Timestamp, now: Timestamp) -> bool {
+    now.since(at) <= POLL_TRUST
 }
 
 /// The polls were not readable.

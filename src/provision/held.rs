@@ -1,4 +1,4 @@
-//! What an operation holds of a pool: its VMID, its public port.
+//! What an operation holds of a pool: its VMID, its public ports.
 
 use async_trait::async_trait;
 use sea_orm::DbErr;
@@ -10,10 +10,10 @@ use crate::servers::PoolError;
 
 use super::run::Run;
 
-/// An entry of a pool of which one operation holds at most one.
+/// What one operation takes from a pool at once, and not a second time: an entry, or several.
 #[async_trait]
 pub(super) trait Held: Sync {
-    /// The row of the entry.
+    /// What it holds.
     type Row: Send;
     /// Its name in logs.
     const WHAT: &'static str;

@@ -83,7 +83,7 @@ mod tests {
     fn amounts_and_ids_are_no_cause_and_statuses_are() {
         for (one, other) in [
             ("timed out after 31 ms", "timed out after 470 ms"),
-            ("no route to 10.0.0.1:8006", "no route to 10.0.0.2:8006"),
+            ("no route to 192.0.2.1:8006", "no route to 192.0.2.2:8006"),
             ("row 8f1c-22 is unreadable", "row 9a7d-31 is unreadable"),
         ] {
             assert_eq!(cause_of(one), cause_of(other));

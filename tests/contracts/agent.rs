@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use zpack::adapters::agent::{AgentSettings, Agents};
-use zpack::kernel::{Classify, Clock, Failure, Secret, VmId};
+use zpack::kernel::{Classify, Clock, Failure, Reach, Secret, VmId};
 use zpack::ports::{Agent, AgentAssignment, AgentError, AgentState, AgentWorkload, WorkloadAction};
 use zpack::sim::agent::AgentMode;
 use zpack::sim::{Boot, SimConfig, World};
@@ -68,7 +68,7 @@ impl Rig {
 
 fn agents_at(port: u16, token: &str) -> Agents {
     let settings = AgentSettings {
-        reach: zpack::kernel::Reach::Loopback,
+        reach: Reach::Loopback,
         port,
         token: Some(Secret::new(token).into()),
         timeout: Duration::from_secs(2),

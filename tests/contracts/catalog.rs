@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 use zpack::adapters::artifacts::{ArtifactSettings, ArtifactStore};
-use zpack::kernel::{Classify, Failure};
+use zpack::kernel::{Classify, Failure, Reach};
 use zpack::ports::{CatalogError, CatalogSource, Fetched};
 use zpack::sim::{SimConfig, World};
 
 use super::scripted::{Act, Scripted, answer, unused_address};
 
 fn client(base_url: url::Url) -> ArtifactStore {
-    ArtifactStore::new(&ArtifactSettings { reach: zpack::kernel::Reach::Loopback, base_url }).unwrap()
+    ArtifactStore::new(&ArtifactSettings { reach: Reach::Loopback, base_url }).unwrap()
 }
 
 fn document(fetched: Fetched) -> (Value, Option<String>) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use zpack::adapters::cloudflare::{Cloudflare, CloudflareSettings};
-use zpack::kernel::{Clock, DnsName, Secret, StoredSecret, Timestamp};
+use zpack::kernel::{Clock, DnsName, Reach, Secret, StoredSecret, Timestamp};
 use zpack::ports::{DnsZone, RecordData, Srv, Ttl, ZoneChange, ZoneError, ZoneRecord};
 
 use super::scripted::{Act, Scripted, Seen, answer};
@@ -33,15 +33,8 @@ fn scripted(server: &Scripted) -> Cloudflare {
 
 fn client_at(base_url: url::Url, token: StoredSecret, zone_id: &str, cool_down: Duration) -> Cloudflare {
     let (zone_id, zone) = (zone_id.to_owned(), ZONE.parse().unwrap());
-    let settings = CloudflareSettings {
-        reach: zpack::kernel::Reach::Loopback,
-        base_url,
-        token,
-        zone_id,
-        zone,
-        timeout: TIMEOUT,
-        cool_down,
-    };
+    let settings =
+        CloudflareSettings { reach: Reach::Loopback, base_url, token, zone_id, zone, timeout: TIMEOUT, cool_down };
     Cloudflare::new(settings, Clock::System).unwrap()
 }
 

@@ -8,13 +8,13 @@ use base64::Engine as _;
 use zpack::adapters::answer::Answer;
 use zpack::adapters::http::{Call, ClientSettings, HttpClient, Method, TransportError};
 use zpack::adapters::tls::TlsVerify;
-use zpack::kernel::Secret;
+use zpack::kernel::{Reach, Secret};
 
 use super::scripted::{Act, Crowded, Scripted, answer, unused_address};
 
 fn client(keep_idle: Option<Duration>) -> HttpClient {
     HttpClient::new(ClientSettings {
-        reach: zpack::kernel::Reach::Loopback,
+        reach: Reach::Loopback,
         peer: "test",
         connect_timeout: Duration::from_millis(300),
         keep_idle,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use zpack::adapters::proxmox::{Cloning, Deadlines, Endpoint, Proxmox, ProxmoxSettings};
 use zpack::adapters::tls::TlsVerify;
-use zpack::kernel::{Clock, Secret, VmId};
+use zpack::kernel::{Clock, Reach, Secret, VmId};
 use zpack::ports::{CloneRequest, ContainerSettings, NodeName};
 
 pub const TOKEN: &str = "zpack@pve!ctl=00000000-1111-2222-3333-444444444444";
@@ -31,7 +31,7 @@ pub fn deadlines() -> Deadlines {
 
 pub fn settings(bases: impl IntoIterator<Item = url::Url>) -> ProxmoxSettings {
     ProxmoxSettings {
-        reach: zpack::kernel::Reach::Loopback,
+        reach: Reach::Loopback,
         endpoints: bases.into_iter().map(|base| Endpoint { base, node: Some(pve1()) }).collect(),
         token: Secret::new(TOKEN).into(),
         tls: TlsVerify::SystemRoots,

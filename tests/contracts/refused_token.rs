@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use zpack::adapters::cloudflare::{Cloudflare, CloudflareSettings};
 use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
-use zpack::kernel::{Clock, Secret, Timestamp};
+use zpack::kernel::{Clock, Reach, Secret, Timestamp};
 use zpack::ports::{DnsZone, ZoneError};
 
 use super::scripted::{Act, Scripted, Seen, answer};
@@ -47,15 +47,8 @@ impl Pair {
         Self::start(cloudflare_says, 1, |url, clock| {
             let (token, zone, zone_id) = (Secret::new("token").into(), ZONE.parse().unwrap(), "0".repeat(32));
             let (timeout, cool_down) = (Duration::from_millis(300), SPAN);
-            let settings = CloudflareSettings {
-                reach: zpack::kernel::Reach::Loopback,
-                base_url: url,
-                token,
-                zone_id,
-                zone,
-                timeout,
-                cool_down,
-            };
+            let settings =
+                CloudflareSettings { reach: Reach::Loopback, base_url: url, token, zone_id, zone, timeout, cool_down };
             Arc::new(Cloudflare::new(settings, clock).unwrap())
         })
         .await
@@ -65,14 +58,8 @@ impl Pair {
         Self::start(technitium_says, 2, |url, clock| {
             let (token, zone) = (Secret::new("token").into(), ZONE.parse().unwrap());
             let (timeout, cool_down) = (Duration::from_millis(300), SPAN);
-            let settings = TechnitiumSettings {
-                reach: zpack::kernel::Reach::Loopback,
-                base_url: url,
-                token,
-                zone,
-                timeout,
-                cool_down,
-            };
+            let settings =
+                TechnitiumSettings { reach: Reach::Loopback, base_url: url, token, zone, timeout, cool_down };
             Arc::new(Technitium::new(settings, clock).unwrap())
         })
         .await
@@ -224,7 +211,7 @@ async fn an_answer_that_breaks_off_is_judged_by_its_status() {
     {
         let (server, mut pair) = (cut(status).await, Pair::cloudflare().await);
         let settings = CloudflareSettings {
-            reach: zpack::kernel::Reach::Loopback,
+            reach: Reach::Loopback,
             base_url: server.url(),
             token: Secret::new("token").into(),
             zone_id: "0".repeat(32),
@@ -250,7 +237,7 @@ async fn an_answer_that_breaks_off_is_judged_by_its_status() {
     for status in ["403 Forbidden", "401 Unauthorized"] {
         let server = cut(status).await;
         let settings = TechnitiumSettings {
-            reach: zpack::kernel::Reach::Loopback,
+            reach: Reach::Loopback,
             base_url: server.url(),
             token: Secret::new("token").into(),
             zone: ZONE.parse().unwrap(),

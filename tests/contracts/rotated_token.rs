@@ -11,7 +11,7 @@ use zpack::adapters::cloudflare::{Cloudflare, CloudflareSettings};
 use zpack::adapters::proxmox::{Proxmox, ProxmoxSettings};
 use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
-use zpack::kernel::{Clock, Secret, StoredSecret, Timestamp};
+use zpack::kernel::{Clock, Reach, Secret, StoredSecret, Timestamp};
 use zpack::ports::{Agent, AgentError, DnsZone, GameProxy, Hypervisor, HypervisorError, ProxyError, ZoneError};
 use zpack::sim::agent::AgentMode;
 use zpack::sim::{Boot, SimConfig};
@@ -131,18 +131,12 @@ impl Scene {
             }
             "velocity" => {
                 let base_url = world.velocity_url().parse().unwrap();
-                let settings = VelocitySettings {
-                    reach: zpack::kernel::Reach::Loopback,
-                    base_url,
-                    secret: token,
-                    timeout,
-                    cool_down,
-                };
+                let settings = VelocitySettings { reach: Reach::Loopback, base_url, secret: token, timeout, cool_down };
                 Box::new(Velocity::new(&settings, clock.clone()).unwrap())
             }
             "agent" => {
                 let settings = AgentSettings {
-                    reach: zpack::kernel::Reach::Loopback,
+                    reach: Reach::Loopback,
                     port: world.agent_port(),
                     token: Some(token),
                     timeout,
@@ -158,27 +152,13 @@ impl Scene {
             "cloudflare" => {
                 let base_url = world.cloudflare_url().parse().unwrap();
                 let zone_id = world.cloudflare().zone_id();
-                let settings = CloudflareSettings {
-                    reach: zpack::kernel::Reach::Loopback,
-                    base_url,
-                    token,
-                    zone_id,
-                    zone,
-                    timeout,
-                    cool_down,
-                };
+                let settings =
+                    CloudflareSettings { reach: Reach::Loopback, base_url, token, zone_id, zone, timeout, cool_down };
                 Box::new(Cloudflare::new(settings, clock.clone()).unwrap())
             }
             _ => {
                 let base_url = world.technitium_url().parse().unwrap();
-                let settings = TechnitiumSettings {
-                    reach: zpack::kernel::Reach::Loopback,
-                    base_url,
-                    token,
-                    zone,
-                    timeout,
-                    cool_down,
-                };
+                let settings = TechnitiumSettings { reach: Reach::Loopback, base_url, token, zone, timeout, cool_down };
                 Box::new(Technitium::new(settings, clock.clone()).unwrap())
             }
         };
@@ -334,7 +314,7 @@ async fn a_refusal_by_one_agent_does_not_stop_calls_to_others() {
     let (two, settings) = (
         boot(&scene.rig, VMID + 1, 3).await,
         AgentSettings {
-            reach: zpack::kernel::Reach::Loopback,
+            reach: Reach::Loopback,
             port: scene.rig.world.agent_port(),
             token: Some(Secret::new(scene.rig.world.agent_token()).into()),
             timeout: TIMEOUT,

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use zpack::adapters::slp::{PingSettings, ServerListPing};
+use zpack::kernel::Reach;
 use zpack::ports::{Ping, PingTarget, StatusPing};
 
 use super::scripted::{Crowded, unused_address};
@@ -58,8 +59,7 @@ impl Drop for Odd {
 async fn bounded(address: SocketAddr) -> Ping {
     let begun = Instant::now();
     let target = PingTarget { address, host: "mc-1.play.test".to_owned() };
-    let found =
-        ServerListPing::new(PingSettings { reach: zpack::kernel::Reach::Loopback, limit: LIMIT }).ping(&target).await;
+    let found = ServerListPing::new(PingSettings { reach: Reach::Loopback, limit: LIMIT }).ping(&target).await;
     assert!(begun.elapsed() < LIMIT + SLACK, "it took {:?}", begun.elapsed());
     found
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
-use zpack::kernel::{Clock, DnsName, Secret, StoredSecret};
+use zpack::kernel::{Clock, DnsName, Reach, Secret, StoredSecret};
 use zpack::ports::{DnsZone, Ttl, ZoneChange, ZoneError, ZoneRecord};
 
 use super::scripted::{Act, Scripted, answer, unused_address};
@@ -23,7 +23,7 @@ fn client_with(base_url: impl AsRef<str>, token: &str, cool_down: Duration) -> T
 
 fn client_of(base_url: impl AsRef<str>, token: StoredSecret, cool_down: Duration) -> Technitium {
     let settings = TechnitiumSettings {
-        reach: zpack::kernel::Reach::Loopback,
+        reach: Reach::Loopback,
         base_url: base_url.as_ref().parse().unwrap(),
         token,
         zone: ZONE.parse().unwrap(),
@@ -96,7 +96,7 @@ async fn each_refusal_of_the_server_has_its_own_error() {
     let refused = zone.apply(&[ZoneChange::Create(long)]).await.unwrap_err();
     assert!(matches!(refused, ZoneError::Refused { .. }), "{refused:?}");
     let settings = TechnitiumSettings {
-        reach: zpack::kernel::Reach::Loopback,
+        reach: Reach::Loopback,
         base_url: rig.world.technitium_url().parse().unwrap(),
         token: Secret::new(rig.world.technitium().token()).into(),
         zone: "elsewhere.example".parse().unwrap(),

@@ -12,6 +12,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use zpack::adapters::answer::Answer;
 use zpack::adapters::http::{Call, ClientSettings, HttpClient, Method, TransportError};
 use zpack::adapters::tls::{Fingerprint, TlsVerify};
+use zpack::kernel::Reach;
 
 const CERTIFICATE: &str = include_str!("../data/tls-test-cert.pem");
 const KEY: &str = include_str!("../data/tls-test-key.pem");
@@ -44,14 +45,9 @@ fn serve() -> SocketAddr {
 
 async fn ask(host: &str, tls: TlsVerify) -> Result<Answer, TransportError> {
     let connect_timeout = Duration::from_secs(5);
-    let client = HttpClient::new(ClientSettings {
-        reach: zpack::kernel::Reach::Loopback,
-        peer: "test",
-        connect_timeout,
-        keep_idle: None,
-        tls,
-    })
-    .unwrap();
+    let client =
+        HttpClient::new(ClientSettings { reach: Reach::Loopback, peer: "test", connect_timeout, keep_idle: None, tls })
+            .unwrap();
     let url = format!("https://{host}:{}/", serve().port()).parse().unwrap();
     client.send(Call::new("test", Method::Get, url)).await
 }
@@ -89,7 +85,7 @@ async fn other_certificates_end_the_call_before_anything_is_sent() {
 async fn an_authority_file_without_certificate_is_refused_at_once() {
     for pem in ["", "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----"] {
         let settings = ClientSettings {
-            reach: zpack::kernel::Reach::Loopback,
+            reach: Reach::Loopback,
             peer: "test",
             connect_timeout: Duration::from_secs(1),
             keep_idle: None,

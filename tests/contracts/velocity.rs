@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
 use zpack::edge::{ProxyChange, ProxyVerdict, Registration, compare_proxy};
-use zpack::kernel::{Classify, Clock, Failure, Secret};
+use zpack::kernel::{Classify, Clock, Failure, Reach, Secret};
 use zpack::ports::{GameProxy, ProxyError, Unregistered};
 
 use super::scripted::{Act, Scripted, answer, unused_address};
@@ -22,7 +22,7 @@ fn scripted(server: &Scripted) -> Velocity {
     let (secret, timeout) = (Secret::new("what both sides know").into(), Duration::from_millis(1500));
     Velocity::new(
         &VelocitySettings {
-            reach: zpack::kernel::Reach::Loopback,
+            reach: Reach::Loopback,
             base_url: server.url(),
             secret,
             timeout,
@@ -298,13 +298,7 @@ async fn refusals_and_lost_answers_are_distinguished() {
         let base_url = format!("http://{address}").parse().unwrap();
         let (secret, timeout) = (Secret::new("what both sides know").into(), Duration::from_millis(1500));
         Velocity::new(
-            &VelocitySettings {
-                reach: zpack::kernel::Reach::Loopback,
-                base_url,
-                secret,
-                timeout,
-                cool_down: Duration::ZERO,
-            },
+            &VelocitySettings { reach: Reach::Loopback, base_url, secret, timeout, cool_down: Duration::ZERO },
             Clock::System,
         )
         .unwrap()

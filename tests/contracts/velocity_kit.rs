@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use zpack::adapters::agent::{AgentSettings, Agents};
 use zpack::adapters::slp::{PingSettings, ServerListPing};
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
-use zpack::kernel::{Clock, DnsName, Secret, VmId};
+use zpack::kernel::{Clock, DnsName, Reach, Secret, VmId};
 use zpack::ports::{Agent, AgentAssignment, AgentWorkload, Ping, PingTarget, StatusPing};
 use zpack::sim::{Boot, SimConfig, World};
 
@@ -36,7 +36,7 @@ impl Rig {
 
     pub fn proxy_with(&self, secret: &str) -> Velocity {
         let settings = VelocitySettings {
-            reach: zpack::kernel::Reach::Loopback,
+            reach: Reach::Loopback,
             base_url: self.world.velocity_url().parse().unwrap(),
             secret: Secret::new(secret).into(),
             timeout: Duration::from_secs(3),
@@ -115,7 +115,7 @@ impl Rig {
     /// The client of all agents, with the right token.
     pub fn agents(&self) -> Agents {
         let settings = AgentSettings {
-            reach: zpack::kernel::Reach::Loopback,
+            reach: Reach::Loopback,
             port: self.world.agent_port(),
             token: Some(Secret::new(self.world.agent_token()).into()),
             timeout: Duration::from_secs(2),
@@ -161,7 +161,7 @@ impl Rig {
 
 /// A pinger with a short timeout.
 pub fn pinger() -> ServerListPing {
-    ServerListPing::new(PingSettings { reach: zpack::kernel::Reach::Loopback, limit: Duration::from_secs(4) })
+    ServerListPing::new(PingSettings { reach: Reach::Loopback, limit: Duration::from_secs(4) })
 }
 
 pub async fn ping(address: SocketAddr, host: &str) -> Ping {

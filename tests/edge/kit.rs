@@ -16,7 +16,7 @@ use zpack::adapters::velocity::{Velocity, VelocitySettings};
 use zpack::config::DatabaseKind;
 use zpack::db::entities::instance;
 use zpack::edge::{EDGE_KEY, EdgePolicy, EdgeRecord, EdgeState, Intent, PUBLISH_REQUEST_KEY, PublishRequest, Target};
-use zpack::kernel::{Clock, DnsName, Secret, StoredSecret, Timestamp, VmId};
+use zpack::kernel::{Clock, DnsName, Reach, Secret, StoredSecret, Timestamp, VmId};
 use zpack::ports::{GameProxy, RouterPoll, RouterPolls, RouterPollsError};
 use zpack::publishing::{Holdings, Peers, Publisher, Reconciler, TargetSelection};
 use zpack::servers::payload::{self, PayloadUpdate};
@@ -288,7 +288,7 @@ fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, (zone, edge):
     let (timeout, cool_down) = (Duration::from_secs(4), means.cool_down);
     let cloudflare = Cloudflare::new(
         CloudflareSettings {
-            reach: zpack::kernel::Reach::Loopback,
+            reach: Reach::Loopback,
             base_url: rig.world.cloudflare_url().parse().unwrap(),
             token: means.cloudflare.clone(),
             zone_id: rig.world.cloudflare().zone_id(),
@@ -300,7 +300,7 @@ fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, (zone, edge):
     );
     let technitium = Technitium::new(
         TechnitiumSettings {
-            reach: zpack::kernel::Reach::Loopback,
+            reach: Reach::Loopback,
             base_url: rig.world.technitium_url().parse().unwrap(),
             token: means.technitium.clone(),
             zone: zone.clone(),
@@ -311,7 +311,7 @@ fn publisher(rig: &Rig, means: &Means, db: &TestDb, clock: &Clock, (zone, edge):
     );
     let velocity = Velocity::new(
         &VelocitySettings {
-            reach: zpack::kernel::Reach::Loopback,
+            reach: Reach::Loopback,
             base_url: rig.world.velocity_url().parse().unwrap(),
             secret: Secret::new(rig.world.velocity().secret()).into(),
             timeout,

@@ -265,7 +265,7 @@ async fn a_changed_host_name_leaves_nothing_under_the_old_one() {
     scene.expect_gone(&Others::default()).await;
     // Under an old name with another address there is a server of someone else.
     scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap();
-    scene.proxy().register(&old, "10.60.0.99:25565".parse().unwrap()).await.unwrap();
+    scene.proxy().register(&old, "192.0.2.99:25565".parse().unwrap()).await.unwrap();
     scene.publisher.publish(vmid, TargetSelection::All, None).await.unwrap();
     assert_eq!(scene.registered().await.len(), 2);
     // Its own name again is no old one.

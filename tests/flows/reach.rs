@@ -15,7 +15,7 @@ use zpack::db::entities::instance::{self, InstanceKind};
 use zpack::discovery::ProxyCallback;
 use zpack::edge::{EdgeState, ProxyRecord, ProxyVerdict, Receipt, Registration, compare_proxy};
 use zpack::instances::readiness::{Connection, ConnectionReason, ConnectionState, Readiness, connection};
-use zpack::kernel::{Clock, DnsName};
+use zpack::kernel::{Clock, DnsName, Reach};
 use zpack::observe::facts::{Freshness, PollerId, observe};
 use zpack::observe::live::LiveState;
 use zpack::observe::poller::{Poller, PollerSettings};
@@ -43,10 +43,9 @@ impl Onlooker<'_> {
         let facts = self.live.read(&[self.row]).await.remove(0);
         let listing = self.proxy.list().await.unwrap();
         let target = PingTarget { address: self.server.address, host: self.server.name.to_string() };
-        let ping =
-            ServerListPing::new(PingSettings { limit: Duration::from_secs(3), reach: zpack::kernel::Reach::Loopback })
-                .ping(&target)
-                .await;
+        let ping = ServerListPing::new(PingSettings { limit: Duration::from_secs(3), reach: Reach::Loopback })
+            .ping(&target)
+            .await;
         let now = Clock::System.now();
         let readiness = Readiness::of(&observe(InstanceKind::Game, &facts, now, FRESHNESS));
         let (verdict, _) = compare_proxy(&self.server, &listing.servers);
@@ -130,9 +129,7 @@ async fn a_server_is_connectable_once_all_observations_agree() {
     company.control("/sim/velocity", json!({"ping": "passthrough"})).await;
     let door = PingTarget { address: company.world.velocity().game_address(), host: format!("{name}.") };
     let through =
-        ServerListPing::new(PingSettings { limit: Duration::from_secs(3), reach: zpack::kernel::Reach::Loopback })
-            .ping(&door)
-            .await;
+        ServerListPing::new(PingSettings { limit: Duration::from_secs(3), reach: Reach::Loopback }).ping(&door).await;
     let Ping::Answered(report) = through else { panic!("{through:?}") };
     assert_eq!(report.version.as_deref(), Some("paper 1.21.1"));
 

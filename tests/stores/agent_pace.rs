@@ -71,12 +71,8 @@ impl Agent for Counting {
         self.reports.fetch_add(1, Ordering::SeqCst);
         let crashed = self.crashed.load(Ordering::SeqCst);
         Ok(AgentReport {
-            state: if crashed { AgentState::Crashed } else { AgentState::Running },
-            install_step: None,
-            install_progress: None,
             crash_count: u32::from(crashed),
-            error: None,
-            generation: None,
+            ..AgentReport::of(if crashed { AgentState::Crashed } else { AgentState::Running })
         })
     }
 

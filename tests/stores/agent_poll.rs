@@ -41,14 +41,7 @@ impl Agent for Breaking {
 
     async fn status(&self, at: IpAddr) -> Result<AgentReport, AgentError> {
         assert_ne!(at.to_string(), BREAKING, "an answer that was thought impossible");
-        Ok(AgentReport {
-            state: AgentState::Running,
-            install_step: None,
-            install_progress: None,
-            crash_count: 0,
-            error: None,
-            generation: None,
-        })
+        Ok(AgentReport::of(AgentState::Running))
     }
 
     async fn configure(&self, _: IpAddr, _: &AgentAssignment) -> Result<(), AgentError> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sea_orm::EntityTrait;
@@ -19,6 +19,7 @@ use zpack::observe::proxy_watch::{ProxyWatch, ProxyWatchTask};
 use zpack::ports::{AgentReport, AgentState, Ping, PingReport, PingTarget, StatusPing};
 use zpack::servers::payload;
 
+use super::lease::candidate::wait_for;
 use super::proxy_watch::published;
 use crate::support::{PrivateRedis, TestDb, lists_at};
 
@@ -87,14 +88,7 @@ impl Scene {
     async fn agent(&self, number: i64, state: AgentState, unchanged: Duration) {
         let rows = instance::Entity::find().all(&self.db.db).await.unwrap();
         let row = rows.iter().find(|row| i64::from(row.vmid.get()) == number).unwrap();
-        let report = AgentReport {
-            state,
-            install_step: None,
-            install_progress: None,
-            crash_count: 0,
-            error: None,
-            generation: None,
-        };
+        let report = AgentReport::of(state);
         let now = self.clock.now();
         let facts = AgentFacts { observed_at: now, report: Some(report), ready: None };
         let history =
@@ -148,9 +142,9 @@ impl Scene {
             started += process.pass(&CancellationToken::new()).await.unwrap().done;
         }
         let started = usize::try_from(started).unwrap();
-        until("the pings to end", || async { self.recorded().await == started }).await;
+        wait_for("the pings to end", async || self.recorded().await == started).await;
         // The claims of this pass expire before the next one.
-        until("the claims to expire", || async { self.claims().await == 0 }).await;
+        wait_for("the claims to expire", async || self.claims().await == 0).await;
         started
     }
 
@@ -158,15 +152,6 @@ impl Scene {
         let rows = instance::Entity::find().all(&self.db.db).await.unwrap();
         let row = rows.iter().find(|row| i64::from(row.vmid.get()) == number).unwrap();
         payload::read(row, PROXY_KEY).unwrap().unwrap_or_default()
-    }
-}
-
-/// Waits until `fact` holds.
-async fn until<F: Future<Output = bool>>(what: &str, fact: impl Fn() -> F) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !fact().await {
-        assert!(Instant::now() < deadline, "timed out waiting for {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
@@ -198,7 +183,7 @@ async fn an_unchanged_server_is_pinged_rarely_and_a_changed_one_in_every_pass() 
     for _ in 0..PASSES {
         scene.pass(&mut processes).await;
     }
-    until("the missing answer to be stored", || async {
+    wait_for("the missing answer to be stored", async || {
         scene.record(FIRST + 2).await.ping_state(scene.clock.now()) == PingState::Failed
     })
     .await;
@@ -263,20 +248,20 @@ async fn without_redis_every_process_pings_what_ran_and_stores_no_missing_answer
     games.pinged();
     games.silent.store(true, Ordering::SeqCst);
     assert_eq!(pass(&mut processes[0]).await, 1);
-    until("the ping", || async { !games.pinged.lock().unwrap().is_empty() }).await;
+    wait_for("the ping", async || !games.pinged.lock().unwrap().is_empty()).await;
     assert_eq!(games.names(), BTreeSet::from([name(FIRST + 1)]));
     let state = async |number| scene.record(number).await.ping_state(scene.clock.now());
-    until("the missing answer of what ran", || async { state(FIRST + 1).await == PingState::Failed }).await;
+    wait_for("the missing answer of what ran", async || state(FIRST + 1).await == PingState::Failed).await;
 
     // A process that starts without Redis does not know what runs: an answer is stored, a missing one is not.
     later.silent.store(true, Ordering::SeqCst);
     let mut started = scene.process(2, &later);
     assert_eq!(pass(&mut started).await, 2);
     let all = |pings: usize| later.pinged.lock().unwrap().values().sum::<usize>() >= pings;
-    until("the pings", || async { all(2) }).await;
+    wait_for("the pings", async || all(2)).await;
     later.silent.store(false, Ordering::SeqCst);
     assert_eq!(pass(&mut started).await, 2);
-    until("the next pings", || async { all(4) }).await;
-    until("the answer", || async { state(FIRST).await == PingState::Answered }).await;
+    wait_for("the next pings", async || all(4)).await;
+    wait_for("the answer", async || state(FIRST).await == PingState::Answered).await;
     assert_eq!(scene.record(FIRST).await.ping.unwrap().error, None);
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock, mpsc};
 
 use zpack::adapters::artifacts::{ArtifactSettings, ArtifactStore};
+use zpack::kernel::Reach;
 use zpack::ports::CatalogSource;
 use zpack::sim::{SimConfig, World};
 
@@ -15,11 +16,7 @@ pub fn shared() -> Arc<dyn CatalogSource> {
 /// A client of the artifact server at `address`.
 pub fn at(address: &str) -> Arc<dyn CatalogSource> {
     Arc::new(
-        ArtifactStore::new(&ArtifactSettings {
-            reach: zpack::kernel::Reach::Loopback,
-            base_url: address.parse().unwrap(),
-        })
-        .unwrap(),
+        ArtifactStore::new(&ArtifactSettings { reach: Reach::Loopback, base_url: address.parse().unwrap() }).unwrap(),
     )
 }
 

@@ -14,7 +14,7 @@ use zpack::db::{Division, Reads};
 use zpack::edge::EdgePolicy;
 use zpack::instances::quota::Quota;
 use zpack::jobs::{Failpoints, Lists};
-use zpack::kernel::{Clock, Secret, StoredSecret};
+use zpack::kernel::{Clock, Reach, Secret, StoredSecret};
 use zpack::observe::facts::Freshness;
 use zpack::ports::{Agent, BridgeSecret, Hypervisor};
 use zpack::provision::http::ServerLimits;
@@ -76,7 +76,7 @@ pub fn bridge(secret: StoredSecret, clock: &Clock) -> Option<Arc<dyn BridgeSecre
 /// Agents that do not answer.
 fn no_agents() -> Arc<dyn Agent> {
     let settings = AgentSettings {
-        reach: zpack::kernel::Reach::Loopback,
+        reach: Reach::Loopback,
         port: 9,
         token: None,
         timeout: Duration::from_secs(2),
@@ -89,7 +89,7 @@ fn no_agents() -> Arc<dyn Agent> {
 fn no_cluster() -> Arc<dyn Hypervisor> {
     let base = "http://127.0.0.1:9/api2/json".parse().unwrap();
     let settings = ProxmoxSettings {
-        reach: zpack::kernel::Reach::Loopback,
+        reach: Reach::Loopback,
         endpoints: vec![Endpoint { base, node: None }],
         token: Secret::new("nobody@pve!test=none").into(),
         tls: TlsVerify::SystemRoots,

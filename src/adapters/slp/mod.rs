@@ -66,9 +66,8 @@ impl From<Missed> for Ping {
 impl StatusPing for ServerListPing {
     async fn ping(&self, target: &PingTarget) -> Ping {
         let PingSettings { limit, reach } = self.settings;
-        if !reach.allows(target.address.ip()) {
-            let detail = format!("{} is not on this machine (PEER_ADDRESSES)", target.address.ip());
-            return Ping::Unreachable { detail };
+        if let Err(refused) = reach.check(target.address.ip()) {
+            return Ping::Unreachable { detail: refused.to_string() };
         }
         let begun = Instant::now();
         let missed = match modern(target, begun + limit.mul_f64(MODERN_SHARE)).await {

@@ -138,11 +138,11 @@ impl LiveState {
         let mut values = reading.await.map_err(|_| ReadError::Late)??.into_iter();
         let mut next = || values.next().flatten();
         let observation_failed_at: Option<Timestamp> = parse(next());
-        let router_poll = router_polls::parse(next());
+        let router_polled_at = router_polls::parse(next()).map(|poll| poll.at);
         let facts = servers.iter().map(|key| {
             let (agent, history, host) = (parse(next()), parse(next()), parse::<HostFacts>(next()));
             let host = host.filter(|host| host.observed_at >= key.recorded_at);
-            Live::Facts(Facts { agent, history, host, observation_failed_at, router_poll: router_poll.clone() })
+            Live::Facts(Facts { agent, history, host, observation_failed_at, router_polled_at })
         });
         Ok(facts.collect())
     }

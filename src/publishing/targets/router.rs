@@ -9,7 +9,7 @@ use super::super::unpublish::UnpublishPlan;
 use super::{EdgeTarget, Holdings};
 use crate::edge::{EdgeError, EdgeRecord, Target};
 use crate::kernel::{Clock, Timestamp, short_span};
-use crate::ports::{RecordId, RouterPoll, RouterPolls};
+use crate::ports::{RecordId, RouterPoll, RouterPolls, poll_counts};
 
 /// Traefik.
 pub(super) struct RouterTarget {
@@ -27,7 +27,7 @@ impl RouterTarget {
         let not_polled = |detail| EdgeError::NotPolled { detail };
         let now = self.clock.now();
         match self.polls.last().await.map_err(|error| not_polled(error.to_string()))? {
-            Some(poll) if poll.counts(now) => Ok(poll),
+            Some(poll) if poll_counts(poll.at, now) => Ok(poll),
             Some(poll) => Err(not_polled(format!(
                 "it last asked for its routes {} ago; players of games with public ports may not be routed",
                 short_span(now.since(poll.at))

@@ -5,7 +5,7 @@ use super::peers::connect;
 use crate::config::{DatabaseConfig, RedisConfig};
 use crate::kernel::{Clock, short_span};
 use crate::observe::router_polls::StoredPolls;
-use crate::ports::RouterPolls;
+use crate::ports::{RouterPolls, poll_counts};
 use crate::roles::wiring;
 use crate::servers::ports;
 
@@ -29,7 +29,7 @@ pub(super) async fn traefik((database, redis): (DatabaseConfig, RedisConfig)) ->
         Some(poll) => {
             let age = short_span(now.since(poll.at));
             let detail = format!("last asked for its routes {age} ago, document {}", poll.etag);
-            if poll.counts(now) { Check::pass(NAME, detail) } else { missing(is_needed, detail) }
+            if poll_counts(poll.at, now) { Check::pass(NAME, detail) } else { missing(is_needed, detail) }
         }
         None => missing(is_needed, "has not asked for its routes for an hour".to_owned()),
     };

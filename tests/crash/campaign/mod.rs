@@ -383,8 +383,9 @@ impl Campaign {
                 (empty && lists.workers.len() <= workers).then_some(())
             })
             .await;
-        for mut place in self.places.drain(..) {
-            place.worker.handles_a_stop().await;
+        for place in self.places.drain(..) {
+            let worker = &place.worker;
+            company.wait("the worker to handle a stop", || async { worker.handles_a_stop().then_some(()) }).await;
             place.worker.stop().await;
         }
         for mut worker in self.draining.drain(..) {

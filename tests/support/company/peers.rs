@@ -11,7 +11,7 @@ use zpack::adapters::technitium::{Technitium, TechnitiumSettings};
 use zpack::adapters::tls::TlsVerify;
 use zpack::adapters::velocity::{Velocity, VelocitySettings};
 use zpack::edge::EdgePolicy;
-use zpack::kernel::{Clock, Secret};
+use zpack::kernel::{Clock, Reach, Secret};
 use zpack::observe::router_polls::StoredPolls;
 use zpack::publishing::{Peers, Publisher};
 
@@ -27,7 +27,7 @@ impl Company {
     pub fn hypervisor(&self) -> Proxmox {
         let base = self.world.proxmox_url().parse().unwrap();
         let settings = ProxmoxSettings {
-            reach: zpack::kernel::Reach::Loopback,
+            reach: Reach::Loopback,
             endpoints: vec![Endpoint { base, node: None }],
             token: Secret::new(self.world.proxmox_token()).into(),
             tls: TlsVerify::SystemRoots,
@@ -47,7 +47,7 @@ impl Company {
     pub fn agents(&self, timeout: Duration) -> Agents {
         let token = Some(Secret::new(self.world.agent_token()).into());
         let settings = AgentSettings {
-            reach: zpack::kernel::Reach::Loopback,
+            reach: Reach::Loopback,
             port: self.world.agent_port(),
             token,
             timeout,
@@ -59,7 +59,7 @@ impl Company {
     /// The bridge of the simulated proxy.
     pub fn proxy(&self) -> Velocity {
         let settings = VelocitySettings {
-            reach: zpack::kernel::Reach::Loopback,
+            reach: Reach::Loopback,
             base_url: self.world.velocity_url().parse().unwrap(),
             secret: Secret::new(self.world.velocity().secret()).into(),
             timeout: EDGE_TIMEOUT,
@@ -71,7 +71,7 @@ impl Company {
     /// The simulated public zone.
     pub fn cloudflare(&self) -> Cloudflare {
         let settings = CloudflareSettings {
-            reach: zpack::kernel::Reach::Loopback,
+            reach: Reach::Loopback,
             base_url: self.world.cloudflare_url().parse().unwrap(),
             token: Secret::new(self.world.cloudflare().token()).into(),
             zone_id: self.world.cloudflare().zone_id(),
@@ -85,7 +85,7 @@ impl Company {
     /// The simulated internal zone.
     pub fn technitium(&self) -> Technitium {
         let settings = TechnitiumSettings {
-            reach: zpack::kernel::Reach::Loopback,
+            reach: Reach::Loopback,
             base_url: self.world.technitium_url().parse().unwrap(),
             token: Secret::new(self.world.technitium().token()).into(),
             zone: ZONE.parse().unwrap(),
